@@ -1,0 +1,54 @@
+"""A CLIP tokenizer whose vocabulary comes from the captions of the drawn data set."""
+
+import json
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTokenizer
+
+from lafi_tiny.architecture import TEXT_LENGTH
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer(captions: Iterable[str], vocabulary_size: int = 1200) -> CLIPTokenizer:
+    """Train byte-level BPE (as CLIP's) on captions; any text, also unseen, can be encoded.
+
+    Returns a tokenizer that pads to `TEXT_LENGTH` with the end token, as SD1.5 does.
+    """
+    bpe = Tokenizer(
+        models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END)
+    )
+    bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(r"\s+", behavior="removed"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size - len(alphabet) - 2,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    bpe.train_from_iterator(captions, trainer)
+    return _as_clip(bpe, alphabet)
+
+
+def _as_clip(bpe: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
+    learnt = json.loads(bpe.to_str())["model"]
+    merges = [tuple(pair) for pair in learnt["merges"]]
+    # CLIP's vocabulary order: bytes, bytes that end a word, merges, then the two marks.
+    tokens = [*alphabet, *(a + "</w>" for a in alphabet), *("".join(m) for m in merges)]
+    tokens = list(dict.fromkeys(tokens)) + [START, END]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=merges,
+        model_max_length=TEXT_LENGTH,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+    )
