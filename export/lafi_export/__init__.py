@@ -1,0 +1,1 @@
+"""A diffusers checkpoint becomes ONNX engines, a model repository and a parity report."""

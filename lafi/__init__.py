@@ -1,0 +1,1 @@
+"""Draws storyboards whose characters look the same in every panel."""

@@ -1,0 +1,1 @@
+"""Engines of one protocol: torch modules, or ONNX on the CPU."""

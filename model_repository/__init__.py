@@ -1,0 +1,1 @@
+"""Templates of the models that Triton Server loads; package data, read with importlib.resources."""

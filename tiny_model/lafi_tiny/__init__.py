@@ -1,0 +1,1 @@
+"""The bundled model: drawn data set, training and attribute reader."""
