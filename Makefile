@@ -1,0 +1,64 @@
+# One command for each job. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+
+PYTHON ?=
+TORCH_INDEX ?=
+OUT ?= out
+CORES := $(shell nproc 2>/dev/null || echo 2)
+# Each worker of the tests is one process with one thread; more than four only repeat the fixtures.
+JOBS ?= $(shell [ $(CORES) -lt 4 ] && echo $(CORES) || echo 4)
+TESTS ?= tests
+
+BIN := .venv/bin
+READY := .venv/.ready
+ADAPTERS = $(wildcard model_repository/*/1/*.py)
+
+# Idle threads of OpenMP must not spin: the server, the client and the tests share the cores.
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+export HF_HUB_OFFLINE := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help setup check format types test test-slow demo lock clean distclean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## build .venv with everything needed (once)
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" bash scripts/setup.sh
+
+check: $(READY) ## ruff and mypy (strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory types
+
+types: $(READY)
+	$(BIN)/mypy
+	@# Every adapter is a module named `model`, so each is checked on its own.
+	@for file in $(ADAPTERS); do $(BIN)/mypy "$$file" || exit 1; done
+
+format: $(READY) ## format and sort imports
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+test: $(READY) ## run the tests (JOBS=workers, TESTS=path)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+
+test-slow: $(READY) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 1800 $(TESTS)
+
+demo: $(READY) ## draw an example storyboard through a real server, into out/demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lafi.demo --out $(OUT)/demo
+
+lock: $(READY) ## write the versions of this environment to constraints.txt
+	$(BIN)/python scripts/lock.py > constraints.txt
+
+clean: ## remove outputs and caches
+	rm -rf $(OUT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+distclean: clean ## also remove .venv
+	rm -rf .venv *.egg-info
