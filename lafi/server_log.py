@@ -1,0 +1,147 @@
+"""Triton Server's log as clean lines.
+
+The server writes its raw log to a file; a `LogFollower` reads along and hands on what a person
+wants to see. Nothing is lost: what is not shown is still in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Level = Literal["info", "warning", "error", "plain"]
+
+_LEVELS: dict[str, Level] = {"I": "info", "W": "warning", "E": "error", "F": "error"}
+_ENTRY = re.compile(
+    r"^(?P<level>[IWEF])\d{4} (?P<time>\d\d:\d\d:\d\d)\.\d+ \d+ (?P<source>[\w.\-]+):\d+\] ?"
+    r"(?P<text>.*)$"
+)
+# What the server says on every machine without a GPU, and of no use to anyone.
+_NOISE = (
+    "Unable to allocate pinned system memory",
+    "CudaDriverHelper has not been initialized",
+    "DCGM unable to start",
+    "Failed to initialize NVML",
+    "CUDA memory pool disabled",
+)
+_PLAIN_FAILURE = re.compile(r"Traceback|Error\b|Exception|error:|terminate called|Segmentation")
+
+_LOAD_FAILURE = re.compile(
+    r"failed to load '(?P<name>\w+)' version \d+: (?:Internal: )?(?P<reason>.+)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the server's log. time: "HH:MM:SS" or "" for a line without a header."""
+
+    level: Level
+    time: str
+    source: str
+    text: str
+
+    @property
+    def is_noise(self) -> bool:
+        """True for what the server says about the GPU on a machine that has none."""
+        return any(noise in self.text for noise in _NOISE)
+
+    @property
+    def is_worth_showing(self) -> bool:
+        """Warnings, errors, what our models say, and nothing of the server's own progress."""
+        if self.is_noise or not self.text.strip():
+            return False
+        if self.level in ("warning", "error"):
+            return True
+        if self.level == "info":
+            return self.source.endswith(".py")
+        return bool(_PLAIN_FAILURE.search(self.text))
+
+    def __str__(self) -> str:
+        prefix = {"warning": "warning: ", "error": "error: "}.get(self.level, "")
+        return f"{self.time} {prefix}{self.text}".strip()
+
+
+def parse_line(raw: str) -> LogLine:
+    """Reads one raw line; a line that has no header (tables, tracebacks) becomes "plain"."""
+    match = _ENTRY.match(raw)
+    if match is None:
+        return LogLine("plain", "", "", raw.rstrip())
+    text = _unquote(match["text"].strip())
+    return LogLine(_LEVELS[match["level"]], match["time"], match["source"], text.strip())
+
+
+def _unquote(text: str) -> str:
+    """The server writes most messages as JSON strings, so that each stays on one line."""
+    if len(text) < 2 or not text[0] == text[-1] == '"':
+        return text
+    try:
+        return str(json.loads(text, strict=False))
+    except ValueError:
+        return text[1:-1]
+
+
+def failure_lines(raw: str, limit: int = 20) -> list[str]:
+    """The lines of a raw log that explain a failure, oldest first, at most `limit` of them.
+
+    Why models did not load; else errors, with the tracebacks that follow; else the last lines.
+    """
+    entries = [parse_line(line) for line in raw.splitlines()]
+    if models := [_model_failure(match) for e in entries if (match := _LOAD_FAILURE.match(e.text))]:
+        return models[-limit:]
+    kept: list[str] = []
+    in_error = False
+    for line in entries:
+        if line.is_noise or not line.text.strip():
+            continue
+        in_error = line.level == "error" or (in_error and line.level == "plain")
+        is_table = line.level == "plain" and line.text.startswith(("+-", "| "))
+        explains = not is_table and (in_error or _PLAIN_FAILURE.search(line.text))
+        if explains and line.text not in kept:
+            kept.append(line.text)
+    if not kept:
+        kept = [line for line in raw.splitlines() if line.strip()]
+    return kept[-limit:]
+
+
+def _model_failure(match: re.Match[str]) -> str:
+    return f"model {match['name']} did not load: {match['reason'].strip()}"
+
+
+class LogFollower:
+    """Reads a growing log file in a thread and calls `on_line` for each whole line."""
+
+    def __init__(self, path: Path, on_line: Callable[[LogLine], None]) -> None:
+        self._path = path
+        self._on_line = on_line
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="server-log", daemon=True)
+
+    def start(self) -> None:
+        """Starts to follow from the beginning of the file."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Reads what is left and ends the thread."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        rest = b""
+        with self._path.open("rb") as file:
+            while True:
+                last_round = self._stopping.is_set()
+                *lines, rest = (rest + file.read()).split(b"\n")
+                self._hand_on(lines)
+                if last_round:
+                    self._hand_on([rest])
+                    return
+                self._stopping.wait(0.05)
+
+    def _hand_on(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._on_line(parse_line(line.decode(errors="replace")))

@@ -1,0 +1,73 @@
+"""Ports for Triton Server: free ones where 0 is asked for, a clear error where one is taken."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+
+class PortTakenError(RuntimeError):
+    """A port that was asked for cannot be listened on; the text says which and what to do."""
+
+
+def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Ports by name for `wanted` ports by name (0 to 65535, 0: any free one).
+
+    Every port is bound for a moment, all at once, so that no two are the same.
+    Raises PortTakenError for a port that is taken, given twice or not allowed, ValueError for a
+    number that is none, and for a host that is not this machine's.
+    """
+    for name, port in wanted.items():
+        if not 0 <= port <= 65535:
+            raise ValueError(f"{option(name)}: got {port}, allowed: 0 (any free port) to 65535")
+    chosen: dict[str, int] = {}
+    with ExitStack() as bound:
+        for name, port in sorted(wanted.items(), key=lambda item: item[1] == 0):
+            if port and port in chosen.values():
+                raise PortTakenError(f"{option(name)}: port {port} is given twice")
+            chosen[name] = _bind(bound, host, name, port)
+    return {name: chosen[name] for name in wanted}
+
+
+def option(name: str) -> str:
+    """The command-line option of a port: "grpc" -> "--grpc-port"."""
+    return f"--{name}-port"
+
+
+def url_host(host: str) -> str:
+    """The host as it stands in a URL; an IPv6 address gets its brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _bind(bound: ExitStack, host: str, name: str, port: int) -> int:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise ValueError(f"--host: got {host!r}, which has no address ({error.strerror})") from None
+    listener = bound.enter_context(socket.socket(family, kind, protocol))
+    # A port whose last connections are still in TIME_WAIT is free for the server, as for us.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(1)
+    except OSError as error:
+        raise _refusal(error, host, name, port) from None
+    return int(listener.getsockname()[1])
+
+
+def _refusal(error: OSError, host: str, name: str, port: int) -> Exception:
+    if error.errno == errno.EADDRINUSE:
+        return PortTakenError(
+            f"port {port} on {host} is taken: stop what listens there, or choose another with "
+            f"{option(name)} ({option(name)} 0 picks a free one)"
+        )
+    if error.errno == errno.EACCES:
+        return PortTakenError(
+            f"port {port} on {host} may not be used by this user: choose one above 1023 with "
+            f"{option(name)} ({option(name)} 0 picks a free one)"
+        )
+    return ValueError(f"--host: got {host!r}, which is no address of this machine ({error})")
