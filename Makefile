@@ -12,7 +12,7 @@ TESTS ?= tests
 
 BIN := .venv/bin
 READY := .venv/.ready
-ADAPTERS = $(wildcard model_repository/*/1/*.py)
+ADAPTERS = $(wildcard model_repository/*.py model_repository/*/1/*.py)
 
 # Idle threads of OpenMP must not spin: the server, the client and the tests share the cores.
 export OMP_WAIT_POLICY := PASSIVE
@@ -37,7 +37,7 @@ check: $(READY) ## ruff and mypy (strict)
 
 types: $(READY)
 	$(BIN)/mypy
-	@# Every adapter is a module named `model`, so each is checked on its own.
+	@# The adapters are all modules named `model`, so each is checked on its own.
 	@for file in $(ADAPTERS); do $(BIN)/mypy "$$file" || exit 1; done
 
 format: $(READY) ## format and sort imports
