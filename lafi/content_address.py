@@ -1,0 +1,64 @@
+"""The content address of a panel: SHA-256 of everything that decides its pixels, and nothing else.
+
+A panel sent again has the same address. Titles, other panels, the names of characters and who is
+not in the panel have no part in it; nor have compiled plans or the device they were built for.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from lafi.model_info import ModelInfo
+from lafi.storyboard import Character, Panel, Storyboard
+
+DRAWING_VERSION = 1
+"""Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
+
+_MODEL_FIELDS = {
+    "architecture",
+    "latent_channels",
+    "vae_scale",
+    "text_length",
+    "text_width",
+    "scheduler_config",
+    "prediction_type",
+    "scaling_factor",
+    "weights_sha256",
+    "onnx_sha256",
+    "engine",
+    "precision",
+}
+
+
+def content_address(
+    storyboard: Storyboard, panel: Panel, model: ModelInfo, *, version: int = DRAWING_VERSION
+) -> str:
+    """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel)."""
+    decides = {
+        "version": version,
+        "model": model.model_dump(mode="json", include=_MODEL_FIELDS),
+        "size": [storyboard.width, storyboard.height],
+        "prompt": panel.prompt_text(storyboard),
+        "negative": panel.negative_text(storyboard),
+        "seed": panel.seed,
+        "sampling": storyboard.effective_sampling(panel).model_dump(mode="json"),
+        "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
+        "characters": [
+            _reference(storyboard, storyboard.character(name), model, version)
+            | {"region": panel.regions.get(name)}
+            for name in panel.characters
+        ],
+    }
+    text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _reference(
+    storyboard: Storyboard, character: Character, model: ModelInfo, version: int
+) -> dict[str, Any]:
+    """What decides a character's reference row: its caption, and its image or its portrait's."""
+    if character.reference is not None:
+        return {"caption": character.caption, "image": character.reference.sha256}
+    portrait = storyboard.portrait_panel(character.name)
+    address = content_address(storyboard, portrait, model, version=version)
+    return {"caption": character.caption, "portrait": address}

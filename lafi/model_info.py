@@ -1,0 +1,77 @@
+"""`ModelInfo`: what the rest of the project needs to know of a checkpoint, without loading it."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MODEL_INFO_FILE = "lafi.json"
+"""Where an exported folder keeps its `ModelInfo`."""
+
+
+class ModelInfoError(ValueError):
+    """The file is missing or does not hold a `ModelInfo`."""
+
+
+class SelfAttentionLayer(BaseModel):
+    """One self-attention layer of the denoiser; its index is its place in `ModelInfo.layers`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Module path inside the UNet, such as `mid_block.attentions.0.transformer_blocks.0.attn1`."""
+    block: str
+    """`down.0`, `mid`, `up.1` ..."""
+    heads: int = Field(ge=1)
+    width: int = Field(ge=1)
+    """Channels, heads * d."""
+    downscale: int = Field(ge=1)
+    """Latent cells per token along a side: 1 at the latent's own size, then 2, 4 ..."""
+
+
+class ModelInfo(BaseModel):
+    """Sizes, layers and hashes of one model; immutable, stored as `lafi.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: str
+    architecture: str
+    latent_channels: int = Field(ge=1)
+    vae_scale: int = Field(ge=1)
+    """Pixels per latent cell along a side."""
+    side_multiple: int = Field(ge=1)
+    """Pixels: width and height of a panel must be multiples of this."""
+    text_length: int = Field(ge=1)
+    """Tokens of a prompt, T."""
+    text_width: int = Field(ge=1)
+    """Channels of an encoded prompt, D."""
+    layers: tuple[SelfAttentionLayer, ...]
+    """Self-attention layers in forward order."""
+    scheduler_config: dict[str, Any] = Field(default_factory=dict)
+    prediction_type: str = "epsilon"
+    scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Latents are the VAE's mean times this."""
+    weights_sha256: str = ""
+    onnx_sha256: dict[str, str] = Field(default_factory=dict)
+    """By file name; empty for a torch engine."""
+    engine: str = "torch"
+    precision: str = "f32"
+
+    def save(self, folder: Path) -> Path:
+        """Write `lafi.json` into `folder` and return its path."""
+        path = Path(folder) / MODEL_INFO_FILE
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return path
+
+
+def load_model_info(folder: Path) -> ModelInfo:
+    """Read `lafi.json` from an exported folder. Raises `ModelInfoError`."""
+    path = Path(folder) / MODEL_INFO_FILE
+    try:
+        return ModelInfo.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelInfoError(
+            f"{path}: no such file; `lafi export CHECKPOINT --out REPO` writes it"
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise ModelInfoError(f"{path}: {error}") from error
