@@ -33,9 +33,7 @@ def self_attention_layers(unet: Any) -> tuple[SelfAttentionLayer, ...]:
     return tuple(layers)
 
 
-def _layers_of(
-    block: Any, path: str, label: str, downscale: int
-) -> Iterator[SelfAttentionLayer]:
+def _layers_of(block: Any, path: str, label: str, downscale: int) -> Iterator[SelfAttentionLayer]:
     for i, transformer in enumerate(getattr(block, "attentions", None) or ()):
         for j, inner in enumerate(getattr(transformer, "transformer_blocks", ())):
             yield SelfAttentionLayer(
@@ -47,9 +45,7 @@ def _layers_of(
             )
 
 
-def first_injected_layer(
-    layers: Sequence[SelfAttentionLayer], setting: LayerPreset | int
-) -> int:
+def first_injected_layer(layers: Sequence[SelfAttentionLayer], setting: LayerPreset | int) -> int:
     """Index of the first injected layer; all later ones are injected too.
 
     `none` gives len(layers), `all` gives 0, `decoder` the first up-block layer; `balanced`
@@ -70,7 +66,9 @@ def first_injected_layer(
         raise ValueError(f"layers: got {setting!r}, allowed {allowed} or a start index")
     up = [i for i, layer in enumerate(layers) if layer.block.startswith("up.")]
     if not up:
-        raise ValueError(f"layers: {setting!r} needs self-attention in the up blocks, there is none")
+        raise ValueError(
+            f"layers: {setting!r} needs self-attention in the up blocks, there is none"
+        )
     numerator, denominator = _UP_BLOCK_SHARE[setting]
     return _module_start(layers, up[len(up) * numerator // denominator])
 

@@ -52,7 +52,10 @@ class SelfAttentionProcessor:
     ) -> Tensor:
         """hidden_states (B, S, C) -> (B, S, C). Raises RuntimeError if S is not the grid's size."""
         if injection is None or encoder_hidden_states is not None:
-            return self._plain(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+            plain: Tensor = self._plain(
+                attn, hidden_states, encoder_hidden_states, attention_mask, temb
+            )
+            return plain
         tokens = hidden_states.shape[1]
         k = attn.to_k(hidden_states)
         v = attn.to_v(hidden_states)
@@ -71,7 +74,8 @@ class SelfAttentionProcessor:
             attn.heads,
         )
         # to_out is the projection, then a dropout that does nothing at inference.
-        return attn.to_out[1](attn.to_out[0](read)) / attn.rescale_output_factor
+        out: Tensor = attn.to_out[1](attn.to_out[0](read)) / attn.rescale_output_factor
+        return out
 
 
 class CrossAttentionProcessor(AttnProcessor2_0):
@@ -87,7 +91,10 @@ class CrossAttentionProcessor(AttnProcessor2_0):
         injection: InjectionInputs | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
-        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, temb)
+        out: Tensor = super().__call__(
+            attn, hidden_states, encoder_hidden_states, attention_mask, temb
+        )
+        return out
 
 
 def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lafi_kernels.reference import attention
 from torch import Tensor
+
+from lafi_kernels.reference import attention
 
 TOLERANCE = {"rtol": 0.0, "atol": 2e-6}
 

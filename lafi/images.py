@@ -1,0 +1,86 @@
+"""Pictures in and out: reference files to tensors, tensors to PNG files with their settings.
+
+Knows pixels, not latents and not storyboards.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from lafi import image_file
+
+PNG_SETTINGS_KEY = "lafi"
+"""Name of the iTXt chunk that holds the settings as JSON."""
+
+Pixels = npt.NDArray[np.uint8]
+"""RGB uint8 (H, W, 3)."""
+
+_MID_GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class LetterboxedImage:
+    """A picture fitted into a panel.
+
+    pixels  RGB uint8 (H, W, 3), alpha composited on mid-grey, padding mid-grey
+    mask    (H, W) float32 in [0, 1], the foreground: alpha, 0 in the padding
+    """
+
+    pixels: Pixels
+    mask: Tensor
+
+
+def letterbox(data: bytes, width: int, height: int) -> LetterboxedImage:
+    """Fit an image file into width x height pixels, whole, centred, its proportions kept.
+
+    Raises `image_file.ImageFileError` where it cannot be decoded.
+    """
+    image = image_file.decode(data)
+    scale = min(width / image.width, height / image.height)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    corner = ((width - size[0]) // 2, (height - size[1]) // 2)
+    # Colour under transparent pixels is arbitrary, so it goes before pixels are mixed.
+    opaque = Image.new("RGB", image.size, _MID_GREY)
+    opaque.paste(image, mask=image.getchannel("A"))
+    alpha = image.getchannel("A")
+    if size != image.size:
+        opaque = opaque.resize(size, Image.Resampling.LANCZOS)
+        alpha = alpha.resize(size, Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", (width, height), _MID_GREY)
+    canvas.paste(opaque, corner)
+    mask = Image.new("L", (width, height), 0)
+    mask.paste(alpha, corner)
+    weights = torch.from_numpy(np.array(mask, dtype=np.float32) / 255.0)
+    return LetterboxedImage(np.array(canvas, dtype=np.uint8), weights)
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """RGB uint8 (H, W, 3) -> (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1.0).permute(2, 0, 1).contiguous()
+
+
+def to_pixels(image: Tensor) -> Pixels:
+    """(3, H, W) in [-1, 1], clipped -> RGB uint8 (H, W, 3)."""
+    unit = (image.float() / 2 + 0.5).clamp(0, 1)
+    pixels: Pixels = (unit.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    return pixels
+
+
+def encode_png(pixels: Pixels, settings: Mapping[str, Any]) -> bytes:
+    """RGB uint8 (H, W, 3) -> a PNG file with `settings` as JSON in an iTXt chunk.
+
+    The same pixels and settings give the same bytes.
+    """
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(PNG_SETTINGS_KEY, json.dumps(settings, ensure_ascii=False, sort_keys=True))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, mode="RGB").save(buffer, format="PNG", pnginfo=text)
+    return buffer.getvalue()
