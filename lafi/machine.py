@@ -1,0 +1,86 @@
+"""What this machine has: cores, memory, instructions, GPUs. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_CGROUP = Path("sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One line of nvidia-smi: its name, memory in MiB and the driver's version."""
+
+    name: str
+    memory_mib: int
+    driver: str
+
+
+def usable_cores(root: Path = Path("/")) -> float:
+    """Cores that this process may use: its affinity, or less where its cgroup has a quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    quota, _, period = _read(root / _CGROUP / "cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit() and int(period):
+        cores = min(cores, int(quota) / int(period))
+    return cores
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that can be allocated now, with the cgroup's limit; None where Linux does not say."""
+    available = None
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+    limit = _read(root / _CGROUP / "memory.max")
+    used = _read(root / _CGROUP / "memory.current")
+    if available is not None and limit.isdigit() and used.isdigit():
+        available = min(available, max(0, int(limit) - int(used)))
+    return available
+
+
+def cpu_name_and_flags(root: Path = Path("/")) -> tuple[str, frozenset[str]]:
+    """The CPU's name ("" if unknown) and the flags of its first core."""
+    name, flags = "", frozenset[str]()
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key == "model name" and not name:
+            name = value
+        if key == "flags":
+            return name, frozenset(value.split())
+    return name, flags
+
+
+def shared_memory(folder: Path = Path("/dev/shm")) -> tuple[int, int] | None:
+    """(total, free) bytes of the folder that the server and its models share; None: not there."""
+    if not folder.is_dir():
+        return None
+    usage = shutil.disk_usage(folder)
+    return usage.total, usage.free
+
+
+def gpus(timeout: float = 10.0) -> tuple[Gpu, ...]:
+    """The GPUs that nvidia-smi lists; none if there is no nvidia-smi or it fails."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=timeout, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+    return tuple(
+        Gpu(row[0], int(row[1]) if row[1].isdigit() else 0, row[2]) for row in rows if len(row) == 3
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
