@@ -1,0 +1,228 @@
+"""Who may import whom, how long a file may be, and what must not be in one."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAX_LINES = 400
+MAX_ADAPTER_LINES = 80
+PACKAGES = {
+    "lafi": ROOT / "lafi",
+    "lafi_kernels": ROOT / "kernels/lafi_kernels",
+    "lafi_export": ROOT / "export/lafi_export",
+    "lafi_client": ROOT / "client/lafi_client",
+    "lafi_repository": ROOT / "model_repository",
+    "lafi_tiny": ROOT / "tiny_model/lafi_tiny",
+    "benchmarks": ROOT / "benchmarks",
+}
+# What of ours each package may import: module names, which stand for all below them.
+MAY_IMPORT = {
+    "lafi_kernels": set(),
+    "lafi": {"lafi_kernels"},
+    "lafi_client": {"lafi.storyboard", "lafi.contract"},
+    "lafi_export": {"lafi", "lafi_kernels"},
+    "lafi_repository": {"lafi", "lafi_kernels"},
+    "lafi_tiny": {"lafi", "lafi_kernels"},
+    "benchmarks": {"lafi", "lafi_kernels", "lafi_client", "lafi_tiny"},
+}
+# These run the others, each import inside a function.
+RUNNERS = {ROOT / "lafi/cli.py", ROOT / "lafi/demo.py"}
+MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
+THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
+HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}
+FORBIDDEN_NAMES = {"utils.py", "util.py", "common.py", "helpers.py", "helper.py", "misc.py"}
+MACHINE_PATH = re.compile(r"""(?<![\w.:/~-])/(work|tmp|root|home|Users|mnt|opt)/\w""")
+
+
+def tracked_files() -> list[Path]:
+    """Files under version control; everything but caches and outputs where there is no git."""
+    result = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode == 0:
+        return [
+            path for name in result.stdout.split("\0") if name and (path := ROOT / name).is_file()
+        ]
+    skipped = {".venv", "out", "runs", "build"}
+    files = (path for path in ROOT.rglob("*") if path.is_file())
+    return [path for path in files if not skipped & set(path.relative_to(ROOT).parts)]
+
+
+FILES = tracked_files()
+PYTHON = [path for path in FILES if path.suffix == ".py"]
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".sh", ".pbtxt", ".html", ""}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def package_of(path: Path) -> str:
+    return next((name for name, folder in PACKAGES.items() if folder in path.parents), "")
+
+
+def module_of(path: Path) -> str:
+    package = package_of(path)
+    parts = path.relative_to(PACKAGES[package]).with_suffix("").parts
+    return ".".join((package, *(part for part in parts if part != "__init__")))
+
+
+def imports(path: Path, *, top_level: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of what a file imports; of `from a import b` both `a` and `a.b`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), name_of(path))
+    nodes = _outside_functions(tree) if top_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}:{node.lineno}: a relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        # What only the type checker reads is not imported.
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _outside_functions(node)
+
+
+def covered(name: str, allowed: set[str]) -> bool:
+    return any(name == module or name.startswith(module + ".") for module in allowed)
+
+
+def ours(path: Path) -> list[Path]:
+    return [file for file in PYTHON if (package_of(file) and file == path) or path in file.parents]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_it_may(package: str):
+    wrong = []
+    for path in ours(PACKAGES[package]):
+        allowed = MAY_IMPORT[package] | {package} | (MAY_RUN if path in RUNNERS else set())
+        for line, name in imports(path):
+            if name.split(".")[0] in PACKAGES and not covered(name, allowed):
+                wrong.append(f"{name_of(path)}:{line}: {package} may not import {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", sorted(RUNNERS), ids=name_of)
+def test_a_runner_imports_the_others_only_inside_a_function(path: Path):
+    if not path.exists():
+        pytest.skip(f"{name_of(path)} is not there")
+    early = [name for _, name in imports(path, top_level=True) if covered(name, MAY_RUN)]
+    assert early == []
+
+
+def test_the_client_imports_only_its_thin_dependencies():
+    allowed = THIN | set(sys.stdlib_module_names) | {"lafi", "lafi_client"}
+    wrong = [
+        f"{name_of(path)}:{line}: {name} is not among the base dependencies"
+        for path in ours(PACKAGES["lafi_client"])
+        for line, name in imports(path)
+        if name.split(".")[0] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_the_client_and_what_it_needs_load_nothing_heavy():
+    modules = sorted(
+        module_of(path)
+        for path in ours(PACKAGES["lafi_client"])
+        if not path.name.startswith("__main__")
+    )
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        f"print(sorted(name for name in {sorted(HEAVY)!r} if name in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_file_keeps_to_its_budget(path: Path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    is_adapter = path.match("model_repository/*/1/*.py")
+    budget = MAX_ADAPTER_LINES if is_adapter else MAX_LINES
+    assert lines <= budget, f"{name_of(path)}: {lines} lines, allowed are {budget}"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_a_file_has_a_name_of_its_own(path: Path):
+    assert path.name not in FORBIDDEN_NAMES
+    in_package = bool(package_of(path))
+    assert in_package or path.name != "__init__.py", "tests and scripts are no packages"
+
+
+def test_test_files_have_unique_names():
+    names = [path.name for path in PYTHON if path.match("tests/**/test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_test_asserts_something():
+    silent = []
+    for path in PYTHON:
+        if ROOT / "tests" not in path.parents:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_test = isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            if is_test and not _asserts(node):
+                silent.append(f"{name_of(path)}:{node.lineno}: {node.name} asserts nothing")
+    assert silent == []
+
+
+def _asserts(function: ast.AST) -> bool:
+    """An `assert`, `pytest.raises`, or a call of something whose name says that it checks."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert):
+            return True
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            if called in {"raises", "warns", "fail"} or called.startswith(("assert", "check")):
+                return True
+    return False
+
+
+def test_nothing_of_ours_is_a_global_statement():
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PYTHON
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Global)
+    ]
+    assert found == []
+
+
+def test_no_file_names_a_place_on_one_machine():
+    found = []
+    for path in FILES:
+        if path.suffix not in TEXT or path == Path(__file__):
+            continue
+        for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+            if MACHINE_PATH.search(line):
+                found.append(f"{name_of(path)}:{number}: {line.strip()[:80]}")
+    assert found == []
+
+
+def test_every_package_is_in_the_distribution():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = settings["package-dir"]
+    for package, folder in PACKAGES.items():
+        if package != "benchmarks":
+            assert ROOT / folders[package] == folder
+            for init in folder.rglob("__init__.py"):
+                assert module_of(init) in settings["packages"], f"{name_of(init)} is not installed"
