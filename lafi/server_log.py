@@ -51,9 +51,14 @@ class LogLine:
         return any(noise in self.text for noise in _NOISE)
 
     @property
+    def is_table(self) -> bool:
+        """True for a line of the tables that the server draws."""
+        return self.level == "plain" and self.text.startswith(("+-", "| "))
+
+    @property
     def is_worth_showing(self) -> bool:
         """Warnings, errors, what our models say, and nothing of the server's own progress."""
-        if self.is_noise or not self.text.strip():
+        if self.is_noise or self.is_table or not self.text.strip():
             return False
         if self.level in ("warning", "error"):
             return True
@@ -99,8 +104,7 @@ def failure_lines(raw: str, limit: int = 20) -> list[str]:
         if line.is_noise or not line.text.strip():
             continue
         in_error = line.level == "error" or (in_error and line.level == "plain")
-        is_table = line.level == "plain" and line.text.startswith(("+-", "| "))
-        explains = not is_table and (in_error or _PLAIN_FAILURE.search(line.text))
+        explains = not line.is_table and (in_error or _PLAIN_FAILURE.search(line.text))
         if explains and line.text not in kept:
             kept.append(line.text)
     if not kept:

@@ -1,0 +1,170 @@
+"""What the served model `storyboard` does with a request, from admission to the final flag.
+
+One thread draws, first come first served; requests wait in a queue. Knows storyboards, events and
+a `Sender`, not Triton Server: the adapter brings a sender that talks to it, a test brings a list.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lafi.admission import Admission, RefusedError
+from lafi.contract import Event, Failed, Finished
+from lafi.storyboard import Storyboard, StoryboardError
+
+_log = logging.getLogger(__name__)
+
+Status = Literal["INVALID_ARGUMENT", "UNAVAILABLE", "INTERNAL"]
+Drawer = Callable[[Storyboard, Callable[[], bool]], Iterator[Event]]
+SHUTTING_DOWN = "UNAVAILABLE: the server is shutting down; try again later"
+
+
+class Sender(Protocol):
+    """The way back to whoever sent one storyboard."""
+
+    def send(self, event: Event) -> None:
+        """Sends one event."""
+
+    def refuse(self, status: Status, message: str) -> None:
+        """Sends an error instead of events: the storyboard will not be drawn."""
+
+    def finish(self) -> None:
+        """Says that nothing more will come."""
+
+    def is_cancelled(self) -> bool:
+        """True once nobody waits for the answer (cancelled, disconnected, past the deadline)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    storyboard: Storyboard
+    sender: Sender
+
+
+class StoryboardService:
+    """Admits storyboards, draws them in one thread, and ends every one with the final flag.
+
+    draw: called with a storyboard and a function that says whether to stop, yields its events.
+    poll_seconds: how long the answer "not cancelled" is believed.
+    """
+
+    def __init__(self, draw: Drawer, admission: Admission, *, poll_seconds: float = 0.02) -> None:
+        self._draw = draw
+        self._admission = admission
+        self._poll_seconds = poll_seconds
+        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="storyboards", daemon=True)
+        self._thread.start()
+
+    def accept(self, decode: Callable[[], Storyboard], sender: Sender) -> None:
+        """Takes a request in and returns; the answer comes through `sender`.
+
+        decode: reads the storyboard of the request; its StoryboardError becomes INVALID_ARGUMENT.
+        """
+        try:
+            self._admit()
+        except RefusedError as error:
+            _end(sender, "UNAVAILABLE", str(error))
+            return
+        try:
+            job = _Job(decode(), sender)
+        except StoryboardError as error:
+            self._admission.release()
+            _end(sender, "INVALID_ARGUMENT", str(error))
+        except Exception as error:
+            self._admission.release()
+            _log.exception("a request could not be read")
+            _end(sender, "INTERNAL", f"the request could not be read: {_describe(error)}")
+        else:
+            self._waiting.put(job)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Stops the drawing between two steps, fails what waits, ends the thread (seconds)."""
+        self._closing.set()
+        self._waiting.put(None)
+        self._thread.join(timeout)
+
+    def _admit(self) -> None:
+        if self._closing.is_set():
+            raise RefusedError("the server is shutting down; try again later")
+        self._admission.admit()
+
+    def _run(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            try:
+                self._serve(job)
+            except Exception:
+                _log.exception("a storyboard could not be answered")
+            finally:
+                self._admission.release()
+
+    def _serve(self, job: _Job) -> None:
+        stop = _StopSignal(self._closing, job.sender, self._poll_seconds)
+        try:
+            if not stop():
+                self._send_events(job, stop)
+            elif self._closing.is_set():
+                job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
+        finally:
+            job.sender.finish()
+
+    def _send_events(self, job: _Job, stop: _StopSignal) -> None:
+        finished = False
+        try:
+            for event in self._draw(job.storyboard, stop):
+                job.sender.send(event)
+                finished = isinstance(event, Finished)
+        except Exception as error:
+            if stop.was_client:
+                return
+            if not self._closing.is_set():
+                _fail(job.sender, error)
+                return
+        if self._closing.is_set() and not finished:
+            job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
+
+
+class _StopSignal:
+    """Whether to stop drawing. Asked at every step, it asks the server only every so often."""
+
+    def __init__(self, closing: threading.Event, sender: Sender, poll_seconds: float) -> None:
+        self.was_client = False
+        self._closing = closing
+        self._sender = sender
+        self._poll_seconds = poll_seconds
+        self._next_poll = 0.0
+
+    def __call__(self) -> bool:
+        if not self.was_client and time.monotonic() >= self._next_poll:
+            self.was_client = self._sender.is_cancelled()
+            self._next_poll = time.monotonic() + self._poll_seconds
+        return self.was_client or self._closing.is_set()
+
+
+def _end(sender: Sender, status: Status, message: str) -> None:
+    try:
+        sender.refuse(status, message)
+    finally:
+        sender.finish()
+
+
+def _fail(sender: Sender, error: Exception) -> None:
+    passing = _is_passing(error)
+    _log.error("a storyboard failed: %s", _describe(error), exc_info=None if passing else error)
+    sender.send(Failed(panel=None, error=_describe(error), retryable=passing))
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _is_passing(error: Exception) -> bool:
+    """True for failures that another try may not meet: memory, and what carries `retryable`."""
+    return isinstance(error, MemoryError) or bool(getattr(error, "retryable", False))

@@ -1,0 +1,150 @@
+"""Between Triton Server's Python backend and our own types; the model.py adapters share it.
+
+With the adapters, the only place that knows `triton_python_backend_utils`, which exists only in
+a process of the server.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import triton_python_backend_utils as pb_utils
+from transformers import CLIPTokenizer
+
+from lafi.contract import Event, event_to_tensors
+from lafi.engine.onnx import Precision, Runtime
+from lafi.served_engine import Array, BatchedEngine, InputError, ServedModelError
+from lafi.serving import Status
+
+
+class ModelSettings:
+    """What a model is told by its config.pbtxt (`parameters`) and by its server.
+
+    artifacts: the folder that `lafi export` wrote. runtime, precision: see lafi.engine.onnx.
+    threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
+    """
+
+    def __init__(self, args: Mapping[str, str]) -> None:
+        self._parameters = json.loads(args["model_config"]).get("parameters", {})
+        # args["model_repository"] is the folder of this model; the repository is its parent.
+        repository = Path(args["model_repository"]).parent
+        self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
+        self.runtime = cast(Runtime, self.text("runtime", "onnxruntime"))
+        self.precision = cast(Precision, self.text("precision", "f32"))
+        self.threads = self.number("threads", 0) or int(os.environ.get("LAFI_THREADS", "1"))
+        torch.set_num_threads(self.threads)
+        logging.basicConfig(
+            handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
+        )
+
+    @property
+    def engine(self) -> tuple[Path, Runtime, Precision]:
+        """artifacts, runtime, precision: the first arguments of most loaders."""
+        return self.artifacts, self.runtime, self.precision
+
+    def text(self, name: str, default: str) -> str:
+        """A parameter of config.pbtxt."""
+        return str(self._parameters.get(name, {}).get("string_value", default))
+
+    def number(self, name: str, default: int) -> int:
+        """A parameter of config.pbtxt that is a whole number, 0 or more."""
+        text = self.text(name, str(default))
+        if not text.isdecimal():
+            raise ValueError(f"parameters.{name}: got {text!r}, allowed: a whole number")
+        return int(text)
+
+
+class _ServerLog(logging.Handler):
+    """Python's log -> the server's."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write = (
+            pb_utils.Logger.log_error
+            if record.levelno >= logging.ERROR
+            else pb_utils.Logger.log_warn
+        )
+        write(self.format(record))
+
+
+def load_tokenizer(artifacts: Path) -> CLIPTokenizer:
+    """The tokenizer of an exported model; its length is how many token ids the model knows."""
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(artifacts / "tokenizer")
+    return tokenizer
+
+
+def input_array(request: Any, name: str) -> Array:
+    """An input tensor of a request; BYTES as an object array of bytes."""
+    array: Array = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+    return array
+
+
+def answer_requests(engine: BatchedEngine, requests: Sequence[Any]) -> list[Any]:
+    """One response for each request of a model with one input and one output."""
+    spec = engine.spec
+    answers = engine.answer([input_array(request, spec.inputs[0].name) for request in requests])
+    return [response(spec.outputs[0].name, answer) for answer in answers]
+
+
+def response(name: str, answer: Array | Exception) -> Any:
+    """The response with one output tensor, or with an error."""
+    if isinstance(answer, InputError):
+        return pb_utils.InferenceResponse(error=_error("INVALID_ARGUMENT", str(answer)))
+    if isinstance(answer, Exception):
+        text = f"{type(answer).__name__}: {answer}"
+        return pb_utils.InferenceResponse(error=_error("INTERNAL", text))
+    return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(answer))])
+
+
+def _error(status: Status, message: str) -> Any:
+    """An error whose text begins with its status, which the answers of a stream do not carry."""
+    # Looked up late: the server adds its types to pb_utils only after this module is imported.
+    codes: Mapping[Status, int] = {
+        "INVALID_ARGUMENT": pb_utils.TritonError.INVALID_ARG,
+        "UNAVAILABLE": pb_utils.TritonError.UNAVAILABLE,
+        "INTERNAL": pb_utils.TritonError.INTERNAL,
+    }
+    return pb_utils.TritonError(f"{status}: {message}", codes[status])
+
+
+def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Calls another model of this server (BLS) from any thread; all its outputs by name."""
+    request = pb_utils.InferenceRequest(
+        model_name=name,
+        requested_output_names=[],
+        inputs=[pb_utils.Tensor(key, array) for key, array in inputs.items()],
+    )
+    response = request.exec()
+    if response.has_error():
+        raise ServedModelError(name, response.error().message())
+    return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
+
+
+class ResponseSender:
+    """lafi.serving.Sender for one request of a decoupled model."""
+
+    def __init__(self, request: Any) -> None:
+        self._sender = request.get_response_sender()
+
+    def send(self, event: Event) -> None:
+        """Sends one event as the tensors EVENT and IMAGE."""
+        tensors = [pb_utils.Tensor(name, array) for name, array in event_to_tensors(event).items()]
+        self._sender.send(pb_utils.InferenceResponse(tensors))
+
+    def refuse(self, status: Status, message: str) -> None:
+        """Sends an error."""
+        self._sender.send(pb_utils.InferenceResponse(error=_error(status, message)))
+
+    def finish(self) -> None:
+        """Sends the final flag."""
+        self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+    def is_cancelled(self) -> bool:
+        """True once the client is gone."""
+        return bool(self._sender.is_cancelled())

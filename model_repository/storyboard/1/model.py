@@ -1,0 +1,76 @@
+"""The served model `storyboard`: a storyboard in, a stream of events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from lafi.admission import Admission
+from lafi.contract import (
+    REFERENCES,
+    STORYBOARD,
+    Event,
+    storyboard_from_tensors,
+    text_encoder_spec,
+    vae_decoder_spec,
+    vae_encoder_spec,
+)
+from lafi.engine.base import Engines
+from lafi.engine.onnx import load_denoiser, model_info
+from lafi.pipeline import draw
+from lafi.served_engine import RemoteEngine
+from lafi.serving import StoryboardService
+from lafi.storyboard import Storyboard, check_against
+from lafi_repository.bridge import (
+    ModelSettings,
+    ResponseSender,
+    call_model,
+    input_array,
+    load_tokenizer,
+)
+
+
+class TritonPythonModel:
+    """Denoises in this process; text and VAE are the served models beside it."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Loads the denoiser and starts the thread that draws."""
+        settings = ModelSettings(args)
+        self._engines = _engines(settings)
+        self._max_rows = settings.number("max_rows", 16)
+        self._service = StoryboardService(
+            self._draw, Admission(settings.number("max_storyboards", 8))
+        )
+
+    def execute(self, requests: list[Any]) -> None:
+        """Reads and admits each request; the answers come from the service's thread."""
+        for request in requests:
+            self._service.accept(partial(self._decode, request), ResponseSender(request))
+
+    def finalize(self) -> None:
+        """Fails what is not drawn yet, so that nobody waits for it."""
+        self._service.close()
+
+    def _decode(self, request: Any) -> Storyboard:
+        storyboard = storyboard_from_tensors(
+            input_array(request, STORYBOARD), input_array(request, REFERENCES)
+        )
+        check_against(storyboard, self._engines.info)
+        return storyboard
+
+    def _draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        return draw(storyboard, self._engines, cancelled=cancelled, max_rows=self._max_rows)
+
+
+def _engines(settings: ModelSettings) -> Engines:
+    """The denoiser here; text and VAE as calls of the models beside this one."""
+    info = model_info(*settings.engine)
+    return Engines(
+        text_encoder=RemoteEngine(text_encoder_spec(info), call_model),
+        vae_encoder=RemoteEngine(vae_encoder_spec(info), call_model),
+        vae_decoder=RemoteEngine(vae_decoder_spec(info), call_model),
+        denoiser=load_denoiser(*settings.engine, settings.threads),
+        tokenizer=load_tokenizer(settings.artifacts),
+        info=info,
+    )

@@ -1,0 +1,27 @@
+"""The served model `vae_decoder`: latents in, images out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lafi.contract import vae_decoder_spec
+from lafi.engine.onnx import load_vae_decoder, model_info
+from lafi.limits import MAX_SIDE
+from lafi.served_engine import BatchedEngine, check_latents
+from lafi_repository.bridge import ModelSettings, answer_requests
+
+
+class TritonPythonModel:
+    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Loads the engine."""
+        settings = ModelSettings(args)
+        info = model_info(*settings.engine)
+        engine = load_vae_decoder(settings.artifacts, settings.runtime, settings.threads)
+        check = check_latents(info.side_multiple // info.vae_scale, MAX_SIDE // info.vae_scale)
+        self._engine = BatchedEngine(vae_decoder_spec(info), engine, check)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response for each request."""
+        return answer_requests(self._engine, requests)
