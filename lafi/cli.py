@@ -128,13 +128,19 @@ def draw(
     preview: Annotated[
         bool, typer.Option("--preview", help="Show each panel in the terminal as it arrives.")
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Draw everything again, also what is there already."),
+    ] = False,
     timeout: Annotated[
-        float | None,
-        typer.Option(min=1, help="Seconds for the whole storyboard.", show_default="no limit"),
-    ] = None,
+        float, typer.Option(min=1, help="Seconds for the whole storyboard.")
+    ] = 3600.0,
+    idle_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds of silence after which the server is given up.")
+    ] = 60.0,
     retries: Annotated[
         int, typer.Option(min=0, max=20, help="How often to try again what may succeed later.")
-    ] = 3,
+    ] = 4,
 ) -> None:
     """Draw a storyboard with a running server."""
     try:
@@ -146,8 +152,10 @@ def draw(
         out=out,
         url=url,
         panels=panel or None,
-        preview=preview,
+        previews=preview,
+        overwrite=overwrite,
         timeout=timeout,
+        idle_timeout=idle_timeout,
         retries=retries,
     )
     raise typer.Exit(code)

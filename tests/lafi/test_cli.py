@@ -55,7 +55,7 @@ def test_draw_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     assert runner.invoke(app, arguments).exit_code == 7
     ((args, options),) = calls
     assert args == (Path("story.yaml"),)
-    assert (options["out"], options["panels"], options["preview"]) == (Path("there"), [2, 0], True)
+    assert (options["out"], options["panels"], options["previews"]) == (Path("there"), [2, 0], True)
     assert options["url"] == "127.0.0.1:8001"
 
 
