@@ -64,7 +64,8 @@ class PanelSchedule:
     def initial_noise(self, shape: tuple[int, int, int]) -> Tensor:
         """(C, h, w) float32, the latents before the first step; call it once, first."""
         noise = torch.randn((1, *shape), generator=self._generator)[0]
-        return noise * self._scheduler.init_noise_sigma
+        scaled: Tensor = noise * self._scheduler.init_noise_sigma
+        return scaled
 
     def scale(self, latents: Tensor) -> Tensor:
         """Latents (C, h, w) as the model wants to see them at the coming step."""

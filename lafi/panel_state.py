@@ -1,0 +1,80 @@
+"""One picture on its way from noise to latents, and what it reads while it is drawn.
+
+Knows its own step and references, not the batch that carries it.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lafi.reference import Reference, ReferenceNoise, reference_timestep
+from lafi.routing import in_window
+from lafi.sampling import ForwardProcess, PanelSchedule
+
+
+@dataclass(frozen=True, slots=True)
+class PanelInjection:
+    """Which references a panel reads, where and when. The default reads nothing.
+
+    regions        (h, w) float32 in [0, 1] for each reference: where in the panel it may be read
+    first_layer    injected are this self-attention layer and all later ones
+    start, end     step i of N injects if start <= i / N < end
+    strength       added to the references' logits
+    both_branches  whether the row without prompt reads them too
+    noise          at which timestep references are read
+    """
+
+    references: tuple[Reference, ...] = ()
+    regions: tuple[Tensor, ...] = ()
+    first_layer: int = 0
+    start: float = 0.0
+    end: float = 0.0
+    strength: float = 0.0
+    both_branches: bool = True
+    noise: ReferenceNoise = "panel"
+
+
+@dataclass(slots=True, eq=False)
+class PanelState:
+    """A picture being drawn; its schedule and latents move with every step.
+
+    name      the caller's name for it
+    latents   (C, h, w) float32
+    text      (T, D) float32, the encoded prompt
+    negative  (T, D) float32, the encoded negative prompt; None draws without guidance
+    """
+
+    name: str
+    latents: Tensor
+    schedule: PanelSchedule
+    text: Tensor
+    negative: Tensor | None
+    guidance: float
+    injection: PanelInjection
+
+    @property
+    def rows(self) -> int:
+        """Rows of one denoiser call, references not counted."""
+        return 1 if self.negative is None else 2
+
+    @property
+    def done(self) -> bool:
+        return self.schedule.done
+
+    def readings(self, process: ForwardProcess) -> tuple[tuple[Reference, float], ...]:
+        """References to be read at the coming step, each with its timestep."""
+        given = self.injection
+        if not in_window(self.schedule.index, self.schedule.steps, given.start, given.end):
+            return ()
+        timestep = reference_timestep(given.noise, self.schedule.timestep, process)
+        return tuple((reference, timestep) for reference in given.references)
+
+    def advance(self, prediction: Tensor) -> None:
+        """Take a step with the model's prediction for this panel's rows, (rows, C, h, w).
+
+        Rows: without prompt, with prompt; only the latter if there is no guidance.
+        """
+        guided = prediction[-1]
+        if self.negative is not None:
+            guided = prediction[0] + self.guidance * (prediction[1] - prediction[0])
+        self.latents = self.schedule.step(guided, self.latents)

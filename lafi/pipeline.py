@@ -1,0 +1,319 @@
+"""Draws a storyboard in one process: encode, denoise, decode.
+
+This is what the server runs, with engines that may be served models. Knows storyboards and
+tensors, not gRPC and not Triton Server.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lafi import images
+from lafi.batcher import Batcher, PanelStep
+from lafi.content_address import content_address
+from lafi.engine.base import Engines
+from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
+from lafi.layers import first_injected_layer
+from lafi.panel_state import PanelInjection, PanelState
+from lafi.prompts import MAX_BATCH, encode_texts
+from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
+from lafi.routing import in_window, region_weights
+from lafi.sampling import ForwardProcess, PanelSchedule, check_stage
+from lafi.storyboard import Panel, Storyboard, StoryboardError, check_against
+
+
+class DrawingError(RuntimeError):
+    """The engines gave something that is no picture."""
+
+
+def _never() -> bool:
+    return False
+
+
+def draw(
+    storyboard: Storyboard,
+    engines: Engines,
+    *,
+    cancelled: Callable[[], bool] = _never,
+    max_rows: int = 16,
+) -> Iterator[Event]:
+    """The events of one storyboard, as `lafi.events` orders them.
+
+    cancelled: asked at every step; once it is true the events end, without `finished`.
+    max_rows: most rows of one denoiser call, 6 or more.
+    Raises StoryboardError before any work if this model cannot draw a panel, and DrawingError
+    if a portrait comes out as no picture; such a panel is only reported as failed.
+    """
+    check_drawable(storyboard, engines)
+    batcher = Batcher(
+        engines.denoiser,
+        ForwardProcess(engines.info.scheduler_config),
+        len(engines.info.layers),
+        max_rows,
+    )
+    return _Drawing(storyboard, engines, batcher, cancelled).events()
+
+
+def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
+    """Raise StoryboardError unless the engines' model can draw every panel."""
+    check_against(storyboard, engines.info)
+    problems: list[str] = []
+    for index, panel in enumerate(storyboard.panels):
+        injection = storyboard.effective_injection(panel)
+        try:
+            first_injected_layer(engines.info.layers, injection.layers)
+        except ValueError as error:
+            problems.append(f"panels[{index}].injection.{error}")
+        for stage in storyboard.effective_sampling(panel).stages:
+            try:
+                check_stage(stage, engines.info.scheduler_config)
+            except ValueError as error:
+                problems.append(f"panels[{index}].sampling.{error}")
+    if problems:
+        raise StoryboardError(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A character's picture before it is encoded: pixels, mask (H, W), and its noise's seed."""
+
+    name: str
+    letterboxed: images.LetterboxedImage
+    noise_seed: int
+
+
+class _Drawing:
+    """One storyboard being drawn; `events` is its story."""
+
+    def __init__(
+        self,
+        storyboard: Storyboard,
+        engines: Engines,
+        batcher: Batcher,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._storyboard = storyboard
+        self._engines = engines
+        self._info = engines.info
+        self._batcher = batcher
+        self._cancelled = cancelled
+        self._started = time.monotonic()
+        self._texts: dict[str, Tensor] = {}
+        self._references: dict[str, Reference] = {}
+
+    def events(self) -> Iterator[Event]:
+        used = self._characters_read()
+        without = [name for name in used if self._storyboard.character(name).reference is None]
+        yield Accepted(panels=len(self._storyboard.panels), portraits=len(without))
+        if self._cancelled():
+            return
+        self._encode_texts(used, without)
+        pictures = [self._given(name) for name in used if name not in without]
+        for picture in pictures:
+            yield self._portrait_event(picture)
+        yield from self._draw_portraits(without, pictures)
+        if self._cancelled():
+            return
+        self._encode_references(pictures)
+        sent = yield from self._draw_panels()
+        if not self._cancelled():
+            yield Finished(panels=sent, seconds=self._seconds())
+
+    def _characters_read(self) -> list[str]:
+        """Names of the characters whose reference some panel reads at some step."""
+        return list(
+            dict.fromkeys(
+                name
+                for panel in self._storyboard.panels
+                if self._injects(panel)
+                for name in panel.characters
+            )
+        )
+
+    def _injects(self, panel: Panel) -> bool:
+        given = self._storyboard.effective_injection(panel)
+        steps = self._storyboard.effective_sampling(panel).stages[0].steps
+        window = any(in_window(i, steps, given.start, given.end) for i in range(steps))
+        return window and self._first_layer(panel) < len(self._info.layers)
+
+    def _first_layer(self, panel: Panel) -> int:
+        layers = self._storyboard.effective_injection(panel).layers
+        return first_injected_layer(self._info.layers, layers)
+
+    def _encode_texts(self, used: Sequence[str], without: Sequence[str]) -> None:
+        panels = [self._storyboard.portrait_panel(name) for name in without]
+        texts = [self._storyboard.character(name).caption for name in used]
+        for panel in (*panels, *self._storyboard.panels):
+            texts.append(panel.prompt_text(self._storyboard))
+            if self._guidance(panel) > 1.0:
+                texts.append(panel.negative_text(self._storyboard))
+        self._texts = encode_texts(
+            texts, self._engines.tokenizer, self._engines.text_encoder, self._info.text_length
+        )
+
+    def _guidance(self, panel: Panel) -> float:
+        return self._storyboard.effective_sampling(panel).stages[0].guidance
+
+    def _given(self, name: str) -> _Picture:
+        reference = self._storyboard.character(name).reference
+        assert reference is not None
+        size = (self._storyboard.width, self._storyboard.height)
+        return _Picture(name, images.letterbox(reference.data, *size), noise_seed(reference.data))
+
+    def _portrait_event(self, picture: _Picture) -> Portrait:
+        settings = {
+            "character": picture.name,
+            "caption": self._storyboard.character(picture.name).caption,
+            "model": self._info.name,
+        }
+        png = images.encode_png(picture.letterboxed.pixels, settings)
+        return Portrait(character=picture.name, png=png)
+
+    def _draw_portraits(self, names: Sequence[str], pictures: list[_Picture]) -> Iterator[Event]:
+        """Draws the portraits of `names`, all in one batch, and appends them to `pictures`."""
+        for name in names:
+            self._batcher.add(self._state(name, self._storyboard.portrait_panel(name)))
+        for progress in self._steps():
+            name = progress.panel.name
+            yield Progress(character=name, step=progress.step, steps=progress.steps)
+            if progress.panel.done:
+                picture = self._drawn(name, self._decode(progress.panel))
+                pictures.append(picture)
+                yield self._portrait_event(picture)
+
+    def _drawn(self, name: str, pixels: images.Pixels) -> _Picture:
+        """A portrait as a picture: all of it counts.
+
+        Its noise comes from the caption and not from its bytes, which may differ in a last bit
+        with the company in which it was drawn.
+        """
+        caption = self._storyboard.character(name).caption
+        mask = torch.ones(pixels.shape[:2])
+        return _Picture(
+            name, images.LetterboxedImage(pixels, mask), noise_seed(b"portrait " + caption.encode())
+        )
+
+    def _encode_references(self, pictures: Sequence[_Picture]) -> None:
+        for start in range(0, len(pictures), MAX_BATCH):
+            batch = pictures[start : start + MAX_BATCH]
+            pixels = torch.stack([images.to_tensor(p.letterboxed.pixels) for p in batch])
+            rows = torch.unbind(self._engines.vae_encoder(pixels))
+            for picture, latents in zip(batch, rows, strict=True):
+                self._references[picture.name] = Reference(
+                    name=picture.name,
+                    latents=latents,
+                    noise=fixed_noise(picture.noise_seed, self._latent_shape()),
+                    mask=latent_mask(picture.letterboxed.mask, self._info.vae_scale),
+                    text=self._texts[self._storyboard.character(picture.name).caption],
+                )
+
+    def _draw_panels(self) -> Generator[Event, None, int]:
+        """Draws all panels; returns how many were sent."""
+        for index, panel in enumerate(self._storyboard.panels):
+            self._batcher.add(self._state(str(index), panel))
+        sent = 0
+        for progress in self._steps():
+            index = int(progress.panel.name)
+            yield Progress(panel=index, step=progress.step, steps=progress.steps)
+            if not progress.panel.done:
+                continue
+            event = self._finished_panel(index, progress.panel)
+            sent += isinstance(event, PanelImage)
+            yield event
+        return sent
+
+    def _finished_panel(self, index: int, state: PanelState) -> Event:
+        panel = self._storyboard.panels[index]
+        try:
+            pixels = self._decode(state)
+        except DrawingError as error:
+            return Failed(panel=index, error=str(error), retryable=False)
+        settings = self._settings(panel)
+        return PanelImage(
+            panel=index,
+            png=images.encode_png(pixels, settings),
+            seed=panel.seed,
+            prompt=settings["prompt"],
+            address=settings["address"],
+            seconds=self._seconds(),
+        )
+
+    def _settings(self, panel: Panel) -> dict[str, Any]:
+        """What drew a panel, for its file: nothing of its place among others."""
+        board = self._storyboard
+        return {
+            "prompt": panel.prompt_text(board),
+            "negative_prompt": panel.negative_text(board),
+            "characters": list(panel.characters),
+            "regions": {name: list(box) for name, box in panel.regions.items()},
+            "seed": panel.seed,
+            "size": [board.width, board.height],
+            "sampling": board.effective_sampling(panel).model_dump(mode="json"),
+            "injection": board.effective_injection(panel).model_dump(mode="json"),
+            "model": self._info.name,
+            "engine": self._info.engine,
+            "precision": self._info.precision,
+            "address": content_address(board, panel, self._info),
+        }
+
+    def _state(self, name: str, panel: Panel) -> PanelState:
+        stage = self._storyboard.effective_sampling(panel).stages[0]
+        schedule = PanelSchedule(stage, self._info.scheduler_config, panel.seed)
+        guided = stage.guidance > 1.0
+        return PanelState(
+            name=name,
+            latents=schedule.initial_noise(self._latent_shape()),
+            schedule=schedule,
+            text=self._texts[panel.prompt_text(self._storyboard)],
+            negative=self._texts[panel.negative_text(self._storyboard)] if guided else None,
+            guidance=stage.guidance,
+            injection=self._injection(panel),
+        )
+
+    def _injection(self, panel: Panel) -> PanelInjection:
+        if not self._injects(panel):
+            return PanelInjection()
+        given = self._storyboard.effective_injection(panel)
+        size = self._latent_shape()[1:]
+        everywhere = (0.0, 0.0, 1.0, 1.0)
+        boxes = [panel.regions.get(name, everywhere) for name in panel.characters]
+        return PanelInjection(
+            references=tuple(self._references[name] for name in panel.characters),
+            regions=tuple(region_weights(box, size) for box in boxes),
+            first_layer=self._first_layer(panel),
+            start=given.start,
+            end=given.end,
+            strength=given.strength,
+            both_branches=given.branches == "both",
+            noise=given.reference_noise,
+        )
+
+    def _steps(self) -> Iterator[PanelStep]:
+        """Steps until no panel is in flight, or until nobody wants them."""
+        while self._batcher.active and not self._cancelled():
+            yield from self._batcher.step()
+
+    def _decode(self, state: PanelState) -> images.Pixels:
+        """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""
+        image = self._engines.vae_decoder(state.latents[None])[0]
+        if not (torch.isfinite(state.latents).all() and torch.isfinite(image).all()):
+            raise DrawingError(
+                f"{state.name}: the model gave numbers that are not finite; "
+                "allowed: finite ones, as engines in f32 give them"
+            )
+        return images.to_pixels(image)
+
+    def _latent_shape(self) -> tuple[int, int, int]:
+        scale = self._info.vae_scale
+        return (
+            self._info.latent_channels,
+            self._storyboard.height // scale,
+            self._storyboard.width // scale,
+        )
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
