@@ -25,12 +25,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     arch = Architecture(
         side=32,
+        latent_channels=4,
         vae_widths=(8, 16, 16),
         unet_widths=(16, 32, 32),
         unet_heads=(2, 2, 4),
         text_width=64,
         text_layers=1,
         norm_groups=8,
+        vae_norm_groups=8,
     )
     tokenizer = build_tokenizer(["a child is running on the beach at night", "孩子在海滩上"] * 3, 600)
     folder = tmp_path_factory.mktemp("checkpoint")

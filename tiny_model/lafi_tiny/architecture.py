@@ -22,10 +22,11 @@ class Architecture:
     """
 
     side: int = 64
-    latent_channels: int = 4
-    vae_widths: tuple[int, ...] = (32, 64, 96)
-    unet_widths: tuple[int, ...] = (96, 160, 256)
-    unet_heads: tuple[int, ...] = (3, 5, 8)
+    latent_channels: int = 8
+    vae_widths: tuple[int, ...] = (24, 48, 96)
+    vae_norm_groups: int = 8
+    unet_widths: tuple[int, ...] = (64, 128, 256)
+    unet_heads: tuple[int, ...] = (2, 4, 8)
     text_width: int = 128
     text_layers: int = 2
     text_heads: int = 4
@@ -41,7 +42,7 @@ def build_vae(arch: Architecture, scaling_factor: float = 1.0) -> AutoencoderKL:
         block_out_channels=arch.vae_widths,
         layers_per_block=1,
         latent_channels=arch.latent_channels,
-        norm_num_groups=arch.norm_groups,
+        norm_num_groups=arch.vae_norm_groups,
         sample_size=arch.side,
         scaling_factor=scaling_factor,
         mid_block_add_attention=False,
@@ -93,6 +94,7 @@ def build_noise_schedule() -> DDIMScheduler:
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
         clip_sample=False,
+        steps_offset=1,
         set_alpha_to_one=False,
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",

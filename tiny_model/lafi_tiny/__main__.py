@@ -1,0 +1,43 @@
+"""`python -m lafi_tiny STAGE`: one command per training stage, resumable and seeded."""
+
+from pathlib import Path
+
+import typer
+from rich.progress import track
+
+from lafi_tiny.architecture import Architecture
+from lafi_tiny.dataset import CHUNK, DatasetSpec, render_dataset
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+FOLDER = typer.Option(Path("out/tiny_model"), help="Where the stages keep their state.")
+
+
+@app.command()
+def data(folder: Path = FOLDER, count: int = 60000, workers: int = 2, seed: int = 0) -> None:
+    """Render the training pictures."""
+    chunks = render_dataset(DatasetSpec(seed=seed), count, folder / "pictures", workers)
+    for _ in track(chunks, description="pictures", total=count // CHUNK):
+        pass
+
+
+@app.command()
+def vae(folder: Path = FOLDER, steps: int = 1000, batch: int = 32) -> None:
+    """Train the autoencoder."""
+    from lafi_tiny.train_vae import VaeTraining, train_vae
+
+    train_vae(Architecture(), VaeTraining(steps=steps, batch=batch), folder)
+
+
+@app.command()
+def denoiser(
+    folder: Path = FOLDER, steps: int = 8000, batch: int = 32, minutes: float = 1e9
+) -> None:
+    """Train the UNet with its text encoder."""
+    from lafi_tiny.train_denoiser import DenoiserTraining, train_denoiser
+
+    settings = DenoiserTraining(steps=steps, batch=batch, minutes=minutes)
+    train_denoiser(Architecture(), settings, folder)
+
+
+if __name__ == "__main__":
+    app()

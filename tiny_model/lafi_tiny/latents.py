@@ -1,0 +1,59 @@
+"""The latents of the rendered pictures, encoded once and kept on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+
+from lafi_tiny.dataset import CHUNK, chunk_path
+from lafi_tiny.training import from_pixels
+
+
+class LatentCache:
+    """Scaled latent means, float16 (N, C, h, w), that grow by a chunk at a time.
+
+    Training starts on the first chunks and never waits for the whole set.
+    """
+
+    def __init__(self, folder: Path, vae: AutoencoderKL, start_chunks: int) -> None:
+        self.folder = folder
+        self.vae = vae
+        self.chunks: list[NDArray[np.float16]] = []
+        while len(self.chunks) < start_chunks and self.grow():
+            pass
+
+    def __len__(self) -> int:
+        return CHUNK * len(self.chunks)
+
+    def grow(self) -> bool:
+        """Add the next chunk; False when every rendered picture is in."""
+        start = CHUNK * len(self.chunks)
+        stored = self.folder / "latents" / f"latents_{start:07d}.npy"
+        if not stored.exists():
+            if not chunk_path(self.folder / "pictures", start).exists():
+                return False
+            stored.parent.mkdir(exist_ok=True)
+            partial = stored.with_suffix(".partial.npy")
+            np.save(partial, self._encode(start))
+            partial.rename(stored)
+        self.chunks.append(np.load(stored))
+        return True
+
+    @torch.inference_mode()
+    def _encode(self, start: int) -> NDArray[np.float16]:
+        pixels = np.load(chunk_path(self.folder / "pictures", start))
+        place = next(self.vae.parameters()).device
+        means = []
+        for i in range(0, len(pixels), 50):
+            images = from_pixels(pixels[i : i + 50]).to(place)
+            with torch.autocast(place.type, torch.bfloat16):
+                means.append(self.vae.encode(images).latent_dist.mean.float().cpu())
+        scaled = torch.cat(means) * self.vae.config.scaling_factor
+        return scaled.numpy().astype(np.float16)
+
+    def batch(self, indices: NDArray[np.int64]) -> torch.Tensor:
+        """Latents of these pictures, float32 (B, C, h, w)."""
+        rows = np.stack([self.chunks[i // CHUNK][i % CHUNK] for i in indices])
+        return torch.from_numpy(rows.astype(np.float32))

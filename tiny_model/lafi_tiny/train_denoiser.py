@@ -1,0 +1,231 @@
+"""Stage `denoiser`: UNet and text encoder together, v-prediction, as a text-to-image model.
+
+Pictures that show two figures are sometimes trained as in inpainting: one half of the
+latent is cleaner than the timestep says, and the loss is taken on the other half. That
+is what teaches self-attention to fetch appearance from elsewhere in the picture. No
+picture ever attends to another one.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from rich.console import Console
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from lafi_tiny.architecture import (
+    TEXT_LENGTH,
+    Architecture,
+    build_noise_schedule,
+    build_text_encoder,
+    build_unet,
+)
+from lafi_tiny.dataset import DatasetSpec
+from lafi_tiny.latents import LatentCache
+from lafi_tiny.tokenizer import build_tokenizer
+from lafi_tiny.train_vae import load_vae
+from lafi_tiny.training import (
+    MovingAverage,
+    device,
+    learning_rate,
+    save_state,
+    set_learning_rate,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserTraining:
+    """Settings of the stage. Shares are of the batch."""
+
+    steps: int = 8000
+    batch: int = 32
+    peak_rate: float = 6e-4
+    empty_captions: float = 0.10
+    inpainted: float = 0.6
+    average: float = 0.998
+    seed: int = 0
+    save_every: int = 500
+    minutes: float = 1e9
+
+
+class TextToLatent(nn.Module):
+    """The two networks that are trained together."""
+
+    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.unet: UNet2DConditionModel = build_unet(arch)
+        self.text_encoder: CLIPTextModel = build_text_encoder(arch, tokenizer)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
+        """(B, C, h, w), (B,), (B, T) -> predicted v (B, C, h, w)."""
+        text = self.text_encoder(token_ids)[0]
+        prediction: Tensor = self.unet(noisy, timesteps, text).sample
+        return prediction
+
+
+def make_tokenizer(spec: DatasetSpec) -> CLIPTokenizer:
+    """The tokenizer of 5,000 captions of the data set: the same one for the same spec."""
+    rng = np.random.default_rng([spec.seed, 1])
+    return build_tokenizer(spec.caption(i, rng) for i in range(5000))
+
+
+def train_denoiser(arch: Architecture, settings: DenoiserTraining, folder: Path) -> None:
+    """Train or resume; leaves `denoiser.pt` with the weights and their moving average."""
+    torch.manual_seed(settings.seed)
+    spec = DatasetSpec(seed=settings.seed, side=arch.side)
+    place, console = device(), Console()
+    tokenizer = make_tokenizer(spec)
+    cache = LatentCache(folder, load_vae(arch, folder).to(place), start_chunks=16)
+    model = TextToLatent(arch, tokenizer).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if place.type == "cpu":
+        # The fused CPU kernel's backward is several times slower at these head sizes.
+        model.unet.set_attn_processor(AttnProcessor())
+    average = MovingAverage(model, settings.average)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.peak_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+    )
+    start = _resume(folder / "denoiser.pt", model, average, optimizer)
+    batches = _Batches(settings, spec, tokenizer, cache, start)
+    schedule = build_noise_schedule()
+    began, losses = time.monotonic(), []
+    for step in range(start, settings.steps):
+        set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate, 300))
+        losses.append(_step(model, optimizer, schedule, batches.draw(), place))
+        average.update(model)
+        if step % 4 == 0:
+            cache.grow()
+        if step % 50 == 0:
+            console.print(
+                f"denoiser step {step}/{settings.steps} loss {np.mean(losses[-50:]):.4f} "
+                f"pictures {len(cache)} {(time.monotonic() - began) / (step - start + 1):.3f} s/step"
+            )
+        out_of_time = time.monotonic() - began > 60 * settings.minutes
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or out_of_time:
+            _save(folder / "denoiser.pt", step + 1, model, average, optimizer)
+        if out_of_time:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One training batch; `fresh` (B, 1, 1, w) is 1 where the loss counts, 0 in a given half."""
+
+    latents: Tensor
+    token_ids: Tensor
+    timesteps: Tensor
+    given_timesteps: Tensor
+    fresh: Tensor
+
+
+class _Batches:
+    def __init__(
+        self,
+        settings: DenoiserTraining,
+        spec: DatasetSpec,
+        tokenizer: CLIPTokenizer,
+        cache: LatentCache,
+        start: int,
+    ) -> None:
+        self.settings, self.spec, self.tokenizer, self.cache = settings, spec, tokenizer, cache
+        self.rng = np.random.default_rng([settings.seed, 2, start])
+
+    def draw(self) -> Batch:
+        size, rng = self.settings.batch, self.rng
+        indices = rng.integers(len(self.cache), size=size)
+        latents = self.cache.batch(indices)
+        captions, double = [], np.zeros(size, dtype=bool)
+        for row, index in enumerate(indices):
+            picture_caption = self.spec.caption(int(index), rng)
+            double[row] = self.spec.picture(int(index)).kind != "single"
+            empty = rng.random() < self.settings.empty_captions
+            captions.append("" if empty else picture_caption)
+        tokens = self.tokenizer(
+            captions,
+            padding="max_length",
+            truncation=True,
+            max_length=TEXT_LENGTH,
+            return_tensors="pt",
+        )
+        timesteps = rng.integers(1000, size=size)
+        given = np.where(rng.random(size) < 0.5, 0, (timesteps * rng.random(size)).astype(int))
+        inpainted = double & (rng.random(size) < self.settings.inpainted)
+        left = rng.random(size) < 0.5
+        width = latents.shape[-1]
+        in_left = np.arange(width) < width // 2
+        fresh = np.where(inpainted[:, None], in_left[None, :] == left[:, None], True)
+        return Batch(
+            latents=latents,
+            token_ids=tokens.input_ids,
+            timesteps=torch.from_numpy(timesteps),
+            given_timesteps=torch.from_numpy(given),
+            fresh=torch.from_numpy(fresh.astype(np.float32))[:, None, None, :],
+        )
+
+
+def _step(
+    model: TextToLatent,
+    optimizer: torch.optim.Optimizer,
+    schedule: DDIMScheduler,
+    batch: Batch,
+    place: torch.device,
+) -> float:
+    latents, fresh = batch.latents.to(place), batch.fresh.to(place)
+    timesteps = batch.timesteps.to(place)
+    noise = torch.randn_like(latents)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    given = schedule.add_noise(latents, noise, batch.given_timesteps.to(place))
+    mixed = fresh * noisy + (1 - fresh) * given
+    target = schedule.get_velocity(latents, noise, timesteps)
+    with torch.autocast(place.type, torch.bfloat16):
+        predicted = model(mixed, timesteps, batch.token_ids.to(place))
+    error = (predicted.float() - target).pow(2) * fresh
+    loss = error.sum() / (fresh.expand_as(error).sum())
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _save(
+    path: Path,
+    step: int,
+    model: TextToLatent,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    state: dict[str, Any] = {
+        "step": step,
+        "model": model.state_dict(),
+        "average": average.module.state_dict(),
+        "updates": average.updates,
+        "optimizer": optimizer.state_dict(),
+    }
+    save_state(path, state)
+
+
+def _resume(
+    path: Path, model: TextToLatent, average: MovingAverage, optimizer: torch.optim.Optimizer
+) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    average.module.load_state_dict(state["average"])
+    average.updates = state["updates"]
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def load_denoiser(arch: Architecture, folder: Path, spec: DatasetSpec) -> TextToLatent:
+    """The moving average that the stage left in `folder`, ready to draw with."""
+    model = TextToLatent(arch, make_tokenizer(spec)).eval()
+    state = torch.load(folder / "denoiser.pt", map_location="cpu", weights_only=True)
+    model.load_state_dict(state["average"])
+    return model
