@@ -1,1 +1,23 @@
 """A thin gRPC client of the storyboard server. Needs neither torch nor a server on this machine."""
+
+from lafi_client.aio import AsyncStoryboardClient
+from lafi_client.client import StoryboardClient
+from lafi_client.errors import (
+    DrawTimeout,
+    LafiError,
+    PanelFailed,
+    ServerUnavailable,
+    StoryboardRefused,
+)
+from lafi_client.retry import RetryPolicy
+
+__all__ = [
+    "AsyncStoryboardClient",
+    "DrawTimeout",
+    "LafiError",
+    "PanelFailed",
+    "RetryPolicy",
+    "ServerUnavailable",
+    "StoryboardClient",
+    "StoryboardRefused",
+]

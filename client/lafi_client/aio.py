@@ -1,0 +1,181 @@
+"""The asynchronous twin of lafi_client.client, on grpc.aio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from types import TracebackType
+
+import grpc
+import grpc.aio
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from lafi.contract import Event, Failed, PanelImage
+from lafi.storyboard import Storyboard
+from lafi_client.channel import channel_options, parse_target
+from lafi_client.drawing import Drawing
+from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
+from lafi_client.patience import Deadline, Silence, Timeouts
+from lafi_client.retry import RetryPolicy
+from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
+
+
+class AsyncStoryboardClient:
+    """Draws storyboards from a coroutine; arguments and errors as for StoryboardClient.
+
+    Use it with `async with`, inside one event loop. Cancelling the task that draws, or closing
+    the generator (`async with aclosing(client.draw(...))`), cancels the stream on the server.
+    """
+
+    def __init__(
+        self,
+        url: str = "127.0.0.1:8001",
+        *,
+        timeout: float | None = 3600.0,
+        idle_timeout: float = 60.0,
+        probe_interval: float = 5.0,
+        retries: int | RetryPolicy = 4,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = parse_target(url)
+        self._timeouts = Timeouts(timeout, idle_timeout, probe_interval)
+        self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
+        self._credentials = credentials
+
+    async def __aenter__(self) -> AsyncStoryboardClient:
+        # A channel of grpc.aio belongs to the event loop that it is made in.
+        options = channel_options(self._target)
+        if self._credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._target, options)
+        else:
+            self._channel = grpc.aio.secure_channel(self._target, self._credentials, options)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._channel.close()
+
+    async def ready(self) -> bool:
+        """Whether the server answers and has the storyboard model loaded."""
+        request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
+        try:
+            response = await self._stub.ModelReady(request, timeout=self._timeouts.probe)
+        except grpc.RpcError:
+            return False
+        return bool(response.ready)
+
+    async def draw(
+        self, storyboard: Storyboard, *, only: Iterable[int] | None = None
+    ) -> AsyncGenerator[PanelImage, None]:
+        """Yield each panel as it is finished; see StoryboardClient.draw."""
+        failures = []
+        async with aclosing(self.events(storyboard, only=only)) as events:
+            async for event in events:
+                if isinstance(event, PanelImage):
+                    yield event
+                elif isinstance(event, Failed):
+                    failures.append(event)
+        if failures:
+            raise PanelFailed(failures)
+
+    async def draw_all(
+        self, storyboard: Storyboard, *, only: Iterable[int] | None = None
+    ) -> list[PanelImage]:
+        """All panels in their order. A PanelFailed holds the panels that were drawn."""
+        panels: list[PanelImage] = []
+        try:
+            async with aclosing(self.draw(storyboard, only=only)) as drawn:
+                async for panel in drawn:
+                    panels.append(panel)
+        except PanelFailed as error:
+            raise PanelFailed(error.failures, _in_order(panels)) from error
+        return _in_order(panels)
+
+    async def events(
+        self, storyboard: Storyboard, *, only: Iterable[int] | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Yield every event; see StoryboardClient.events."""
+        drawing = Drawing(storyboard, self._retry, only)
+        deadline = Deadline(self._timeouts.overall)
+        while not drawing.complete:
+            try:
+                async with aclosing(self._one_stream(drawing, deadline)) as events:
+                    async for event in events:
+                        yield event
+                drawing.end_stream()
+            except LafiError as error:
+                await _sleep(drawing.delay_after(error), deadline)
+        for event in drawing.last_events():
+            yield event
+
+    async def _one_stream(
+        self, drawing: Drawing, deadline: Deadline
+    ) -> AsyncGenerator[Event, None]:
+        request = storyboard_request(drawing.next_storyboard())
+        async with aclosing(self._responses(request, deadline)) as responses:
+            async for response in responses:
+                event = event_in(response, self._target)
+                seen = None if event is None else drawing.receive(event)
+                if seen is not None:
+                    yield seen
+                if drawing.stream_finished:
+                    return
+
+    async def _responses(
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline
+    ) -> AsyncGenerator[service_pb2.ModelStreamInferResponse, None]:
+        deadline.check()
+        call = self._stub.ModelStreamInfer([request], timeout=deadline.remaining())
+        silence = Silence(self._timeouts, deadline)
+        try:
+            while True:
+                silence.start()
+                response = await self._next_response(call, silence)
+                if response is grpc.aio.EOF:
+                    return
+                yield response
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise deadline.error() from error
+            raise error_from_status(error.code(), error.details(), self._target) from error
+        finally:
+            call.cancel()
+
+    async def _next_response(
+        self, call: grpc.aio.StreamStreamCall, silence: Silence
+    ) -> service_pb2.ModelStreamInferResponse:
+        reading = asyncio.ensure_future(call.read())
+        try:
+            while not (await asyncio.wait({reading}, timeout=silence.wait()))[0]:
+                silence.wait()
+                await self._probe()
+            return reading.result()
+        finally:
+            reading.cancel()
+
+    async def _probe(self) -> None:
+        """Raise ServerUnavailable if the silent server does not say that it is alive."""
+        try:
+            request = service_pb2.ServerLiveRequest()
+            answer = await self._stub.ServerLive(request, timeout=self._timeouts.probe)
+        except grpc.RpcError as error:
+            raise ServerUnavailable(
+                f"{self._target}: stopped answering ({error.details()})", retryable=True
+            ) from error
+        if not answer.live:
+            raise ServerUnavailable(f"{self._target}: is shutting down", retryable=True)
+
+
+def _in_order(panels: list[PanelImage]) -> list[PanelImage]:
+    return sorted(panels, key=lambda image: image.panel)
+
+
+async def _sleep(seconds: float, deadline: Deadline) -> None:
+    remaining = deadline.remaining()
+    await asyncio.sleep(seconds if remaining is None else min(seconds, remaining))

@@ -1,0 +1,54 @@
+"""Where the server is and how a gRPC channel to it behaves."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_ADDRESS = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})$")
+
+ChannelOptions = list[tuple[str, int]]
+
+
+def parse_target(url: str) -> str:
+    """`host:port` out of `host:port` or `grpc://host:port`.
+
+    Raises ValueError that names the address and what is allowed.
+    """
+    target = url.strip().removeprefix("grpc://").rstrip("/")
+    match = _ADDRESS.match(target)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise ValueError(
+            f"url: got {url!r}, allowed host:port of the server's gRPC port, "
+            "for example 127.0.0.1:8001"
+        )
+    return target
+
+
+def channel_options(target: str) -> ChannelOptions:
+    """gRPC channel arguments for `target`.
+
+    Messages are unbounded (a 2048 px PNG exceeds gRPC's default of 4 MiB). A lost server is
+    tried again within seconds, since gRPC's own backoff of up to two minutes would outlast
+    every repeat. Loopback never goes through an HTTP proxy.
+    """
+    options: ChannelOptions = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 5000),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if _is_loopback(target.rpartition(":")[0]):
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,197 @@
+"""What `lafi draw` does, with plain-typed parameters; returns the exit code."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from lafi.contract import Event, Failed, PanelImage, Portrait
+from lafi.storyboard import Storyboard, load_storyboard
+from lafi.storyboard_error import StoryboardError
+from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
+from lafi_client.client import StoryboardClient
+from lafi_client.contact_sheet import contact_sheet
+from lafi_client.drawing_folder import DrawingFolder
+from lafi_client.errors import LafiError, StoryboardRefused
+from lafi_client.progress import DrawingProgress
+from lafi_client.report import report
+
+DRAWN = 0
+BAD_STORYBOARD = 2
+SERVER_UNAVAILABLE = 3
+PANELS_FAILED = 4
+INTERRUPTED = 130
+
+
+@dataclass
+class _Run:
+    """What happened so far in one call of `draw`."""
+
+    fresh: set[int] = field(default_factory=set)
+    errors: dict[int, str] = field(default_factory=dict)
+    cast: dict[str, bytes] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+
+def draw(
+    story: str | Path,
+    out: str | Path,
+    url: str = "127.0.0.1:8001",
+    *,
+    panels: Sequence[int] | None = None,
+    previews: bool = False,
+    overwrite: bool = False,
+    timeout: float | None = 3600.0,
+    idle_timeout: float = 60.0,
+    retries: int = 4,
+    console: Console | None = None,
+) -> int:
+    """Draw the storyboard file `story` on the server at `url` into the folder `out`.
+
+    Panels whose files are there with the same settings are kept, unless `overwrite`. `panels`
+    names those to draw again whatever is there; then all others stay as they are. Writes each
+    picture as it arrives, at the end contact_sheet.png and report.html. `timeout` and
+    `idle_timeout` are seconds, as in StoryboardClient.
+
+    Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server is not
+    there or goes silent, 4 if some panels failed, 130 if interrupted.
+    """
+    console = console or Console(stderr=True)
+    try:
+        storyboard = load_storyboard(story)
+        wanted = _known(panels or (), storyboard)
+        client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
+    except (StoryboardError, ValueError) as error:
+        return _fail(console, BAD_STORYBOARD, error)
+    with client:
+        folder = DrawingFolder(Path(out), storyboard)
+        if not wanted:
+            wanted = _outdated(storyboard, folder, overwrite)
+        run = _Run()
+        code = _draw(client, storyboard, wanted, folder, run, console, previews)
+    _write_pages(_album(storyboard, folder, run), folder)
+    console.print(f"wrote {folder.path}", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def _draw(
+    client: StoryboardClient,
+    storyboard: Storyboard,
+    wanted: Sequence[int],
+    folder: DrawingFolder,
+    run: _Run,
+    console: Console,
+    previews: bool,
+) -> int:
+    if not wanted:
+        console.print("every panel is there already; --overwrite draws them again")
+        return DRAWN
+    steps = {number: _steps(storyboard, number) for number in wanted}
+    title = storyboard.title or "storyboard"
+    try:
+        with (
+            DrawingProgress(console, title, steps, previews) as progress,
+            closing(client.events(storyboard, only=wanted)) as events,
+        ):
+            _take(events, folder, run, progress)
+    except StoryboardRefused as error:
+        return _fail(console, BAD_STORYBOARD, error)
+    except LafiError as error:
+        _fail(console, SERVER_UNAVAILABLE, error)
+        if run.fresh:
+            console.print("run the same command again to draw what is missing")
+        return SERVER_UNAVAILABLE
+    except KeyboardInterrupt:
+        return _fail(console, INTERRUPTED, "interrupted; finished panels are kept")
+    return PANELS_FAILED if run.errors else DRAWN
+
+
+def _take(
+    events: Iterable[Event], folder: DrawingFolder, run: _Run, progress: DrawingProgress
+) -> None:
+    for event in events:
+        match event:
+            case PanelImage():
+                folder.save_panel(event)
+                run.fresh.add(event.panel)
+            case Portrait():
+                folder.save_portrait(event)
+                run.cast[event.character] = event.png
+            case Failed(panel=int(number)):
+                run.errors[number] = event.error
+        progress.show(event)
+
+
+def _known(panels: Sequence[int], storyboard: Storyboard) -> list[int]:
+    last = len(storyboard.panels) - 1
+    for number in panels:
+        if not 0 <= number <= last:
+            raise ValueError(f"--panel: got {number}, allowed 0 to {last}")
+    return sorted(set(panels))
+
+
+def _outdated(storyboard: Storyboard, folder: DrawingFolder, overwrite: bool) -> list[int]:
+    numbers = range(len(storyboard.panels))
+    return [number for number in numbers if overwrite or not folder.current(number)]
+
+
+def _steps(storyboard: Storyboard, number: int) -> int:
+    sampling = storyboard.effective_sampling(storyboard.panels[number])
+    return sum(stage.steps for stage in sampling.stages)
+
+
+def _fail(console: Console, code: int, error: object) -> int:
+    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def _album(storyboard: Storyboard, folder: DrawingFolder, run: _Run) -> Album:
+    return Album(
+        title=storyboard.title,
+        width=storyboard.width,
+        height=storyboard.height,
+        cast=tuple(_cast(storyboard, folder, run)),
+        panels=tuple(_entry(storyboard, n, folder, run) for n in range(len(storyboard.panels))),
+        seconds=time.monotonic() - run.started if run.fresh else None,
+    )
+
+
+def _cast(storyboard: Storyboard, folder: DrawingFolder, run: _Run) -> Iterable[CastMember]:
+    for character in storyboard.characters:
+        drawn = character.reference is None
+        given = None if character.reference is None else character.reference.data
+        picture = run.cast.get(character.name) or given or folder.portrait(character.name)
+        yield CastMember(character.name, character.caption, picture, drawn)
+
+
+def _entry(storyboard: Storyboard, number: int, folder: DrawingFolder, run: _Run) -> PanelEntry:
+    entry = panel_entry(storyboard, number)
+    if number in run.errors:
+        return replace(entry, error=run.errors[number])
+    picture, record = folder.panel(number), folder.record(number)
+    if picture is None:
+        return entry
+    note = "" if number in run.fresh else _note(folder.current(number))
+    entry = replace(entry, picture=picture, note=note)
+    if record is None:
+        return entry
+    return replace(entry, seconds=record.seconds, address=record.address)
+
+
+def _note(current: bool) -> str:
+    return "kept" if current else "kept, drawn with other settings"
+
+
+def _write_pages(album: Album, folder: DrawingFolder) -> None:
+    if all(entry.picture is None for entry in album.panels):
+        return
+    buffer = io.BytesIO()
+    contact_sheet(album).save(buffer, format="PNG", optimize=True)
+    folder.write("contact_sheet.png", buffer.getvalue())
+    folder.write("report.html", report(album).encode())

@@ -1,0 +1,150 @@
+"""A folder of finished panels, and which of them are still what the storyboard asks for.
+
+Every file is written whole or not at all. `drawing.json` records for each picture which settings
+it was drawn with; the pictures themselves stay byte for byte as the server sent them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lafi.contract import PanelImage, Portrait
+from lafi.storyboard import Panel, Storyboard
+
+RECORD_NAME = "drawing.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRecord:
+    """What is known of a picture file: hashes of its settings and bytes, seconds, address."""
+
+    settings: str
+    sha256: str
+    seconds: float | None = None
+    address: str = ""
+
+
+class DrawingFolder:
+    """The pictures of one storyboard under `path`, which is made if it is missing."""
+
+    def __init__(self, path: Path, storyboard: Storyboard) -> None:
+        self.path = path
+        self._storyboard = storyboard
+        path.mkdir(parents=True, exist_ok=True)
+        self._records = _read_records(path / RECORD_NAME)
+
+    def current(self, number: int) -> bool:
+        """Whether the panel's file is there, unchanged, and drawn with today's settings."""
+        name = panel_file(number)
+        record, picture = self._records.get(name), self._read(name)
+        if record is None or picture is None or record.sha256 != _sha256(picture):
+            return False
+        return record.settings == panel_settings(self._storyboard, number)
+
+    def panel(self, number: int) -> bytes | None:
+        """The panel's PNG file, whatever it was drawn with; None if there is none."""
+        return self._read(panel_file(number))
+
+    def record(self, number: int) -> PictureRecord | None:
+        """What is known of the panel's file; None if nothing is."""
+        return self._records.get(panel_file(number))
+
+    def portrait(self, name: str) -> bytes | None:
+        """The portrait of a character; None if there is none."""
+        return self._read(portrait_file(name))
+
+    def save_panel(self, image: PanelImage) -> None:
+        settings = panel_settings(self._storyboard, image.panel)
+        record = PictureRecord(settings, _sha256(image.png), image.seconds, image.address)
+        self._save(panel_file(image.panel), image.png, record)
+
+    def save_portrait(self, portrait: Portrait) -> None:
+        settings = _digest(self._storyboard.character(portrait.character).caption)
+        record = PictureRecord(settings, _sha256(portrait.png))
+        self._save(portrait_file(portrait.character), portrait.png, record)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place in one step, so that nobody ever reads half of it."""
+        part = self.path / f".{name}.{os.getpid()}.part"
+        try:
+            part.write_bytes(data)
+            part.replace(self.path / name)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _save(self, name: str, picture: bytes, record: PictureRecord) -> None:
+        self.write(name, picture)
+        self._records[name] = record
+        records = {key: asdict(value) for key, value in sorted(self._records.items())}
+        self.write(RECORD_NAME, json.dumps(records, indent=1).encode())
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def panel_file(number: int) -> str:
+    """`panel_00.png` for panel 0."""
+    return f"panel_{number:02d}.png"
+
+
+def portrait_file(name: str) -> str:
+    """`portrait_mia.png` for mia."""
+    return f"portrait_{name}.png"
+
+
+def panel_settings(storyboard: Storyboard, number: int) -> str:
+    """SHA-256 of all that the storyboard says about a panel's pixels.
+
+    The server's content address also covers its model, which a client cannot know beforehand.
+    """
+    panel = storyboard.panels[number]
+    return _digest(
+        {
+            "size": [storyboard.width, storyboard.height],
+            "negative": panel.negative_text(storyboard),
+            "characters": [_character(storyboard, name) for name in panel.characters],
+            **_panel(storyboard, panel),
+        }
+    )
+
+
+def _panel(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    return {
+        "prompt": panel.prompt_text(storyboard),
+        "seed": panel.seed,
+        "sampling": storyboard.effective_sampling(panel).model_dump(mode="json"),
+        "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
+        "regions": {name: list(box) for name, box in panel.regions.items()},
+    }
+
+
+def _character(storyboard: Storyboard, name: str) -> dict[str, object]:
+    character = storyboard.character(name)
+    if character.reference is not None:
+        return {"caption": character.caption, "reference": _sha256(character.reference.data)}
+    portrait = storyboard.portrait_panel(name)
+    return {"negative": storyboard.negative_prompt, **_panel(storyboard, portrait)}
+
+
+def _digest(value: object) -> str:
+    return _sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_records(path: Path) -> dict[str, PictureRecord]:
+    """The recorded pictures; none where the file is missing or is not one of ours."""
+    try:
+        entries = json.loads(path.read_bytes())
+        return {name: PictureRecord(**entry) for name, entry in entries.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        return {}

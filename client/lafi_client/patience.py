@@ -1,0 +1,87 @@
+"""How long to wait for a server that says nothing.
+
+A killed model process leaves a stream open and silent while the server still reports that it
+is ready, so silence itself has to end a drawing. The clock is an argument; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lafi_client.errors import DrawTimeout
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits in seconds.
+
+    overall  for a whole storyboard with all repeats; None is no limit
+    idle     longest silence between two events of a stream
+    probe    silence after which the server is asked whether it is alive, and again at each
+             such interval; also how long it may take to answer
+    """
+
+    overall: float | None = 3600.0
+    idle: float = 60.0
+    probe: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("overall", "idle", "probe"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: got {value}, allowed more than 0 seconds")
+
+
+class Deadline:
+    """The overall limit of one storyboard, counted from the moment it is made."""
+
+    def __init__(self, overall: float | None, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._overall = overall
+        self._end = None if overall is None else clock() + overall
+
+    def remaining(self) -> float | None:
+        """Seconds left, never negative; None without a limit."""
+        return None if self._end is None else max(0.0, self._end - self._clock())
+
+    def error(self) -> DrawTimeout:
+        return DrawTimeout(f"the storyboard was not finished after {self._overall:g} s")
+
+    def check(self) -> None:
+        """Raise DrawTimeout when the time is over."""
+        if self.remaining() == 0:
+            raise self.error()
+
+
+class Silence:
+    """The time since a stream last said something."""
+
+    def __init__(
+        self, timeouts: Timeouts, deadline: Deadline, clock: Clock = time.monotonic
+    ) -> None:
+        self._timeouts = timeouts
+        self._deadline = deadline
+        self._clock = clock
+        self._since = clock()
+
+    def start(self) -> None:
+        """Count from now: something was heard, or the consumer has come back for more."""
+        self._since = self._clock()
+
+    def wait(self) -> float:
+        """Seconds to wait before looking again. Raises DrawTimeout when waiting is over."""
+        self._deadline.check()
+        left = self._timeouts.idle - (self._clock() - self._since)
+        if left <= 0:
+            raise DrawTimeout(
+                f"no event for {self._timeouts.idle:g} s although the server is alive: "
+                "its model process may have died; restart the server, or raise the idle timeout"
+            )
+        waits = [left, self._timeouts.probe]
+        if (remaining := self._deadline.remaining()) is not None:
+            waits.append(remaining)
+        return min(waits)

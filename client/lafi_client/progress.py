@@ -1,0 +1,109 @@
+"""A storyboard's progress on a terminal: one bar of steps, one line per panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich import progress as rich_progress
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from lafi.contract import Accepted, Event, Failed, PanelImage, Portrait, Progress
+from lafi_client.preview import preview
+
+
+class DrawingProgress:
+    """Shows the events of one storyboard on `console`; a context manager.
+
+    `steps` gives the steps of each panel to draw. The bar counts steps over all panels and
+    portraits, since many are drawn at once. Where the console is no terminal only the lines
+    of finished panels are printed.
+    """
+
+    def __init__(
+        self, console: Console, title: str, steps: Mapping[int, int], previews: bool = False
+    ) -> None:
+        self._console = console
+        self._previews = previews
+        self._steps = dict(steps)
+        self._taken: dict[int | str, int] = {}
+        self._expected: dict[int | str, int] = dict(steps.items())
+        self._arrived = 0
+        self._bar = rich_progress.Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[panels]}"),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        total = sum(self._steps.values())
+        self._task = self._bar.add_task(escape(title), total=total, panels=self._panels())
+
+    def __enter__(self) -> DrawingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Take the next event."""
+        match event:
+            case Accepted():
+                self._say(f"accepted: {event.panels} panels, {event.portraits} portraits to draw")
+            case Progress():
+                key = event.panel if event.panel is not None else f"portrait {event.character}"
+                self._expected[key] = event.steps
+                self._taken[key] = event.step
+            case Portrait():
+                self._finish(f"portrait {event.character}")
+                self._picture(f"portrait of {event.character}", event.png)
+            case PanelImage():
+                self._arrived += 1
+                self._finish(event.panel)
+                self._picture(f"panel {event.panel}  {event.seconds:.1f} s", event.png)
+            case Failed(panel=int(number)):
+                self._finish(number)
+                self._say(f"panel {number} failed: {event.error}")
+        self._update()
+
+    def _finish(self, key: int | str) -> None:
+        if key in self._expected:
+            self._taken[key] = self._expected[key]
+
+    def _picture(self, line: str, picture: bytes) -> None:
+        self._say(line)
+        if self._previews:
+            try:
+                self._console.print(preview(picture))
+            except OSError:
+                self._say("(the picture cannot be decoded)")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def _update(self) -> None:
+        total, taken = sum(self._expected.values()), sum(self._taken.values())
+        self._bar.update(self._task, total=total, completed=taken, panels=self._panels())
+
+    def _panels(self) -> str:
+        return f"{self._arrived}/{len(self._steps)} panels"

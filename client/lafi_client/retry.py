@@ -1,0 +1,45 @@
+"""How often and how soon to ask again. Knows neither gRPC nor storyboards."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with jitter.
+
+    retries     how many times in a row to ask again without any panel arriving, 0 or more
+    first_delay seconds before the first repeat, before jitter
+    factor      growth of the delay per repeat, 1 or more
+    max_delay   longest delay, seconds
+    jitter      fraction of a delay that is random, in [0, 1]: clients that lost the same
+                server do not come back in the same instant
+    """
+
+    retries: int = 4
+    first_delay: float = 0.5
+    factor: float = 2.0
+    max_delay: float = 15.0
+    jitter: float = 0.5
+    rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _at_least("retries", self.retries, 0)
+        _at_least("first_delay", self.first_delay, 0)
+        _at_least("factor", self.factor, 1)
+        _at_least("max_delay", self.max_delay, 0)
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter: got {self.jitter}, allowed 0 to 1")
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait before repeat number `attempt` (0 is the first)."""
+        # The exponent is bounded so that a large attempt number cannot overflow a float.
+        longest = min(self.max_delay, self.first_delay * self.factor ** min(attempt, 64))
+        return longest * (1 - self.jitter * self.rng.random())
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{name}: got {value}, allowed {least} or more")

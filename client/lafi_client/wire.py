@@ -1,0 +1,51 @@
+"""Storyboards and events as messages of the KServe v2 protocol (tensors from lafi.contract)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+from tritonclient.grpc import InferResult, service_pb2
+from tritonclient.utils import serialize_byte_tensor
+
+from lafi.contract import Event, event_from_tensors, storyboard_to_tensors
+from lafi.storyboard import Storyboard
+from lafi_client.errors import LafiError, error_from_text
+
+MODEL_NAME = "storyboard"
+
+
+def storyboard_request(
+    storyboard: Storyboard, request_id: str = ""
+) -> service_pb2.ModelInferRequest:
+    """The one message that is sent: every input is a BYTES tensor."""
+    request = service_pb2.ModelInferRequest(model_name=MODEL_NAME, id=request_id)
+    for name, values in storyboard_to_tensors(storyboard).items():
+        request.inputs.add(name=name, datatype="BYTES", shape=values.shape)
+        request.raw_input_contents.append(serialize_byte_tensor(values).item())
+    return request
+
+
+def event_in(response: service_pb2.ModelStreamInferResponse, target: str) -> Event | None:
+    """The event that a response carries, or None for an empty one (Triton Server's last).
+
+    Raises ServerUnavailable or StoryboardRefused for an error message in the stream, and
+    LafiError for an event that this client does not know.
+    """
+    if response.error_message:
+        raise error_from_text(response.error_message, target)
+    tensors = _tensors(response.infer_response)
+    if "EVENT" not in tensors:
+        return None
+    try:
+        return event_from_tensors(tensors["EVENT"], tensors["IMAGE"])
+    except (KeyError, ValueError) as error:
+        raise LafiError(
+            f"{target}: got an event that this client cannot read ({error}); "
+            "are client and server of the same version?"
+        ) from error
+
+
+def _tensors(response: service_pb2.ModelInferResponse) -> dict[str, npt.NDArray[Any]]:
+    result = InferResult(response)
+    return {output.name: result.as_numpy(output.name) for output in response.outputs}

@@ -1,0 +1,152 @@
+"""A real gRPC server on loopback that speaks Triton Server's protocol and follows a script."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from PIL import Image
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
+
+from lafi.contract import (
+    Accepted,
+    Event,
+    Finished,
+    PanelImage,
+    Portrait,
+    Progress,
+    event_to_tensors,
+    storyboard_from_tensors,
+)
+from lafi.storyboard import Storyboard
+
+Script = Callable[[Storyboard, grpc.ServicerContext], Iterator[Event | str | None]]
+
+
+def png(colour: tuple[int, int, int] = (200, 60, 40), side: int = 16) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def panel_event(storyboard: Storyboard, number: int) -> PanelImage:
+    panel = storyboard.panels[number]
+    return PanelImage(
+        panel=number,
+        png=png((panel.seed * 40 % 256, 90, 120)),
+        seed=panel.seed,
+        prompt=panel.prompt_text(storyboard),
+        address=f"{panel.seed:064x}",
+        seconds=0.25,
+    )
+
+
+def well(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
+    """Everything goes well; panels finish in reverse order."""
+    drawn = [character for character in storyboard.characters if character.reference is None]
+    yield Accepted(panels=len(storyboard.panels), portraits=len(drawn))
+    for character in storyboard.characters:
+        yield Portrait(character=character.name, png=png((10, 200, 30)))
+    for number in reversed(range(len(storyboard.panels))):
+        yield Progress(panel=number, character=None, step=1, steps=2)
+        yield panel_event(storyboard, number)
+    yield Finished(panels=len(storyboard.panels), seconds=1.5)
+
+
+class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """Plays one script per stream, the last of them again and again."""
+
+    def __init__(self) -> None:
+        self.scripts: list[Script] = [well]
+        self.received: list[Storyboard] = []
+        self.live = True
+        self.probes = 0
+        self.cancelled = threading.Event()
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Listen on a free port, or again on the one from before."""
+        self._server = grpc.server(ThreadPoolExecutor(8))
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop(None).wait()
+
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.probes += 1
+        return service_pb2.ServerLiveResponse(live=self.live)
+
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return service_pb2.ServerReadyResponse(ready=self.live)
+
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return service_pb2.ModelReadyResponse(ready=request.name == "storyboard")
+
+    def ModelStreamInfer(self, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        script = self.scripts[min(len(self.received), len(self.scripts) - 1)]
+        storyboard = _storyboard_in(next(requests))
+        self.received.append(storyboard)
+        completed = threading.Event()
+        context.add_callback(lambda: completed.is_set() or self.cancelled.set())
+        for item in script(storyboard, context):
+            if isinstance(item, str):
+                yield service_pb2.ModelStreamInferResponse(error_message=item)
+            else:
+                yield _response(item)
+        completed.set()
+
+
+def _storyboard_in(request: Any) -> Storyboard:
+    assert request.model_name == "storyboard"
+    tensors = {}
+    for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True):
+        values = deserialize_bytes_tensor(raw)
+        assert list(tensor.shape) == list(values.shape)
+        assert tensor.datatype == "BYTES"
+        tensors[tensor.name] = values
+    return storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+
+
+def _response(event: Event | None) -> Any:
+    response = service_pb2.ModelInferResponse(model_name="storyboard")
+    for name, values in event_to_tensors(event).items() if event is not None else ():
+        response.outputs.add(name=name, datatype="BYTES", shape=values.shape)
+        response.raw_output_contents.append(serialize_byte_tensor(values).item())
+    return service_pb2.ModelStreamInferResponse(infer_response=response)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeTritonServer]:
+    fake = FakeTritonServer()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def storyboard() -> Storyboard:
+    """Three panels, one character whose portrait has to be drawn."""
+    return Storyboard.model_validate(
+        {
+            "title": "Three panels",
+            "characters": [{"name": "mia", "prompt": "a child with red hair"}],
+            "panels": [
+                {"prompt": "{mia} standing"},
+                {"prompt": "{mia} running"},
+                {"prompt": "{mia} sitting"},
+            ],
+            "sampling": {"steps": 2},
+        }
+    )
