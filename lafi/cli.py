@@ -126,7 +126,8 @@ def draw(
         typer.Option(min=0, help="Draw this panel only, counted from 0; may be given again."),
     ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="Show each panel in the terminal as it arrives.")
+        bool,
+        typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
     ] = False,
     overwrite: Annotated[
         bool,
