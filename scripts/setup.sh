@@ -68,7 +68,7 @@ make_environment() {
     "$python" -m venv .venv
 }
 
-pip_install() { .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"; }
+pip_install() { .venv/bin/python -m pip install -qq --disable-pip-version-check "$@"; }
 
 has_cpu_torch() {
     .venv/bin/python - "$TORCH" 2>/dev/null <<'PY'
@@ -99,7 +99,7 @@ check_platform
 check_disk
 make_environment
 install_torch
-say "installing the packages of constraints.txt"
+say "installing the packages of constraints.txt (some minutes)"
 pip_install -c constraints.txt --editable ".[$EXTRAS]"
 .venv/bin/python -m pip check --disable-pip-version-check >/dev/null ||
     die "the installed packages do not fit together:" "$(.venv/bin/python -m pip check)"
