@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, Protocol
 
 from lafi.admission import Admission, RefusedError
@@ -43,14 +44,18 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    storyboard: Storyboard
+    """A storyboard that was admitted: its events from the second on."""
+
+    events: Iterator[Event]
+    stop: _StopSignal
     sender: Sender
 
 
 class StoryboardService:
     """Admits storyboards, draws them in one thread, and ends every one with the final flag.
 
-    draw: called with a storyboard and a function that says whether to stop, yields its events.
+    draw: called with a storyboard and a function that says whether to stop, yields its events; the
+    first, `accepted`, without any work, so that it is sent before the storyboard's turn comes.
     poll_seconds: how long the answer "not cancelled" is believed.
     """
 
@@ -66,7 +71,8 @@ class StoryboardService:
     def accept(self, decode: Callable[[], Storyboard], sender: Sender) -> None:
         """Takes a request in and returns; the answer comes through `sender`.
 
-        decode: reads the storyboard of the request; its StoryboardError becomes INVALID_ARGUMENT.
+        decode: reads the storyboard of the request. A StoryboardError of it, or of `draw` before
+        the first event, becomes INVALID_ARGUMENT.
         """
         try:
             self._admit()
@@ -74,14 +80,14 @@ class StoryboardService:
             _end(sender, "UNAVAILABLE", str(error))
             return
         try:
-            job = _Job(decode(), sender)
+            job = self._begin(decode(), sender)
         except StoryboardError as error:
             self._admission.release()
             _end(sender, "INVALID_ARGUMENT", str(error))
         except Exception as error:
             self._admission.release()
-            _log.exception("a request could not be read")
-            _end(sender, "INTERNAL", f"the request could not be read: {_describe(error)}")
+            _log.exception("a storyboard could not be begun")
+            _end(sender, "INTERNAL", f"the storyboard could not be begun: {_describe(error)}")
         else:
             self._waiting.put(job)
 
@@ -96,6 +102,13 @@ class StoryboardService:
             raise RefusedError("the server is shutting down; try again later")
         self._admission.admit()
 
+    def _begin(self, storyboard: Storyboard, sender: Sender) -> _Job:
+        stop = _StopSignal(self._closing, sender, self._poll_seconds)
+        events = self._draw(storyboard, stop)
+        for accepted in islice(events, 1):
+            sender.send(accepted)
+        return _Job(events, stop, sender)
+
     def _run(self) -> None:
         while (job := self._waiting.get()) is not None:
             try:
@@ -106,29 +119,26 @@ class StoryboardService:
                 self._admission.release()
 
     def _serve(self, job: _Job) -> None:
-        stop = _StopSignal(self._closing, job.sender, self._poll_seconds)
         try:
-            if not stop():
-                self._send_events(job, stop)
-            elif self._closing.is_set():
+            finished = not job.stop() and self._send_events(job)
+            if self._closing.is_set() and not finished:
                 job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
         finally:
             job.sender.finish()
 
-    def _send_events(self, job: _Job, stop: _StopSignal) -> None:
-        finished = False
+    def _send_events(self, job: _Job) -> bool:
+        """Draws and sends; True once nothing is left to be said."""
+        event: Event | None = None
         try:
-            for event in self._draw(job.storyboard, stop):
+            for event in job.events:
                 job.sender.send(event)
-                finished = isinstance(event, Finished)
         except Exception as error:
-            if stop.was_client:
-                return
-            if not self._closing.is_set():
-                _fail(job.sender, error)
-                return
-        if self._closing.is_set() and not finished:
-            job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
+            if job.stop.was_client:
+                return True
+            if self._closing.is_set():
+                return False
+            _fail(job.sender, error)
+        return isinstance(event, Finished)
 
 
 class _StopSignal:
@@ -149,10 +159,12 @@ class _StopSignal:
 
 
 def _end(sender: Sender, status: Status, message: str) -> None:
+    """Refuses and finishes; a client that is gone must not take down the thread that takes in."""
     try:
         sender.refuse(status, message)
-    finally:
         sender.finish()
+    except Exception:
+        _log.exception("a client could not be told: %s", message)
 
 
 def _fail(sender: Sender, error: Exception) -> None:

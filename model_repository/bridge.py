@@ -46,8 +46,13 @@ class ModelSettings:
 
     @property
     def engine(self) -> tuple[Path, Runtime, Precision]:
-        """artifacts, runtime, precision: the first arguments of most loaders."""
+        """artifacts, runtime, precision: the arguments of `model_info`."""
         return self.artifacts, self.runtime, self.precision
+
+    @property
+    def engine_on_threads(self) -> tuple[Path, Runtime, Precision, int]:
+        """artifacts, runtime, precision, threads: the arguments of `load_denoiser`."""
+        return (*self.engine, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt."""

@@ -38,25 +38,25 @@ class DenoiserBatch:
 class Denoiser(Protocol):
     """Predicts noise or velocity, (B, C, h, w) float32, as the model was trained to."""
 
-    def __call__(self, batch: DenoiserBatch) -> Tensor: ...
+    def __call__(self, batch: DenoiserBatch, /) -> Tensor: ...
 
 
 class TextEncoder(Protocol):
     """Token ids (B, T) int64 -> text (B, T, D) float32."""
 
-    def __call__(self, token_ids: Tensor) -> Tensor: ...
+    def __call__(self, token_ids: Tensor, /) -> Tensor: ...
 
 
 class VaeEncoder(Protocol):
     """Images (B, 3, H, W) float32 in [-1, 1] -> latents (B, C, h, w) float32: scaled means."""
 
-    def __call__(self, images: Tensor) -> Tensor: ...
+    def __call__(self, images: Tensor, /) -> Tensor: ...
 
 
 class VaeDecoder(Protocol):
     """Scaled latents (B, C, h, w) float32 -> images (B, 3, H, W) float32 in [-1, 1]."""
 
-    def __call__(self, latents: Tensor) -> Tensor: ...
+    def __call__(self, latents: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def service(draw: Drawer, limit: int = 4) -> StoryboardService:
 def started(sender: RecordingSender) -> None:
     """Waits until drawing has begun."""
     deadline = time.monotonic() + 10
-    while not sender.sent:
+    while len(sender.sent) < 2:
         assert time.monotonic() < deadline, "drawing never began"
         time.sleep(0.001)
 
@@ -104,13 +104,13 @@ def test_every_request_is_ended_and_every_place_given_back(kinds: list[str]) -> 
     last = {
         "good": FINISHED,
         "bad": "INVALID_ARGUMENT: panels: got nothing, allowed: a list",
-        "broken": "INTERNAL: the request could not be read: KeyError: 'STORYBOARD'",
+        "broken": "INTERNAL: the storyboard could not be begun: KeyError: 'STORYBOARD'",
         "failing": Failed(panel=None, error="RuntimeError: out of paint", retryable=False),
-        "gone": None,
-        "cancelled": None,
+        "gone": "INTERNAL: the storyboard could not be begun: ConnectionError: the client is gone",
+        "cancelled": ACCEPTED,
     }
     for sender, kind in zip(senders, kinds, strict=True):
-        assert (sender.answer() or [None])[-1] == last[kind]
+        assert sender.answer()[-1] == last[kind]
     served.close()
     assert admission.in_flight == 0
 
@@ -129,7 +129,7 @@ def test_beyond_the_limit_a_storyboard_is_refused_at_once() -> None:
     time.sleep(0.05)
     third.cancelled = True
     served.accept(lambda: STORYBOARD, third)
-    assert third.answer() == []
+    assert third.answer() == [ACCEPTED]
 
 
 def test_a_cancelled_storyboard_frees_the_thread_between_two_steps() -> None:
@@ -153,7 +153,7 @@ def test_a_storyboard_that_is_cancelled_while_it_waits_is_never_drawn() -> None:
     served.accept(lambda: STORYBOARD, second)
     second.cancelled = True
     first.cancelled = True
-    assert second.answer() == []
+    assert second.answer() == [ACCEPTED]
 
 
 def test_shutting_down_fails_what_is_drawn_and_what_waits() -> None:
@@ -166,16 +166,26 @@ def test_shutting_down_fails_what_is_drawn_and_what_waits() -> None:
     text = "UNAVAILABLE: the server is shutting down; try again later"
     failed = Failed(panel=None, error=text, retryable=True)
     assert first.answer()[-1] == failed
-    assert second.answer() == [failed]
+    assert second.answer() == [ACCEPTED, failed]
     served.accept(lambda: STORYBOARD, late)
     assert late.answer() == [text]
 
 
 def test_a_failure_that_may_pass_is_marked_retryable() -> None:
     def draw(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        raise MemoryError
         yield ACCEPTED
+        raise MemoryError
 
     sender = RecordingSender()
     service(draw).accept(lambda: STORYBOARD, sender)
-    assert sender.answer() == [Failed(panel=None, error="MemoryError", retryable=True)]
+    failed = Failed(panel=None, error="MemoryError", retryable=True)
+    assert sender.answer() == [ACCEPTED, failed]
+
+
+def test_a_storyboard_that_this_model_cannot_draw_is_refused_before_it_is_accepted() -> None:
+    def draw(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        raise StoryboardError(["width: got 72, allowed: multiples of 16"])
+
+    sender = RecordingSender()
+    service(draw).accept(lambda: STORYBOARD, sender)
+    assert sender.answer() == ["INVALID_ARGUMENT: width: got 72, allowed: multiples of 16"]

@@ -17,7 +17,7 @@ class TritonPythonModel:
         """Loads the engine."""
         settings = ModelSettings(args)
         self._spec = denoiser_spec(model_info(*settings.engine))
-        self._engine = load_denoiser(*settings.engine, settings.threads)
+        self._engine = load_denoiser(*settings.engine_on_threads)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""

@@ -8,8 +8,6 @@ from typing import Any
 
 from lafi.admission import Admission
 from lafi.contract import (
-    REFERENCES,
-    STORYBOARD,
     Event,
     storyboard_from_tensors,
     text_encoder_spec,
@@ -21,7 +19,7 @@ from lafi.engine.onnx import load_denoiser, model_info
 from lafi.pipeline import draw
 from lafi.served_engine import RemoteEngine
 from lafi.serving import StoryboardService
-from lafi.storyboard import Storyboard, check_against
+from lafi.storyboard import Storyboard
 from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
@@ -52,12 +50,11 @@ class TritonPythonModel:
         """Fails what is not drawn yet, so that nobody waits for it."""
         self._service.close()
 
-    def _decode(self, request: Any) -> Storyboard:
-        storyboard = storyboard_from_tensors(
-            input_array(request, STORYBOARD), input_array(request, REFERENCES)
+    @staticmethod
+    def _decode(request: Any) -> Storyboard:
+        return storyboard_from_tensors(
+            input_array(request, "STORYBOARD"), input_array(request, "REFERENCES")
         )
-        check_against(storyboard, self._engines.info)
-        return storyboard
 
     def _draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         return draw(storyboard, self._engines, cancelled=cancelled, max_rows=self._max_rows)
@@ -70,7 +67,7 @@ def _engines(settings: ModelSettings) -> Engines:
         text_encoder=RemoteEngine(text_encoder_spec(info), call_model),
         vae_encoder=RemoteEngine(vae_encoder_spec(info), call_model),
         vae_decoder=RemoteEngine(vae_decoder_spec(info), call_model),
-        denoiser=load_denoiser(*settings.engine, settings.threads),
+        denoiser=load_denoiser(*settings.engine_on_threads),
         tokenizer=load_tokenizer(settings.artifacts),
         info=info,
     )

@@ -24,4 +24,5 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
-        return answer_requests(self._engine, requests)
+        responses: list[Any] = answer_requests(self._engine, requests)
+        return responses
