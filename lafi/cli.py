@@ -7,9 +7,8 @@ works where neither torch nor the server is installed.
 from __future__ import annotations
 
 import importlib.metadata
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,18 +23,8 @@ app = typer.Typer(
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 
 
-class Runtime(StrEnum):
-    """What runs the ONNX engines on the CPU."""
-
-    openvino = "openvino"
-    onnxruntime = "onnxruntime"
-
-
-class Precision(StrEnum):
-    """The arithmetic of the engines."""
-
-    f32 = "f32"
-    bf16 = "bf16"
+Runtime = Literal["openvino", "onnxruntime"]
+Precision = Literal["f32", "bf16"]
 
 
 def main() -> None:
@@ -172,11 +161,11 @@ def export(
     ),
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the engines on the CPU.")
-    ] = Runtime.openvino,
+    ] = "openvino",
     precision: Annotated[
         Precision,
         typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
-    ] = Precision.f32,
+    ] = "f32",
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
@@ -189,8 +178,8 @@ def export(
     code = export_command(
         checkpoint,
         out=out,
-        runtime=runtime.value,
-        precision=precision.value,
+        runtime=runtime,
+        precision=precision,
         denoiser=denoiser,
     )
     raise typer.Exit(code)
