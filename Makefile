@@ -12,6 +12,7 @@ TESTS ?= tests
 
 BIN := .venv/bin
 READY := .venv/.ready
+BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/peers/*.py)
 ADAPTERS = $(wildcard model_repository/*.py model_repository/*/1/*.py)
 
 # Idle threads of OpenMP must not spin: the server, the client and the tests share the cores.
@@ -37,6 +38,7 @@ check: $(READY) ## ruff and mypy (strict)
 
 types: $(READY)
 	$(BIN)/mypy
+	@$(if $(BENCHMARKS),$(BIN)/mypy $(BENCHMARKS))
 	@# The adapters are all modules named `model`, so each is checked on its own.
 	@for file in $(ADAPTERS); do $(BIN)/mypy "$$file" || exit 1; done
 
