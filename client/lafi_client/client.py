@@ -114,7 +114,8 @@ class StoryboardClient:
 
         A broken stream is opened again for the panels that have not arrived; the events look
         as if it had never broken, except that the progress of a panel may begin anew.
-        Raises StoryboardRefused, ServerUnavailable or DrawTimeout.
+        Raises StoryboardRefused, ServerUnavailable, DrawTimeout, or a plain LafiError for a
+        fault of the server itself.
         """
         drawing = Drawing(storyboard, self._retry, only)
         deadline = Deadline(self._timeouts.overall)

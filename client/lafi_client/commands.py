@@ -75,8 +75,9 @@ def draw(
             wanted = _outdated(storyboard, folder, overwrite)
         run = _Run()
         code = _draw(client, storyboard, wanted, folder, run, console, previews)
-    _write_pages(_album(storyboard, folder, run), folder)
-    console.print(f"wrote {folder.path}", markup=False, highlight=False, soft_wrap=True)
+    if _write_pages(_album(storyboard, folder, run), folder):
+        page = folder.path / "report.html"
+        console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
     return code
 
 
@@ -188,10 +189,12 @@ def _note(current: bool) -> str:
     return "kept" if current else "kept, drawn with other settings"
 
 
-def _write_pages(album: Album, folder: DrawingFolder) -> None:
+def _write_pages(album: Album, folder: DrawingFolder) -> bool:
+    """Write the contact sheet and the report; False if there is no picture to show."""
     if all(entry.picture is None for entry in album.panels):
-        return
+        return False
     buffer = io.BytesIO()
     contact_sheet(album).save(buffer, format="PNG", optimize=True)
     folder.write("contact_sheet.png", buffer.getvalue())
     folder.write("report.html", report(album).encode())
+    return True

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from lafi.contract import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi.storyboard import Storyboard, mentioned
-from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, StoryboardRefused
+from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable
 from lafi_client.retry import RetryPolicy
 
 
@@ -54,7 +54,7 @@ class Drawing:
     def receive(self, event: Event) -> Event | None:
         """Take an event of the current stream; give what the caller should see, if anything.
 
-        Raises StoryboardRefused or ServerUnavailable when the storyboard failed as a whole.
+        Raises ServerUnavailable or LafiError when the storyboard failed as a whole.
         """
         match event:
             case Accepted():
@@ -134,7 +134,7 @@ class Drawing:
         if event.panel is None:
             if event.retryable:
                 raise ServerUnavailable(event.error, retryable=True)
-            raise StoryboardRefused(event.error)
+            raise LafiError(f"the server failed: {event.error}")
         number = self._number(event.panel)
         failed = event.model_copy(update={"panel": number})
         if event.retryable:

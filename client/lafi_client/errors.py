@@ -6,7 +6,7 @@ Every exception carries `retryable`: whether asking again can help.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -38,11 +38,19 @@ _RETRYABLE_TEXTS = (
     "shutting down",
     "try again later",
 )
+_STATUS_WORDS: dict[str, Callable[[str, str], LafiError]] = {
+    "INVALID_ARGUMENT": lambda text, target: StoryboardRefused(text),
+    "UNAVAILABLE": lambda text, target: ServerUnavailable(f"{target}: {text}", retryable=True),
+    "INTERNAL": lambda text, target: LafiError(f"{target}: the server failed: {text}"),
+}
 _MISSING_TEXTS = ("unknown model", "is not found", "failed to find")
 
 
 class LafiError(Exception):
-    """Any failure to draw a storyboard. `retryable` says whether asking again can help."""
+    """Any failure to draw a storyboard. `retryable` says whether asking again can help.
+
+    The subclasses name the usual ones; where none fits, the fault is the server's own.
+    """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -83,7 +91,14 @@ def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -
 
 
 def error_from_text(text: str, target: str) -> LafiError:
-    """The exception for an error message inside a stream, which comes without a status code."""
+    """The exception for an error message inside a stream, which comes without a status code.
+
+    Messages of the storyboard model begin with a status in words, those of Triton Server
+    itself do not.
+    """
+    status, separator, rest = text.partition(": ")
+    if separator and status in _STATUS_WORDS:
+        return _STATUS_WORDS[status](rest, target)
     if _mentions(text, _RETRYABLE_TEXTS):
         return ServerUnavailable(f"{target}: {text}", retryable=True)
     if _mentions(text, _MISSING_TEXTS):

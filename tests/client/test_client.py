@@ -176,6 +176,7 @@ def test_a_server_that_comes_back_finishes_the_storyboard(
     [
         "Request for unknown model: 'storyboard' has no available versions",
         "in ensemble, Server not ready",
+        "UNAVAILABLE: the server is shutting down",
         "this server draws at most 2 storyboards at a time and 2 are in flight; try again later",
     ],
 )
@@ -191,9 +192,15 @@ def test_not_now_is_tried_again(server: Any, storyboard: Storyboard, text: str) 
     [
         (saying("panels[0].prompt: got ''"), StoryboardRefused, r"^panels\[0\]\.prompt: got ''$"),
         (
-            failing(Failed(error="width: got 72", retryable=False)),
+            saying("INVALID_ARGUMENT: width: got 72\nheight: got 1"),
             StoryboardRefused,
-            "^width: got 72$",
+            "^width: got 72\nheight: got 1$",
+        ),
+        (saying("INTERNAL: out of memory"), LafiError, "the server failed: out of memory"),
+        (
+            failing(Failed(error="division by zero", retryable=False)),
+            LafiError,
+            "the server failed: division by zero",
         ),
         (
             aborting(grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape"),
