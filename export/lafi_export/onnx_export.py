@@ -1,0 +1,174 @@
+"""From a module to an ONNX file with dynamic batch and size.
+
+Knows torch's exporter and what must be told to it; not what the files are for.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+import onnxscript.ir
+import onnxscript.optimizer
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.fx.experimental import _config as _trace_config
+
+from lafi.model_info import ModelInfo
+from lafi_export.attention_op import translation_table, with_attention_function
+from lafi_export.modules import ExportModules
+from lafi_kernels import onnx_function
+
+# diffusers' upsampling asks whether there are 64 rows or more and then does the same in other
+# memory layout, so the trace holds for any batch though it is taken below that.
+_BATCH: Final = Dim("batch", max=63)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One network to export: example inputs in order, and which of their axes may vary."""
+
+    file: str
+    module: nn.Module
+    example: dict[str, Tensor]
+    dynamic: dict[str, dict[int, Any]]
+    output: str
+
+
+def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
+    """What is exported of a model. Height and width are multiples of `info.side_multiple`."""
+    return (
+        _text_encoder(modules, info),
+        _vae_encoder(modules, info),
+        _vae_decoder(modules, info),
+        _denoiser(modules, info),
+    )
+
+
+def export_graph(graph: Graph, path: Path) -> None:
+    """Write `path` and check it. Any ONNX runtime with opset 18 and local functions reads it."""
+    with torch.no_grad(), _expected_warnings():
+        # The batch may be 1 when the file runs, whatever it was in the trace.
+        with _trace_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+            program = torch.export.export(
+                graph.module, tuple(graph.example.values()), dynamic_shapes=graph.dynamic
+            )
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            custom_translation_table=translation_table(),
+            opset_version=onnx_function.OPSET,
+            input_names=list(graph.example),
+            output_names=[graph.output],
+            optimize=False,
+            verbose=False,
+        )
+        if exported is None:
+            raise RuntimeError(f"torch exported nothing for {graph.file}")
+        onnxscript.optimizer.optimize_ir(exported.model, should_fold=_may_fold)
+    model = _without_metadata(exported.model_proto)
+    if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
+        model = with_attention_function(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
+    return Graph(
+        file="text_encoder.onnx",
+        module=modules.text_encoder,
+        example={"token_ids": torch.ones(2, info.text_length, dtype=torch.int64)},
+        dynamic={"token_ids": {0: _BATCH}},
+        output="text",
+    )
+
+
+def _vae_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
+    height, width = 2 * info.side_multiple, 3 * info.side_multiple
+    sides = {0: _BATCH, 2: info.side_multiple * Dim("rows"), 3: info.side_multiple * Dim("columns")}
+    return Graph(
+        file="vae_encoder.onnx",
+        module=modules.vae_encoder,
+        example={"images": torch.zeros(2, 3, height, width)},
+        dynamic={"images": sides},
+        output="latent",
+    )
+
+
+def _vae_decoder(modules: ExportModules, info: ModelInfo) -> Graph:
+    return Graph(
+        file="vae_decoder.onnx",
+        module=modules.vae_decoder,
+        example={"latents": torch.zeros(2, info.latent_channels, 4, 6)},
+        dynamic={"latents": {0: _BATCH, 2: Dim("rows"), 3: Dim("columns")}},
+        output="image",
+    )
+
+
+def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
+    step = info.side_multiple // info.vae_scale
+    rows, references, height, width = 3, 2, 2 * step, 3 * step
+    batch, slots = _BATCH, Dim("references")
+    high, wide = step * Dim("rows"), step * Dim("columns")
+    return Graph(
+        file="denoiser.onnx",
+        module=modules.denoiser,
+        example={
+            "latents": torch.zeros(rows, info.latent_channels, height, width),
+            "timesteps": torch.zeros(rows),
+            "text": torch.zeros(rows, info.text_length, info.text_width),
+            "routes": torch.full((len(info.layers), rows, references), -1, dtype=torch.int32),
+            "bias": torch.zeros(rows, references),
+            "mask": torch.ones(rows, height, width),
+            "region": torch.ones(rows, references, height, width),
+        },
+        dynamic={
+            "latents": {0: batch, 2: high, 3: wide},
+            "timesteps": {0: batch},
+            "text": {0: batch},
+            "routes": {1: batch, 2: slots},
+            "bias": {0: batch, 1: slots},
+            "mask": {0: batch, 1: high, 2: wide},
+            "region": {0: batch, 1: slots, 2: high, 3: wide},
+        },
+        output="noise_pred",
+    )
+
+
+def _may_fold(node: onnxscript.ir.Node) -> bool | None:
+    """Transposed weights stay unfolded, so that every weight keeps its name."""
+    return False if node.op_type == "Transpose" else None
+
+
+def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the exporter's notes (stack traces, with paths), changed in place."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for item in (model, graph, *graph.node, *values):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    return model
+
+
+@contextmanager
+def _expected_warnings() -> Iterator[None]:
+    """Silences what torch's exporter says of itself, and only that.
+
+    A warning is known by its text; a log line by its logger, which tells of torchvision.
+    """
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+            )
+            yield
+    finally:
+        log.setLevel(level)

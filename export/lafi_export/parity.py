@@ -1,0 +1,124 @@
+"""Whether exported engines draw what torch draws: errors by engine, then of whole panels.
+
+Compares any two `Engines`; knows neither files nor runtimes.
+"""
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from lafi.engine.base import Engines
+from lafi.events import Failed, PanelImage, Portrait
+from lafi.pipeline import draw
+from lafi.storyboard import Storyboard
+from lafi_export.parity_cases import (
+    denoiser_cases,
+    image_cases,
+    latent_cases,
+    parity_storyboard,
+    token_cases,
+)
+from lafi_export.parity_report import TOLERANCES, EngineParity, ParityError, PixelParity
+
+Pixels = np.ndarray[Any, Any]
+
+
+def compare_engines(
+    reference: Engines, candidate: Engines, *, vocabulary: int, precision: str
+) -> tuple[EngineParity, ...]:
+    """Every engine on random inputs of several shapes and batches.
+
+    reference: torch in fp32. candidate: judged by the tolerance of `precision` where the engine
+    is the denoiser, by that of f32 elsewhere. vocabulary: number of token ids.
+    """
+    rows = []
+    for case, tokens in token_cases(reference.info, vocabulary):
+        pair = reference.text_encoder(tokens), candidate.text_encoder(tokens)
+        rows.append(_judge("text_encoder", case, candidate, "f32", *pair))
+    for case, images in image_cases(reference.info):
+        pair = reference.vae_encoder(images), candidate.vae_encoder(images)
+        rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))
+    for case, latents in latent_cases(reference.info):
+        pair = reference.vae_decoder(latents), candidate.vae_decoder(latents)
+        rows.append(_judge("vae_decoder", case, candidate, "f32", *pair))
+    for case, batch in denoiser_cases(reference.info):
+        pair = reference.denoiser(batch), candidate.denoiser(batch)
+        rows.append(_judge("denoiser", case, candidate, precision, *pair))
+    return tuple(rows)
+
+
+def compare_pictures(
+    reference: Engines, candidate: Engines, *, precision: str
+) -> tuple[PixelParity, ...]:
+    """A small storyboard, portrait and two panels that read it, drawn by both."""
+    storyboard = parity_storyboard(reference.info)
+    expected = _drawn(storyboard, reference)
+    tolerance = TOLERANCES[precision]
+    rows = []
+    for name, pixels in _drawn(storyboard, candidate).items():
+        error = np.abs(pixels.astype(np.int16) - expected[name].astype(np.int16))
+        psnr = _psnr(error)
+        rows.append(
+            PixelParity(
+                picture=name,
+                runtime=candidate.info.engine,
+                precision=precision,
+                max_error=int(error.max()),
+                mean_error=float(error.mean()),
+                psnr=psnr,
+                passed=bool(error.max() <= tolerance.max_pixel_error)
+                and psnr >= tolerance.min_psnr,
+            )
+        )
+    return tuple(rows)
+
+
+def _judge(
+    engine: str, case: str, candidate: Engines, precision: str, want: Tensor, got: Tensor
+) -> EngineParity:
+    if want.shape != got.shape:
+        raise ParityError(
+            f"{engine} on {case}: got shape {tuple(got.shape)}, torch gives {tuple(want.shape)}"
+        )
+    scale = float(want.abs().max())
+    error = (got.double() - want.double()).abs() / max(1.0, scale)
+    tolerance = TOLERANCES[precision]
+    worst, mean = float(error.max()), float(error.mean())
+    return EngineParity(
+        engine=engine,
+        runtime=candidate.info.engine,
+        precision=precision,
+        case=case,
+        max_error=worst,
+        mean_error=mean,
+        scale=scale,
+        # A NaN passes no comparison.
+        passed=worst <= tolerance.max_error and mean <= tolerance.mean_error,
+    )
+
+
+def _drawn(storyboard: Storyboard, engines: Engines) -> dict[str, Pixels]:
+    """Pictures by name, RGB uint8 (H, W, 3)."""
+    pictures = {}
+    for event in draw(storyboard, engines):
+        if isinstance(event, Failed):
+            raise ParityError(f"{engines.info.engine} drew no panel {event.panel}: {event.error}")
+        if isinstance(event, Portrait):
+            pictures[f"portrait of {event.character}"] = _pixels(event.png)
+        if isinstance(event, PanelImage):
+            pictures[f"panel {event.panel}"] = _pixels(event.png)
+    return pictures
+
+
+def _pixels(png: bytes) -> Pixels:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _psnr(error: Pixels) -> float:
+    """dB of uint8 pixels, at most 100."""
+    mse = float(np.mean(error.astype(np.float64) ** 2))
+    return 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255.0**2 / mse)))

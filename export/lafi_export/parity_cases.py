@@ -1,0 +1,107 @@
+"""Random inputs of every engine, and a small storyboard, on which engines are compared.
+
+The same numbers every time: each kind of input has a seed of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lafi.engine.base import DenoiserBatch
+from lafi.model_info import ModelInfo
+from lafi.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
+
+_SIZES: Final[Sequence[tuple[int, int, int]]] = ((1, 2, 2), (3, 2, 3), (4, 4, 1))
+"""Batch, then height and width in multiples of the model's side multiple."""
+
+
+def parity_storyboard(info: ModelInfo) -> Storyboard:
+    """One character without a reference and two panels of 4 steps, wider than high."""
+    step = info.side_multiple
+    height = step * max(2, -(-32 // step))
+    character = Character(name="mia", prompt="a girl with red hair and a blue top")
+    return Storyboard(
+        title="parity",
+        characters=(character,),
+        panels=(
+            Panel(prompt="{mia} is running on the beach", seed=1),
+            Panel(prompt="{mia} is sitting in a room at night", seed=2),
+        ),
+        width=height + step,
+        height=height,
+        sampling=Sampling(stages=(SamplingStage(steps=4),)),
+        injection=Injection(layers="all", end=1.0),
+    )
+
+
+def token_cases(info: ModelInfo, vocabulary: int) -> Iterator[tuple[str, Tensor]]:
+    """Random token ids (B, T)."""
+    generator = torch.Generator().manual_seed(0)
+    for batch in (1, 5):
+        shape = (batch, info.text_length)
+        yield f"batch {batch}", torch.randint(0, vocabulary, shape, generator=generator)
+
+
+def image_cases(info: ModelInfo) -> Iterator[tuple[str, Tensor]]:
+    """Random images (B, 3, H, W) in [-1, 1], square and not."""
+    generator = torch.Generator().manual_seed(1)
+    for batch, rows, columns in _SIZES:
+        height, width = rows * info.side_multiple, columns * info.side_multiple
+        images = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
+        yield f"batch {batch}, {width} x {height} px", images
+
+
+def latent_cases(info: ModelInfo) -> Iterator[tuple[str, Tensor]]:
+    """Random latents (B, C, h, w), square and not."""
+    generator = torch.Generator().manual_seed(2)
+    step = info.side_multiple // info.vae_scale
+    for batch, rows, columns in _SIZES:
+        shape = (batch, info.latent_channels, rows * step, columns * step)
+        case = f"batch {batch}, latent {columns * step} x {rows * step}"
+        yield case, torch.randn(shape, generator=generator)
+
+
+def denoiser_cases(info: ModelInfo) -> Iterator[tuple[str, DenoiserBatch]]:
+    """Random rows without injection, and with one and two references, masks and regions."""
+    generator = torch.Generator().manual_seed(3)
+    for batch, rows, columns in _SIZES:
+        for references, routed in ((1, False), (1, True), (2, True)):
+            how = f"{references} routed" if routed else "not routed"
+            yield (
+                f"batch {batch}, {columns} x {rows} steps, {how}",
+                random_batch(info, generator, (batch, references, rows, columns), routed=routed),
+            )
+
+
+def random_batch(
+    info: ModelInfo,
+    generator: torch.Generator,
+    size: tuple[int, int, int, int],
+    *,
+    routed: bool,
+) -> DenoiserBatch:
+    """Random rows; size: rows, references, and height and width in the model's side multiple.
+
+    routed: routes of every kind (some -1), with weights of which about a third are 0;
+    otherwise all routes are -1.
+    """
+    batch, references, high, wide = size
+    step = info.side_multiple // info.vae_scale
+    height, width = high * step, wide * step
+    shape = (len(info.layers), batch, references)
+    routes = torch.randint(-1, batch, shape, generator=generator, dtype=torch.int32)
+
+    def weights(*shape: int) -> Tensor:
+        return (torch.rand(shape, generator=generator) * 1.5 - 0.5).clamp(min=0.0)
+
+    return DenoiserBatch(
+        latents=torch.randn(batch, info.latent_channels, height, width, generator=generator),
+        timesteps=torch.randint(0, 1000, (batch,), generator=generator).float(),
+        text=torch.randn(batch, info.text_length, info.text_width, generator=generator),
+        routes=routes if routed else torch.full_like(routes, -1),
+        bias=torch.randn(batch, references, generator=generator),
+        mask=weights(batch, height, width),
+        region=weights(batch, references, height, width),
+    )

@@ -1,0 +1,150 @@
+"""What a comparison with torch found, and whether that is allowed; as JSON and as a table."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ParityError(RuntimeError):
+    """A tolerance is broken; the text names every engine and panel that broke it."""
+
+
+class Tolerance(BaseModel):
+    """How far an engine may be from torch, which computes in fp32.
+
+    Errors of engines are relative: divided by max(1, largest absolute value torch gave).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_error: float = Field(gt=0)
+    mean_error: float = Field(gt=0)
+    max_pixel_error: int = Field(ge=0, le=255)
+    min_psnr: float = Field(gt=0)
+    """Of drawn panels, in dB; equal panels count as 100 dB."""
+
+
+TOLERANCES: dict[str, Tolerance] = {
+    "f32": Tolerance(max_error=1e-4, mean_error=1e-5, max_pixel_error=2, min_psnr=60.0),
+    "bf16": Tolerance(max_error=0.15, mean_error=0.02, max_pixel_error=255, min_psnr=30.0),
+}
+"""By the precision of the denoiser. bf16 keeps 8 bits of a number, so a pixel may differ much."""
+
+
+class EngineParity(BaseModel):
+    """One engine on one random input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str
+    runtime: str
+    precision: str
+    case: str
+    """Batch and size, and for the denoiser how it is routed."""
+    max_error: float
+    mean_error: float
+    scale: float
+    """Largest absolute value that torch gave."""
+    passed: bool
+
+
+class PixelParity(BaseModel):
+    """One picture drawn by both; errors in 1/255."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    picture: str
+    runtime: str
+    precision: str
+    max_error: int
+    mean_error: float
+    psnr: float
+    passed: bool
+
+
+class ParityReport(BaseModel):
+    """Everything that was compared, and by what it was judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    weights_sha256: str
+    engines: tuple[EngineParity, ...]
+    pictures: tuple[PixelParity, ...]
+    tolerances: dict[str, Tolerance]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing broke its tolerance."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """One line for each comparison that broke its tolerance."""
+        lines = []
+        for row in self.engines:
+            if not row.passed:
+                allowed = self.tolerances[row.precision]
+                lines.append(
+                    f"{row.engine} ({row.runtime}, {row.precision}) on {row.case}: "
+                    f"got max error {row.max_error:.2e} and mean {row.mean_error:.2e}, "
+                    f"allowed {allowed.max_error:.0e} and {allowed.mean_error:.0e}"
+                )
+        for picture in self.pictures:
+            if not picture.passed:
+                allowed = self.tolerances[picture.precision]
+                lines.append(
+                    f"{picture.picture} ({picture.runtime}, {picture.precision}): "
+                    f"got pixel error {picture.max_error} and {picture.psnr:.1f} dB, "
+                    f"allowed {allowed.max_pixel_error} and {allowed.min_psnr:.0f} dB or more"
+                )
+        return tuple(lines)
+
+    def check(self) -> None:
+        """Raises ParityError if anything failed."""
+        if self.failures:
+            raise ParityError(
+                "the exported engines differ from torch:\n" + "\n".join(self.failures)
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write `parity.json` and `parity.md` into `folder`."""
+        json_text = self.model_dump_json(indent=2) + "\n"
+        (folder / "parity.json").write_text(json_text, encoding="utf-8")
+        (folder / "parity.md").write_text(self.markdown(), encoding="utf-8")
+
+    def markdown(self) -> str:
+        """Two tables, and what failed."""
+        return "\n".join(
+            [
+                f"# Parity of {self.model} with torch in fp32",
+                "",
+                "Errors of engines are relative to the largest value that torch gave, if above 1.",
+                "",
+                "| engine | runtime | precision | input | max error | mean error | passed |",
+                "|---|---|---|---|---|---|---|",
+                *(_engine_row(row) for row in self.engines),
+                "",
+                "| picture | runtime | precision | max pixel error | mean | PSNR, dB | passed |",
+                "|---|---|---|---|---|---|---|",
+                *(_picture_row(row) for row in self.pictures),
+                "",
+                *(f"- FAILED: {line}" for line in self.failures),
+                "",
+            ]
+        )
+
+
+def _engine_row(row: EngineParity) -> str:
+    errors = f"{row.max_error:.1e} | {row.mean_error:.1e}"
+    where = f"{row.engine} | {row.runtime} | {row.precision} | {row.case}"
+    return f"| {where} | {errors} | {_yes(row.passed)} |"
+
+
+def _picture_row(row: PixelParity) -> str:
+    errors = f"{row.max_error} | {row.mean_error:.3f} | {row.psnr:.1f}"
+    return f"| {row.picture} | {row.runtime} | {row.precision} | {errors} | {_yes(row.passed)} |"
+
+
+def _yes(passed: bool) -> str:
+    return "yes" if passed else "**no**"
