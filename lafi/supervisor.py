@@ -32,6 +32,7 @@ ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
+_NOT_FOR_CLIENTS = "model-repository,shared-memory,trace,logging"
 _LOST_PORT = "Address already in use"
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -87,7 +88,9 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._follower: LogFollower | None = None
         self._folder: Path | None = None
-        self._shm_prefix = f"lafi-{os.getpid()}-{uuid.uuid4().hex[:8]}-"
+        # Nobody learns this key: what writes files or maps memory is not for clients.
+        self._closed_doors = f"{_NOT_FOR_CLIENTS}:lafi-key={uuid.uuid4().hex}"
+        self.shared_memory_prefix = f"lafi-{os.getpid()}-{uuid.uuid4().hex[:8]}-"
 
     @property
     def grpc_url(self) -> str:
@@ -178,7 +181,7 @@ class TritonServer:
         if self._follower is not None:
             self._follower.stop()
             self._follower = None
-        for region in _SHARED_MEMORY.glob(self._shm_prefix + "*"):
+        for region in _SHARED_MEMORY.glob(self.shared_memory_prefix + "*"):
             region.unlink(missing_ok=True)
         if self._folder is not None:
             rmtree(self._folder / "backends" if keep_log else self._folder, ignore_errors=True)
@@ -209,8 +212,10 @@ class TritonServer:
             "http-address": self.host,
             "metrics-address": self.host,
             **{f"{name}-port": port for name, port in self.ports.items()},
+            "http-restricted-api": self._closed_doors,
+            "grpc-restricted-protocol": self._closed_doors,
             "exit-timeout-secs": max(1, int(self._stop_timeout) - 5),
-            "backend-config": f"python,shm-region-prefix-name={self._shm_prefix}",
+            "backend-config": f"python,shm-region-prefix-name={self.shared_memory_prefix}",
         }
         return [f"--{name}={value}" for name, value in settings.items()]
 
