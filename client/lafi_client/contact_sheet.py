@@ -45,8 +45,10 @@ class _Sheet:
         height = self._top + rows * self._cell_height + self._text.line_height + _GAP
         self._sheet = Image.new("RGB", (width, height), _PAPER)
         self._pen = ImageDraw.Draw(self._sheet)
-        title = self._bold.wrap(self._album.title or "Storyboard", width - 2 * _GAP, 1)
-        self._write(_GAP, _GAP, title, self._bold)
+        title = self._album.title
+        if not any(character.isalnum() for character in self._bold.showable(title)):
+            title = "Storyboard"
+        self._write(_GAP, _GAP, self._bold.wrap(title, width - 2 * _GAP, 1), self._bold)
         for row, member in enumerate(self._album.cast):
             kind = "portrait, drawn" if member.drawn else "reference"
             self._cell(0, row, member.picture, f"{member.name} ({kind})", [])
@@ -57,7 +59,7 @@ class _Sheet:
 
     def _panel(self, column: int, row: int, entry: PanelEntry) -> None:
         caption = self._text.wrap(entry.caption, _CELL, _CAPTION_LINES)
-        self._cell(column, row, entry.picture, f"{entry.number}  seed {entry.seed}", caption)
+        self._cell(column, row, entry.picture, f"panel {entry.number}, seed {entry.seed}", caption)
         if entry.picture is None:
             x, y = self._corner(column, row)
             message = self._text.wrap(entry.error or "not drawn", _CELL - 2 * _GAP, 8)

@@ -127,6 +127,7 @@ class Drawing:
         if number not in self._missing:
             return None
         del self._missing[number]
+        self._failed.pop(number, None)
         self._attempt = 0
         return event.model_copy(update={"panel": number})
 
@@ -136,11 +137,14 @@ class Drawing:
                 raise ServerUnavailable(event.error, retryable=True)
             raise LafiError(f"the server failed: {event.error}")
         number = self._number(event.panel)
+        if number not in self._missing:
+            return None
         failed = event.model_copy(update={"panel": number})
         if event.retryable:
             self._failed[number] = failed
             return None
-        self._missing.pop(number, None)
+        del self._missing[number]
+        self._failed.pop(number, None)
         self._refused.add(number)
         return failed
 

@@ -69,7 +69,7 @@ class DrawingProgress:
         """Take the next event."""
         match event:
             case Accepted():
-                self._say(f"accepted: panels {event.panels}, portraits to draw first {event.portraits}")
+                self._say(f"accepted: panels {event.panels}, portraits first {event.portraits}")
             case Progress():
                 key = event.panel if event.panel is not None else f"portrait {event.character}"
                 self._expected[key] = event.steps

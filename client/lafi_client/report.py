@@ -58,7 +58,7 @@ def _panel(entry: PanelEntry, cast: dict[str, CastMember]) -> str:
     return (
         f'<article class="card" id="panel-{entry.number}"><div class="pictures">{beside}'
         f'<figure class="panel">{picture}</figure></div>'
-        f'<h3>{entry.number}{note}</h3><p dir="auto">{escape(entry.caption)}</p>'
+        f'<h3>Panel {entry.number}{note}</h3><p dir="auto">{escape(entry.caption)}</p>'
         f"<dl>{_facts(entry)}</dl>"
         f'<details><summary>Full prompt</summary><p dir="auto">{escape(entry.prompt)}</p>'
         f"{_negative(entry)}</details></article>"
