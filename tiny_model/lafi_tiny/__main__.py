@@ -1,5 +1,6 @@
 """`python -m lafi_tiny STAGE`: one command per training stage, resumable and seeded."""
 
+import json
 from pathlib import Path
 
 import typer
@@ -37,6 +38,37 @@ def denoiser(
 
     settings = DenoiserTraining(steps=steps, batch=batch, minutes=minutes)
     train_denoiser(Architecture(), settings, folder)
+
+
+@app.command()
+def reader(folder: Path = FOLDER, steps: int = 2500) -> None:
+    """Train the reader of attributes and joint angles, and print its floor."""
+    from lafi_tiny.train_reader import ReaderTraining, measure_floor, train_reader
+
+    train_reader(Architecture(), ReaderTraining(steps=steps), folder)
+    for name, value in measure_floor(Architecture(), folder).items():
+        typer.echo(f"{name:20} {value:.3f}")
+
+
+@app.command()
+def evaluate(folder: Path = FOLDER, panels: int = 64, twins: int = 64) -> None:
+    """Draw held-out captions and twins without injection and read them."""
+    from lafi_tiny.evaluate import Evaluation
+    from lafi_tiny.evaluate import evaluate as run
+
+    figures = run(Evaluation(panels=panels, twins=twins), folder)
+    text = json.dumps(figures, indent=2)
+    (folder / "evaluation.json").write_text(text + "\n")
+    typer.echo(text)
+
+
+@app.command()
+def pack(folder: Path = FOLDER, out: Path = Path("tiny_model/weights")) -> None:
+    """Write the trained model as a `StableDiffusionPipeline` folder in float16, and the reader."""
+    from lafi_tiny.pack import pack_model
+
+    size = pack_model(folder, out)
+    typer.echo(f"{out}: {size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from lafi_tiny.attributes import Identity, Scene
+from lafi_tiny.attributes import IDENTITY_CHOICES, Identity, Scene
 from lafi_tiny.picture import Figure, Picture
 
+IDENTITY_NAMES = tuple(IDENTITY_CHOICES)
 Language = str
 """Either "en" or "zh"."""
 
@@ -104,8 +105,14 @@ def random_caption(rng: np.random.Generator, picture: Picture) -> str:
     if len(picture.figures) == 2:
         return _two(rng, picture, language)
     figure = picture.figures[0]
+    if rng.random() < 0.08:
+        return describe(figure.identity, IDENTITY_NAMES, language)
     return plain_caption(
-        figure.action, picture.scenes[0], who=_who(rng, figure, language), language=language, rng=rng
+        figure.action,
+        picture.scenes[0],
+        who=_who(rng, figure, language),
+        language=language,
+        rng=rng,
     )
 
 
@@ -174,11 +181,10 @@ def _describe_zh(words: dict[str, str]) -> str:
 
 def _who(rng: np.random.Generator, figure: Figure, language: Language) -> str:
     roll = rng.random()
-    names = tuple(figure.identity.__slots__)
     if roll < 0.10:
-        return describe(figure.identity, names, language)
+        return describe(figure.identity, IDENTITY_NAMES, language)
     if roll < 0.25:
-        some = tuple(str(n) for n in rng.choice(names, size=2, replace=False))
+        some = tuple(str(n) for n in rng.choice(IDENTITY_NAMES, size=2, replace=False))
         return describe(figure.identity, some, language)
     return _word(rng, PEOPLE[language])
 

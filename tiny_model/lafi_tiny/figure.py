@@ -53,7 +53,9 @@ class _Brush:
     def _px(self, point: Point) -> Point:
         return point[0] * OVERSAMPLE, point[1] * OVERSAMPLE
 
-    def _disc(self, centre: Point, radius: float, colour: RGB | int, draw: ImageDraw.ImageDraw) -> None:
+    def _disc(
+        self, centre: Point, radius: float, colour: RGB | int, draw: ImageDraw.ImageDraw
+    ) -> None:
         cx, cy = self._px(centre)
         r = radius * self.unit
         draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=colour)
@@ -62,7 +64,9 @@ class _Brush:
         self._disc(centre, radius + 0.75, OUTLINE, self.draw)
         self._disc(centre, radius, colour, self.draw)
 
-    def _stroke(self, points: Limb, width: float, colour: RGB | int, draw: ImageDraw.ImageDraw) -> None:
+    def _stroke(
+        self, points: Limb, width: float, colour: RGB | int, draw: ImageDraw.ImageDraw
+    ) -> None:
         pixels = [self._px(p) for p in points]
         draw.line(pixels, fill=colour, width=round(width * self.unit), joint="curve")
         for p in points:
@@ -218,5 +222,3 @@ class _Brush:
 
 def _towards(start: Point, end: Point, share: float) -> Point:
     return (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
-
-

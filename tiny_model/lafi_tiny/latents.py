@@ -51,7 +51,8 @@ class LatentCache:
             with torch.autocast(place.type, torch.bfloat16):
                 means.append(self.vae.encode(images).latent_dist.mean.float().cpu())
         scaled = torch.cat(means) * self.vae.config.scaling_factor
-        return scaled.numpy().astype(np.float16)
+        latents: NDArray[np.float16] = scaled.numpy().astype(np.float16)
+        return latents
 
     def batch(self, indices: NDArray[np.int64]) -> torch.Tensor:
         """Latents of these pictures, float32 (B, C, h, w)."""

@@ -60,12 +60,12 @@ class _Painter:
     def sky_light(self) -> None:
         x = self.rng.uniform(0.1, 0.9) * self.w
         u = OVERSAMPLE
+        y, r = 8.0 * u, 5.0 * u
+        colour: RGB = (255, 246, 170)
         if self.time == "night":
-            y, r, colour = 8 * u, 4.5 * u, (244, 240, 200)
+            r, colour = 4.5 * u, (244, 240, 200)
         elif self.time == "sunset":
-            y, r, colour = self.horizon - 3 * u, 8 * u, (255, 226, 110)
-        else:
-            y, r, colour = 8 * u, 5 * u, (255, 246, 170)
+            y, r, colour = self.horizon - 3 * u, 8.0 * u, (255, 226, 110)
         self.draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
     def meadow(self) -> None:
@@ -152,4 +152,6 @@ class _Painter:
         x = self.rng.uniform(0.05, 0.7) * self.w
         frame = (x, 5 * u, x + 18 * u, 25 * u)
         self.draw.rectangle(frame, fill=SKY[self.time], outline=self.lit((255, 255, 255)), width=6)
-        self.draw.line((x + 9 * u, 5 * u, x + 9 * u, 25 * u), fill=self.lit((255, 255, 255)), width=5)
+        self.draw.line(
+            (x + 9 * u, 5 * u, x + 9 * u, 25 * u), fill=self.lit((255, 255, 255)), width=5
+        )

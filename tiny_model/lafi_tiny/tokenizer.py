@@ -42,7 +42,7 @@ def _as_clip(bpe: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
     merges = [tuple(pair) for pair in learnt["merges"]]
     # CLIP's vocabulary order: bytes, bytes that end a word, merges, then the two marks.
     tokens = [*alphabet, *(a + "</w>" for a in alphabet), *("".join(m) for m in merges)]
-    tokens = list(dict.fromkeys(tokens)) + [START, END]
+    tokens = [*dict.fromkeys(tokens), START, END]
     return CLIPTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
         merges=merges,

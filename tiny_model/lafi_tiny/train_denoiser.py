@@ -103,7 +103,7 @@ def train_denoiser(arch: Architecture, settings: DenoiserTraining, folder: Path)
         if step % 50 == 0:
             console.print(
                 f"denoiser step {step}/{settings.steps} loss {np.mean(losses[-50:]):.4f} "
-                f"pictures {len(cache)} {(time.monotonic() - began) / (step - start + 1):.3f} s/step"
+                f"pictures {len(cache)} {(time.monotonic() - began) / (step + 1 - start):.3f} s each"
             )
         out_of_time = time.monotonic() - began > 60 * settings.minutes
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or out_of_time:
@@ -190,7 +190,7 @@ def _step(
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    return loss.item()
+    return float(loss.item())
 
 
 def _save(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from rich.progress import track
 
 from lafi_tiny.architecture import Architecture, build_vae
@@ -46,9 +47,7 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
     for step in track(range(start, settings.steps), description="vae"):
         picked = rng.integers(len(pictures), size=settings.batch)
         images = from_pixels(pictures[picked]).to(target)
-        set_learning_rate(
-            optimizer, learning_rate(step, settings.steps, settings.peak_rate)
-        )
+        set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate))
         with torch.autocast(target.type, torch.bfloat16):
             posterior = vae.encode(images).latent_dist
             decoded = vae.decode(posterior.sample()).sample
@@ -60,7 +59,10 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         if step % 25 == 0:
-            print(f"vae step {step} loss {loss.item():.4f} l1 {error.abs().mean().item():.4f}", flush=True)
+            print(
+                f"vae step {step} loss {loss.item():.4f} l1 {error.abs().mean().item():.4f}",
+                flush=True,
+            )
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"step": step + 1, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()}
             save_state(folder / "vae.pt", state)
@@ -94,7 +96,7 @@ def _resume(path: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer | N
 
 
 @torch.no_grad()
-def _with_scaling(vae: AutoencoderKL, pictures: np.ndarray) -> AutoencoderKL:
+def _with_scaling(vae: AutoencoderKL, pictures: NDArray[np.uint8]) -> AutoencoderKL:
     place = next(vae.parameters()).device
     means = [
         vae.encode(from_pixels(pictures[i : i + 64]).to(place)).latent_dist.mean
