@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from typing_extensions import Self
 
 from lafi.storyboard_error import storyboard_error
 
 if TYPE_CHECKING:
-    _Meta = type(BaseModel)
+    from pydantic._internal._model_construction import ModelMetaclass as _Meta
 else:
 
     class _Meta(type(BaseModel)):
@@ -33,21 +32,23 @@ class CheckedModel(BaseModel, metaclass=_Meta):
         extra="forbid",
         ser_json_bytes="base64",
         val_json_bytes="base64",
-        ser_json_inf_nan="constants",
+        json_schema_serialization_defaults_required=True,
     )
 
-    @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """As pydantic's, with errors as `StoryboardError`."""
-        try:
-            return super().model_validate(obj, **options)
-        except ValidationError as failed:
-            raise storyboard_error(cls, failed, obj) from None
+    if not TYPE_CHECKING:  # pydantic's own signatures are the ones to check against
 
-    @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """As pydantic's, with errors as `StoryboardError`."""
-        try:
-            return super().model_validate_json(json_data, **options)
-        except ValidationError as failed:
-            raise storyboard_error(cls, failed, None) from None
+        @classmethod
+        def model_validate(cls, obj: Any, **options: Any) -> Any:
+            """As pydantic's, with errors as `StoryboardError`."""
+            try:
+                return super().model_validate(obj, **options)
+            except ValidationError as failed:
+                raise storyboard_error(cls, failed, obj) from None
+
+        @classmethod
+        def model_validate_json(cls, json_data: str | bytes, **options: Any) -> Any:
+            """As pydantic's, with errors as `StoryboardError`."""
+            try:
+                return super().model_validate_json(json_data, **options)
+            except ValidationError as failed:
+                raise storyboard_error(cls, failed, None) from None

@@ -4,15 +4,13 @@ BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a se
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from lafi.events import (
-    EVENT_ADAPTER,
+    EVENT_OF_KIND,
     Accepted,
     Event,
     Failed,
@@ -23,9 +21,23 @@ from lafi.events import (
 )
 from lafi.image_file import ImageFileError, read_header
 from lafi.limits import MAX_CHARACTERS, MAX_FILE_BYTES
-from lafi.model_info import ModelInfo
+from lafi.model_spec import (
+    EVENT,
+    IMAGE,
+    REFERENCES,
+    STORYBOARD,
+    ModelSpec,
+    TensorSpec,
+    config_pbtxt,
+    denoiser_spec,
+    served_models,
+    storyboard_spec,
+    text_encoder_spec,
+    vae_decoder_spec,
+    vae_encoder_spec,
+)
 from lafi.storyboard import Storyboard
-from lafi.storyboard_error import Said, StoryboardError, problem, storyboard_error
+from lafi.storyboard_error import Said, StoryboardError, problem
 from lafi.storyboard_file import decode_utf8, parse_json
 
 __all__ = [
@@ -39,6 +51,8 @@ __all__ = [
     "Progress",
     "StoryboardError",
     "TensorSpec",
+    "bytes_tensor",
+    "config_pbtxt",
     "denoiser_spec",
     "event_from_tensors",
     "event_to_tensors",
@@ -53,104 +67,6 @@ __all__ = [
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
-ANY = -1
-"""A dimension that may have any size."""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One tensor: `dtype` in KServe's words (BYTES, FP32, INT32, INT64), `shape` without batch."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One served model. `max_batch_size` 0: shapes are whole, Triton Server does not batch."""
-
-    name: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    max_batch_size: int = 0
-    decoupled: bool = False
-    dynamic_batching: bool = False
-
-
-def storyboard_spec() -> ModelSpec:
-    """A storyboard in, a stream of events out."""
-    return ModelSpec(
-        name="storyboard",
-        inputs=(TensorSpec(STORYBOARD, "BYTES", (1,)), TensorSpec(REFERENCES, "BYTES", (ANY,))),
-        outputs=(TensorSpec(EVENT, "BYTES", (1,)), TensorSpec(IMAGE, "BYTES", (1,))),
-        decoupled=True,
-    )
-
-
-def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int) -> ModelSpec:
-    return ModelSpec(name, (given,), (made,), max_batch_size, dynamic_batching=True)
-
-
-def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
-    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D)."""
-    return _batched(
-        "text_encoder",
-        TensorSpec("TOKEN_IDS", "INT64", (model.text_length,)),
-        TensorSpec("TEXT", "FP32", (model.text_length, model.text_width)),
-        max_batch_size,
-    )
-
-
-def vae_encoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
-    """IMAGE FP32 (3, H, W) in [-1, 1] -> LATENT FP32 (C, h, w), the scaled mean."""
-    return _batched(
-        "vae_encoder",
-        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
-        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
-        max_batch_size,
-    )
-
-
-def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
-    """LATENT FP32 (C, h, w), scaled -> IMAGE FP32 (3, H, W) in [-1, 1]."""
-    return _batched(
-        "vae_decoder",
-        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
-        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
-        max_batch_size,
-    )
-
-
-def denoiser_spec(model: ModelInfo) -> ModelSpec:
-    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
-    channels = model.latent_channels
-    return ModelSpec(
-        name="denoiser",
-        inputs=(
-            TensorSpec("latents", "FP32", (ANY, channels, ANY, ANY)),
-            TensorSpec("timesteps", "FP32", (ANY,)),
-            TensorSpec("text", "FP32", (ANY, model.text_length, model.text_width)),
-            TensorSpec("routes", "INT32", (len(model.layers), ANY, ANY)),
-            TensorSpec("bias", "FP32", (ANY, ANY)),
-            TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
-            TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
-        ),
-        outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),
-    )
-
-
-def served_models(model: ModelInfo, *, with_denoiser: bool = False) -> tuple[ModelSpec, ...]:
-    """The specs of all served models; the denoiser as a model of its own is optional."""
-    specs = (
-        storyboard_spec(),
-        text_encoder_spec(model),
-        vae_encoder_spec(model),
-        vae_decoder_spec(model),
-    )
-    return (*specs, denoiser_spec(model)) if with_denoiser else specs
-
 
 def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
     """A BYTES tensor of shape (n,)."""
@@ -161,7 +77,9 @@ def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
     """STORYBOARD (1,) and REFERENCES (n,): images of the characters that have one, in order."""
-    document = storyboard.model_dump(mode="json", exclude={"characters": {"__all__": "reference"}})
+    document = storyboard.model_dump(
+        mode="json", exclude={"characters": {"__all__": {"reference"}}}
+    )
     references: list[bytes] = []
     for character, entry in zip(storyboard.characters, document["characters"], strict=True):
         entry["reference"] = None
@@ -216,15 +134,18 @@ def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Even
     if not isinstance(document, dict):
         raise StoryboardError([problem(EVENT, document, "a mapping with kind")])
     kind = document.get("kind")
-    if kind in ("panel", "portrait"):
+    made = EVENT_OF_KIND.get(kind) if isinstance(kind, str) else None
+    if made is None:
+        raise StoryboardError([problem(f"{EVENT}.kind", kind, ", ".join(EVENT_OF_KIND))])
+    if made in (PanelImage, Portrait):
         _check_png(png)
         document = {**document, "png": png}
     elif png:
         raise StoryboardError([problem(IMAGE, png, f"empty for an event of kind {kind}")])
     try:
-        return EVENT_ADAPTER.validate_python(document)
-    except ValidationError as failed:
-        raise storyboard_error(PanelImage, failed, document) from None
+        return made.model_validate(document)
+    except StoryboardError as error:
+        raise StoryboardError(f"{EVENT}.{line}" for line in error.problems) from None
 
 
 def _check_png(png: bytes) -> None:
@@ -255,7 +176,7 @@ def _elements(name: str, tensor: npt.NDArray[Any], most: int) -> list[bytes]:
     if array.ndim != 1 or not 1 <= array.size <= most:
         allowed = "shape (1,)" if most == 1 else f"shape (n,), n from 1 to {most}"
         raise StoryboardError([problem(name, Said(f"shape {array.shape}"), allowed)])
-    elements = array.tolist()
+    elements: list[bytes] = array.tolist()
     for element in elements:
         if not isinstance(element, bytes):
             raise StoryboardError([problem(name, element, "bytes")])

@@ -6,12 +6,20 @@ and at last `finished`, or one `failed` without a panel.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field
 
 from lafi.checked_model import CheckedModel
 
-Index = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+def _encodable(text: object) -> object:
+    """The text of any exception, as valid UTF-8."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+Text = Annotated[str, BeforeValidator(_encodable), Field(strict=True)]
 
 
 class Accepted(CheckedModel):
@@ -29,7 +37,7 @@ class Progress(CheckedModel):
     kind: Literal["progress"] = "progress"
     panel: Index | None = None
     """None: a portrait."""
-    character: str | None = None
+    character: Text | None = None
     """Whose portrait; None: a panel."""
     step: Index
     steps: Index
@@ -41,10 +49,10 @@ class PanelImage(CheckedModel):
     kind: Literal["panel"] = "panel"
     panel: Index
     png: bytes = Field(default=b"", exclude=True, repr=False)
-    seed: int
-    prompt: str
+    seed: Index
+    prompt: Text
     """With the characters' descriptions put in."""
-    address: str
+    address: Text
     """Content address, 64 hexadecimal digits."""
     seconds: Seconds
 
@@ -53,7 +61,7 @@ class Portrait(CheckedModel):
     """The reference of a character as it is used, drawn or given. `png` travels as IMAGE."""
 
     kind: Literal["portrait"] = "portrait"
-    character: str
+    character: Text
     png: bytes = Field(default=b"", exclude=True, repr=False)
 
 
@@ -62,8 +70,8 @@ class Failed(CheckedModel):
 
     kind: Literal["failed"] = "failed"
     panel: Index | None = None
-    error: str
-    retryable: bool
+    error: Text
+    retryable: bool = Field(strict=True)
     """Whether sending it again may help."""
 
 
@@ -76,8 +84,13 @@ class Finished(CheckedModel):
     seconds: Seconds
 
 
-Event = Annotated[
-    Accepted | Progress | PanelImage | Portrait | Failed | Finished, Field(discriminator="kind")
-]
-EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
-"""Validates and describes any of the events."""
+Event = Accepted | Progress | PanelImage | Portrait | Failed | Finished
+
+EVENT_OF_KIND: dict[str, type[Event]] = {
+    "accepted": Accepted,
+    "progress": Progress,
+    "panel": PanelImage,
+    "portrait": Portrait,
+    "failed": Failed,
+    "finished": Finished,
+}

@@ -49,18 +49,14 @@ class Allowed:
         return core_schema.no_info_wrap_validator_function(check, handler(source))
 
 
-def _clean(text: str, limit: int) -> str:
+def _line(text: str) -> str:
     """One line of valid text: runs of blanks, tabs and line breaks become one blank."""
     text = re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("control characters")
-    if len(text.encode("utf-8")) > limit:
+    if len(text.encode("utf-8")) > MAX_PROMPT_BYTES:
         raise ValueError("too long")
     return text
-
-
-def _line(text: str) -> str:
-    return _clean(text, MAX_PROMPT_BYTES)
 
 
 def _some(text: str) -> str:
@@ -78,17 +74,16 @@ def _without_braces(text: str) -> str:
 _TEXT = f"{MAX_PROMPT_BYTES} bytes of UTF-8 text without control characters"
 _BRACES = " or braces (only the prompt of a panel may name a {character})"
 
-Title = Annotated[str, Field(strict=True), AfterValidator(_line), Allowed(f"at most {_TEXT}")]
+_ANY = Field(strict=True, json_schema_extra={"maxLength": MAX_PROMPT_BYTES})
+_SOME = Field(strict=True, json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_BYTES})
+
+Title = Annotated[str, _ANY, AfterValidator(_line), Allowed(f"at most {_TEXT}")]
 PanelPrompt = Annotated[
-    str,
-    Field(strict=True),
-    AfterValidator(_line),
-    AfterValidator(_some),
-    Allowed(f"1 to {_TEXT}"),
+    str, _SOME, AfterValidator(_line), AfterValidator(_some), Allowed(f"1 to {_TEXT}")
 ]
 Description = Annotated[
     str,
-    Field(strict=True),
+    _SOME,
     AfterValidator(_line),
     AfterValidator(_some),
     AfterValidator(_without_braces),
@@ -96,7 +91,7 @@ Description = Annotated[
 ]
 OptionalText = Annotated[
     str,
-    Field(strict=True),
+    _ANY,
     AfterValidator(_line),
     AfterValidator(_without_braces),
     Allowed(f"at most {_TEXT}{_BRACES}"),

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationInfo, field_validator, model_validator
-from typing_extensions import Self
 
 from lafi import image_file
 from lafi.checked_model import CheckedModel
@@ -108,19 +107,21 @@ def _from_base64(text: str) -> bytes:
 
 
 class Character(CheckedModel):
-    """Somebody whom panels name as `{name}`; without a reference her portrait is drawn first."""
+    """Somebody whom panels name as `{name}`; without a reference a portrait is drawn first."""
 
     name: Name = Field(description="a lower-case name, such as mia")
-    prompt: Description = Field(description="what she looks like, 1 to 2048 bytes of text")
+    prompt: Description = Field(
+        description="what the character looks like, 1 to 2048 bytes of text"
+    )
     trigger: OptionalText = ""
-    """Trigger words, put in front of her description."""
+    """Trigger words, put in front of the description."""
     reference: ReferenceImage | None = Field(
-        default=None, description="a PNG, JPEG or WebP image of her"
+        default=None, description="a PNG, JPEG or WebP image of the character"
     )
 
     @property
     def caption(self) -> str:
-        """Trigger words and description: what `{name}` stands for, and her portrait's prompt."""
+        """Trigger words and description: what `{name}` stands for, and the portrait's prompt."""
         return f"{self.trigger} {self.prompt}".strip()
 
 
@@ -153,7 +154,7 @@ class Sampling(CheckedModel):
 
 
 class Injection(CheckedModel):
-    """How panels read references (design: layers, window, strength, branches)."""
+    """How panels read references: in which layers and steps, how strongly, in which rows."""
 
     layers: Annotated[
         LayerPreset | Annotated[int, Field(strict=True, ge=0, le=MAX_LAYER)],
@@ -185,9 +186,10 @@ class Panel(CheckedModel):
     """Whose references it reads. Default: those its prompt names. Empty: nobody's."""
     negative_prompt: OptionalText = ""
     """In addition to the storyboard's."""
-    seed: Seed = 0
-    """In a storyboard the default is the panel's index."""
-    sampling: Sampling | None = Field(default=None, description="a mapping with steps, guidance...")
+    seed: Seed = Field(default=0, description="default: the panel's index in its storyboard")
+    sampling: Sampling | None = Field(
+        default=None, description="a mapping with steps, sampler, sigmas, guidance"
+    )
     injection: Injection | None = None
     regions: dict[Name, Region] = Field(
         default={}, description="a mapping from a character's name to [x0, y0, x1, y1]"
@@ -256,7 +258,7 @@ class Storyboard(CheckedModel):
         return tuple(_completed(panel, index, fields.data) for index, panel in enumerate(panels))
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "Storyboard":
         if problems := storyboard_problems(self):
             raise StoryboardError(problems)
         return self
@@ -277,9 +279,9 @@ class Storyboard(CheckedModel):
         return panel.injection or self.injection
 
     def portrait_panel(self, name: str) -> Panel:
-        """The panel that draws the portrait of a character who has no reference.
+        """The panel that draws the portrait of a character without a reference.
 
-        Her caption alone, no injection, the storyboard's sampling, a seed made from the caption.
+        The caption alone, no injection, the storyboard's sampling, a seed made from the caption.
         """
         caption = self.character(name).caption
         seed = int(image_file.sha256_hex(caption.encode())[:15], 16)

@@ -5,7 +5,6 @@ Knows pydantic's error types and nothing of storyboards. Every line reads
 """
 
 import difflib
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -62,11 +61,15 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple | set | frozenset):
-        return _SHORT.repr(value) if len(value) <= 4 else f"a list of {len(value)}"
+        if len(value) > 4 or any(isinstance(v, list | tuple | set | frozenset) for v in value):
+            return f"a list of {len(value)}"
+        return f"[{', '.join(map(shown, value))}]"
     if value is None:
         return "nothing"
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a whole number of {value.bit_length()} bits"
     if isinstance(value, int | float):
-        return _SHORT.repr(value)
+        return repr(value)
     return f"a {type(value).__name__}"
 
 
@@ -83,53 +86,55 @@ def closest(word: object, known: Iterable[str]) -> str:
 def storyboard_error(root: type[BaseModel], failed: ValidationError, data: Any) -> StoryboardError:
     """Translate what pydantic found in `data`, which should have been a `root`."""
     lines: list[str] = []
-    for error in failed.errors(include_url=False):
+    errors = failed.errors(include_url=False)
+    for error in errors:
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, StoryboardError):
             lines.extend(cause.problems)
-        else:
+        elif not _follows(error, errors):
             lines.append(_line(root, error, data))
     return StoryboardError(lines)
 
 
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether an error only follows from another: a list is short because an entry is wrong."""
+    loc = error["loc"]
+    if error["type"] == "too_short":
+        return any(len(e["loc"]) > len(loc) and e["loc"][: len(loc)] == loc for e in errors)
+    return error["type"] == "default_factory_not_called"
+
+
 def _line(root: type[BaseModel], error: ErrorDetails, data: Any) -> str:
-    field = field_path(error["loc"], data)
-    kind, context, got = error["type"], error.get("ctx", {}), error["input"]
-    *parents, name = error["loc"] or ("",)
-    if kind == "missing":
-        allowed = _description(root, error["loc"]) or "a value, since this field is required"
-        return problem(field, None, allowed)
+    loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    field = field_path(loc, data)
     if kind == "extra_forbidden":
-        model = _model_at(root, parents)
+        model = _model_at(root, loc[:-1])
         names = list(model.model_fields) if model else []
-        hint = closest(name, names)
-        return f"{field}: unknown field, allowed: {', '.join(names)}{hint}"
-    if kind in ("too_long", "too_short"):
-        bound = context.get("max_length", context.get("min_length"))
-        most = "at most" if kind == "too_long" else "at least"
-        return problem(field, Said(f"{context.get('actual_length')}"), f"{most} {bound}")
+        return f"{field}: unknown field, allowed: {', '.join(names)}{closest(loc[-1], names)}"
     if kind == "allowed":
-        return problem(field, context.get("got", got), str(context["allowed"]))
+        return problem(field, context.get("got", error["input"]), str(context["allowed"]))
     if kind == "invalid_key":
-        return problem(field, got, "a field name that is text")
-    return problem(field, got, _description(root, error["loc"]) or _plain(error["msg"]))
+        return problem(field_path(loc[:-1], data), loc[-1], "field names that are text")
+    got: object = None if kind == "missing" else error["input"]
+    if kind in ("too_long", "too_short"):
+        got = Said(f"{context['actual_length']} entries")
+    return problem(field, got, _description(root, loc) or _plain(error["msg"]))
 
 
 def field_path(loc: Sequence[int | str], data: Any = None) -> str:
     """`("panels", 2, "seed")` as `panels[2].seed`.
 
-    Leaves out `stages[0]` where `data` has the flat form of a sampling.
+    Leaves out what nobody writes: `stages[0]` where `data` has the flat form of a sampling, and
+    `data` of a reference.
     """
     path, here, skip = "", data, False
+    before: int | str | None = None
     for key in loc:
-        if skip:
-            skip = False
-            continue
-        if key == "stages" and isinstance(here, Mapping) and "stages" not in here:
-            skip = True
-            continue
-        path += f"[{key}]" if isinstance(key, int) else f".{_name(key)}"
-        here = _child(here, key)
+        flat = key == "stages" and isinstance(here, Mapping) and "stages" not in here
+        if not (skip or flat or (before, key) == ("reference", "data")):
+            path += f"[{key}]" if isinstance(key, int) else f".{_name(key)}"
+            here = _child(here, key)
+        before, skip = key, flat
     return path.removeprefix(".")
 
 
@@ -168,9 +173,10 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _description(root: type[BaseModel], loc: Sequence[int | str]) -> str:
     """What the field at `loc` allows, in words: its description, or its model's fields."""
     if loc and isinstance(loc[-1], str):
-        model = _model_at(root, loc[:-1])
-        info = model.model_fields.get(loc[-1]) if model else None
-        return (info.description or "") if info else ""
+        parent = _model_at(root, loc[:-1])
+        info = parent.model_fields.get(loc[-1]) if parent else None
+        if info and info.description:
+            return info.description
     model = _model_at(root, loc)
     return f"a mapping with {', '.join(model.model_fields)}" if model else ""
 
@@ -183,7 +189,3 @@ def _one_line(text: str) -> str:
     """Printable UTF-8 without line breaks, whatever a value or a key held."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _LONGEST_VALUE

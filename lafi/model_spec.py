@@ -1,0 +1,152 @@
+"""`TensorSpec` and `ModelSpec`: the served models' tensors, and their config.pbtxt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lafi.model_info import ModelInfo
+
+STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
+ANY = -1
+"""A dimension that may have any size."""
+MAX_QUEUE_DELAY_US = 2000
+"""How long dynamic batching may hold a request back, microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor: `dtype` in KServe's words (BYTES, FP32, INT32, INT64), `shape` without batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One served model. `max_batch_size` 0: shapes are whole, Triton Server does not batch."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    decoupled: bool = False
+    dynamic_batching: bool = False
+
+
+def storyboard_spec() -> ModelSpec:
+    """A storyboard in, a stream of events out."""
+    return ModelSpec(
+        name="storyboard",
+        inputs=(TensorSpec(STORYBOARD, "BYTES", (1,)), TensorSpec(REFERENCES, "BYTES", (ANY,))),
+        outputs=(TensorSpec(EVENT, "BYTES", (1,)), TensorSpec(IMAGE, "BYTES", (1,))),
+        decoupled=True,
+    )
+
+
+def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int) -> ModelSpec:
+    return ModelSpec(name, (given,), (made,), max_batch_size, dynamic_batching=True)
+
+
+def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
+    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D)."""
+    return _batched(
+        "text_encoder",
+        TensorSpec("TOKEN_IDS", "INT64", (model.text_length,)),
+        TensorSpec("TEXT", "FP32", (model.text_length, model.text_width)),
+        max_batch_size,
+    )
+
+
+def vae_encoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
+    """IMAGE FP32 (3, H, W) in [-1, 1] -> LATENT FP32 (C, h, w), the scaled mean."""
+    return _batched(
+        "vae_encoder",
+        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
+        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
+        max_batch_size,
+    )
+
+
+def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
+    """LATENT FP32 (C, h, w), scaled -> IMAGE FP32 (3, H, W) in [-1, 1]."""
+    return _batched(
+        "vae_decoder",
+        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
+        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
+        max_batch_size,
+    )
+
+
+def denoiser_spec(model: ModelInfo) -> ModelSpec:
+    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
+    channels = model.latent_channels
+    return ModelSpec(
+        name="denoiser",
+        inputs=(
+            TensorSpec("latents", "FP32", (ANY, channels, ANY, ANY)),
+            TensorSpec("timesteps", "FP32", (ANY,)),
+            TensorSpec("text", "FP32", (ANY, model.text_length, model.text_width)),
+            TensorSpec("routes", "INT32", (len(model.layers), ANY, ANY)),
+            TensorSpec("bias", "FP32", (ANY, ANY)),
+            TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
+            TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
+        ),
+        outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),
+    )
+
+
+def served_models(model: ModelInfo, *, with_denoiser: bool = False) -> tuple[ModelSpec, ...]:
+    """The specs of all served models; the denoiser as a model of its own is optional."""
+    specs = (
+        storyboard_spec(),
+        text_encoder_spec(model),
+        vae_encoder_spec(model),
+        vae_decoder_spec(model),
+    )
+    return (*specs, denoiser_spec(model)) if with_denoiser else specs
+
+
+def config_pbtxt(
+    spec: ModelSpec,
+    *,
+    backend: str = "python",
+    parameters: Mapping[str, str] | None = None,
+    max_queue_delay_us: int = MAX_QUEUE_DELAY_US,
+) -> str:
+    """The text of a config.pbtxt for Triton Server: one instance, on the CPU.
+
+    `parameters` reach the model as its string parameters, sorted by name.
+    """
+    parts = [
+        f"name: {_quoted(spec.name)}",
+        f"backend: {_quoted(backend)}",
+        f"max_batch_size: {spec.max_batch_size}",
+        *(_tensor("input", tensor) for tensor in spec.inputs),
+        *(_tensor("output", tensor) for tensor in spec.outputs),
+        "instance_group [ { kind: KIND_CPU, count: 1 } ]",
+    ]
+    if spec.decoupled:
+        parts.append("model_transaction_policy { decoupled: true }")
+    if spec.dynamic_batching:
+        delay = f"max_queue_delay_microseconds: {max_queue_delay_us}"
+        parts.append(f"dynamic_batching {{ {delay} }}")
+    for key, value in sorted((parameters or {}).items()):
+        entry = f"key: {_quoted(key)}, value: {{ string_value: {_quoted(value)} }}"
+        parts.append(f"parameters {{ {entry} }}")
+    return "\n".join(parts) + "\n"
+
+
+def _tensor(role: str, tensor: TensorSpec) -> str:
+    kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
+    dims = ", ".join(map(str, tensor.shape))
+    fields = f"name: {_quoted(tensor.name)}, data_type: TYPE_{kind}, dims: [ {dims} ]"
+    return f"{role} [ {{ {fields} }} ]"
+
+
+def _quoted(text: str) -> str:
+    """A string of protobuf's text format."""
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\\\' else f"\\{byte:03o}"
+        for byte in text.encode("utf-8")
+    )
+    return f'"{escaped}"'

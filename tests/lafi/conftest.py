@@ -1,0 +1,157 @@
+"""`st.from_type(Storyboard)` draws any valid storyboard, in any language."""
+
+import io
+import string
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from PIL import Image
+
+from lafi.model_info import ModelInfo, SelfAttentionLayer
+from lafi.storyboard import (
+    Character,
+    Injection,
+    Panel,
+    ReferenceImage,
+    Sampling,
+    SamplingStage,
+    Storyboard,
+)
+
+_TEXT = st.text(
+    st.one_of(
+        st.sampled_from("女孩在海边跑步，红头发 \n\téß🐈'\":#"),
+        st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="{}"),
+    ),
+    max_size=40,
+)
+_SOME_TEXT = st.builds("{}{}".format, st.sampled_from("a女🐈"), _TEXT)
+_NAME = st.builds(
+    str.__add__,
+    st.sampled_from(string.ascii_lowercase),
+    st.text(string.ascii_lowercase + string.digits + "_", max_size=31),
+)
+_UNIT = st.floats(0, 1)
+
+
+def _encoded(side: tuple[int, int], seed: int, kind: str) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*side, 4), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels if kind != "JPEG" else pixels[..., :3]).save(stream, kind)
+    return stream.getvalue()
+
+
+_IMAGES = st.builds(
+    _encoded,
+    st.tuples(st.integers(8, 20), st.integers(8, 20)),
+    st.integers(0, 3),
+    st.sampled_from(("PNG", "JPEG", "WEBP")),
+)
+
+
+@st.composite
+def _sampling(draw: st.DrawFn) -> Sampling:
+    sampler = draw(st.sampled_from(["DDPM", "DDIM", "Euler", "EulerAncestral", "DPM++2M"]))
+    sigmas = ["default", "karras", "beta"] if sampler in ("Euler", "DPM++2M") else ["default"]
+    stage = SamplingStage(
+        steps=draw(st.integers(1, 100)),
+        sampler=sampler,
+        sigmas=draw(st.sampled_from(sigmas)),
+        guidance=draw(st.floats(0, 30)),
+    )
+    return Sampling(stages=(stage,))
+
+
+@st.composite
+def _injection(draw: st.DrawFn) -> Injection:
+    start, end = sorted((draw(_UNIT), draw(_UNIT)))
+    return Injection(
+        layers=draw(st.one_of(st.sampled_from(["none", "all", "balanced"]), st.integers(0, 99))),
+        start=start,
+        end=end,
+        strength=draw(st.floats(-10, 10)),
+        branches=draw(st.sampled_from(["both", "conditional"])),
+        reference_noise=draw(st.one_of(st.just("panel"), _UNIT)),
+    )
+
+
+@st.composite
+def _region(draw: st.DrawFn) -> tuple[float, float, float, float]:
+    x0, x1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    y0, y1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    return (x0, y0, x1, y1)
+
+
+@st.composite
+def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
+    mentioned = draw(st.lists(st.sampled_from(names), max_size=4)) if names else []
+    fields = {
+        "prompt": draw(_SOME_TEXT) + "".join(f" {{{name}}}" for name in mentioned),
+        "negative_prompt": draw(_TEXT),
+        "sampling": draw(st.none() | _sampling()),
+        "injection": draw(st.none() | _injection()),
+    }
+    cast = list(dict.fromkeys(mentioned))
+    if names and draw(st.booleans()):
+        cast = draw(st.lists(st.sampled_from(names), unique=True, max_size=4))
+        fields["characters"] = cast
+    if draw(st.booleans()):
+        fields["seed"] = draw(st.integers(0, 2**63 - 1))
+    if cast:
+        fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
+    return Panel(**fields)
+
+
+@st.composite
+def _storyboard(draw: st.DrawFn) -> Storyboard:
+    names = draw(st.lists(_NAME, unique=True, max_size=3))
+    characters = [
+        Character(
+            name=name,
+            prompt=draw(_SOME_TEXT),
+            trigger=draw(_TEXT),
+            reference=draw(st.none() | st.builds(ReferenceImage, data=_IMAGES)),
+        )
+        for name in names
+    ]
+    return Storyboard(
+        title=draw(_TEXT),
+        width=8 * draw(st.integers(4, 256)),
+        height=8 * draw(st.integers(4, 256)),
+        negative_prompt=draw(_TEXT),
+        sampling=draw(_sampling()),
+        injection=draw(_injection()),
+        characters=characters,
+        panels=draw(st.lists(_panel(names), min_size=1, max_size=3)),
+    )
+
+
+st.register_type_strategy(Storyboard, _storyboard())
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A PNG of 16 x 24 pixels with an alpha channel."""
+    return _encoded((24, 16), 0, "PNG")
+
+
+@pytest.fixture
+def small_model() -> ModelInfo:
+    """A model with three self-attention layers and sides in steps of 16 pixels."""
+    blocks = (("down.0", 1), ("mid", 2), ("up.0", 1))
+    layers = tuple(
+        SelfAttentionLayer(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
+        for block, scale in blocks
+    )
+    return ModelInfo(
+        name="small",
+        architecture="unet",
+        latent_channels=4,
+        vae_scale=4,
+        side_multiple=16,
+        text_length=48,
+        text_width=64,
+        layers=layers,
+        weights_sha256="ab" * 32,
+    )

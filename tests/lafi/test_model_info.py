@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from lafi.model_info import ModelInfo, ModelInfoError, load_model_info
+
+
+def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
+    full = small_model.model_copy(
+        update={"scheduler_config": {"beta_end": 0.02, "trained_betas": None}, "engine": "torch"}
+    )
+    assert full.save(tmp_path).name == "lafi.json"
+    assert load_model_info(tmp_path) == full
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelInfoError, match=r"lafi.json: no such file; `lafi export CHECKPOINT "):
+        load_model_info(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "a"}', '{"nmae": "a"}'])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelInfoError, match=r"lafi\.json: "):
+        load_model_info(tmp_path)
