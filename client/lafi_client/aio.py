@@ -34,12 +34,13 @@ class AsyncStoryboardClient:
         *,
         timeout: float | None = 3600.0,
         idle_timeout: float = 60.0,
+        queue_timeout: float = 600.0,
         probe_interval: float = 5.0,
         retries: int | RetryPolicy = 4,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._target = parse_target(url)
-        self._timeouts = Timeouts(timeout, idle_timeout, probe_interval)
+        self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
         self._credentials = credentials
 
@@ -118,7 +119,7 @@ class AsyncStoryboardClient:
         self, drawing: Drawing, deadline: Deadline
     ) -> AsyncGenerator[Event, None]:
         request = storyboard_request(drawing.next_storyboard())
-        async with aclosing(self._responses(request, deadline)) as responses:
+        async with aclosing(self._responses(request, deadline, drawing)) as responses:
             async for response in responses:
                 event = event_in(response, self._target)
                 seen = None if event is None else drawing.receive(event)
@@ -128,14 +129,14 @@ class AsyncStoryboardClient:
                     return
 
     async def _responses(
-        self, request: service_pb2.ModelInferRequest, deadline: Deadline
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline, drawing: Drawing
     ) -> AsyncGenerator[service_pb2.ModelStreamInferResponse, None]:
         deadline.check()
         call = self._stub.ModelStreamInfer([request], timeout=deadline.remaining())
         silence = Silence(self._timeouts, deadline)
         try:
             while True:
-                silence.start()
+                silence.start(drawing.queued)
                 response = await self._next_response(call, silence)
                 if response is grpc.aio.EOF:
                     return

@@ -26,7 +26,8 @@ class StoryboardClient:
     """Draws storyboards on the server at `url` (host:port of its gRPC port).
 
     timeout       seconds for a whole storyboard, repeats included; None is no limit
-    idle_timeout  longest silence of the server, seconds
+    idle_timeout  longest silence of a server that is drawing, seconds
+    queue_timeout  longest wait for its turn of a storyboard that was accepted, seconds
     probe_interval  silence after which the server is asked whether it is alive, seconds
     retries       a RetryPolicy, or how often in a row to ask again without a new panel
     credentials   for TLS; default is a plain channel
@@ -41,12 +42,13 @@ class StoryboardClient:
         *,
         timeout: float | None = 3600.0,
         idle_timeout: float = 60.0,
+        queue_timeout: float = 600.0,
         probe_interval: float = 5.0,
         retries: int | RetryPolicy = 4,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._target = parse_target(url)
-        self._timeouts = Timeouts(timeout, idle_timeout, probe_interval)
+        self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
         options = channel_options(self._target)
         if credentials is None:
@@ -129,7 +131,7 @@ class StoryboardClient:
 
     def _one_stream(self, drawing: Drawing, deadline: Deadline) -> Generator[Event, None, None]:
         request = storyboard_request(drawing.next_storyboard())
-        with closing(self._responses(request, deadline)) as responses:
+        with closing(self._responses(request, deadline, drawing)) as responses:
             for response in responses:
                 event = event_in(response, self._target)
                 seen = None if event is None else drawing.receive(event)
@@ -139,7 +141,7 @@ class StoryboardClient:
                     return
 
     def _responses(
-        self, request: service_pb2.ModelInferRequest, deadline: Deadline
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline, drawing: Drawing
     ) -> Generator[service_pb2.ModelStreamInferResponse, None, None]:
         deadline.check()
         call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining())
@@ -147,7 +149,7 @@ class StoryboardClient:
         silence = Silence(self._timeouts, deadline)
         try:
             while True:
-                silence.start()
+                silence.start(drawing.queued)
                 response = self._next_response(reader, silence)
                 if response is None:
                     return

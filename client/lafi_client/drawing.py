@@ -33,6 +33,7 @@ class Drawing:
         self._refused: set[int] = set()  # given up
         self._portraits: set[str] = set()
         self._accepted = False
+        self._queued = False
         self._stream_finished = False
         self._attempt = 0
         self._seconds = 0.0
@@ -42,9 +43,15 @@ class Drawing:
         self._asked = tuple(self._missing)
         self._failed.clear()
         self._stream_finished = False
+        self._queued = False
         if len(self._asked) == len(self._storyboard.panels):
             return self._storyboard
         return _part(self._storyboard, self._asked)
+
+    @property
+    def queued(self) -> bool:
+        """Whether the server has let the storyboard in and not begun to draw it."""
+        return self._queued
 
     @property
     def stream_finished(self) -> bool:
@@ -56,6 +63,7 @@ class Drawing:
 
         Raises ServerUnavailable or LafiError when the storyboard failed as a whole.
         """
+        self._queued = isinstance(event, Accepted)
         match event:
             case Accepted():
                 return self._first_acceptance(event)

@@ -21,16 +21,19 @@ class Timeouts:
 
     overall  for a whole storyboard with all repeats; None is no limit
     idle     longest silence between two events of a stream
+    queue    longest silence of a server that has accepted the storyboard and not begun it, since
+             it draws others first
     probe    silence after which the server is asked whether it is alive, and again at each
              such interval; also how long it may take to answer
     """
 
     overall: float | None = 3600.0
     idle: float = 60.0
+    queue: float = 600.0
     probe: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("overall", "idle", "probe"):
+        for name in ("overall", "idle", "queue", "probe"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: got {value}, allowed more than 0 seconds")
@@ -66,20 +69,21 @@ class Silence:
         self._timeouts = timeouts
         self._deadline = deadline
         self._clock = clock
-        self._since = clock()
+        self.start()
 
-    def start(self) -> None:
+    def start(self, queued: bool = False) -> None:
         """Count from now: something was heard, or the consumer has come back for more."""
         self._since = self._clock()
+        self._limit = self._timeouts.queue if queued else self._timeouts.idle
 
     def wait(self) -> float:
         """Seconds to wait before looking again. Raises DrawTimeout when waiting is over."""
         self._deadline.check()
-        left = self._timeouts.idle - (self._clock() - self._since)
+        left = self._limit - (self._clock() - self._since)
         if left <= 0:
             raise DrawTimeout(
-                f"no event for {self._timeouts.idle:g} s although the server is alive: "
-                "its model process may have died; restart the server, or raise the idle timeout"
+                f"no event for {self._limit:g} s although the server is alive: "
+                "its model process may have died; restart the server, or raise the timeout"
             )
         waits = [left, self._timeouts.probe]
         if (remaining := self._deadline.remaining()) is not None:

@@ -27,6 +27,7 @@ def client_of(server: Any, **options: Any) -> AsyncStoryboardClient:
 
 def silent(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
     yield Accepted(panels=len(storyboard.panels), portraits=0)
+    yield Progress(panel=0, step=1, steps=2)
     while context.is_active():
         time.sleep(0.01)
 

@@ -27,8 +27,9 @@ QUICK = RetryPolicy(retries=3, first_delay=0.02, max_delay=0.1)
 
 
 def silent(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event | str]:
-    """Accept, then say nothing for as long as anybody listens, as a killed model process does."""
+    """Begin, then say nothing for as long as anybody listens, as a killed model process does."""
     yield Accepted(panels=len(storyboard.panels), portraits=0)
+    yield Progress(panel=0, step=1, steps=2)
     while context.is_active():
         time.sleep(0.01)
 
@@ -255,6 +256,26 @@ def test_silence_ends_a_drawing(server: Any, storyboard: Storyboard) -> None:
         assert 0.4 < time.monotonic() - started < 5
     assert server.probes >= 2
     assert server.cancelled.wait(5)
+
+
+def test_waiting_for_its_turn_is_not_silence(server: Any, storyboard: Storyboard) -> None:
+    well = server.scripts[0]
+
+    def busy(asked: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
+        for event in well(asked, context):
+            yield event
+            if isinstance(event, Accepted):
+                time.sleep(1.0)
+
+    server.scripts = [busy]
+    limits = {"idle_timeout": 0.3, "probe_interval": 0.1}
+    with client_of(server, **limits) as client:
+        assert len(client.draw_all(storyboard)) == 3
+    with (
+        client_of(server, **limits, queue_timeout=0.4) as client,
+        pytest.raises(DrawTimeout, match=r"no event for 0\.4 s"),
+    ):
+        client.draw_all(storyboard)
 
 
 def test_silence_of_a_server_that_is_going_away(server: Any, storyboard: Storyboard) -> None:

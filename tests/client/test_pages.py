@@ -110,7 +110,7 @@ def test_pictures_are_inside_the_report(kind: str) -> None:
     assert f"data:image/{kind.lower()};base64," in page
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(TEXTS, st.integers(1, 7))
 def test_a_contact_sheet_takes_any_text(text: str, panels: int) -> None:
     sheet = contact_sheet(album(text, panels))

@@ -21,7 +21,7 @@ class Clock:
 @given(st.floats(0.1, 50), st.floats(0.1, 50), st.floats(0.1, 50))
 def test_waiting_ends_at_the_first_limit(overall: float, idle: float, probe: float) -> None:
     clock = Clock()
-    timeouts = Timeouts(overall, idle, probe)
+    timeouts = Timeouts(overall, idle, 99.0, probe)
     silence = Silence(timeouts, Deadline(overall, clock), clock)
 
     def wait_forever() -> None:
@@ -37,7 +37,7 @@ def test_waiting_ends_at_the_first_limit(overall: float, idle: float, probe: flo
 
 def test_an_event_ends_the_silence_and_not_the_whole() -> None:
     clock = Clock()
-    silence = Silence(Timeouts(10.0, 3.0, 1.0), Deadline(10.0, clock), clock)
+    silence = Silence(Timeouts(10.0, 3.0, 99.0, 1.0), Deadline(10.0, clock), clock)
     for _ in range(4):
         clock.now += 2.4
         silence.start()
@@ -47,11 +47,23 @@ def test_an_event_ends_the_silence_and_not_the_whole() -> None:
         silence.wait()
 
 
-@pytest.mark.parametrize("field", ["overall", "idle", "probe"])
+@pytest.mark.parametrize("field", ["overall", "idle", "queue", "probe"])
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 def test_limits_are_positive(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{field}: got {value}, allowed more than 0 seconds$"):
         Timeouts(**{field: value})
+
+
+def test_a_storyboard_may_wait_longer_for_its_turn() -> None:
+    clock = Clock()
+    silence = Silence(Timeouts(None, 1.0, 5.0, 2.0), Deadline(None, clock), clock)
+    silence.start(queued=True)
+    clock.now += 4.5
+    assert silence.wait() == pytest.approx(0.5)
+    silence.start()
+    clock.now += 1.5
+    with pytest.raises(DrawTimeout, match="no event for 1 s"):
+        silence.wait()
 
 
 def test_no_limit_for_the_whole() -> None:
