@@ -55,10 +55,8 @@ def test_links_of_the_page_lead_somewhere() -> None:
 
 
 def test_the_storyboards_of_the_page_are_valid(png: bytes) -> None:
-    texts = [
-        *re.findall(r"```json\n(.*?)```", WIRE, re.DOTALL),
-        *re.findall(r'`({"panels.*})`', WIRE),
-    ]
+    texts = re.findall(r"```json\n(.*?)```", WIRE, re.DOTALL)
+    texts += re.findall(r'`({"panels.*})`', WIRE)
     assert len(texts) == 2
     for text in texts:
         images = (png,) if '"reference"' in text else (b"",)
