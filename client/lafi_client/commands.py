@@ -66,11 +66,11 @@ def draw(
     try:
         storyboard = load_storyboard(story)
         wanted = _known(panels or (), storyboard)
+        folder = DrawingFolder(Path(out), storyboard)
         client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
-    except (StoryboardError, ValueError) as error:
+    except (StoryboardError, ValueError, OSError) as error:
         return _fail(console, BAD_STORYBOARD, error)
     with client:
-        folder = DrawingFolder(Path(out), storyboard)
         if not wanted:
             wanted = _outdated(storyboard, folder, overwrite)
         run = _Run()

@@ -138,6 +138,13 @@ def test_bad_storyboards_exit_with_2(
     assert not server.received
 
 
+def test_a_folder_that_cannot_be_made_exits_with_2(server: Any, story: Path) -> None:
+    (story.parent / "out").write_text("a file")
+    code, output = run(server, story)
+    assert code == 2
+    assert "out'" in output
+
+
 def test_a_refused_storyboard_exits_with_2(server: Any, story: Path) -> None:
     server.scripts = [lambda received, context: iter(["width: got 64, allowed: 96"])]
     code, output = run(server, story)
