@@ -4,11 +4,10 @@ Knows names and positions, not tensors: nothing here imports torch.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from lafi.model_info import SelfAttentionLayer
-
-LayerPreset = Literal["none", "all", "decoder", "balanced", "texture"]
+from lafi.storyboard import LayerPreset
 
 _UP_BLOCK_SHARE: dict[str, tuple[int, int]] = {
     "decoder": (0, 3),

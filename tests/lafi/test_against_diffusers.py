@@ -125,7 +125,7 @@ class ConcatenatingProcessor:
         offset = torch.zeros(tokens)
         if self.write is not None:
             name, mask = self.write
-            factor = int(round((mask.numel() / tokens) ** 0.5))
+            factor = round((mask.numel() / tokens) ** 0.5)
             h, w = mask.shape
             pooled = mask.reshape(h // factor, factor, w // factor, factor).mean(dim=(1, 3))
             self.store[name] = Kept(k, v, pooled.flatten())

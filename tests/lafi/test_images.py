@@ -28,9 +28,9 @@ def test_a_picture_is_fitted_whole_and_centred(w: int, h: int, width: int, heigh
     rows, columns = inside.any(dim=1), inside.any(dim=0)
     assert rows.all() or columns.all()
     assert int(inside.sum()) == int(rows.sum()) * int(columns.sum())
-    assert abs(int(rows.sum()) / int(columns.sum()) - h / w) <= 1.5 * h / w / min(
-        rows.sum(), columns.sum()
-    )
+    scale = min(width / w, height / h)
+    assert abs(int(rows.sum()) - max(1.0, h * scale)) <= 0.5
+    assert abs(int(columns.sum()) - max(1.0, w * scale)) <= 0.5
     assert (boxed.pixels[inside.numpy()] == (255, 0, 0)).all()
     assert (boxed.pixels[~inside.numpy()] == 128).all()
     assert (boxed.mask[~inside] == 0.0).all()
@@ -55,7 +55,7 @@ def test_colour_under_transparent_pixels_does_not_bleed() -> None:
 
 
 def test_something_that_is_no_image_is_refused() -> None:
-    with pytest.raises(ImageFileError, match="bytes that are no image|a broken image"):
+    with pytest.raises(ImageFileError, match="a broken image"):
         letterbox(b"hello, I am text", 8, 8)
 
 
@@ -65,7 +65,7 @@ def test_pixels_survive_the_way_to_a_tensor_and_back(seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     tensor = to_tensor(pixels)
     assert tensor.shape == (3, 5, 7)
-    assert tensor.min() >= -1.0 and tensor.max() <= 1.0
+    assert tensor.abs().max() <= 1.0
     assert (to_pixels(tensor) == pixels).all()
 
 

@@ -68,7 +68,8 @@ def test_a_region_covers_its_share_of_the_cells(
     box = (min(a, b), min(c, d), max(a, b), max(c, d))
     weights = region_weights(box, (height, width))
     assert weights.shape == (height, width)
-    assert weights.min() >= 0.0 and weights.max() <= 1.0
+    assert weights.min() >= 0.0
+    assert weights.max() <= 1.0
     area = (box[2] - box[0]) * (box[3] - box[1])
     assert weights.sum().item() == pytest.approx(area * height * width, abs=1e-4)
 

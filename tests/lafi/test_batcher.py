@@ -1,0 +1,205 @@
+"""Step-level batching, with a fake denoiser that shows what it was given."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lafi.batcher import Batcher
+from lafi.engine.base import DenoiserBatch
+from lafi.panel_state import PanelInjection, PanelState
+from lafi.reference import Reference
+from lafi.sampling import ForwardProcess, PanelSchedule
+from lafi.storyboard import SamplingStage
+
+LAYERS, SIZE = 5, (4, 6)
+CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
+PROCESS = ForwardProcess(CONFIG)
+
+
+class FakeDenoiser:
+    """A row's output depends on itself and on the mean of the rows that it reads; keeps batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[DenoiserBatch] = []
+
+    def __call__(self, batch: DenoiserBatch) -> Tensor:
+        self.batches.append(batch)
+        own = torch.tanh(batch.latents) + batch.text.mean(dim=(1, 2))[:, None, None, None]
+        out = own.clone()
+        for row in range(len(own)):
+            for source in batch.routes[-1, row].tolist():
+                if source >= 0:
+                    out[row] += 0.1 * batch.latents[source].mean()
+        return out
+
+
+def text(value: float) -> Tensor:
+    return torch.full((3, 2), value)
+
+
+def reference(name: str, value: float) -> Reference:
+    return Reference(
+        name, torch.full((4, *SIZE), value), torch.randn(4, *SIZE), torch.rand(SIZE), text(value)
+    )
+
+
+MIA, BO = reference("mia", 0.2), reference("bo", -0.3)
+
+
+def panel(
+    name: str,
+    *references: Reference,
+    steps: int = 5,
+    guidance: float = 3.0,
+    sampler: str = "DDIM",
+    size: tuple[int, int] = SIZE,
+    **injection: object,
+) -> PanelState:
+    schedule = PanelSchedule(SamplingStage(steps=steps, sampler=sampler), CONFIG, len(name))
+    given: dict[str, object] = {"first_layer": 2, "end": 0.8} | injection
+    return PanelState(
+        name=name,
+        latents=schedule.initial_noise((4, *size)),
+        schedule=schedule,
+        text=text(float(len(name))),
+        negative=text(0.0) if guidance > 1.0 else None,
+        guidance=guidance,
+        injection=PanelInjection(
+            references=references,
+            regions=tuple(torch.ones(size) for _ in references),
+            **given,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def finish(batcher: Batcher) -> Iterator[str]:
+    while batcher.active:
+        for step in batcher.step():
+            if step.panel.done:
+                yield step.panel.name
+
+
+def batcher(max_rows: int = 16) -> tuple[Batcher, FakeDenoiser]:
+    fake = FakeDenoiser()
+    return Batcher(fake, PROCESS, LAYERS, max_rows), fake
+
+
+def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
+    loop, fake = batcher()
+    for name in ("a", "bb", "ccc"):
+        loop.add(panel(name, MIA))
+    next(iter(loop.step()))
+    (batch,) = fake.batches
+    assert len(batch.latents) == 3 * 2 + 1
+    assert batch.routes[:2].max() == -1
+    assert batch.routes[2:, :6, 0].unique().tolist() == [6]
+    assert batch.routes[:, 6].max() == -1
+    assert torch.equal(batch.mask[6], MIA.mask)
+    assert torch.equal(batch.text[6], MIA.text)
+    timestep = batch.timesteps[6].item()
+    torch.testing.assert_close(batch.latents[6], MIA.at(timestep, PROCESS))
+    assert batch.timesteps.unique().numel() == 1
+
+
+def test_other_timesteps_need_rows_of_their_own_unless_the_level_is_fixed() -> None:
+    for noise, rows in (("panel", 4 + 2), (0.1, 4 + 1)):
+        loop, fake = batcher()
+        loop.add(panel("a", MIA, steps=5, noise=noise))
+        loop.add(panel("bb", MIA, steps=7, noise=noise))
+        assert [step.step for step in loop.step()] == [1, 1]
+        assert len(fake.batches[0].latents) == rows
+
+
+def test_references_leave_the_batch_when_nobody_reads_them() -> None:
+    loop, fake = batcher()
+    loop.add(panel("a", MIA, steps=10, start=0.2, end=0.8))
+    assert list(finish(loop)) == ["a"]
+    assert [len(batch.latents) for batch in fake.batches] == [2] * 2 + [3] * 6 + [2] * 2
+
+
+def test_a_panel_reads_several_references_each_in_its_region() -> None:
+    loop, fake = batcher()
+    state = panel("a", MIA, BO, strength=0.5)
+    left = torch.zeros(SIZE)
+    left[:, :3] = 1.0
+    state.injection = PanelInjection(
+        (MIA, BO), (left, 1.0 - left), first_layer=1, end=1.0, strength=0.5, both_branches=False
+    )
+    loop.add(state)
+    list(loop.step())
+    (batch,) = fake.batches
+    assert batch.routes[1:, 0].max() == -1
+    assert batch.routes[3, 1].tolist() == [2, 3]
+    assert torch.equal(batch.region[1], torch.stack([left, 1.0 - left]))
+    assert batch.bias[1].tolist() == [0.5, 0.5]
+
+
+def test_guidance_of_one_or_less_has_no_row_without_prompt() -> None:
+    loop, fake = batcher()
+    loop.add(panel("a", guidance=1.0))
+    list(loop.step())
+    assert len(fake.batches[0].latents) == 1
+
+
+def test_panels_end_at_their_own_steps_and_join_at_any() -> None:
+    loop, _ = batcher()
+    for name, steps in (("long", 6), ("short", 2)):
+        loop.add(panel(name, MIA, steps=steps))
+    ended = [[s.panel.name for s in loop.step() if s.panel.done] for _ in range(3)]
+    assert ended == [[], ["short"], []]
+    loop.add(panel("late", steps=2))
+    ended = [[s.panel.name for s in loop.step() if s.panel.done] for _ in range(3)]
+    assert ended == [[], ["late"], ["long"]]
+    assert loop.active == 0
+
+
+def test_a_panel_can_leave() -> None:
+    loop, fake = batcher()
+    gone, stays = panel("gone"), panel("stays")
+    loop.add(gone)
+    loop.add(stays)
+    list(loop.step())
+    loop.remove(gone)
+    assert [step.panel.name for step in loop.step()] == ["stays"]
+    assert [len(batch.latents) for batch in fake.batches] == [4, 2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([(), (MIA,), (BO,), (MIA, BO)]), min_size=1, max_size=8), st.data())
+def test_company_and_chunks_do_not_change_a_panel(
+    reads: list[tuple[Reference, ...]], data: st.DataObject
+) -> None:
+    samplers = st.sampled_from(["DDIM", "EulerAncestral", "DPM++2MSDE"])
+    settings_ = [
+        (f"{i:03}" + "x" * i, r, data.draw(st.integers(1, 6)), data.draw(samplers))
+        for i, r in enumerate(reads)
+    ]
+    together, fake = batcher(max_rows=data.draw(st.integers(6, 12)))
+    states = [panel(name, *r, steps=n, sampler=s) for name, r, n, s in settings_]
+    for state in states:
+        together.add(state)
+    assert sorted(finish(together)) == [state.name for state in states]
+    assert max(len(batch.latents) for batch in fake.batches) <= together._max_rows
+    for state, (name, r, n, s) in zip(states, settings_, strict=True):
+        alone, _ = batcher()
+        single = panel(name, *r, steps=n, sampler=s)
+        alone.add(single)
+        list(finish(alone))
+        torch.testing.assert_close(state.latents, single.latents, rtol=0.0, atol=1e-5)
+
+
+def test_panels_of_other_sizes_never_share_a_call() -> None:
+    loop, fake = batcher()
+    for name, size in (("a", (4, 6)), ("bb", (8, 8)), ("ccc", (4, 6))):
+        loop.add(panel(name, size=size))
+    assert [step.panel.name for step in loop.step()] == ["a", "ccc", "bb"]
+    assert [tuple(batch.latents.shape) for batch in fake.batches] == [(4, 4, 4, 6), (2, 4, 8, 8)]
+
+
+def test_too_few_rows_for_one_panel_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_rows: got 5, allowed 6 or more"):
+        batcher(max_rows=5)

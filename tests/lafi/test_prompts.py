@@ -1,0 +1,45 @@
+"""Texts to token ids, and each distinct text encoded once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from lafi.prompts import MAX_BATCH, encode_texts, tokenize
+
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(checkpoint / "tokenizer")
+
+
+def test_ids_are_padded_and_cut_to_the_models_length(tokenizer: CLIPTokenizer) -> None:
+    ids = tokenize(tokenizer, ["", "a child", "a child is running " * 20, "孩子"], LENGTH)
+    assert ids.shape == (4, LENGTH)
+    assert ids.dtype == torch.int64
+    assert (ids[:, 0] == tokenizer.bos_token_id).all()
+    assert ids[2, -1] == tokenizer.eos_token_id
+    assert (ids[0, 1:] == tokenizer.pad_token_id).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([f"a child {i * 'is '}running" for i in range(10)]), max_size=25))
+def test_every_text_has_its_own_encoding(tokenizer: CLIPTokenizer, texts: list[str]) -> None:
+    calls: list[int] = []
+
+    def encoder(ids: Tensor) -> Tensor:
+        calls.append(len(ids))
+        return ids[..., None].float()
+
+    encoded = encode_texts(texts, tokenizer, encoder, LENGTH)
+    assert set(encoded) == set(texts)
+    assert sum(calls) == len(encoded)
+    assert all(size <= MAX_BATCH for size in calls)
+    for text, rows in encoded.items():
+        assert torch.equal(rows[:, 0], tokenize(tokenizer, [text], LENGTH)[0].float())
