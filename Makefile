@@ -12,6 +12,8 @@ TESTS ?= tests
 
 BIN := .venv/bin
 READY := .venv/.ready
+REPOSITORY := $(OUT)/repository/artifacts/lafi.json
+DRAWING_CODE := $(wildcard lafi/*.py lafi/engine/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
 BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/peers/*.py)
 ADAPTERS = $(wildcard model_repository/*.py model_repository/*/1/*.py)
 
@@ -52,8 +54,11 @@ test: $(READY) ## run the tests (JOBS=workers, TESTS=path)
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(TESTS)
 
-demo: $(READY) ## draw an example storyboard through a real server, into out/demo
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m lafi.demo --out $(OUT)/demo
+demo: $(REPOSITORY) ## draw an example storyboard through a real server, into out/demo
+	$(BIN)/python benchmarks/demo.py --repository $(OUT)/repository --out $(OUT)/demo
+
+$(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(DRAWING_CODE)
+	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository
 
 lock: $(READY) ## write the versions of this environment to constraints.txt
 	$(BIN)/python scripts/lock.py > constraints.txt

@@ -1,0 +1,127 @@
+"""What `make demo` shows: a real server draws a storyboard, and injection is put to the test.
+
+    python benchmarks/demo.py --repository out/repository --out out/demo
+
+Starts Triton Server on free loopback ports, draws an example storyboard over gRPC (panels,
+contact sheet, report), then draws the same panels with injection `none`, `all` and `decoder`
+and lets the reader say how much of the reference's identity each of them kept.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from rich.console import Console
+
+from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Storyboard
+from lafi.supervisor import TritonServer
+from lafi_client import StoryboardClient
+from lafi_client.commands import draw
+from lafi_tiny.attributes import ACTIONS, BACKGROUNDS, TIMES, Identity, Scene
+from lafi_tiny.caption import plain_caption
+from lafi_tiny.reader import Reader, load_reader
+from lafi_tiny.reference_sheet import reference_png
+from lafi_tiny.scores import Scores, Wanted, score
+from lafi_tiny.training import from_pixels
+
+STORY = Path("client/examples/day_with_mia.yaml")
+READER = Path("tiny_model/reader.safetensors")
+MIA = Identity("pale", "red", "long", "blue", "striped", "brown", "glasses", "slim")
+CELL, LABEL = 160, 250
+CLEARLY = 0.05
+"""A gain in identity match that a strip of this length can tell from chance."""
+
+
+def wanted_panels() -> list[Wanted]:
+    """Every action once, in changing scenes."""
+    return [
+        Wanted(MIA, action, Scene(BACKGROUNDS[i % 6], TIMES[i % 3]))
+        for i, action in enumerate(ACTIONS)
+    ]
+
+
+def strip_storyboard(wanted: list[Wanted], injection: Injection) -> Storyboard:
+    """The same prompts and seeds for every injection; the prompts leave her looks out."""
+    mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=reference_png(MIA)))
+    panels = tuple(
+        Panel(prompt=plain_caption(w.action, w.scene, who="{mia}"), seed=100 + i)
+        for i, w in enumerate(wanted)
+    )
+    return Storyboard(
+        title="The same panels", characters=(mia,), panels=panels, injection=injection
+    )
+
+
+def draw_strip(
+    client: StoryboardClient, reader: Reader
+) -> dict[str, tuple[list[NDArray[np.uint8]], Scores]]:
+    """Panels and scores for each injection."""
+    wanted = wanted_panels()
+    rows = {}
+    for layers in ("none", "all", "decoder"):
+        board = strip_storyboard(wanted, Injection.model_validate({"layers": layers}))
+        panels = [_pixels(panel.png) for panel in client.draw_all(board)]
+        readings = reader.read(from_pixels(np.stack(panels)))
+        rows[layers] = (panels, score(readings, wanted))
+    return rows
+
+
+def save_strip(
+    rows: dict[str, tuple[list[NDArray[np.uint8]], Scores]], verdict: str, path: Path
+) -> None:
+    """One row per injection, with its scores, the reference on the left."""
+    columns = len(next(iter(rows.values()))[0])
+    sheet = Image.new("RGB", (LABEL + columns * CELL, len(rows) * CELL + 40), "white")
+    pen = ImageDraw.Draw(sheet)
+    reference = Image.fromarray(_pixels(reference_png(MIA)))
+    for row, (name, (panels, scores)) in enumerate(rows.items()):
+        sheet.paste(reference.resize((88, 88), Image.Resampling.NEAREST), (6, row * CELL + 36))
+        text = f"injection: {name}\n\nidentity {scores.identity:.2f}\naction   {scores.action:.2f}"
+        pen.text((104, row * CELL + 46), text, fill="black", font_size=15)
+        for column, panel in enumerate(panels):
+            picture = Image.fromarray(panel).resize((CELL - 4,) * 2, Image.Resampling.NEAREST)
+            sheet.paste(picture, (LABEL + column * CELL, row * CELL + 2))
+    pen.text((8, len(rows) * CELL + 10), verdict, fill="black", font_size=15)
+    sheet.save(path)
+
+
+def judge(none: Scores, decoder: Scores) -> str:
+    """A plain sentence on whether injection helped."""
+    gain = decoder.identity - none.identity
+    figures = (
+        f"identity match {none.identity:.2f} -> {decoder.identity:.2f}, "
+        f"action {none.action:.2f} -> {decoder.action:.2f}"
+    )
+    if gain >= CLEARLY:
+        return f"Injection (decoder) helped: {figures}."
+    return f"Injection (decoder) did NOT clearly help on these panels: {figures}."
+
+
+def _pixels(png: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def main(
+    repository: Path = Path("out/repository"), out: Path = Path("out/demo"), story: Path = STORY
+) -> None:
+    """Draw the demo through a real server."""
+    console = Console()
+    console.print("starting Triton Server ...")
+    with TritonServer(repository) as server:
+        console.print(f"ready on {server.grpc_url}")
+        code = draw(story, out, url=server.grpc_url, overwrite=True)
+        if code:
+            raise typer.Exit(code)
+        with StoryboardClient(server.grpc_url) as client:
+            rows = draw_strip(client, load_reader(READER))
+    verdict = judge(rows["none"][1], rows["decoder"][1])
+    save_strip(rows, verdict, out / "strip.png")
+    console.print(verdict, style="bold")
+    console.print(f"look at {out}/contact_sheet.png, {out}/report.html and {out}/strip.png")
+
+
+if __name__ == "__main__":
+    typer.run(main)
