@@ -1,57 +1,25 @@
-"""An engine on both sides of the wire: served as a model, and called as one.
+"""An engine served as a model: many requests, one call; and what its inputs may hold.
 
-`BatchedEngine` is what the models text_encoder, vae_encoder and vae_decoder run: many requests, one
-call. `RemoteEngine` is an engine whose calls are answered by such a model; the pipeline cannot tell
-it from one in its own process. Both know arrays and a `ModelSpec`, not Triton Server.
+Knows arrays and a `ModelSpec`, not Triton Server; imports no torch, so that a model starts at once.
 """
 
-from __future__ import annotations
-
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from lafi.contract import ModelSpec
-from lafi.engine.base import DenoiserBatch
 
 Array = npt.NDArray[Any]
-Infer = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 Check = Callable[[Array], None]
-Engine = Callable[[Tensor], Tensor]
+Engine = Callable[[Array], Array]
 
 
 class InputError(ValueError):
     """An input tensor that the engine cannot take; the text names tensor, value and allowed."""
-
-
-class ServedModelError(RuntimeError):
-    """A served model answered with an error. retryable: whether asking again may help."""
-
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__(f"the model {model} failed: {message}")
-        self.retryable = not message.startswith("INVALID_ARGUMENT")
-
-
-class RemoteEngine:
-    """Calls a served model with one input and one output, in batches that it allows."""
-
-    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
-        self._spec = spec
-        self._infer = infer
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """(B, ...) of the model's input -> (B, ...) of its output, any B of 1 or more."""
-        chunks = rows.contiguous().split(self._spec.max_batch_size)
-        return torch.cat([self._call(chunk) for chunk in chunks])
-
-    def _call(self, rows: Tensor) -> Tensor:
-        outputs = self._infer(self._spec.name, {self._spec.inputs[0].name: rows.numpy()})
-        # A copy: the array may lie in memory that is given back when the response goes.
-        return torch.from_numpy(np.array(outputs[self._spec.outputs[0].name]))
 
 
 class BatchedEngine:
@@ -87,14 +55,25 @@ class BatchedEngine:
     def _run(self, arrays: list[Array]) -> list[Array | Exception]:
         """One call for all; if it fails, one for each, so that a failure stays with its request."""
         try:
-            rows = torch.from_numpy(np.concatenate(arrays))
-            output = self._engine(rows).contiguous().numpy()
+            output = self._engine(np.concatenate(arrays))
         except Exception as error:
             if len(arrays) == 1:
                 return [error]
             return [answer for array in arrays for answer in self._run([array])]
         ends = np.cumsum([len(array) for array in arrays])[:-1]
         return list(np.split(output, ends))
+
+
+def vocabulary_size(tokenizer: Path) -> int:
+    """How many token ids a tokenizer's folder has, read from its JSON files."""
+    whole = tokenizer / "tokenizer.json"
+    if whole.is_file():
+        content = json.loads(whole.read_text(encoding="utf-8"))
+        ids = [*content["model"]["vocab"].values(), *(t["id"] for t in content["added_tokens"])]
+    else:
+        vocabulary = json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))
+        ids = list(vocabulary.values())
+    return int(max(ids)) + 1
 
 
 def check_token_ids(vocabulary: int) -> Check:
@@ -131,8 +110,8 @@ def check_latents(multiple: int, largest: int) -> Check:
     return check
 
 
-def denoiser_batch(arrays: Mapping[str, Array]) -> DenoiserBatch:
-    """Inputs of the model `denoiser` by name -> one batch, checked; InputError otherwise."""
+def check_denoiser_inputs(arrays: Mapping[str, Array]) -> None:
+    """Inputs of the model `denoiser` by name: sizes that agree, routes to rows that are there."""
     latents, routes = arrays["latents"], arrays["routes"]
     rows = len(latents)
     for name, array in arrays.items():
@@ -147,7 +126,6 @@ def denoiser_batch(arrays: Mapping[str, Array]) -> DenoiserBatch:
     outside = routes[(routes < -1) | (routes >= rows)]
     if outside.size:
         raise InputError(f"routes: got {outside[0]}, allowed: -1 (nothing) to {rows - 1}")
-    return DenoiserBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def _check_equal(name: str, what: str, found: int, expected: int, other: str) -> None:

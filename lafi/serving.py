@@ -42,6 +42,14 @@ class Sender(Protocol):
         """True once nobody waits for the answer (cancelled, disconnected, past the deadline)."""
 
 
+class ServedModelError(RuntimeError):
+    """A served model answered with an error. retryable: whether asking again may help."""
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__(f"the model {model} failed: {message}")
+        self.retryable = not message.startswith("INVALID_ARGUMENT")
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """A storyboard that was admitted: its events from the second on."""

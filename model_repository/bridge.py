@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 import triton_python_backend_utils as pb_utils
-from transformers import CLIPTokenizer
 
 from lafi.contract import Event, event_to_tensors
-from lafi.engine.onnx import Precision, Runtime
-from lafi.served_engine import Array, BatchedEngine, InputError, ServedModelError
-from lafi.serving import Status
+from lafi.engine.session import Precision, Runtime, Session, load_session, model_info
+from lafi.model_info import ModelInfo
+from lafi.served_engine import Array, BatchedEngine, InputError
+from lafi.serving import ServedModelError, Status
 
 
 class ModelSettings:
     """What a model is told by its config.pbtxt (`parameters`) and by its server.
 
-    artifacts: the folder that `lafi export` wrote. runtime, precision: see lafi.engine.onnx.
+    artifacts: the folder that `lafi export` wrote. runtime, precision: see lafi.engine.session.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
@@ -39,20 +38,17 @@ class ModelSettings:
         self.runtime = cast(Runtime, self.text("runtime", "onnxruntime"))
         self.precision = cast(Precision, self.text("precision", "f32"))
         self.threads = self.number("threads", 0) or int(os.environ.get("LAFI_THREADS", "1"))
-        torch.set_num_threads(self.threads)
         logging.basicConfig(
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
         )
 
-    @property
-    def engine(self) -> tuple[Path, Runtime, Precision]:
-        """artifacts, runtime, precision: the arguments of `model_info`."""
-        return self.artifacts, self.runtime, self.precision
+    def info(self) -> ModelInfo:
+        """The exported model's facts."""
+        return model_info(self.artifacts, self.runtime, self.precision)
 
-    @property
-    def engine_on_threads(self) -> tuple[Path, Runtime, Precision, int]:
-        """artifacts, runtime, precision, threads: the arguments of `load_denoiser`."""
-        return (*self.engine, self.threads)
+    def session(self, file: str, precision: Precision = "f32") -> Session:
+        """One of the exported ONNX files, ready to run."""
+        return load_session(self.artifacts, file, self.runtime, precision, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt."""
@@ -76,12 +72,6 @@ class _ServerLog(logging.Handler):
             else pb_utils.Logger.log_warn
         )
         write(self.format(record))
-
-
-def load_tokenizer(artifacts: Path) -> CLIPTokenizer:
-    """The tokenizer of an exported model; its length is how many token ids the model knows."""
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(artifacts / "tokenizer")
-    return tokenizer
 
 
 def input_array(request: Any, name: str) -> Array:

@@ -1,8 +1,8 @@
-from collections.abc import Mapping
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,10 +10,11 @@ from lafi.contract import ModelSpec, TensorSpec
 from lafi.served_engine import (
     BatchedEngine,
     InputError,
-    RemoteEngine,
+    check_denoiser_inputs,
     check_images,
     check_latents,
     check_token_ids,
+    vocabulary_size,
 )
 
 SPEC = ModelSpec(
@@ -30,7 +31,7 @@ def no_check(array: np.ndarray) -> None:
     """Takes everything."""
 
 
-def double(rows: torch.Tensor) -> torch.Tensor:
+def double(rows: np.ndarray) -> np.ndarray:
     if bool((rows == 13).any()):
         raise RuntimeError("thirteen")
     return rows * 2
@@ -52,7 +53,7 @@ def test_requests_answered_together_get_what_they_get_alone(sizes: list[int]) ->
 def test_requests_of_different_shapes_are_not_joined() -> None:
     calls: list[tuple[int, ...]] = []
 
-    def engine(batch: torch.Tensor) -> torch.Tensor:
+    def engine(batch: np.ndarray) -> np.ndarray:
         calls.append(tuple(batch.shape))
         return batch
 
@@ -79,21 +80,48 @@ def test_a_request_that_is_refused_leaves_the_others_their_answers() -> None:
     assert str(refused) == "LATENT: got nan, allowed: finite numbers"
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(1, 10))
-def test_a_remote_engine_calls_its_model_in_batches_that_it_allows(count: int) -> None:
-    sizes: list[int] = []
+DENOISER = {
+    "latents": np.zeros((2, 4, 8, 8), np.float32),
+    "timesteps": np.zeros(2, np.float32),
+    "text": np.zeros((2, 3, 5), np.float32),
+    "routes": np.full((6, 2, 1), -1, np.int32),
+    "bias": np.zeros((2, 1), np.float32),
+    "mask": np.zeros((2, 8, 8), np.float32),
+    "region": np.zeros((2, 1, 8, 8), np.float32),
+}
 
-    def infer(name: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        assert name == "doubler"
-        sizes.append(len(inputs["X"]))
-        return {"Y": inputs["X"] * 2}
 
-    answer = RemoteEngine(SPEC, infer)(torch.from_numpy(rows(count)))
-    np.testing.assert_array_equal(answer.numpy(), rows(count) * 2)
-    assert sum(sizes) == count
-    assert max(sizes) <= 3
-    assert len(sizes) == -(-count // 3)
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({}, None),
+        ({"timesteps": np.zeros(3)}, "timesteps: got rows 3, allowed: 2, as in latents"),
+        ({"routes": np.full((6, 3, 1), -1)}, "routes: got rows 3, allowed: 2, as in latents"),
+        ({"bias": np.zeros((2, 2))}, "bias: got references 2, allowed: 1, as in routes"),
+        ({"mask": np.zeros((2, 8, 4))}, "mask: got width 4, allowed: 8, as in latents"),
+        ({"region": np.zeros((2, 1, 4, 8))}, "region: got height 4, allowed: 8, as in latents"),
+        ({"routes": np.full((6, 2, 1), 2)}, "routes: got 2, allowed: -1 (nothing) to 1"),
+        ({"routes": np.full((6, 2, 1), -2)}, "routes: got -2, allowed: -1 (nothing) to 1"),
+        ({"bias": np.full((2, 1), np.nan)}, "bias: got nan, allowed: finite numbers"),
+    ],
+)
+def test_the_inputs_of_the_denoiser_must_agree(
+    wrong: dict[str, np.ndarray], text: str | None
+) -> None:
+    if text is None:
+        check_denoiser_inputs(DENOISER)
+        return
+    with pytest.raises(InputError) as refused:
+        check_denoiser_inputs(DENOISER | wrong)
+    assert str(refused.value) == text
+
+
+def test_the_vocabulary_is_read_from_either_form_of_a_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 6}))
+    assert vocabulary_size(tmp_path) == 7
+    whole = {"model": {"vocab": {"a": 0, "b": 6}}, "added_tokens": [{"id": 9}]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    assert vocabulary_size(tmp_path) == 10
 
 
 @pytest.mark.parametrize(

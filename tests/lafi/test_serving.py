@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lafi.admission import Admission
 from lafi.contract import Accepted, Event, Failed, Finished, Progress
-from lafi.serving import Drawer, Status, StoryboardService
+from lafi.serving import Drawer, ServedModelError, Status, StoryboardService
 from lafi.storyboard import Panel, Storyboard, StoryboardError
 
 STORYBOARD = Storyboard(panels=(Panel(prompt="a house"),))
@@ -189,3 +189,13 @@ def test_a_storyboard_that_this_model_cannot_draw_is_refused_before_it_is_accept
     sender = RecordingSender()
     service(draw).accept(lambda: STORYBOARD, sender)
     assert sender.answer() == ["INVALID_ARGUMENT: width: got 72, allowed: multiples of 16"]
+
+
+@pytest.mark.parametrize(
+    ("message", "retryable"),
+    [("INVALID_ARGUMENT: LATENT: got nan", False), ("Server not ready", True)],
+)
+def test_only_what_another_try_may_mend_is_retryable(message: str, retryable: bool) -> None:
+    error = ServedModelError("vae_decoder", message)
+    assert str(error) == f"the model vae_decoder failed: {message}"
+    assert error.retryable is retryable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import denoiser_spec
-from lafi.engine.onnx import load_denoiser, model_info
-from lafi.served_engine import Array, denoiser_batch
+from lafi.engine.session import DENOISER
+from lafi.served_engine import Array, check_denoiser_inputs
 from lafi_repository.bridge import ModelSettings, input_array, response
 
 
@@ -16,8 +16,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
-        self._spec = denoiser_spec(model_info(*settings.engine))
-        self._engine = load_denoiser(*settings.engine_on_threads)
+        self._spec = denoiser_spec(settings.info())
+        self._run = settings.session(DENOISER, settings.precision)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
@@ -26,6 +26,8 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Array | Exception:
         inputs = {spec.name: input_array(request, spec.name) for spec in self._spec.inputs}
         try:
-            return self._engine(denoiser_batch(inputs)).numpy()
+            check_denoiser_inputs(inputs)
+            output: Array = self._run(inputs)
         except Exception as error:
             return error
+        return output

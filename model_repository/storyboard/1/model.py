@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import torch
+from transformers import CLIPTokenizer
+
 from lafi.admission import Admission
 from lafi.contract import (
     Event,
@@ -15,9 +18,9 @@ from lafi.contract import (
     vae_encoder_spec,
 )
 from lafi.engine.base import Engines
-from lafi.engine.onnx import load_denoiser, model_info
+from lafi.engine.onnx import DENOISER, OnnxDenoiser
 from lafi.pipeline import draw
-from lafi.served_engine import RemoteEngine
+from lafi.remote_engine import RemoteEngine
 from lafi.serving import StoryboardService
 from lafi.storyboard import Storyboard
 from lafi_repository.bridge import (
@@ -25,7 +28,6 @@ from lafi_repository.bridge import (
     ResponseSender,
     call_model,
     input_array,
-    load_tokenizer,
 )
 
 
@@ -35,6 +37,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the denoiser and starts the thread that draws."""
         settings = ModelSettings(args)
+        torch.set_num_threads(settings.threads)
         self._engines = _engines(settings)
         self._max_rows = settings.number("max_rows", 16)
         self._service = StoryboardService(
@@ -62,12 +65,12 @@ class TritonPythonModel:
 
 def _engines(settings: ModelSettings) -> Engines:
     """The denoiser here; text and VAE as calls of the models beside this one."""
-    info = model_info(*settings.engine)
+    info = settings.info()
     return Engines(
         text_encoder=RemoteEngine(text_encoder_spec(info), call_model),
         vae_encoder=RemoteEngine(vae_encoder_spec(info), call_model),
         vae_decoder=RemoteEngine(vae_decoder_spec(info), call_model),
-        denoiser=load_denoiser(*settings.engine_on_threads),
-        tokenizer=load_tokenizer(settings.artifacts),
+        denoiser=OnnxDenoiser(settings.session(DENOISER, settings.precision)),
+        tokenizer=CLIPTokenizer.from_pretrained(settings.artifacts / "tokenizer"),
         info=info,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import text_encoder_spec
-from lafi.engine.onnx import load_text_encoder, model_info
-from lafi.served_engine import BatchedEngine, check_token_ids
-from lafi_repository.bridge import ModelSettings, answer_requests, load_tokenizer
+from lafi.engine.session import TEXT_ENCODER
+from lafi.served_engine import BatchedEngine, check_token_ids, vocabulary_size
+from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
@@ -16,10 +16,12 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
-        info = model_info(*settings.engine)
-        engine = load_text_encoder(settings.artifacts, settings.runtime, settings.threads)
-        check = check_token_ids(len(load_tokenizer(settings.artifacts)))
-        self._engine = BatchedEngine(text_encoder_spec(info), engine, check)
+        info = settings.info()
+        run = settings.session(TEXT_ENCODER)
+        check = check_token_ids(vocabulary_size(settings.artifacts / "tokenizer"))
+        self._engine = BatchedEngine(
+            text_encoder_spec(info), lambda rows: run({"token_ids": rows}), check
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""

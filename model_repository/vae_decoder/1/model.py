@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import vae_decoder_spec
-from lafi.engine.onnx import load_vae_decoder, model_info
+from lafi.engine.session import VAE_DECODER
 from lafi.limits import MAX_SIDE
 from lafi.served_engine import BatchedEngine, check_latents
 from lafi_repository.bridge import ModelSettings, answer_requests
@@ -17,10 +17,13 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
-        info = model_info(*settings.engine)
-        engine = load_vae_decoder(settings.artifacts, settings.runtime, settings.threads)
-        check = check_latents(info.side_multiple // info.vae_scale, MAX_SIDE // info.vae_scale)
-        self._engine = BatchedEngine(vae_decoder_spec(info), engine, check)
+        info = settings.info()
+        run = settings.session(VAE_DECODER)
+        multiple = info.side_multiple // info.vae_scale
+        check = check_latents(multiple, MAX_SIDE // info.vae_scale)
+        self._engine = BatchedEngine(
+            vae_decoder_spec(info), lambda rows: run({"latents": rows}), check
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""

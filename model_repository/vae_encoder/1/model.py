@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import vae_encoder_spec
-from lafi.engine.onnx import load_vae_encoder, model_info
+from lafi.engine.session import VAE_ENCODER
 from lafi.limits import MAX_SIDE
 from lafi.served_engine import BatchedEngine, check_images
 from lafi_repository.bridge import ModelSettings, answer_requests
@@ -17,10 +17,12 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
-        info = model_info(*settings.engine)
-        engine = load_vae_encoder(settings.artifacts, settings.runtime, settings.threads)
+        info = settings.info()
+        run = settings.session(VAE_ENCODER)
         check = check_images(info.side_multiple, MAX_SIDE)
-        self._engine = BatchedEngine(vae_encoder_spec(info), engine, check)
+        self._engine = BatchedEngine(
+            vae_encoder_spec(info), lambda rows: run({"images": rows}), check
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""

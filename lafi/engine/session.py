@@ -1,0 +1,150 @@
+"""ONNX files as functions of arrays, run on the CPU by ONNX Runtime or OpenVINO.
+
+Every file is checked against the hash that `lafi export` wrote down. Knows files and runtimes;
+imports no torch, so that a served model that needs none starts at once.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+
+from lafi.model_info import ModelInfo, load_model_info
+
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["f32", "bf16"]
+
+TEXT_ENCODER: Final = "text_encoder.onnx"
+VAE_ENCODER: Final = "vae_encoder.onnx"
+VAE_DECODER: Final = "vae_decoder.onnx"
+DENOISER: Final = "denoiser.onnx"
+FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER)
+
+AGAIN: Final = "run `lafi export CHECKPOINT --out REPO` again"
+
+Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], np.ndarray[Any, Any]]
+"""Inputs by name -> the one output, an array of its own."""
+
+
+class ArtifactsError(ValueError):
+    """An exported folder is incomplete or changed, or cannot run on this machine as asked."""
+
+
+def load_session(
+    artifacts: Path,
+    name: str,
+    runtime: Runtime,
+    precision: Precision = "f32",
+    threads: int = 0,
+) -> Session:
+    """One of FILES in an exported folder, ready to run.
+
+    threads: CPU threads, 0 for all cores. Raises ArtifactsError for a missing or changed file,
+    and for a runtime or precision that this machine does not have.
+    """
+    return open_session(_verified(artifacts, name), runtime, precision, threads)
+
+
+def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
+    """The exported model's facts, naming the runtime and precision that will draw."""
+    info = load_model_info(artifacts)
+    return info.model_copy(update={"engine": runtime, "precision": precision})
+
+
+def open_session(
+    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+) -> Session:
+    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
+    check_runtime(runtime, precision)
+    if threads < 0:
+        raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
+    if runtime == "openvino":
+        return _openvino_session(path, precision, threads)
+    return _onnxruntime_session(path, threads)
+
+
+def check_runtime(runtime: Runtime, precision: Precision) -> None:
+    """Raises ArtifactsError for a pair that does not run on this machine."""
+    if runtime not in get_args(Runtime):
+        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(get_args(Runtime))}")
+    if precision not in get_args(Precision):
+        allowed = ", ".join(get_args(Precision))
+        raise ArtifactsError(f"precision: got {precision!r}, allowed {allowed}")
+    if precision == "bf16" and runtime != "openvino":
+        raise ArtifactsError(f"precision: got 'bf16', allowed f32 with {runtime}")
+    if precision == "bf16" and not cpu_has_bf16():
+        raise ArtifactsError("precision: got 'bf16', allowed f32: this CPU has no bf16")
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively, as OpenVINO sees it."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _onnxruntime_session(path: Path, threads: int) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Errors only: the optimiser warns of every value that the attention op's branches share.
+    options.log_severity_level = 3
+    # A spinning thread takes a core away from whatever else runs beside it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        output: np.ndarray[Any, Any] = session.run(None, dict(feed))[0]
+        return output
+
+    return run
+
+
+def _openvino_session(path: Path, precision: Precision, threads: int) -> Session:
+    import onnx
+    import onnx.inliner
+    import openvino
+
+    # OpenVINO does not read model-local functions, so the attention op's body is put in place.
+    model = onnx.inliner.inline_local_functions(onnx.load(path))
+    core = openvino.Core()
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
+    # One request for all calls keeps what was prepared for each shape; it serves one at a time.
+    request = compiled.create_infer_request()
+    turn = threading.Lock()
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        with turn:
+            request.infer(dict(feed), share_inputs=True)
+            return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+
+    return run
+
+
+def _verified(artifacts: Path, name: str) -> Path:
+    """The path of an ONNX file whose hash is the one in `lafi.json`."""
+    path = Path(artifacts) / name
+    expected = load_model_info(artifacts).onnx_sha256.get(name)
+    if expected is None:
+        raise ArtifactsError(f"{path}: lafi.json has no hash of this file; {AGAIN}")
+    if not path.is_file():
+        raise ArtifactsError(f"{path}: no such file; {AGAIN}")
+    found = file_sha256(path)
+    if found != expected:
+        raise ArtifactsError(
+            f"{path}: got SHA-256 {found[:12]}, lafi.json says {expected[:12]}; {AGAIN}"
+        )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
