@@ -22,7 +22,7 @@ def data(folder: Path = FOLDER, count: int = 60000, workers: int = 2, seed: int 
 
 
 @app.command()
-def vae(folder: Path = FOLDER, steps: int = 1000, batch: int = 32) -> None:
+def vae(folder: Path = FOLDER, steps: int = 1600, batch: int = 32) -> None:
     """Train the autoencoder."""
     from lafi_tiny.train_vae import VaeTraining, train_vae
 

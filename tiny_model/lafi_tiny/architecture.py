@@ -86,7 +86,11 @@ def build_text_encoder(arch: Architecture, tokenizer: CLIPTokenizer) -> CLIPText
 
 
 def build_noise_schedule() -> DDIMScheduler:
-    """v-prediction on a 1000-step DDPM schedule that ends at zero signal (arXiv:2305.08891)."""
+    """v-prediction on SD1.5's 1000-step DDPM schedule (arXiv:2112.10752, arXiv:2202.00512).
+
+    It keeps a little signal at its end: with none, the largest sigma is infinite and
+    samplers with Karras or beta sigmas spend nearly all of their steps in pure noise.
+    """
     return DDIMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
@@ -96,7 +100,6 @@ def build_noise_schedule() -> DDIMScheduler:
         clip_sample=False,
         steps_offset=1,
         set_alpha_to_one=False,
-        rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
     )
 

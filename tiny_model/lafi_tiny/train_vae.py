@@ -26,7 +26,7 @@ from lafi_tiny.training import (
 class VaeTraining:
     """Settings of the stage."""
 
-    steps: int = 1000
+    steps: int = 1600
     batch: int = 32
     peak_rate: float = 2e-3
     kl_weight: float = 2e-6
