@@ -30,6 +30,20 @@ def vae(folder: Path = FOLDER, steps: int = 1600, batch: int = 32) -> None:
 
 
 @app.command()
+def decoder(
+    folder: Path = FOLDER, steps: int = 800, batch: int = 24, threads: int = 0, rate: float = 1e-3
+) -> None:
+    """Train the decoder on; the latents stay, so this may run beside the denoiser's training."""
+    import torch
+
+    from lafi_tiny.train_vae import VaeTraining, refine_decoder
+
+    if threads:
+        torch.set_num_threads(threads)
+    refine_decoder(Architecture(), VaeTraining(steps=steps, batch=batch, peak_rate=rate), folder)
+
+
+@app.command()
 def denoiser(
     folder: Path = FOLDER, steps: int = 8000, batch: int = 32, minutes: float = 1e9
 ) -> None:
@@ -41,10 +55,14 @@ def denoiser(
 
 
 @app.command()
-def reader(folder: Path = FOLDER, steps: int = 2500) -> None:
+def reader(folder: Path = FOLDER, steps: int = 2500, threads: int = 0) -> None:
     """Train the reader of attributes and joint angles, and print its floor."""
+    import torch
+
     from lafi_tiny.train_reader import ReaderTraining, measure_floor, train_reader
 
+    if threads:
+        torch.set_num_threads(threads)
     train_reader(Architecture(), ReaderTraining(steps=steps), folder)
     for name, value in measure_floor(Architecture(), folder).items():
         typer.echo(f"{name:20} {value:.3f}")

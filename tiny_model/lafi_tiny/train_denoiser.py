@@ -101,9 +101,10 @@ def train_denoiser(arch: Architecture, settings: DenoiserTraining, folder: Path)
         if step % 4 == 0:
             cache.grow()
         if step % 50 == 0:
+            seconds = (time.monotonic() - began) / (step + 1 - start)
             console.print(
                 f"denoiser step {step}/{settings.steps} loss {np.mean(losses[-50:]):.4f} "
-                f"pictures {len(cache)} {(time.monotonic() - began) / (step + 1 - start):.3f} s each"
+                f"pictures {len(cache)} {seconds:.3f} s a step"
             )
         out_of_time = time.monotonic() - began > 60 * settings.minutes
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or out_of_time:

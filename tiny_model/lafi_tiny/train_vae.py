@@ -71,6 +71,36 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
     return _with_scaling(vae, pictures[:1024])
 
 
+def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> None:
+    """Train the decoder on while the encoder, and with it every latent, stays as it is."""
+    torch.manual_seed(settings.seed + 1)
+    pictures, place = load_pictures(folder / "pictures"), device()
+    vae = build_vae(arch).to(place)
+    step_before = _resume(folder / "vae.pt", vae, None)
+    parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.peak_rate, weight_decay=1e-4)
+    rng = np.random.default_rng([settings.seed, 8, step_before])
+    for step in track(range(settings.steps), description="decoder"):
+        images = from_pixels(pictures[rng.integers(len(pictures), size=settings.batch)]).to(place)
+        set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate))
+        with torch.autocast(place.type, torch.bfloat16):
+            with torch.no_grad():
+                latents = vae.encode(images).latent_dist.mode()
+            decoded = vae.decode(latents).sample
+        error = decoded.float() - images
+        loss = error.abs().mean() + error.pow(2).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+            state = {"step": step_before, "vae": vae.state_dict(), "optimizer": {}}
+            save_state(folder / "vae.pt", state)
+            pair = np.concatenate([to_pixels(images[:8]), to_pixels(decoded[:8])])
+            save_grid(pair, folder / "grids" / f"decoder_{step + 1:06d}.png", zoom=3)
+            print(f"decoder step {step + 1}: L1 {error.abs().mean().item():.4f}", flush=True)
+
+
 def load_vae(arch: Architecture, folder: Path) -> AutoencoderKL:
     """The VAE that the stage left in `folder`, with its scaling factor."""
     vae = build_vae(arch)
@@ -90,7 +120,7 @@ def _resume(path: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer | N
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
     vae.load_state_dict(state["vae"])
-    if optimizer is not None:
+    if optimizer is not None and state["optimizer"]:
         optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
 
