@@ -1,5 +1,6 @@
 """Fixtures every test may use: a complete but tiny checkpoint with random weights."""
 
+import fcntl
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,6 +14,7 @@ import pytest
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `StableDiffusionPipeline` folder: 4 latent channels, VAE factor 4, text (48, 64)."""
     import torch
+
     from lafi_tiny.architecture import (
         Architecture,
         build_text_encoder,
@@ -34,7 +36,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         norm_groups=8,
         vae_norm_groups=8,
     )
-    tokenizer = build_tokenizer(["a child is running on the beach at night", "孩子在海滩上"] * 3, 600)
+    tokenizer = build_tokenizer(
+        ["a child is running on the beach at night", "孩子在海滩上"] * 3, 600
+    )
     folder = tmp_path_factory.mktemp("checkpoint")
     save_pipeline(
         folder,
@@ -43,4 +47,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text_encoder=build_text_encoder(arch, tokenizer),
         tokenizer=tokenizer,
     )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `lafi export` makes of `checkpoint`, denoiser included; read only.
+
+    Tracing takes most of a minute, so parallel test processes share one export.
+    """
+    from lafi_export import export_checkpoint
+
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "repository"
+    with (shared / "repository.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            export_checkpoint(checkpoint, folder, runtime="onnxruntime", denoiser=True)
     return folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
+import onnx_ir.passes.common as passes_of_ir
 import onnxscript.ir
 import onnxscript.optimizer
 import torch
@@ -70,7 +71,7 @@ def export_graph(graph: Graph, path: Path) -> None:
         )
         if exported is None:
             raise RuntimeError(f"torch exported nothing for {graph.file}")
-        onnxscript.optimizer.optimize_ir(exported.model, should_fold=_may_fold)
+        _simplify(exported.model)
     model = _without_metadata(exported.model_proto)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
         model = with_attention_function(model)
@@ -138,6 +139,20 @@ def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
         },
         output="noise_pred",
     )
+
+
+def _simplify(model: onnxscript.ir.Model) -> None:
+    """Fold constants and drop what nothing uses, in place; fusing is left to the runtimes."""
+    onnxscript.optimizer.inline(model)
+    onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_may_fold)
+    onnxscript.optimizer.remove_unused_nodes(model)
+    passes = (
+        passes_of_ir.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes_of_ir.CommonSubexpressionEliminationPass(),
+        passes_of_ir.RemoveUnusedNodesPass(),
+    )
+    for simplify in passes:
+        simplify(model)
 
 
 def _may_fold(node: onnxscript.ir.Node) -> bool | None:

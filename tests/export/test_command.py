@@ -1,0 +1,38 @@
+"""`lafi export` on the command line: what it prints and how it ends."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import lafi_export.repository
+from lafi_export.command import export_command
+from lafi_export.onnx_export import Graph
+
+
+def test_it_says_its_steps_and_shows_the_report(
+    checkpoint: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(graph: Graph, path: Path) -> None:
+        shutil.copy(repository / "artifacts" / graph.file, path)
+
+    monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
+    console = Console(record=True, width=120, file=io.StringIO())
+    code = export_command(
+        checkpoint, tmp_path / "out", runtime="onnxruntime", denoiser=True, console=console
+    )
+    assert code == 0
+    text = console.export_text()
+    for said in ("exporting denoiser.onnx", "comparing with torch", "panel 1", "lafi serve"):
+        assert said in text
+
+
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
+    console = Console(record=True, width=120, file=io.StringIO())
+    assert export_command(tmp_path / "nowhere", tmp_path / "out", console=console) == 1
+    text = console.export_text()
+    assert text.startswith("error: ")
+    assert "nowhere" in text
+    assert "Traceback" not in text

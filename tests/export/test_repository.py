@@ -1,0 +1,202 @@
+"""The folder that `lafi export` writes: complete, or not there at all."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+import lafi_export.repository
+from lafi.contract import ModelSpec, served_models
+from lafi.engine.base import Engines
+from lafi.engine.onnx import (
+    FILES,
+    ArtifactsError,
+    Precision,
+    Runtime,
+    file_sha256,
+    model_info,
+)
+from lafi.engine.torch import CheckpointError, load_torch_engines
+from lafi.model_info import load_model_info
+from lafi_export import ExportError, ParityError, ParityReport, export_checkpoint
+from lafi_export.onnx_export import Graph
+from lafi_export.repository import EngineLoader
+
+
+@pytest.fixture
+def instant_trace(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
+    """Takes the ONNX files from the export that is there; tracing is what takes long."""
+
+    def copy(graph: Graph, path: Path) -> None:
+        shutil.copy(repository / "artifacts" / graph.file, path)
+
+    monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
+
+
+@pytest.fixture(scope="module")
+def load_fast(checkpoint: Path) -> EngineLoader:
+    """Torch in place of ONNX: `repository` was compared with the real runtimes already."""
+    engines = load_torch_engines(checkpoint)
+
+    def load(artifacts: Path, runtime: Runtime, precision: Precision, threads: int) -> Engines:
+        return replace(engines, info=model_info(artifacts, runtime, precision))
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def load_broken(load_fast: EngineLoader) -> EngineLoader:
+    """As `load_fast`, with a VAE decoder that is wrong by 1%."""
+
+    def load(artifacts: Path, runtime: Runtime, precision: Precision, threads: int) -> Engines:
+        engines = load_fast(artifacts, runtime, precision, threads)
+        return replace(engines, vae_decoder=lambda latents: engines.vae_decoder(latents) * 1.01)
+
+    return load
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Hash of every file below a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): file_sha256(path) for path in files}
+
+
+def read_config(repository: Path, name: str) -> model_config_pb2.ModelConfig:
+    text = (repository / "models" / name / "config.pbtxt").read_text(encoding="utf-8")
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def test_every_served_model_has_a_config_that_reads_back(repository: Path) -> None:
+    info = load_model_info(repository / "artifacts")
+    specs = served_models(info, with_denoiser=True)
+    assert sorted(path.name for path in (repository / "models").iterdir()) == sorted(
+        spec.name for spec in specs
+    )
+    for spec in specs:
+        check_config(read_config(repository, spec.name), spec)
+
+
+def check_config(config: model_config_pb2.ModelConfig, spec: ModelSpec) -> None:
+    assert config.name == spec.name
+    assert config.backend == "python"
+    assert config.max_batch_size == spec.max_batch_size
+    assert config.model_transaction_policy.decoupled == spec.decoupled
+    assert config.HasField("dynamic_batching") == spec.dynamic_batching
+    for written, wanted in ((config.input, spec.inputs), (config.output, spec.outputs)):
+        assert [tensor.name for tensor in written] == [tensor.name for tensor in wanted]
+        assert [tuple(tensor.dims) for tensor in written] == [tensor.shape for tensor in wanted]
+        kinds = [model_config_pb2.DataType.Name(tensor.data_type) for tensor in written]
+        expected = [tensor.dtype.replace("BYTES", "STRING") for tensor in wanted]
+        assert kinds == [f"TYPE_{kind}" for kind in expected]
+
+
+def test_models_are_told_where_the_artifacts_lie_and_what_runs_them(repository: Path) -> None:
+    parameters = read_config(repository, "storyboard").parameters
+    assert {key: value.string_value for key, value in parameters.items()} == {
+        "artifacts": "../artifacts",
+        "runtime": "onnxruntime",
+        "precision": "f32",
+    }
+    assert (repository / "models" / parameters["artifacts"].string_value).resolve() == (
+        repository / "artifacts"
+    ).resolve()
+
+
+def test_every_model_has_its_adapter(repository: Path) -> None:
+    for config in (repository / "models").glob("*/config.pbtxt"):
+        adapter = (config.parent / "1" / "model.py").read_text(encoding="utf-8")
+        assert "class TritonPythonModel" in adapter
+
+
+def test_artifacts_are_complete_and_hashed(repository: Path) -> None:
+    artifacts = repository / "artifacts"
+    info = load_model_info(artifacts)
+    assert info.onnx_sha256 == {name: file_sha256(artifacts / name) for name in FILES}
+    assert (info.engine, info.precision) == ("onnxruntime", "f32")
+    assert (artifacts / "tokenizer" / "tokenizer_config.json").is_file()
+    assert (artifacts / "scheduler" / "scheduler_config.json").is_file()
+
+
+def test_the_parity_report_is_kept(repository: Path) -> None:
+    text = (repository / "artifacts" / "parity.json").read_text(encoding="utf-8")
+    report = ParityReport.model_validate_json(text)
+    report.check()
+    assert {row.runtime for row in report.engines} == {"onnxruntime", "openvino"}
+    assert max(row.max_error for row in report.engines) < 1e-5
+    assert len(report.pictures) == 3
+    table = (repository / "artifacts" / "parity.md").read_text(encoding="utf-8")
+    assert table.count("| yes |") == len(report.engines) + len(report.pictures)
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_a_broken_engine_fails_the_export_and_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, load_broken: EngineLoader
+) -> None:
+    out = tmp_path / "repository"
+    with pytest.raises(ParityError, match=r"vae_decoder \(onnxruntime, f32\).*allowed 1e-04"):
+        export_checkpoint(checkpoint, out, load_engines=load_broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_an_earlier_export_stays_when_a_new_one_fails_and_goes_when_it_succeeds(
+    checkpoint: Path,
+    repository: Path,
+    tmp_path: Path,
+    load_fast: EngineLoader,
+    load_broken: EngineLoader,
+) -> None:
+    out = tmp_path / "repository"
+    shutil.copytree(repository, out)
+    (out / "models" / "left_over").mkdir()
+    before = snapshot(out)
+    with pytest.raises(ParityError):
+        export_checkpoint(checkpoint, out, load_engines=load_broken)
+    assert snapshot(out) == before
+    export_checkpoint(checkpoint, out, runtime="onnxruntime", denoiser=True, load_engines=load_fast)
+    assert not (out / "models" / "left_over").exists()
+    assert snapshot(out).keys() == snapshot(repository).keys()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_the_denoiser_is_a_served_model_only_if_asked_for(
+    checkpoint: Path, tmp_path: Path, load_fast: EngineLoader
+) -> None:
+    export_checkpoint(checkpoint, tmp_path, runtime="openvino", load_engines=load_fast)
+    assert not (tmp_path / "models" / "denoiser").exists()
+    assert read_config(tmp_path, "storyboard").parameters["runtime"].string_value == "openvino"
+    assert load_model_info(tmp_path / "artifacts").engine == "openvino"
+
+
+def test_a_folder_of_something_else_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ExportError, match="holds something that `lafi export` did not write"):
+        export_checkpoint(checkpoint, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_way_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("a file")
+    with pytest.raises(ExportError, match="allowed: a new folder, an empty one"):
+        export_checkpoint(checkpoint, out)
+    assert out.read_text() == "a file"
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_missing_part_is_named(checkpoint: Path, tmp_path: Path, part: str) -> None:
+    broken = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, broken)
+    shutil.rmtree(broken / part)
+    with pytest.raises(CheckpointError, match=part):
+        export_checkpoint(broken, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_that_cannot_run_is_refused_at_once(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactsError, match="got 'bf16', allowed f32 with onnxruntime"):
+        export_checkpoint(checkpoint, tmp_path / "out", runtime="onnxruntime", precision="bf16")
