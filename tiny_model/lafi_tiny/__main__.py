@@ -1,4 +1,6 @@
-"""`python -m lafi_tiny STAGE`: one command per training stage, resumable and seeded."""
+"""`python -m lafi_tiny STAGE`: one seeded command per training stage.
+
+The long stages, `data`, `vae` and `denoiser`, resume where they were stopped."""
 
 import json
 from pathlib import Path
@@ -6,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.progress import track
 
-from lafi_tiny.architecture import Architecture
+from lafi_tiny.architecture import BUNDLED
 from lafi_tiny.dataset import CHUNK, DatasetSpec, render_dataset
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -26,7 +28,7 @@ def vae(folder: Path = FOLDER, steps: int = 1600, batch: int = 32) -> None:
     """Train the autoencoder."""
     from lafi_tiny.train_vae import VaeTraining, train_vae
 
-    train_vae(Architecture(), VaeTraining(steps=steps, batch=batch), folder)
+    train_vae(BUNDLED, VaeTraining(steps=steps, batch=batch), folder)
 
 
 @app.command()
@@ -40,18 +42,19 @@ def decoder(
 
     if threads:
         torch.set_num_threads(threads)
-    refine_decoder(Architecture(), VaeTraining(steps=steps, batch=batch, peak_rate=rate), folder)
+    refine_decoder(BUNDLED, VaeTraining(steps=steps, batch=batch, peak_rate=rate), folder)
 
 
 @app.command()
-def denoiser(
-    folder: Path = FOLDER, steps: int = 8000, batch: int = 32, minutes: float = 1e9
-) -> None:
-    """Train the UNet with its text encoder."""
+def denoiser(folder: Path = FOLDER, steps: int = 8000, batch: int = 32, workers: int = 1) -> None:
+    """Train the UNet with its text encoder; on a CPU with a worker for every core."""
+    from functools import partial
+
+    from lafi_tiny.team import run_team
     from lafi_tiny.train_denoiser import DenoiserTraining, train_denoiser
 
-    settings = DenoiserTraining(steps=steps, batch=batch, minutes=minutes)
-    train_denoiser(Architecture(), settings, folder)
+    settings = DenoiserTraining(steps=steps, batch=batch)
+    run_team(partial(train_denoiser, BUNDLED, settings, folder), workers, folder)
 
 
 @app.command()
@@ -63,8 +66,8 @@ def reader(folder: Path = FOLDER, steps: int = 2500, threads: int = 0) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-    train_reader(Architecture(), ReaderTraining(steps=steps), folder)
-    for name, value in measure_floor(Architecture(), folder).items():
+    train_reader(BUNDLED, ReaderTraining(steps=steps), folder)
+    for name, value in measure_floor(BUNDLED, folder).items():
         typer.echo(f"{name:20} {value:.3f}")
 
 

@@ -33,6 +33,10 @@ class Architecture:
     norm_groups: int = 16
 
 
+BUNDLED = Architecture()
+"""The model that this project ships."""
+
+
 def build_vae(arch: Architecture, scaling_factor: float = 1.0) -> AutoencoderKL:
     """A KL autoencoder: RGB (B, 3, H, W) in [-1, 1] <-> latents (B, C, H / 4, W / 4)."""
     levels = len(arch.vae_widths)

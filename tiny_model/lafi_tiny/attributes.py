@@ -114,10 +114,12 @@ def random_identity(rng: np.random.Generator, *, held_out: bool = False) -> Iden
             return identity
 
 
-def different_identity(rng: np.random.Generator, other: Identity) -> Identity:
+def different_identity(
+    rng: np.random.Generator, other: Identity, *, held_out: bool = False
+) -> Identity:
     """An identity that differs from `other` in at least four attributes."""
     while True:
-        identity = random_identity(rng)
+        identity = random_identity(rng, held_out=held_out)
         if count_matches(identity, other) <= len(IDENTITY_CHOICES) - 4:
             return identity
 

@@ -98,7 +98,7 @@ ONE_CHILD = {"en": ("the same child", "a child"), "zh": ("同一个孩子", "一
 
 
 def random_caption(rng: np.random.Generator, picture: Picture) -> str:
-    """A caption for a picture; two in three are English, one in ten describes the figure."""
+    """A caption for a picture; two in three are English. Only single figures are ever described."""
     language = "en" if rng.random() < 0.67 else "zh"
     if picture.kind == "strip":
         return _strip(rng, picture, language)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,16 @@ def render_range(spec: DatasetSpec, start: int, stop: int) -> NDArray[np.uint8]:
 
 
 def render_dataset(spec: DatasetSpec, count: int, folder: Path, workers: int = 2) -> Iterator[int]:
-    """Fill `folder` with chunks of pictures that are not there yet; yields how many are done."""
+    """Fill `folder` with chunks of pictures that are not there yet; yields how many are done.
+
+    Raises ValueError unless `count` is a multiple of CHUNK.
+    """
+    if count % CHUNK:
+        raise ValueError(f"count: got {count}, allowed: a multiple of {CHUNK}")
     folder.mkdir(parents=True, exist_ok=True)
     starts = [s for s in range(0, count, CHUNK) if not chunk_path(folder, s).exists()]
     done = count - CHUNK * len(starts)
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for start, pixels in zip(
             starts,
             pool.map(render_range, [spec] * len(starts), starts, [s + CHUNK for s in starts]),

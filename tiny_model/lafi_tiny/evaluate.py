@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lafi_tiny.architecture import Architecture
+from lafi_tiny.architecture import BUNDLED, Architecture
 from lafi_tiny.attributes import random_identity, random_setting
 from lafi_tiny.caption import IDENTITY_NAMES, describe, plain_caption, random_caption
-from lafi_tiny.dataset import DatasetSpec
 from lafi_tiny.draw import draw_pictures
 from lafi_tiny.picture import Kind, random_picture
 from lafi_tiny.reader import Reader, halves, load_reader
 from lafi_tiny.scores import Wanted, score, twin_agreement
-from lafi_tiny.train_denoiser import load_denoiser, make_tokenizer
+from lafi_tiny.train_denoiser import load_denoiser, stage_tokenizer
 from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import device, save_grid, to_pixels
@@ -37,11 +36,14 @@ class Evaluation:
     seed: int = 7
 
 
-def evaluate(settings: Evaluation, folder: Path) -> dict[str, Any]:
-    """Draw held-out panels and twins, read them, write grids; returns the figures."""
-    arch, spec, place = Architecture(), DatasetSpec(), device()
-    model = load_denoiser(arch, folder, spec).to(place)
-    vae, tokenizer = load_vae(arch, folder).to(place), make_tokenizer(spec)
+def evaluate(settings: Evaluation, folder: Path, arch: Architecture = BUNDLED) -> dict[str, Any]:
+    """Draw held-out panels and twins, read them, write grids; returns the figures.
+
+    Needs at least two twins, since strangers are made by exchanging them.
+    """
+    place = device()
+    model = load_denoiser(arch, folder).to(place)
+    vae, tokenizer = load_vae(arch, folder).to(place), stage_tokenizer(folder)
     reader = load_reader(folder / READER_FILE)
 
     def draw(captions: list[str], name: str) -> Tensor:

@@ -1,5 +1,6 @@
 """The latents of the rendered pictures, encoded once and kept on disk."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,28 @@ from lafi_tiny.dataset import CHUNK, chunk_path
 from lafi_tiny.training import from_pixels
 
 
+def encoder_fingerprint(vae: AutoencoderKL) -> str:
+    """Eight hexadecimal digits that change with the encoder's weights, not with the decoder's."""
+    digest = hashlib.sha256()
+    for part in (vae.encoder, vae.quant_conv):
+        for weights in part.state_dict().values():
+            digest.update(weights.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
 class LatentCache:
     """Scaled latent means, float16 (N, C, h, w), that grow by a chunk at a time.
 
     Training starts on the first chunks and never waits for the whole set.
     """
 
-    def __init__(self, folder: Path, vae: AutoencoderKL, start_chunks: int) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, vae: AutoencoderKL, start_chunks: int, worker: int = 0, workers: int = 1
+    ) -> None:
+        """Of several workers on one folder, each encodes its share and reads the others'."""
+        self.folder, self.worker, self.workers = folder, worker, workers
         self.vae = vae
+        self.stored = folder / f"latents_{encoder_fingerprint(vae)}"
         self.chunks: list[NDArray[np.float16]] = []
         while len(self.chunks) < start_chunks and self.grow():
             pass
@@ -28,11 +42,13 @@ class LatentCache:
         return CHUNK * len(self.chunks)
 
     def grow(self) -> bool:
-        """Add the next chunk; False when every rendered picture is in."""
+        """Add the next chunk; False when there is none, or another worker has yet to encode it."""
         start = CHUNK * len(self.chunks)
-        stored = self.folder / "latents" / f"latents_{start:07d}.npy"
+        stored = self.stored / f"latents_{start:07d}.npy"
         if not stored.exists():
             if not chunk_path(self.folder / "pictures", start).exists():
+                return False
+            if len(self.chunks) % self.workers != self.worker:
                 return False
             stored.parent.mkdir(exist_ok=True)
             partial = stored.with_suffix(".partial.npy")

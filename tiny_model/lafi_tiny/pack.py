@@ -3,17 +3,15 @@
 import shutil
 from pathlib import Path
 
-from lafi_tiny.architecture import Architecture, save_pipeline
-from lafi_tiny.dataset import DatasetSpec
-from lafi_tiny.train_denoiser import load_denoiser, make_tokenizer
+from lafi_tiny.architecture import BUNDLED, Architecture, save_pipeline
+from lafi_tiny.train_denoiser import load_denoiser, stage_tokenizer
 from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
 
 
-def pack_model(folder: Path, out: Path) -> int:
-    """Write `out` anew; returns its size in bytes."""
-    arch, spec = Architecture(), DatasetSpec()
-    model = load_denoiser(arch, folder, spec)
+def pack_model(folder: Path, out: Path, arch: Architecture = BUNDLED) -> int:
+    """Write `out` anew and the reader beside it; returns the size of both in bytes."""
+    model = load_denoiser(arch, folder)
     if out.exists():
         shutil.rmtree(out)
     save_pipeline(
@@ -21,8 +19,8 @@ def pack_model(folder: Path, out: Path) -> int:
         vae=load_vae(arch, folder).half(),
         unet=model.unet.half(),
         text_encoder=model.text_encoder.half(),
-        tokenizer=make_tokenizer(spec),
+        tokenizer=stage_tokenizer(folder),
     )
-    if (folder / READER_FILE).exists():
-        shutil.copy(folder / READER_FILE, out.parent / READER_FILE)
-    return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    reader = out.parent / READER_FILE
+    shutil.copy(folder / READER_FILE, reader)
+    return sum(file.stat().st_size for file in (*out.rglob("*"), reader) if file.is_file())

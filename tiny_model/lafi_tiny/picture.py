@@ -53,7 +53,7 @@ def random_picture(
 ) -> Picture:
     """Draw a picture's content; with `held_out`, from the combinations never trained on."""
     first = random_identity(rng, held_out=held_out)
-    second = different_identity(rng, first) if kind == "pair" else first
+    second = different_identity(rng, first, held_out=held_out) if kind == "pair" else first
     identities = (first,) if kind == "single" else (first, second)
     actions, scenes = _settings(rng, len(identities), strip=kind == "strip", held_out=held_out)
     centres = (0.5,) if kind == "single" else (0.25, 0.75)

@@ -40,7 +40,7 @@ IDENTITY_NAMES = tuple(IDENTITY_CHOICES)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the reader sees: one name per class, joint angles in degrees, embedding (64,)."""
+    """What the reader sees: one name per class, and joint angles in degrees."""
 
     names: dict[str, str]
     angles: dict[str, float]

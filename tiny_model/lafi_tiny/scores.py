@@ -67,5 +67,7 @@ def score(readings: Sequence[Reading], wanted: Sequence[Wanted]) -> Scores:
 
 def twin_agreement(left: Sequence[Reading], right: Sequence[Reading]) -> float:
     """Mean share of identity attributes on which the two figures of each picture agree."""
+    if not left:
+        raise ValueError("pictures: got none, allowed: at least one")
     matches = [identity_match(a.identity, b.identity) for a, b in zip(left, right, strict=True)]
     return float(np.mean(matches))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH
@@ -22,7 +22,7 @@ def build_tokenizer(captions: Iterable[str], vocabulary_size: int = 1200) -> CLI
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(r"\s+", behavior="removed"),
+            pre_tokenizers.Split(Regex(r"\s+"), behavior="removed"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )

@@ -28,6 +28,7 @@ from lafi_tiny.architecture import (
 )
 from lafi_tiny.dataset import DatasetSpec
 from lafi_tiny.latents import LatentCache
+from lafi_tiny.team import ALONE, Team
 from lafi_tiny.tokenizer import build_tokenizer
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import (
@@ -37,6 +38,10 @@ from lafi_tiny.training import (
     save_state,
     set_learning_rate,
 )
+
+START_CHUNKS = 16
+GROW_EVERY = 16
+"""Steps between two chunks of latents, so that encoding them never holds training up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,6 @@ class DenoiserTraining:
     average: float = 0.998
     seed: int = 0
     save_every: int = 500
-    minutes: float = 1e9
 
 
 class TextToLatent(nn.Module):
@@ -69,19 +73,38 @@ class TextToLatent(nn.Module):
         return prediction
 
 
-def make_tokenizer(spec: DatasetSpec) -> CLIPTokenizer:
-    """The tokenizer of 5,000 captions of the data set: the same one for the same spec."""
-    rng = np.random.default_rng([spec.seed, 1])
-    return build_tokenizer(spec.caption(i, rng) for i in range(5000))
+def stage_tokenizer(folder: Path, spec: DatasetSpec | None = None) -> CLIPTokenizer:
+    """The tokenizer kept in `folder`; with a spec it is made of 5,000 captions if it is missing.
+
+    It is kept with the weights: its ids mean nothing to weights trained with another one.
+    """
+    kept = folder / "tokenizer"
+    if not kept.exists():
+        if spec is None:
+            raise FileNotFoundError(f"no tokenizer in {folder}: run `python -m lafi_tiny denoiser`")
+        rng = np.random.default_rng([spec.seed, 1])
+        build_tokenizer(spec.caption(i, rng) for i in range(5000)).save_pretrained(kept)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(kept)
+    return tokenizer
 
 
-def train_denoiser(arch: Architecture, settings: DenoiserTraining, folder: Path) -> None:
-    """Train or resume; leaves `denoiser.pt` with the weights and their moving average."""
+def train_denoiser(
+    arch: Architecture, settings: DenoiserTraining, folder: Path, team: Team = ALONE
+) -> None:
+    """Train or resume; leaves `denoiser.pt` with the weights and their moving average.
+
+    Every worker of a team draws `settings.batch` pictures a step and shares its gradients.
+    """
     torch.manual_seed(settings.seed)
     spec = DatasetSpec(seed=settings.seed, side=arch.side)
     place, console = device(), Console()
-    tokenizer = make_tokenizer(spec)
-    cache = LatentCache(folder, load_vae(arch, folder).to(place), start_chunks=16)
+    vae = load_vae(arch, folder).to(place)
+    if team.is_first:
+        LatentCache(folder, vae, start_chunks=START_CHUNKS)
+        stage_tokenizer(folder, spec)
+    team.wait()
+    tokenizer = stage_tokenizer(folder)
+    cache = LatentCache(folder, vae, START_CHUNKS, team.worker, team.workers)
     model = TextToLatent(arch, tokenizer).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if place.type == "cpu":
         # The fused CPU kernel's backward is several times slower at these head sizes.
@@ -91,26 +114,26 @@ def train_denoiser(arch: Architecture, settings: DenoiserTraining, folder: Path)
         model.parameters(), lr=settings.peak_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
     start = _resume(folder / "denoiser.pt", model, average, optimizer)
-    batches = _Batches(settings, spec, tokenizer, cache, start)
+    torch.manual_seed(settings.seed + 1000 * start + team.worker)
+    batches = _Batches(settings, spec, tokenizer, cache, start, team.worker)
     schedule = build_noise_schedule()
     began, losses = time.monotonic(), []
     for step in range(start, settings.steps):
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate, 300))
-        losses.append(_step(model, optimizer, schedule, batches.draw(), place))
-        average.update(model)
-        if step % 4 == 0:
+        losses.append(_step(model, optimizer, schedule, batches.draw(), place, team))
+        if step % GROW_EVERY == 0:
             cache.grow()
+        if not team.is_first:
+            continue
+        average.update(model)
         if step % 50 == 0:
             seconds = (time.monotonic() - began) / (step + 1 - start)
             console.print(
                 f"denoiser step {step}/{settings.steps} loss {np.mean(losses[-50:]):.4f} "
                 f"pictures {len(cache)} {seconds:.3f} s a step"
             )
-        out_of_time = time.monotonic() - began > 60 * settings.minutes
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or out_of_time:
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             _save(folder / "denoiser.pt", step + 1, model, average, optimizer)
-        if out_of_time:
-            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +155,10 @@ class _Batches:
         tokenizer: CLIPTokenizer,
         cache: LatentCache,
         start: int,
+        worker: int,
     ) -> None:
         self.settings, self.spec, self.tokenizer, self.cache = settings, spec, tokenizer, cache
-        self.rng = np.random.default_rng([settings.seed, 2, start])
+        self.rng = np.random.default_rng([settings.seed, 2, start, worker])
 
     def draw(self) -> Batch:
         size, rng = self.settings.batch, self.rng
@@ -175,6 +199,7 @@ def _step(
     schedule: DDIMScheduler,
     batch: Batch,
     place: torch.device,
+    team: Team,
 ) -> float:
     latents, fresh = batch.latents.to(place), batch.fresh.to(place)
     timesteps = batch.timesteps.to(place)
@@ -189,6 +214,7 @@ def _step(
     loss = error.sum() / (fresh.expand_as(error).sum())
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    team.average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     return float(loss.item())
@@ -224,9 +250,9 @@ def _resume(
     return int(state["step"])
 
 
-def load_denoiser(arch: Architecture, folder: Path, spec: DatasetSpec) -> TextToLatent:
+def load_denoiser(arch: Architecture, folder: Path) -> TextToLatent:
     """The moving average that the stage left in `folder`, ready to draw with."""
-    model = TextToLatent(arch, make_tokenizer(spec)).eval()
+    model = TextToLatent(arch, stage_tokenizer(folder)).eval()
     state = torch.load(folder / "denoiser.pt", map_location="cpu", weights_only=True)
     model.load_state_dict(state["average"])
     return model

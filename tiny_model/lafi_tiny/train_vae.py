@@ -76,6 +76,8 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
     torch.manual_seed(settings.seed + 1)
     pictures, place = load_pictures(folder / "pictures"), device()
     vae = build_vae(arch).to(place)
+    if not (folder / "vae.pt").exists():
+        raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
     step_before = _resume(folder / "vae.pt", vae, None)
     parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.peak_rate, weight_decay=1e-4)
@@ -94,7 +96,7 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            state = {"step": step_before, "vae": vae.state_dict(), "optimizer": {}}
+            state = {"step": step_before + step + 1, "vae": vae.state_dict(), "optimizer": {}}
             save_state(folder / "vae.pt", state)
             pair = np.concatenate([to_pixels(images[:8]), to_pixels(decoded[:8])])
             save_grid(pair, folder / "grids" / f"decoder_{step + 1:06d}.png", zoom=3)
