@@ -6,7 +6,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH, build_noise_schedule
-from lafi_tiny.train_denoiser import TextToLatent
+from lafi_tiny.text_to_latent import TextToLatent
 
 
 @torch.inference_mode()

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import BUNDLED, Architecture
 from lafi_tiny.attributes import random_identity, random_setting
@@ -19,7 +21,7 @@ from lafi_tiny.draw import draw_pictures
 from lafi_tiny.picture import Kind, random_picture
 from lafi_tiny.reader import Reader, halves, load_reader
 from lafi_tiny.scores import Wanted, score, twin_agreement
-from lafi_tiny.train_denoiser import load_denoiser, stage_tokenizer
+from lafi_tiny.text_to_latent import TextToLatent, load_denoiser, stage_tokenizer
 from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import device, save_grid, to_pixels
@@ -70,6 +72,24 @@ def evaluate(settings: Evaluation, folder: Path, arch: Architecture = BUNDLED) -
         "twins": _twins(settings, reader, draw, "twins"),
         "strips": _twins(settings, reader, draw, "strip"),
     }
+
+
+def watch_training(
+    model: TextToLatent, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, step: int
+) -> str:
+    """A grid of twins, strips and single figures, and how far twins agree so far."""
+    rng = np.random.default_rng(12)
+    kinds: tuple[Kind, ...] = ("twins", "strip", "single")
+    pictures = [random_picture(rng, kind, held_out=True) for kind in kinds for _ in range(8)]
+    captions = [random_caption(rng, picture) for picture in pictures]
+    images = draw_pictures(model, vae, tokenizer, captions).cpu()
+    save_grid(to_pixels(images), folder / "grids" / f"denoiser_{step:06d}.png")
+    if not (folder / READER_FILE).exists():
+        return f"step {step}: no reader yet"
+    reader = load_reader(folder / READER_FILE)
+    left, right = (reader.read(half) for half in halves(images[:16]))
+    stranger = twin_agreement(left, right[1:] + right[:1])
+    return f"step {step}: twins agree {twin_agreement(left, right):.2f}, strangers {stranger:.2f}"
 
 
 def held_out_wanted(count: int, seed: int) -> list[Wanted]:

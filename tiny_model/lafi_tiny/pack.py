@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from lafi_tiny.architecture import BUNDLED, Architecture, save_pipeline
-from lafi_tiny.train_denoiser import load_denoiser, stage_tokenizer
+from lafi_tiny.text_to_latent import load_denoiser, stage_tokenizer
 from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
 

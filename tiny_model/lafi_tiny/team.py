@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.multiprocessing
-from torch import distributed, nn
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,31 @@ class Team:
         if self.workers > 1:
             distributed.barrier()
 
-    def average_gradients(self, module: nn.Module) -> None:
-        """Give every worker the mean of all workers' gradients."""
-        if self.workers == 1:
-            return
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        flat = _flatten_dense_tensors(gradients).to(torch.bfloat16)
-        distributed.all_reduce(flat)
-        mean = _unflatten_dense_tensors(flat.float() / self.workers, gradients)
-        torch._foreach_copy_(gradients, list(mean))
+    def average(self, gradients: Tensor) -> None:
+        """Give every worker the mean of all workers' gradients, in place."""
+        if self.workers > 1:
+            distributed.all_reduce(gradients)
+            gradients /= self.workers
 
 
 ALONE = Team()
+
+
+def flat_gradients(module: nn.Module) -> Tensor:
+    """One zeroed tensor (n,) of which every parameter's gradient is a view.
+
+    Workers exchange it without gathering a copy. Clear it with `zero_`, not with the
+    optimizer's `zero_grad`, which would cut the views loose.
+    """
+    parameters = list(module.parameters())
+    total = sum(p.numel() for p in parameters)
+    flat = torch.zeros(total, device=parameters[0].device)
+    start = 0
+    for parameter in parameters:
+        part = flat[start : start + parameter.numel()]
+        parameter.grad = part.as_strided(parameter.size(), parameter.stride())
+        start += parameter.numel()
+    return flat
 
 
 def run_team(work: Callable[[Team], None], workers: int, folder: Path) -> None:
@@ -53,7 +65,7 @@ def run_team(work: Callable[[Team], None], workers: int, folder: Path) -> None:
         return
     meeting = folder / "meeting"
     meeting.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(_join, (work, workers, meeting), nprocs=workers)
+    spawn(_join, (work, workers, meeting), nprocs=workers)
 
 
 def _join(worker: int, work: Callable[[Team], None], workers: int, meeting: Path) -> None:

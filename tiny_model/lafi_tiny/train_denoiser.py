@@ -6,30 +6,25 @@ is what teaches self-attention to fetch appearance from elsewhere in the picture
 picture ever attends to another one.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import AttnProcessor
 from rich.console import Console
-from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from rich.progress import track
+from torch import Tensor
+from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import (
-    TEXT_LENGTH,
-    Architecture,
-    build_noise_schedule,
-    build_text_encoder,
-    build_unet,
-)
+from lafi_tiny.architecture import TEXT_LENGTH, Architecture, build_noise_schedule
 from lafi_tiny.dataset import DatasetSpec
+from lafi_tiny.evaluate import watch_training
 from lafi_tiny.latents import LatentCache
-from lafi_tiny.team import ALONE, Team
-from lafi_tiny.tokenizer import build_tokenizer
+from lafi_tiny.team import ALONE, Team, flat_gradients
+from lafi_tiny.text_to_latent import WEIGHTS_FILE, TextToLatent, stage_tokenizer
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import (
     MovingAverage,
@@ -40,6 +35,7 @@ from lafi_tiny.training import (
 )
 
 START_CHUNKS = 16
+PRINT_EVERY = 50
 GROW_EVERY = 16
 """Steps between two chunks of latents, so that encoding them never holds training up."""
 
@@ -56,36 +52,6 @@ class DenoiserTraining:
     average: float = 0.998
     seed: int = 0
     save_every: int = 500
-
-
-class TextToLatent(nn.Module):
-    """The two networks that are trained together."""
-
-    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
-        super().__init__()
-        self.unet: UNet2DConditionModel = build_unet(arch)
-        self.text_encoder: CLIPTextModel = build_text_encoder(arch, tokenizer)
-
-    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
-        """(B, C, h, w), (B,), (B, T) -> predicted v (B, C, h, w)."""
-        text = self.text_encoder(token_ids)[0]
-        prediction: Tensor = self.unet(noisy, timesteps, text).sample
-        return prediction
-
-
-def stage_tokenizer(folder: Path, spec: DatasetSpec | None = None) -> CLIPTokenizer:
-    """The tokenizer kept in `folder`; with a spec it is made of 5,000 captions if it is missing.
-
-    It is kept with the weights: its ids mean nothing to weights trained with another one.
-    """
-    kept = folder / "tokenizer"
-    if not kept.exists():
-        if spec is None:
-            raise FileNotFoundError(f"no tokenizer in {folder}: run `python -m lafi_tiny denoiser`")
-        rng = np.random.default_rng([spec.seed, 1])
-        build_tokenizer(spec.caption(i, rng) for i in range(5000)).save_pretrained(kept)
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(kept)
-    return tokenizer
 
 
 def train_denoiser(
@@ -113,27 +79,33 @@ def train_denoiser(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.peak_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    start = _resume(folder / "denoiser.pt", model, average, optimizer)
+    start = _resume(folder / WEIGHTS_FILE, model, average, optimizer)
+    gradients = flat_gradients(model)
     torch.manual_seed(settings.seed + 1000 * start + team.worker)
     batches = _Batches(settings, spec, tokenizer, cache, start, team.worker)
     schedule = build_noise_schedule()
-    began, losses = time.monotonic(), []
-    for step in range(start, settings.steps):
+    losses: list[float] = []
+    steps = range(start, settings.steps)
+    for step in track(steps, "denoiser", console=console, disable=not team.is_first):
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate, 300))
-        losses.append(_step(model, optimizer, schedule, batches.draw(), place, team))
+        loss = _loss(model, schedule, batches.draw(), place)
+        gradients.zero_()
+        loss.backward()
+        team.average(gradients)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
         if step % GROW_EVERY == 0:
             cache.grow()
         if not team.is_first:
             continue
         average.update(model)
-        if step % 50 == 0:
-            seconds = (time.monotonic() - began) / (step + 1 - start)
-            console.print(
-                f"denoiser step {step}/{settings.steps} loss {np.mean(losses[-50:]):.4f} "
-                f"pictures {len(cache)} {seconds:.3f} s a step"
-            )
+        if (step + 1) % PRINT_EVERY == 0:
+            shown = np.mean(losses[-PRINT_EVERY:])
+            console.print(f"step {step + 1} loss {shown:.4f} pictures {len(cache)}")
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            _save(folder / "denoiser.pt", step + 1, model, average, optimizer)
+            _save(folder / WEIGHTS_FILE, step + 1, model, average, optimizer)
+            console.print(watch_training(average.module, vae, tokenizer, folder, step + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +165,10 @@ class _Batches:
         )
 
 
-def _step(
-    model: TextToLatent,
-    optimizer: torch.optim.Optimizer,
-    schedule: DDIMScheduler,
-    batch: Batch,
-    place: torch.device,
-    team: Team,
-) -> float:
+def _loss(
+    model: TextToLatent, schedule: DDIMScheduler, batch: Batch, place: torch.device
+) -> Tensor:
+    """Mean squared error of v where the latent is fresh, a scalar."""
     latents, fresh = batch.latents.to(place), batch.fresh.to(place)
     timesteps = batch.timesteps.to(place)
     noise = torch.randn_like(latents)
@@ -211,20 +179,15 @@ def _step(
     with torch.autocast(place.type, torch.bfloat16):
         predicted = model(mixed, timesteps, batch.token_ids.to(place))
     error = (predicted.float() - target).pow(2) * fresh
-    loss = error.sum() / (fresh.expand_as(error).sum())
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    team.average_gradients(model)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    return float(loss.item())
+    loss: Tensor = error.sum() / fresh.expand_as(error).sum()
+    return loss
 
 
 def _save(
     path: Path,
     step: int,
     model: TextToLatent,
-    average: MovingAverage,
+    average: MovingAverage[TextToLatent],
     optimizer: torch.optim.Optimizer,
 ) -> None:
     state: dict[str, Any] = {
@@ -238,7 +201,10 @@ def _save(
 
 
 def _resume(
-    path: Path, model: TextToLatent, average: MovingAverage, optimizer: torch.optim.Optimizer
+    path: Path,
+    model: TextToLatent,
+    average: MovingAverage[TextToLatent],
+    optimizer: torch.optim.Optimizer,
 ) -> int:
     if not path.exists():
         return 0
@@ -248,11 +214,3 @@ def _resume(
     average.updates = state["updates"]
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
-
-
-def load_denoiser(arch: Architecture, folder: Path) -> TextToLatent:
-    """The moving average that the stage left in `folder`, ready to draw with."""
-    model = TextToLatent(arch, stage_tokenizer(folder)).eval()
-    state = torch.load(folder / "denoiser.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(state["average"])
-    return model

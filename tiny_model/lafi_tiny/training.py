@@ -2,13 +2,15 @@
 
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def device() -> torch.device:
@@ -32,11 +34,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-class MovingAverage:
+class MovingAverage(Generic[Network]):
     """Exponential moving average of a module's parameters, warmed up as (1 + n) / (10 + n)."""
 
-    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
-        self.module = deepcopy(module).eval().requires_grad_(False)
+    def __init__(self, module: Network, decay: float = 0.999) -> None:
+        self.module: Network = deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
 
