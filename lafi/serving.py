@@ -64,15 +64,24 @@ class StoryboardService:
 
     draw: called with a storyboard and a function that says whether to stop, yields its events; the
     first, `accepted`, without any work, so that it is sent before the storyboard's turn comes.
-    poll_seconds: how long the answer "not cancelled" is believed.
+    stop_asked: true once the server is about to stop, which then waits for what is in flight.
+    poll_seconds: how long the answers "not cancelled" and "not about to stop" are believed.
     """
 
-    def __init__(self, draw: Drawer, admission: Admission, *, poll_seconds: float = 0.02) -> None:
+    def __init__(
+        self,
+        draw: Drawer,
+        admission: Admission,
+        *,
+        stop_asked: Callable[[], bool] = lambda: False,
+        poll_seconds: float = 0.02,
+    ) -> None:
         self._draw = draw
         self._admission = admission
         self._poll_seconds = poll_seconds
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._closed = threading.Event()
+        self._stop_asked = stop_asked
         self._thread = threading.Thread(target=self._run, name="storyboards", daemon=True)
         self._thread.start()
 
@@ -101,12 +110,15 @@ class StoryboardService:
 
     def close(self, timeout: float = 10.0) -> None:
         """Stops the drawing between two steps, fails what waits, ends the thread (seconds)."""
-        self._closing.set()
+        self._closed.set()
         self._waiting.put(None)
         self._thread.join(timeout)
 
+    def _closing(self) -> bool:
+        return self._closed.is_set() or self._stop_asked()
+
     def _admit(self) -> None:
-        if self._closing.is_set():
+        if self._closing():
             raise RefusedError("the server is shutting down; try again later")
         self._admission.admit()
 
@@ -129,7 +141,7 @@ class StoryboardService:
     def _serve(self, job: _Job) -> None:
         try:
             finished = not job.stop() and self._send_events(job)
-            if self._closing.is_set() and not finished:
+            if self._closing() and not finished:
                 job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
         finally:
             job.sender.finish()
@@ -143,7 +155,7 @@ class StoryboardService:
         except Exception as error:
             if job.stop.was_client:
                 return True
-            if self._closing.is_set():
+            if self._closing():
                 return False
             _fail(job.sender, error)
         return isinstance(event, Finished)
@@ -152,18 +164,20 @@ class StoryboardService:
 class _StopSignal:
     """Whether to stop drawing. Asked at every step, it asks the server only every so often."""
 
-    def __init__(self, closing: threading.Event, sender: Sender, poll_seconds: float) -> None:
+    def __init__(self, closing: Callable[[], bool], sender: Sender, poll_seconds: float) -> None:
         self.was_client = False
+        self._was_server = False
         self._closing = closing
         self._sender = sender
         self._poll_seconds = poll_seconds
         self._next_poll = 0.0
 
     def __call__(self) -> bool:
-        if not self.was_client and time.monotonic() >= self._next_poll:
+        if not (self.was_client or self._was_server) and time.monotonic() >= self._next_poll:
             self.was_client = self._sender.is_cancelled()
+            self._was_server = self._closing()
             self._next_poll = time.monotonic() + self._poll_seconds
-        return self.was_client or self._closing.is_set()
+        return self.was_client or self._was_server
 
 
 def _end(sender: Sender, status: Status, message: str) -> None:

@@ -22,8 +22,13 @@ from textwrap import indent
 from types import TracebackType
 
 from lafi.server_log import LogFollower, LogLine, failure_lines
-from lafi.server_ports import PortTakenError, choose_ports, url_host
+from lafi.server_ports import choose_ports, url_host
 from lafi.server_wheel import find_embedded_server
+
+STOP_FILE = "LAFI_STOP_FILE"
+"""Environment variable of the models: a file that appears when the server is about to stop."""
+THREADS = "LAFI_THREADS"
+"""Environment variable of the models: CPU threads for each engine."""
 
 # Asks the kernel to stop the server if we die without a chance to, then becomes the server.
 _LAUNCHER = """
@@ -34,6 +39,8 @@ if os.getppid() == int(sys.argv[1]):
 """
 _NOT_FOR_CLIENTS = "model-repository,shared-memory,trace,logging"
 _LOST_PORT = "Address already in use"
+# The stub and the server give up a lock that the other holds for 10 s, as on a crowded machine.
+_LOST_LOCK = "boost::interprocess::lock_exception"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -70,8 +77,8 @@ class TritonServer:
         log_file: Path | None = None,
         threads: int | None = None,
         environment: Mapping[str, str] | None = None,
-        startup_timeout: float = 180.0,
-        stop_timeout: float = 20.0,
+        startup_timeout: float = 300.0,
+        stop_timeout: float = 10.0,
     ) -> None:
         self.repository = repository
         self.host = host
@@ -115,6 +122,10 @@ class TritonServer:
         return self._log_file
 
     @property
+    def _stop_file(self) -> Path:
+        return (self._folder or Path()) / "stop"
+
+    @property
     def pid(self) -> int | None:
         """The server's process, None before the start and after the stop."""
         return self._process.pid if self._process else None
@@ -139,7 +150,7 @@ class TritonServer:
         """
         self.models = find_models(self.repository)
         embedded = find_embedded_server()
-        for attempt in range(3):
+        for attempts_left in (2, 1, 0):
             self.ports = choose_ports(self.host, self._wanted)
             self._folder = Path(tempfile.mkdtemp(prefix="lafi-server-"))
             self._log_file = self._asked_log_file or self._folder / "server.log"
@@ -147,16 +158,21 @@ class TritonServer:
                 binary, backends = embedded.lay_out(self._folder)
                 self._launch(binary, backends, embedded.libraries)
                 self._wait_until_ready(cancelled)
-            except BaseException as error:
-                failed = isinstance(error, ServerFailedError)
-                self.stop(keep_log=failed)
-                # Another process may take a free port between our look and the server's bind.
-                if not failed or attempt == 2 or _LOST_PORT not in str(error):
+            except ServerFailedError as error:
+                again = attempts_left > 0 and self._may_pass(str(error))
+                self.stop(keep_log=not again)
+                if not again:
                     raise
-                if all(self._wanted.values()):
-                    raise PortTakenError(str(error)) from None
+            except BaseException:
+                self.stop()
+                raise
             else:
                 return
+
+    def _may_pass(self, failure: str) -> bool:
+        """True for what another start may not meet: a free port that was taken after we looked."""
+        lost_port = _LOST_PORT in failure and not all(self._wanted.values())
+        return lost_port or _LOST_LOCK in failure
 
     def poll(self) -> str | None:
         """None while the server runs; once it died, what its log says about it."""
@@ -173,7 +189,7 @@ class TritonServer:
     def stop(self, *, keep_log: bool = False) -> None:
         """Stops the server (SIGTERM, then SIGKILL) and removes all it left. Safe to call twice.
 
-        The raw log stays where it is if it was asked for, or if the server did not end well.
+        The raw log stays where it is if it was asked for, or if the server had died.
         """
         process, self._process = self._process, None
         if process is not None:
@@ -184,12 +200,14 @@ class TritonServer:
         for region in _SHARED_MEMORY.glob(self.shared_memory_prefix + "*"):
             region.unlink(missing_ok=True)
         if self._folder is not None:
+            self._stop_file.unlink(missing_ok=True)
             rmtree(self._folder / "backends" if keep_log else self._folder, ignore_errors=True)
             self._folder = None
 
     def _launch(self, binary: Path, backends: Path, libraries: tuple[Path, ...]) -> None:
         log = self.raw_log
         log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {STOP_FILE: str(self._stop_file), **self._environment}
         command = [sys.executable, "-I", "-c", _LAUNCHER, str(os.getpid()), str(binary)]
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -198,7 +216,7 @@ class TritonServer:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
-                env=server_environment(self._threads, libraries, self._environment),
+                env=server_environment(self._threads, libraries, environment),
                 start_new_session=True,
             )
         self._follower = LogFollower(log, self._on_line)
@@ -214,10 +232,16 @@ class TritonServer:
             **{f"{name}-port": port for name, port in self.ports.items()},
             "http-restricted-api": self._closed_doors,
             "grpc-restricted-protocol": self._closed_doors,
-            "exit-timeout-secs": max(1, int(self._stop_timeout) - 5),
-            "backend-config": f"python,shm-region-prefix-name={self.shared_memory_prefix}",
+            "exit-timeout-secs": max(1, int(self._stop_timeout)),
         }
-        return [f"--{name}={value}" for name, value in settings.items()]
+        backend = {
+            "shm-region-prefix-name": self.shared_memory_prefix,
+            "stub-timeout-seconds": max(30, int(self._startup_timeout)),
+        }
+        return [
+            *(f"--{name}={value}" for name, value in settings.items()),
+            *(f"--backend-config=python,{name}={value}" for name, value in backend.items()),
+        ]
 
     def _wait_until_ready(self, cancelled: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self._startup_timeout
@@ -238,19 +262,21 @@ class TritonServer:
         )
 
     def _end(self, process: subprocess.Popen[bytes]) -> bool:
-        """Ends the process and its group; True if it did not end well."""
+        """Ends the process and its group; True if it had died before."""
         died_before = process.poll() is not None
         if not died_before:
+            # Triton Server waits for storyboards in flight; this makes them end.
+            self._stop_file.touch()
             process.terminate()
-        try:
+        # A client that keeps its stream open, even an idle one, keeps the server from unloading
+        # the model. Its storyboard was told, so nothing is lost by ending it here.
+        with suppress(subprocess.TimeoutExpired):
             process.wait(self._stop_timeout)
-            forced = False
-        except subprocess.TimeoutExpired:
-            forced = True
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return forced or died_before
+        _wait_for_group(process.pid, 1.0)
+        return died_before
 
 
 def find_models(repository: Path) -> tuple[str, ...]:
@@ -289,10 +315,19 @@ def server_environment(
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",
         "OMP_NUM_THREADS": str(threads),
-        "LAFI_THREADS": str(threads),
+        THREADS: str(threads),
         "PYTHONUNBUFFERED": "1",
         **extra,
     }
+
+
+def _wait_for_group(leader: int, seconds: float) -> None:
+    """Waits until the processes of a killed group are gone; the kernel takes a moment."""
+    deadline = time.monotonic() + seconds
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(leader, 0)
+            time.sleep(0.01)
 
 
 def _answers(url: str) -> bool:

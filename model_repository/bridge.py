@@ -21,6 +21,7 @@ from lafi.engine.session import Precision, Runtime, Session, load_session, model
 from lafi.model_info import ModelInfo
 from lafi.served_engine import Array, BatchedEngine, InputError
 from lafi.serving import ServedModelError, Status
+from lafi.supervisor import STOP_FILE, THREADS
 
 
 class ModelSettings:
@@ -37,7 +38,7 @@ class ModelSettings:
         self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
         self.runtime = cast(Runtime, self.text("runtime", "onnxruntime"))
         self.precision = cast(Precision, self.text("precision", "f32"))
-        self.threads = self.number("threads", 0) or int(os.environ.get("LAFI_THREADS", "1"))
+        self.threads = self.number("threads", 0) or int(os.environ.get(THREADS, "1"))
         logging.basicConfig(
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
         )
@@ -60,6 +61,11 @@ class ModelSettings:
         if not text.isdecimal():
             raise ValueError(f"parameters.{name}: got {text!r}, allowed: a whole number")
         return int(text)
+
+
+def stop_asked() -> bool:
+    """True once the supervisor is about to stop the server, which itself tells its models late."""
+    return Path(os.environ.get(STOP_FILE, "")).is_file()
 
 
 class _ServerLog(logging.Handler):

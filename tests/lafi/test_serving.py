@@ -171,6 +171,21 @@ def test_shutting_down_fails_what_is_drawn_and_what_waits() -> None:
     assert late.answer() == [text]
 
 
+def test_a_server_that_is_about_to_stop_fails_what_is_in_flight_and_refuses_the_rest() -> None:
+    stopping = threading.Event()
+    served = StoryboardService(
+        draw_slowly, Admission(4), stop_asked=stopping.is_set, poll_seconds=0.0
+    )
+    drawn, late = RecordingSender(), RecordingSender()
+    served.accept(lambda: STORYBOARD, drawn)
+    started(drawn)
+    stopping.set()
+    text = "UNAVAILABLE: the server is shutting down; try again later"
+    assert drawn.answer()[-1] == Failed(panel=None, error=text, retryable=True)
+    served.accept(lambda: STORYBOARD, late)
+    assert late.answer() == [text]
+
+
 def test_a_failure_that_may_pass_is_marked_retryable() -> None:
     def draw(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         yield ACCEPTED

@@ -28,6 +28,7 @@ from lafi_repository.bridge import (
     ResponseSender,
     call_model,
     input_array,
+    stop_asked,
 )
 
 
@@ -40,9 +41,8 @@ class TritonPythonModel:
         torch.set_num_threads(settings.threads)
         self._engines = _engines(settings)
         self._max_rows = settings.number("max_rows", 16)
-        self._service = StoryboardService(
-            self._draw, Admission(settings.number("max_storyboards", 8))
-        )
+        admission = Admission(settings.number("max_storyboards", 8))
+        self._service = StoryboardService(self._draw, admission, stop_asked=stop_asked)
 
     def execute(self, requests: list[Any]) -> None:
         """Reads and admits each request; the answers come from the service's thread."""
