@@ -35,7 +35,7 @@ class LatentCache:
         self.vae = vae
         self.stored = folder / f"latents_{encoder_fingerprint(vae)}"
         self.chunks: list[NDArray[np.float16]] = []
-        while len(self.chunks) < start_chunks and self.grow():
+        while (len(self.chunks) < start_chunks or self._stored_chunk().exists()) and self.grow():
             pass
 
     def __len__(self) -> int:
@@ -43,8 +43,7 @@ class LatentCache:
 
     def grow(self) -> bool:
         """Add the next chunk; False when there is none, or another worker has yet to encode it."""
-        start = CHUNK * len(self.chunks)
-        stored = self.stored / f"latents_{start:07d}.npy"
+        start, stored = len(self), self._stored_chunk()
         if not stored.exists():
             if not chunk_path(self.folder / "pictures", start).exists():
                 return False
@@ -56,6 +55,10 @@ class LatentCache:
             partial.rename(stored)
         self.chunks.append(np.load(stored))
         return True
+
+    def _stored_chunk(self) -> Path:
+        """File of the chunk that comes next."""
+        return self.stored / f"latents_{len(self):07d}.npy"
 
     @torch.inference_mode()
     def _encode(self, start: int) -> NDArray[np.float16]:
