@@ -13,7 +13,7 @@ from lafi.engine.base import DenoiserBatch
 from lafi.model_info import ModelInfo
 from lafi.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
 
-_SIZES: Final[Sequence[tuple[int, int, int]]] = ((1, 2, 2), (3, 2, 3), (4, 4, 1))
+_SIZES: Final[Sequence[tuple[int, int, int]]] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
 """Batch, then height and width in multiples of the model's side multiple."""
 
 

@@ -151,6 +151,15 @@ def test_bf16_is_near(artifacts: Path, torch_engines: Engines) -> None:
     assert float(error.mean()) < 0.02
 
 
+def test_bf16_refuses_the_width_that_openvino_gets_wrong(artifacts: Path) -> None:
+    if not cpu_has_bf16():
+        pytest.skip("this CPU has no bf16")
+    denoiser = load_denoiser(artifacts, "openvino", "bf16", threads=1)
+    batch = random_rows(model_info(artifacts, "openvino", "bf16"), 0, 1, 1, 3, 1)
+    with pytest.raises(ValueError, match="latents: got width 4, allowed 8 or more in bf16"):
+        denoiser(batch)
+
+
 def change_a_byte(folder: Path) -> None:
     path = folder / "denoiser.onnx"
     content = bytearray(path.read_bytes())

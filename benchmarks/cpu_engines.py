@@ -1,0 +1,186 @@
+"""Times one denoiser call in every CPU engine, to choose the default by measurement.
+
+    python benchmarks/cpu_engines.py REPOSITORY CHECKPOINT [--threads 2] [--repeats 15]
+
+Engines take turns, so that a busy machine slows all of them alike; the figures are medians.
+Writes `results/cpu_engines.json` and `.png` beside this file. The batch is that of four panels
+with guidance and one reference: 9 rows, without injection and with `decoder`.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from lafi.engine.base import Denoiser, DenoiserBatch
+from lafi.engine.onnx import Precision, Runtime, cpu_has_bf16, load_denoiser
+from lafi.engine.torch import load_torch_engines
+from lafi.layers import first_injected_layer
+from lafi.model_info import ModelInfo, load_model_info
+from lafi_export.parity_cases import random_batch
+
+RESULTS = Path(__file__).parent / "results"
+PANELS = 4
+INJECTIONS = ("none", "decoder")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One engine on one batch: milliseconds per call, and its distance from torch in fp32."""
+
+    engine: str
+    injection: str
+    wall_ms: float
+    cpu_ms: float
+    mean_error: float
+    """Relative to the largest value, on random weights or trained ones alike."""
+
+
+def storyboard_batch(info: ModelInfo, side: int, injection: str) -> DenoiserBatch:
+    """Rows of PANELS panels in both branches and one reference, the last row, which all read."""
+    steps = side // info.side_multiple
+    size = (2 * PANELS + 1, 1, steps, steps)
+    batch = random_batch(info, torch.Generator().manual_seed(0), size, routed=False)
+    routes = batch.routes.clone()
+    start = first_injected_layer(info.layers, injection)  # type: ignore[arg-type]
+    routes[start:, : 2 * PANELS] = 2 * PANELS
+    ones = torch.ones_like
+    return replace(batch, routes=routes, mask=ones(batch.mask), region=ones(batch.region))
+
+
+def load_all(repository: Path, checkpoint: Path, threads: int) -> dict[str, Denoiser]:
+    """Every engine that this machine can run, torch in f32 first."""
+    torch.set_num_threads(threads)
+    artifacts = repository / "artifacts"
+    kinds: list[tuple[Runtime, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
+    engines: dict[str, Denoiser] = {"torch f32": load_torch_engines(checkpoint).denoiser}
+    engines["torch bf16"] = load_torch_engines(checkpoint, torch.bfloat16).denoiser
+    if cpu_has_bf16():
+        kinds.append(("openvino", "bf16"))
+    for runtime, precision in kinds:
+        name = f"{runtime} {precision}"
+        engines[name] = load_denoiser(artifacts, runtime, precision, threads)
+    return engines
+
+
+def clock(call: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds of one call, all threads of this process together."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def measure(engines: dict[str, Denoiser], batch: DenoiserBatch, repeats: int) -> dict[str, Timing]:
+    """All engines in turns, after one call each that is not counted."""
+    expected = engines["torch f32"](batch)
+    scale = float(expected.abs().max())
+    errors = {
+        name: float((engine(batch) - expected).abs().mean()) / scale
+        for name, engine in engines.items()
+    }
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
+    for _ in range(repeats):
+        for name, engine in engines.items():
+            times[name].append(clock(lambda engine=engine: engine(batch)))  # type: ignore[misc]
+    return {
+        name: Timing(
+            engine=name,
+            injection="",
+            wall_ms=1000 * statistics.median(wall for wall, _ in taken),
+            cpu_ms=1000 * statistics.median(cpu for _, cpu in taken),
+            mean_error=errors[name],
+        )
+        for name, taken in times.items()
+    }
+
+
+def show(timings: list[Timing], console: Console) -> None:
+    """The table, with each engine's time as a share of torch's in f32."""
+    table = Table(title=f"One denoiser call, {2 * PANELS + 1} rows, milliseconds")
+    for column in ("engine", "injection", "wall", "CPU", "of torch f32", "mean error"):
+        table.add_column(column, justify="left" if column in ("engine", "injection") else "right")
+    base = {t.injection: t.cpu_ms for t in timings if t.engine == "torch f32"}
+    for t in sorted(timings, key=lambda t: (t.injection, t.cpu_ms)):
+        share = f"{t.cpu_ms / base[t.injection]:.2f}"
+        figures = (f"{t.wall_ms:.0f}", f"{t.cpu_ms:.0f}", share, f"{t.mean_error:.1e}")
+        table.add_row(t.engine, t.injection, *figures)
+    console.print(table)
+
+
+def plot(timings: list[Timing], path: Path) -> None:
+    """Bars of CPU time, one group for each engine."""
+    names = sorted({t.engine for t in timings})
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for place, injection in enumerate(INJECTIONS):
+        heights = [
+            next(t.cpu_ms for t in timings if (t.engine, t.injection) == (name, injection))
+            for name in names
+        ]
+        positions = [i + 0.4 * place for i in range(len(names))]
+        bars = axes.bar(positions, heights, width=0.38, label=f"injection {injection}")
+        axes.bar_label(bars, fmt="%.0f")
+    axes.set_xticks([i + 0.2 for i in range(len(names))], names)
+    axes.set_ylabel("CPU milliseconds per call")
+    axes.set_title(f"Denoiser on the CPU, {2 * PANELS + 1} rows")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def cpu_name() -> str:
+    """The CPU's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("repository", type=Path, help="written by `lafi export`")
+    parser.add_argument("checkpoint", type=Path, help="the diffusers folder it was made from")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--side", type=int, default=64, help="pixels")
+    options = parser.parse_args()
+    info = load_model_info(options.repository / "artifacts")
+    engines = load_all(options.repository, options.checkpoint, options.threads)
+    timings = []
+    for injection in INJECTIONS:
+        batch = storyboard_batch(info, options.side, injection)
+        measured = measure(engines, batch, options.repeats)
+        timings += [replace(timing, injection=injection) for timing in measured.values()]
+    show(timings, Console())
+    RESULTS.mkdir(exist_ok=True)
+    document = {
+        "cpu": cpu_name(),
+        "threads": options.threads,
+        "repeats": options.repeats,
+        "side": options.side,
+        "rows": 2 * PANELS + 1,
+        "weights_sha256": info.weights_sha256,
+        "timings": [
+            {name: getattr(t, name) for name in Timing.__dataclass_fields__} for t in timings
+        ],
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    (RESULTS / "cpu_engines.json").write_text(text, encoding="utf-8")
+    plot(timings, RESULTS / "cpu_engines.png")
+
+
+if __name__ == "__main__":
+    main()
