@@ -92,5 +92,13 @@ def pack(folder: Path = FOLDER, out: Path = Path("tiny_model/weights")) -> None:
     typer.echo(f"{out}: {size / 2**20:.1f} MiB")
 
 
+@app.command()
+def unpack(folder: Path = FOLDER, weights: Path = Path("tiny_model/weights")) -> None:
+    """Make training state of the packed model, to train it on."""
+    from lafi_tiny.pack import unpack_model
+
+    unpack_model(weights, folder)
+
+
 if __name__ == "__main__":
     app()

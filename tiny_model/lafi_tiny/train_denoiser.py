@@ -212,5 +212,6 @@ def _resume(
     model.load_state_dict(state["model"])
     average.module.load_state_dict(state["average"])
     average.updates = state["updates"]
-    optimizer.load_state_dict(state["optimizer"])
+    if state["optimizer"]:
+        optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])

@@ -76,12 +76,12 @@ def single_views(
     return torch.stack(rows), figures, scenes
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def through_vae(vae: AutoencoderKL, images: Tensor) -> Tensor:
     """Encode and decode pictures (B, 3, H, W) in [-1, 1]."""
     with torch.autocast(images.device.type, torch.bfloat16):
         decoded: Tensor = vae.decode(vae.encode(images).latent_dist.mean).sample
-    return decoded.float().clamp(-1, 1).clone()
+    return decoded.float().clamp(-1, 1)
 
 
 def _loss(reader: Reader, images: Tensor, figures: list[Figure], scenes: list[Scene]) -> Tensor:

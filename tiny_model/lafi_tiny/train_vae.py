@@ -21,6 +21,8 @@ from lafi_tiny.training import (
     to_pixels,
 )
 
+VAE_FILE = "vae.pt"
+
 
 @dataclass(frozen=True, slots=True)
 class VaeTraining:
@@ -42,7 +44,7 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
     vae = build_vae(arch).to(target)
     _start_almost_without_noise(vae)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.peak_rate, weight_decay=1e-4)
-    start = _resume(folder / "vae.pt", vae, optimizer)
+    start = _resume(folder / VAE_FILE, vae, optimizer)
     rng = np.random.default_rng([settings.seed, start])
     for step in track(range(start, settings.steps), description="vae"):
         picked = rng.integers(len(pictures), size=settings.batch)
@@ -65,7 +67,7 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
             )
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"step": step + 1, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(folder / "vae.pt", state)
+            save_state(folder / VAE_FILE, state)
             pair = np.concatenate([to_pixels(images[:8]), to_pixels(decoded[:8])])
             save_grid(pair, folder / "grids" / f"vae_{step + 1:06d}.png", zoom=3)
     return _with_scaling(vae, pictures[:1024])
@@ -76,9 +78,9 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
     torch.manual_seed(settings.seed + 1)
     pictures, place = load_pictures(folder / "pictures"), device()
     vae = build_vae(arch).to(place)
-    if not (folder / "vae.pt").exists():
+    if not (folder / VAE_FILE).exists():
         raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
-    step_before = _resume(folder / "vae.pt", vae, None)
+    step_before = _resume(folder / VAE_FILE, vae, None)
     parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.peak_rate, weight_decay=1e-4)
     rng = np.random.default_rng([settings.seed, 8, step_before])
@@ -97,7 +99,7 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
         optimizer.step()
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
             state = {"step": step_before + step + 1, "vae": vae.state_dict(), "optimizer": {}}
-            save_state(folder / "vae.pt", state)
+            save_state(folder / VAE_FILE, state)
             pair = np.concatenate([to_pixels(images[:8]), to_pixels(decoded[:8])])
             save_grid(pair, folder / "grids" / f"decoder_{step + 1:06d}.png", zoom=3)
             print(f"decoder step {step + 1}: L1 {error.abs().mean().item():.4f}", flush=True)
@@ -106,7 +108,7 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
 def load_vae(arch: Architecture, folder: Path) -> AutoencoderKL:
     """The VAE that the stage left in `folder`, with its scaling factor."""
     vae = build_vae(arch)
-    if _resume(folder / "vae.pt", vae, None) == 0:
+    if _resume(folder / VAE_FILE, vae, None) == 0:
         raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
     return _with_scaling(vae.eval(), load_pictures(folder / "pictures")[:1024])
 
