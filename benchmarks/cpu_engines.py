@@ -29,11 +29,12 @@ from lafi.engine.onnx import Precision, Runtime, cpu_has_bf16, load_denoiser
 from lafi.engine.torch import load_torch_engines
 from lafi.layers import first_injected_layer
 from lafi.model_info import ModelInfo, load_model_info
-from lafi_export.parity_cases import random_batch
+from lafi.routing import Reading, build_table
+from lafi.storyboard import LayerPreset
 
 RESULTS = Path(__file__).parent / "results"
 PANELS = 4
-INJECTIONS = ("none", "decoder")
+INJECTIONS: tuple[LayerPreset, ...] = ("none", "decoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,22 @@ class Timing:
     """Relative to the largest value."""
 
 
-def storyboard_batch(info: ModelInfo, side: int, injection: str) -> DenoiserBatch:
+def storyboard_batch(info: ModelInfo, side: int, injection: LayerPreset) -> DenoiserBatch:
     """Rows of PANELS panels in both branches and one reference, the last row, which all read."""
-    steps = side // info.side_multiple
-    size = (2 * PANELS + 1, 1, steps, steps)
-    batch = random_batch(info, torch.Generator().manual_seed(0), size, routed=False)
-    routes = batch.routes.clone()
-    start = first_injected_layer(info.layers, injection)  # type: ignore[arg-type]
-    routes[start:, : 2 * PANELS] = 2 * PANELS
-    ones = torch.ones_like
-    return replace(batch, routes=routes, mask=ones(batch.mask), region=ones(batch.region))
+    rows, size = 2 * PANELS + 1, (side // info.vae_scale, side // info.vae_scale)
+    start = first_injected_layer(info.layers, injection)
+    panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), first_layer=start)
+    table = build_table([panel] * (rows - 1) + [Reading()], len(info.layers), size)
+    generator = torch.Generator().manual_seed(0)
+    return DenoiserBatch(
+        latents=torch.randn(rows, info.latent_channels, *size, generator=generator),
+        timesteps=torch.full((rows,), 500.0),
+        text=torch.randn(rows, info.text_length, info.text_width, generator=generator),
+        routes=table.routes,
+        bias=table.bias,
+        mask=torch.ones(rows, *size),
+        region=table.region,
+    )
 
 
 def load_all(repository: Path, checkpoint: Path, threads: int) -> dict[str, Denoiser]:
