@@ -4,7 +4,8 @@
 
 Starts Triton Server on free loopback ports, draws an example storyboard over gRPC (panels,
 contact sheet, report), then draws the same panels with injection `none`, `all` and `decoder`
-and lets the reader say how much of the reference's identity each of them kept.
+(also with the reference at a fixed low noise) and lets the reader say how much of the
+reference's identity each of them kept.
 """
 
 import io
@@ -30,7 +31,13 @@ from lafi_tiny.training import from_pixels
 STORY = Path("client/examples/day_with_mia.yaml")
 READER = Path("tiny_model/reader.safetensors")
 MIA = Identity("pale", "red", "long", "blue", "striped", "brown", "glasses", "slim")
-CELL, LABEL = 160, 250
+INJECTIONS: dict[str, Injection] = {
+    "none": Injection(layers="none"),
+    "all": Injection(layers="all"),
+    "decoder": Injection(layers="decoder"),
+    "decoder, noise 0.1": Injection(layers="decoder", reference_noise=0.1),
+}
+CELL, LABEL = 160, 290
 CLEARLY = 0.05
 """A gain in identity match that a strip of this length can tell from chance."""
 
@@ -61,11 +68,11 @@ def draw_strip(
     """Panels and scores for each injection."""
     wanted = wanted_panels()
     rows = {}
-    for layers in ("none", "all", "decoder"):
-        board = strip_storyboard(wanted, Injection.model_validate({"layers": layers}))
+    for name, injection in INJECTIONS.items():
+        board = strip_storyboard(wanted, injection)
         panels = [_pixels(panel.png) for panel in client.draw_all(board)]
         readings = reader.read(from_pixels(np.stack(panels)))
-        rows[layers] = (panels, score(readings, wanted))
+        rows[name] = (panels, score(readings, wanted))
     return rows
 
 
@@ -88,16 +95,14 @@ def save_strip(
     sheet.save(path)
 
 
-def judge(none: Scores, decoder: Scores) -> str:
-    """A plain sentence on whether injection helped."""
-    gain = decoder.identity - none.identity
+def judge(name: str, none: Scores, injected: Scores) -> str:
+    """A plain sentence on whether this injection helped."""
     figures = (
-        f"identity match {none.identity:.2f} -> {decoder.identity:.2f}, "
-        f"action {none.action:.2f} -> {decoder.action:.2f}"
+        f"identity match {none.identity:.2f} -> {injected.identity:.2f}, "
+        f"action {none.action:.2f} -> {injected.action:.2f}"
     )
-    if gain >= CLEARLY:
-        return f"Injection (decoder) helped: {figures}."
-    return f"Injection (decoder) did NOT clearly help on these panels: {figures}."
+    helped = injected.identity - none.identity >= CLEARLY
+    return f"Injection ({name}) {'helped' if helped else 'did NOT clearly help'}: {figures}."
 
 
 def _pixels(png: bytes) -> NDArray[np.uint8]:
@@ -117,7 +122,8 @@ def main(
             raise typer.Exit(code)
         with StoryboardClient(server.grpc_url) as client:
             rows = draw_strip(client, load_reader(READER))
-    verdict = judge(rows["none"][1], rows["decoder"][1])
+    injected = [name for name in rows if name.startswith("decoder")]
+    verdict = " ".join(judge(name, rows["none"][1], rows[name][1]) for name in injected)
     save_strip(rows, verdict, out / "strip.png")
     console.print(verdict, style="bold")
     console.print(f"look at {out}/contact_sheet.png, {out}/report.html and {out}/strip.png")
