@@ -27,21 +27,13 @@ from lafi.engine.onnx import load_onnx_engines
 from lafi.events import PanelImage
 from lafi.pipeline import draw
 from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi_tiny.caption import plain_caption
 from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reader import Reader, load_reader
 from lafi_tiny.reference_sheet import reference_png
 from lafi_tiny.scores import Scores, Wanted, score
 from lafi_tiny.training import from_pixels, save_grid
 
-PLACES = {
-    "meadow": "on a meadow",
-    "beach": "on the beach",
-    "city": "in the city",
-    "snow": "in the snow",
-    "forest": "in the forest",
-    "room": "in a room",
-}
-TIMES = {"day": "by day", "sunset": "at sunset", "night": "at night"}
 SETTINGS: dict[str, Injection] = {
     "none": Injection(layers="none"),
     "decoder": Injection(layers="decoder"),
@@ -73,17 +65,13 @@ def storyboards(
             for i, w in enumerate(part)
         )
         panels = tuple(
-            Panel(prompt=f"{{c{i}}} {_prompt(w)}", seed=1000 + start + i)
+            Panel(prompt=plain_caption(w.action, w.scene, who=f"{{c{i}}}"), seed=1000 + start + i)
             for i, w in enumerate(part)
         )
         boards.append(
             Storyboard(characters=characters, panels=panels, sampling=sampling, injection=injection)
         )
     return boards
-
-
-def _prompt(wanted: Wanted) -> str:
-    return f"{wanted.action} {PLACES[wanted.scene.background]} {TIMES[wanted.scene.time]}"
 
 
 def read_panels(reader: Reader, pixels: NDArray[np.uint8], wanted: Sequence[Wanted]) -> Scores:

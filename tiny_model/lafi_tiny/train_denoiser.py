@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH, Architecture, build_noise_schedule
+from lafi_tiny.caption import random_caption
 from lafi_tiny.dataset import DatasetSpec
 from lafi_tiny.evaluate import watch_training
 from lafi_tiny.latents import LatentCache
@@ -138,10 +139,11 @@ class _Batches:
         latents = self.cache.batch(indices)
         captions, double = [], np.zeros(size, dtype=bool)
         for row, index in enumerate(indices):
-            picture_caption = self.spec.caption(int(index), rng)
-            double[row] = self.spec.picture(int(index)).kind != "single"
+            picture = self.spec.picture(int(index))
+            caption = random_caption(rng, picture)
+            double[row] = picture.kind != "single"
             empty = rng.random() < self.settings.empty_captions
-            captions.append("" if empty else picture_caption)
+            captions.append("" if empty else caption)
         tokens = self.tokenizer(
             captions,
             padding="max_length",

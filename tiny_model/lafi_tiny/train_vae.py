@@ -78,9 +78,7 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
     torch.manual_seed(settings.seed + 1)
     pictures, place = load_pictures(folder / "pictures"), device()
     vae = build_vae(arch).to(place)
-    if not (folder / VAE_FILE).exists():
-        raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
-    step_before = _resume(folder / VAE_FILE, vae, None)
+    step_before = _restore(folder, vae)
     parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.peak_rate, weight_decay=1e-4)
     rng = np.random.default_rng([settings.seed, 8, step_before])
@@ -108,8 +106,7 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
 def load_vae(arch: Architecture, folder: Path) -> AutoencoderKL:
     """The VAE that the stage left in `folder`, with its scaling factor."""
     vae = build_vae(arch)
-    if _resume(folder / VAE_FILE, vae, None) == 0:
-        raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
+    _restore(folder, vae)
     return _with_scaling(vae.eval(), load_pictures(folder / "pictures")[:1024])
 
 
@@ -117,6 +114,13 @@ def _start_almost_without_noise(vae: AutoencoderKL) -> None:
     """Begin as a plain autoencoder: a posterior of std 1 would hide the picture for long."""
     channels = vae.config.latent_channels
     torch.nn.init.constant_(vae.quant_conv.bias[channels:].data, -6.0)
+
+
+def _restore(folder: Path, vae: AutoencoderKL) -> int:
+    """Load what is there, however many steps it was trained; returns that number."""
+    if not (folder / VAE_FILE).exists():
+        raise FileNotFoundError(f"no vae.pt in {folder}: run `python -m lafi_tiny vae` first")
+    return _resume(folder / VAE_FILE, vae, None)
 
 
 def _resume(path: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer | None) -> int:
