@@ -1,6 +1,7 @@
 """The evaluation: what it asks for and what it writes."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def test_training_is_watched_with_a_grid_and_with_a_reader_if_there_is_one(
     model = load_denoiser(tiny, folder)
     said = watch_training(model, vae, tokenizer, folder, 500)
     assert said.startswith("step 500: twins agree ")
+    assert re.search(r"actions [01]\.\d\d of 24$", said)
     assert (folder / "grids" / "denoiser_000500.png").exists()
     (folder / READER_FILE).unlink()
     assert watch_training(model, vae, tokenizer, folder, 501) == "step 501: no reader yet"

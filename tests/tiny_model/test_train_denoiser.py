@@ -180,3 +180,12 @@ def test_all_workers_begin_alike_and_see_other_pictures(
     assert torch.equal(weights[0], weights[1])
     assert averaged[0].abs().sum() > 0
     assert not torch.equal(averaged[0], averaged[1])
+
+
+def test_timesteps_favour_the_middle_and_leave_no_level_out() -> None:
+    timesteps = stage.random_timesteps(np.random.default_rng(0), 20_000)
+    assert timesteps.min() >= 0
+    assert timesteps.max() < 1000
+    shares = np.histogram(timesteps, bins=10, range=(0, 1000))[0] / len(timesteps)
+    assert shares.min() > 0.03
+    assert shares[3:9].sum() > 0.7

@@ -27,6 +27,10 @@ from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import device, save_grid, to_pixels
 
 
+WATCHED_PANELS = 24
+"""Single figures in the grid that is drawn at every save."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Settings of the stage."""
@@ -77,19 +81,25 @@ def evaluate(settings: Evaluation, folder: Path, arch: Architecture = BUNDLED) -
 def watch_training(
     model: TextToLatent, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, step: int
 ) -> str:
-    """A grid of twins, strips and single figures, and how far twins agree so far."""
+    """A grid of twins, strips and single figures; how far twins agree and actions are right."""
     rng = np.random.default_rng(12)
-    kinds: tuple[Kind, ...] = ("twins", "strip", "single")
+    kinds: tuple[Kind, ...] = ("twins", "strip")
     pictures = [random_picture(rng, kind, held_out=True) for kind in kinds for _ in range(8)]
+    asked = held_out_wanted(WATCHED_PANELS, seed=12)
     captions = [random_caption(rng, picture) for picture in pictures]
+    captions += [plain_caption(w.action, w.scene, who="a child") for w in asked]
     images = draw_pictures(model, vae, tokenizer, captions).cpu()
     save_grid(to_pixels(images), folder / "grids" / f"denoiser_{step:06d}.png")
     if not (folder / READER_FILE).exists():
         return f"step {step}: no reader yet"
     reader = load_reader(folder / READER_FILE)
-    left, right = (reader.read(half) for half in halves(images[:16]))
-    stranger = twin_agreement(left, right[1:] + right[:1])
-    return f"step {step}: twins agree {twin_agreement(left, right):.2f}, strangers {stranger:.2f}"
+    left, right = (reader.read(half) for half in halves(images[: len(pictures)]))
+    twins, strangers = twin_agreement(left, right), twin_agreement(left, right[1:] + right[:1])
+    action = score(reader.read(images[len(pictures) :]), asked).action
+    return (
+        f"step {step}: twins agree {twins:.2f}, strangers {strangers:.2f}, "
+        f"actions {action:.2f} of {len(asked)}"
+    )
 
 
 def held_out_wanted(count: int, seed: int) -> list[Wanted]:

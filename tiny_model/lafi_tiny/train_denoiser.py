@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 from diffusers.models.attention_processor import AttnProcessor
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -151,7 +152,7 @@ class _Batches:
             max_length=TEXT_LENGTH,
             return_tensors="pt",
         )
-        timesteps = rng.integers(1000, size=size)
+        timesteps = random_timesteps(rng, size)
         given = np.where(rng.random(size) < 0.5, 0, (timesteps * rng.random(size)).astype(int))
         inpainted = double & (rng.random(size) < self.settings.inpainted)
         left = rng.random(size) < 0.5
@@ -165,6 +166,16 @@ class _Batches:
             given_timesteps=torch.from_numpy(given),
             fresh=torch.from_numpy(fresh.astype(np.float32))[:, None, None, :],
         )
+
+
+def random_timesteps(rng: np.random.Generator, size: int) -> NDArray[np.int64]:
+    """Training timesteps (size,) in [0, 1000), the middle and upper ones more often.
+
+    Poses and colours are decided there, as the loss with a wrong caption shows, and details
+    below. Two fifths are uniform, so that no level is left out; compare arXiv:2403.03206.
+    """
+    level = np.where(rng.random(size) < 0.4, rng.random(size), rng.beta(3.0, 2.0, size))
+    return np.minimum(level * 1000, 999).astype(np.int64)
 
 
 def _loss(
