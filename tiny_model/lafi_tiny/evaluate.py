@@ -26,7 +26,6 @@ from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import device, save_grid, to_pixels
 
-
 WATCHED_PANELS = 24
 """Single figures in the grid that is drawn at every save."""
 
