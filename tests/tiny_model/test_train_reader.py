@@ -14,6 +14,7 @@ from lafi_tiny.dataset import DatasetSpec
 from lafi_tiny.reader import CLASSES, halves, load_reader
 from lafi_tiny.train_reader import (
     READER_FILE,
+    STATE_FILE,
     ReaderTraining,
     measure_floor,
     single_views,
@@ -60,9 +61,20 @@ def test_pictures_through_the_vae_stay_pictures(vae: AutoencoderKL) -> None:
 
 def test_a_seed_makes_a_reader(folder: Path, tiny: Architecture) -> None:
     kept = load_reader(folder / READER_FILE)
+    (folder / STATE_FILE).unlink()
     again = train_reader(tiny, ReaderTraining(steps=2, batch=4), folder)
     for a, b in zip(kept.parameters(), again.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3)
+
+
+def test_a_run_goes_on_where_it_stopped(folder: Path, tiny: Architecture) -> None:
+    kept = torch.load(folder / STATE_FILE, weights_only=True)
+    again = train_reader(tiny, ReaderTraining(steps=kept["step"], batch=4), folder)
+    assert all(torch.equal(v, kept["reader"][k]) for k, v in again.state_dict().items())
+    train_reader(tiny, ReaderTraining(steps=kept["step"] + 1, batch=4), folder)
+    longer = torch.load(folder / STATE_FILE, weights_only=True)
+    assert longer["step"] == kept["step"] + 1
+    assert longer["optimizer"]["state"][0]["step"] == longer["step"]
 
 
 def test_the_floor_is_a_share_of_every_class_and_an_angle(

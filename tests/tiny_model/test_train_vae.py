@@ -64,8 +64,32 @@ def test_the_decoder_is_refined_while_every_latent_stays(folder: Path, tiny: Arc
     assert after.config.scaling_factor == pytest.approx(before.config.scaling_factor)
     assert _equal(after.encoder, before.encoder)
     assert not _equal(after.decoder, before.decoder)
-    train_vae(tiny, VaeTraining(steps=5, batch=4), folder)
-    assert torch.load(folder / "vae.pt", weights_only=True)["step"] == 5
+
+
+def test_the_decoder_goes_on_where_it_stopped(folder: Path, tiny: Architecture) -> None:
+    refine_decoder(tiny, VaeTraining(steps=2, batch=4), folder)
+    kept = torch.load(folder / "vae.pt", weights_only=True)
+    assert (kept["step"], kept["decoder"]["step"]) == (2, 2)
+    refine_decoder(tiny, VaeTraining(steps=2, batch=4), folder)
+    assert _equal(load_vae(tiny, folder), _loaded(tiny, kept["vae"]))
+    refine_decoder(tiny, VaeTraining(steps=3, batch=4), folder)
+    longer = torch.load(folder / "vae.pt", weights_only=True)["decoder"]
+    assert longer["step"] == 3
+    assert longer["optimizer"]["state"][0]["step"] == 3
+
+
+def test_the_decoder_begins_anew_for_another_encoder(folder: Path, tiny: Architecture) -> None:
+    refine_decoder(tiny, VaeTraining(steps=2, batch=4), folder)
+    train_vae(tiny, VaeTraining(steps=3, batch=4), folder)
+    kept = torch.load(folder / "vae.pt", weights_only=True)
+    assert kept["step"] == 3
+    assert "decoder" not in kept
+
+
+def _loaded(arch: Architecture, weights: dict[str, torch.Tensor]) -> AutoencoderKL:
+    vae = build_vae(arch)
+    vae.load_state_dict(weights)
+    return vae
 
 
 def test_without_a_vae_the_error_says_what_to_run(folder: Path, tiny: Architecture) -> None:

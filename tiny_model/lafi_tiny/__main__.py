@@ -1,6 +1,6 @@
 """`python -m lafi_tiny STAGE`: one seeded command per training stage.
 
-The long stages, `data`, `vae` and `denoiser`, resume where they were stopped."""
+Every training stage resumes where it was stopped."""
 
 import json
 from pathlib import Path

@@ -54,6 +54,7 @@ class DenoiserTraining:
     average: float = 0.998
     seed: int = 0
     save_every: int = 500
+    watch_every: int = 1000
 
 
 def train_denoiser(
@@ -105,8 +106,10 @@ def train_denoiser(
         if (step + 1) % PRINT_EVERY == 0:
             shown = np.mean(losses[-PRINT_EVERY:])
             console.print(f"step {step + 1} loss {shown:.4f} pictures {len(cache)}")
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+        last = step + 1 == settings.steps
+        if last or (step + 1) % settings.save_every == 0:
             _save(folder / WEIGHTS_FILE, step + 1, model, average, optimizer)
+        if last or (step + 1) % settings.watch_every == 0:
             console.print(watch_training(average.module, vae, tokenizer, folder, step + 1))
 
 

@@ -16,9 +16,17 @@ from lafi_tiny.dataset import DatasetSpec, load_pictures, render_range
 from lafi_tiny.picture import Figure, Picture
 from lafi_tiny.reader import CLASSES, Reader, halves, load_reader, save_reader, targets
 from lafi_tiny.train_vae import load_vae
-from lafi_tiny.training import device, from_pixels, learning_rate, set_learning_rate
+from lafi_tiny.training import (
+    device,
+    from_pixels,
+    learning_rate,
+    save_state,
+    set_learning_rate,
+)
 
 READER_FILE = "reader.safetensors"
+STATE_FILE = "reader.pt"
+SAVE_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +41,16 @@ class ReaderTraining:
 
 
 def train_reader(arch: Architecture, settings: ReaderTraining, folder: Path) -> Reader:
-    """Train the reader; leaves `reader.safetensors` in `folder`."""
+    """Train (or resume) the reader; leaves `reader.safetensors` in `folder`."""
     torch.manual_seed(settings.seed)
     place, console = device(), Console()
     pictures, spec = load_pictures(folder / "pictures"), DatasetSpec(settings.seed, arch.side)
     vae = load_vae(arch, folder).to(place)
     reader = Reader().to(place)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=settings.peak_rate, weight_decay=1e-3)
-    rng = np.random.default_rng([settings.seed, 3])
-    for step in range(settings.steps):
+    start = _resume(folder / STATE_FILE, reader, optimizer)
+    rng = np.random.default_rng([settings.seed, 3, start])
+    for step in range(start, settings.steps):
         indices = rng.integers(len(pictures), size=settings.batch)
         images = from_pixels(pictures[indices]).to(place)
         if rng.random() < settings.through_vae:
@@ -55,10 +64,24 @@ def train_reader(arch: Architecture, settings: ReaderTraining, folder: Path) -> 
         optimizer.step()
         if step % 100 == 0:
             console.print(f"reader step {step}/{settings.steps} loss {loss.item():.4f}")
-        if (step + 1) % 500 == 0:
-            save_reader(reader, folder / READER_FILE)
-    save_reader(reader, folder / READER_FILE)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == settings.steps:
+            _save(folder, step + 1, reader, optimizer)
     return reader.eval()
+
+
+def _save(folder: Path, step: int, reader: Reader, optimizer: torch.optim.Optimizer) -> None:
+    state = {"reader": reader.state_dict(), "optimizer": optimizer.state_dict()}
+    save_state(folder / STATE_FILE, {"step": step, **state})
+    save_reader(reader, folder / READER_FILE)
+
+
+def _resume(path: Path, reader: Reader, optimizer: torch.optim.Optimizer) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    reader.load_state_dict(state["reader"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
 
 
 def single_views(

@@ -74,15 +74,19 @@ def train_vae(arch: Architecture, settings: VaeTraining, folder: Path) -> Autoen
 
 
 def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> None:
-    """Train the decoder on while the encoder, and with it every latent, stays as it is."""
+    """Train (or resume) the decoder while the encoder, and with it every latent, stays as it is.
+
+    `vae.pt` tells how far it came, until stage `vae` trains the encoder again.
+    """
     torch.manual_seed(settings.seed + 1)
     pictures, place = load_pictures(folder / "pictures"), device()
     vae = build_vae(arch).to(place)
-    step_before = _restore(folder, vae)
+    steps_of_vae = _restore(folder, vae)
     parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.peak_rate, weight_decay=1e-4)
-    rng = np.random.default_rng([settings.seed, 8, step_before])
-    for step in track(range(settings.steps), description="decoder"):
+    start = _resume_decoder(folder / VAE_FILE, optimizer)
+    rng = np.random.default_rng([settings.seed, 8, start])
+    for step in track(range(start, settings.steps), description="decoder"):
         images = from_pixels(pictures[rng.integers(len(pictures), size=settings.batch)]).to(place)
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate))
         with torch.autocast(place.type, torch.bfloat16):
@@ -96,8 +100,9 @@ def refine_decoder(arch: Architecture, settings: VaeTraining, folder: Path) -> N
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            state = {"step": step_before + step + 1, "vae": vae.state_dict(), "optimizer": {}}
-            save_state(folder / VAE_FILE, state)
+            decoder = {"step": step + 1, "optimizer": optimizer.state_dict()}
+            state = {"step": steps_of_vae, "vae": vae.state_dict(), "optimizer": {}}
+            save_state(folder / VAE_FILE, {**state, "decoder": decoder})
             pair = np.concatenate([to_pixels(images[:8]), to_pixels(decoded[:8])])
             save_grid(pair, folder / "grids" / f"decoder_{step + 1:06d}.png", zoom=3)
             print(f"decoder step {step + 1}: L1 {error.abs().mean().item():.4f}", flush=True)
@@ -131,6 +136,14 @@ def _resume(path: Path, vae: AutoencoderKL, optimizer: torch.optim.Optimizer | N
     if optimizer is not None and state["optimizer"]:
         optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
+
+
+def _resume_decoder(path: Path, optimizer: torch.optim.Optimizer) -> int:
+    kept = torch.load(path, map_location="cpu", weights_only=True).get("decoder")
+    if kept is None:
+        return 0
+    optimizer.load_state_dict(kept["optimizer"])
+    return int(kept["step"])
 
 
 @torch.no_grad()
