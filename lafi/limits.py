@@ -101,6 +101,11 @@ Name = Annotated[
     Field(strict=True, pattern=f"^{NAME_PATTERN}$"),
     Allowed("a lower-case name of up to 32 letters, digits and _, such as mia"),
 ]
+VariantName = Annotated[
+    str,
+    Field(strict=True, pattern=f"^({NAME_PATTERN})?$"),
+    Allowed("the name of a variant of the model, such as ink, or nothing"),
+]
 Side = Annotated[
     int,
     Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIDE_MULTIPLE),

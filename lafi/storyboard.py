@@ -35,6 +35,7 @@ from lafi.limits import (
     Steps,
     Strength,
     Title,
+    VariantName,
 )
 from lafi.model_info import ModelInfo
 from lafi.storyboard_checks import model_problems, storyboard_problems
@@ -235,6 +236,8 @@ class Storyboard(CheckedModel):
     """Panels that share characters, width x height pixels each."""
 
     title: Title = ""
+    variant: VariantName = ""
+    """Which variant of the model draws it; none: the model itself."""
     width: Side = 64
     height: Side = 64
     negative_prompt: OptionalText = ""

@@ -1,0 +1,27 @@
+"""A storyboard's variant chooses the engines, or is refused."""
+
+from typing import cast
+
+import pytest
+
+from lafi.engine.base import Engines
+from lafi.storyboard import Panel, Storyboard, StoryboardError
+from lafi.variants import engines_of
+
+ENGINES = {name: cast(Engines, object()) for name in ("", "ink", "oil")}
+
+
+def storyboard(variant: str = "") -> Storyboard:
+    return Storyboard(variant=variant, panels=(Panel(prompt="a child"),))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_named_variant_draws(name: str) -> None:
+    assert engines_of(storyboard(name), ENGINES) is ENGINES[name]
+
+
+def test_an_unknown_variant_is_refused_with_what_there_is() -> None:
+    with pytest.raises(StoryboardError, match=r"variant: got 'inc', allowed: ink, oil"):
+        engines_of(storyboard("inc"), ENGINES)
+    with pytest.raises(StoryboardError, match="allowed: none, since this model has no variants"):
+        engines_of(storyboard("ink"), {"": ENGINES[""]})
