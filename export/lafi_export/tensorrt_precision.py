@@ -1,0 +1,230 @@
+"""An exported fp32 graph in fp16, typed throughout: TensorRT 11 chooses no precision by itself.
+
+Inputs and outputs stay fp32, with a Cast behind and before each. Knows ONNX, not TensorRT and
+not what a graph is for.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+EXACT_INPUTS: Final = ("timesteps", "time_ids")
+"""Numbers up to 1000 and more, whose sines are taken: fp16 would round them by up to 0.5."""
+
+Array = npt.NDArray[Any]
+ReadTensor = Callable[[TensorProto], Array]
+"""The values of an initializer, wherever they are kept."""
+
+_FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+_LARGEST: Final = float(np.finfo(np.float16).max)
+_SMALLEST: Final = float(np.finfo(np.float16).smallest_subnormal)
+_STANDS_FOR_INFINITY: Final = 1e30
+# What is computed with weights may be rounded again; what comes before only shapes a number.
+_WEIGHT_OPS: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+class PrecisionError(ValueError):
+    """A graph that has no fp16 form; the text names the node or the weight."""
+
+
+def to_half(
+    model: ModelProto,
+    *,
+    exact_inputs: Collection[str] = EXACT_INPUTS,
+    read: ReadTensor = numpy_helper.to_array,
+) -> ModelProto:
+    """The model with fp16 weights and values, changed in place.
+
+    exact_inputs: graph inputs from which on everything stays fp32 up to the first product with
+    weights; names that the graph does not have are passed over. Values that an operator takes in
+    fp32 alone stay so too. read: how the values of a weight are had. Masks of about -1e38 become
+    the largest fp16 number. Raises PrecisionError for a weight that fp16 cannot hold, and for
+    branches and loops in the graph itself (those in functions are left to the functions).
+    """
+    _Conversion(model, exact_inputs, read).run()
+    return model
+
+
+def half_weights(name: str, values: Array) -> npt.NDArray[np.float16]:
+    """fp32 values of any shape in fp16. Raises PrecisionError if a finite one does not fit."""
+    finite = np.isfinite(values)
+    magnitudes = np.abs(values, where=finite, out=np.zeros_like(values))
+    too_large = (magnitudes > _LARGEST) & (magnitudes < _STANDS_FOR_INFINITY)
+    if too_large.any():
+        worst = float(magnitudes[too_large].max())
+        raise PrecisionError(f"{name}: got a weight of {worst:g}, allowed {_LARGEST:g} in fp16")
+    clipped = np.where(finite, np.clip(values, -_LARGEST, _LARGEST), values)
+    if clipped.size == 1 and 0 < magnitudes.max() < _SMALLEST:
+        # A single tiny number guards a division or a logarithm and must not become 0.
+        clipped = np.sign(clipped) * _SMALLEST
+    # The cast may underflow, as it should, but says so as a warning.
+    with np.errstate(under="ignore"):
+        return clipped.astype(np.float16)
+
+
+class _Conversion:
+    """One pass over the graph's nodes in their order."""
+
+    def __init__(self, model: ModelProto, exact_inputs: Collection[str], read: ReadTensor) -> None:
+        self._graph = model.graph
+        self._read = read
+        self._versions = {opset.domain: opset.version for opset in model.opset_import}
+        self._types = _element_types(model)
+        self._exact = self._exact_nodes(exact_inputs)
+        self._alias: dict[str, str] = {}
+        self._casts: dict[tuple[str, int], str] = {}
+        self._nodes: list[NodeProto] = []
+
+    def run(self) -> None:
+        kept = self._kept_initializers()
+        types = dict(self._types)
+        for tensor in self._graph.initializer:
+            if tensor.data_type == _FLOAT and tensor.name not in kept:
+                values = half_weights(tensor.name, self._read(tensor))
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+                types[tensor.name] = _HALF
+        for index, node in enumerate(self._graph.node):
+            self._convert(index, node, types)
+        self._restore_outputs(types)
+        del self._graph.node[:]
+        self._graph.node.extend(self._nodes)
+        del self._graph.value_info[:]
+
+    def _exact_nodes(self, exact_inputs: Collection[str]) -> set[int]:
+        """Indices of nodes that stay fp32."""
+        exact, values = set[int](), set(exact_inputs)
+        for index, node in enumerate(self._graph.node):
+            for attribute in node.attribute:
+                if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
+                    raise PrecisionError(
+                        f"{node.name or node.op_type}: got a branch or loop, allowed plain nodes"
+                    )
+            follows = any(name in values for name in node.input)
+            if follows and node.op_type not in _WEIGHT_OPS:
+                values.update(node.output)
+                exact.add(index)
+            elif not self._may_be_half(node):
+                exact.add(index)
+        return exact
+
+    def _may_be_half(self, node: NodeProto) -> bool:
+        """Whether the operator takes fp16 wherever the type of its float inputs is its choice."""
+        return all(
+            half or fixed
+            for i, name in enumerate(node.input)
+            if self._types.get(name) == _FLOAT
+            for half, fixed in [self._input_rule(node, i)]
+        )
+
+    def _input_rule(self, node: NodeProto, index: int) -> tuple[bool, bool]:
+        """(takes fp16, takes fp32 whatever the others are), by the operator's own schema."""
+        if node.domain not in ("", "ai.onnx"):
+            return True, False
+        version = self._versions.get(node.domain) or self._versions[""]
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)]
+        return "tensor(float16)" in formal.types, formal.types == {"tensor(float)"}
+
+    def _wanted(self, index: int, node: NodeProto, i: int) -> int:
+        return _FLOAT if index in self._exact or self._input_rule(node, i)[1] else _HALF
+
+    def _kept_initializers(self) -> set[str]:
+        """Weights that some node takes in fp32."""
+        return {
+            name
+            for index, node in enumerate(self._graph.node)
+            for i, name in enumerate(node.input)
+            if self._wanted(index, node, i) == _FLOAT
+        }
+
+    def _convert(self, index: int, node: NodeProto, types: dict[str, int]) -> None:
+        for i, name in enumerate(node.input):
+            node.input[i] = self._alias.get(name, name)
+        exact = index in self._exact
+        if not exact and _casts_to_float(node):
+            if types.get(node.input[0]) == _HALF:  # a weight that was fp16 all along
+                self._alias[node.output[0]] = node.input[0]
+                return
+        elif not _is_cast(node):
+            for i, name in enumerate(node.input):
+                if types.get(name) in (_FLOAT, _HALF):
+                    node.input[i] = self._cast(name, self._wanted(index, node, i), types)
+        if not exact:
+            _retype_attributes(node)
+            types.update({name: _HALF for name in node.output if types.get(name) == _FLOAT})
+        self._nodes.append(node)
+
+    def _cast(self, name: str, wanted: int, types: dict[str, int]) -> str:
+        """The value's name in the wanted type; one Cast serves all who want it."""
+        if types[name] == wanted:
+            return name
+        if (name, wanted) not in self._casts:
+            suffix = "half" if wanted == _HALF else "float"
+            made = self._casts[name, wanted] = f"{name}_{suffix}"
+            types[made] = wanted
+            self._nodes.append(helper.make_node("Cast", [name], [made], name=made, to=wanted))
+        return self._casts[name, wanted]
+
+    def _restore_outputs(self, types: dict[str, int]) -> None:
+        """Outputs of the graph keep their names and their fp32."""
+        for output in self._graph.output:
+            name = output.name
+            if types.get(name) != _HALF or self._types[name] != _FLOAT:
+                continue
+            inner = self._alias.get(name, f"{name}_half")
+            for node in self._nodes:
+                node.input[:] = [inner if value == name else value for value in node.input]
+                node.output[:] = [inner if value == name else value for value in node.output]
+            self._nodes.append(helper.make_node("Cast", [inner], [name], name=name, to=_FLOAT))
+
+
+def _element_types(model: ModelProto) -> dict[str, int]:
+    """Element type of every value of the graph, inferred where the file does not say it."""
+    graph = model.graph
+    types = dict(_declared_types(graph))
+    produced = (name for node in graph.node for name in node.output if name)
+    if any(name not in types for name in produced):
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        types.update(_declared_types(inferred.graph))
+    missing = [name for node in graph.node for name in node.output if name and name not in types]
+    if missing:
+        raise PrecisionError(f"{missing[0]}: the graph does not say its type")
+    return types
+
+
+def _declared_types(graph: onnx.GraphProto) -> Iterator[tuple[str, int]]:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        if value.type.tensor_type.elem_type:
+            yield value.name, value.type.tensor_type.elem_type
+    for tensor in graph.initializer:
+        yield tensor.name, tensor.data_type
+
+
+def _is_cast(node: NodeProto) -> bool:
+    return node.op_type == "Cast" and not node.domain
+
+
+def _casts_to_float(node: NodeProto) -> bool:
+    return _is_cast(node) and any(a.name == "to" and a.i == _FLOAT for a in node.attribute)
+
+
+def _retype_attributes(node: NodeProto) -> None:
+    """What a node says of its own output's type or holds as a constant becomes fp16."""
+    for attribute in node.attribute:
+        if attribute.name in ("to", "dtype") and attribute.i == _FLOAT:
+            attribute.i = _HALF
+        elif attribute.type == AttributeProto.TENSOR and attribute.t.data_type == _FLOAT:
+            values = half_weights(node.name or node.op_type, numpy_helper.to_array(attribute.t))
+            attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
+        elif node.op_type == "Constant" and attribute.type in (
+            AttributeProto.FLOAT,
+            AttributeProto.FLOATS,
+        ):
+            single = attribute.type == AttributeProto.FLOAT
+            numbers = np.array(attribute.f if single else list(attribute.floats), np.float32)
+            tensor = numpy_helper.from_array(half_weights(node.name or "Constant", numbers))
+            attribute.CopyFrom(helper.make_attribute("value", tensor))

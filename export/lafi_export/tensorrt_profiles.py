@@ -1,0 +1,113 @@
+"""Which shapes an engine is built for: one optimisation profile from a few limits.
+
+Knows the served models' tensors and what their axes mean; calls no TensorRT.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from lafi.engine_metadata import Shape, ShapeRange
+from lafi.model_info import ModelInfo
+from lafi.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
+
+Axis = Literal["rows", "references", "height", "width"]
+
+_SPATIAL: Final[tuple[Axis, ...]] = ("height", "width")
+# Where more than the first free axis of a denoiser's input has a meaning.
+_DENOISER_AXES: Final[dict[str, tuple[Axis, ...]]] = {
+    "latents": ("rows", *_SPATIAL),
+    "routes": ("rows", "references"),
+    "bias": ("rows", "references"),
+    "mask": ("rows", *_SPATIAL),
+    "region": ("rows", "references", *_SPATIAL),
+}
+
+
+class ProfileError(ValueError):
+    """Limits that no engine can be built for; the text names field, value and allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Sizes of one axis: smallest, the one that kernels are tuned for, largest."""
+
+    smallest: int
+    tuned: int
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the engines must take.
+
+    rows: of one denoiser call. batch: of a call of text encoder or VAE. references: that one row
+    may read; 0 is padded to 1 by the engine. side: of a picture, in pixels.
+    """
+
+    rows: Range = Range(1, 8, 16)
+    batch: Range = Range(1, 1, 8)
+    references: Range = Range(1, 1, 4)
+    side: Range = Range(256, 512, 1024)
+
+    def check(self, info: ModelInfo) -> None:
+        """Raises ProfileError for ranges out of order or sides that the model does not draw."""
+        for name in ("rows", "batch", "references", "side"):
+            sizes = getattr(self, name)
+            if not 1 <= sizes.smallest <= sizes.tuned <= sizes.largest:
+                got = f"{sizes.smallest}, {sizes.tuned}, {sizes.largest}"
+                raise ProfileError(f"{name}: got {got}, allowed 1 <= smallest <= tuned <= largest")
+        for size in (self.side.smallest, self.side.tuned, self.side.largest):
+            if size % info.side_multiple:
+                allowed = f"multiples of {info.side_multiple} pixels"
+                raise ProfileError(f"side: got {size}, allowed {allowed} with {info.name}")
+
+
+def denoiser_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
+    """Shapes of the denoiser's inputs by name; its spec has the batch in its shapes.
+
+    Inputs with one free axis alone, of whatever name, have one row each.
+    """
+    limits.check(info)
+    sizes = _sizes(limits.rows, limits, info.vae_scale)
+    return {
+        tensor.name: _range(tensor, _DENOISER_AXES.get(tensor.name, ("rows",)), sizes)
+        for tensor in spec.inputs
+    }
+
+
+def batched_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
+    """Shapes of the inputs of a text encoder or VAE, whose spec has no batch in its shapes."""
+    limits.check(info)
+    profile = {}
+    for tensor in spec.inputs:
+        scale = 1 if tensor.name == IMAGE else info.vae_scale
+        sizes = _sizes(limits.batch, limits, scale)
+        whole = TensorSpec(tensor.name, tensor.dtype, (ANY, *tensor.shape))
+        axes: tuple[Axis, ...] = ("rows", *_SPATIAL) if ANY in tensor.shape else ("rows",)
+        profile[tensor.name] = _range(whole, axes, sizes)
+    return profile
+
+
+def _sizes(rows: Range, limits: Limits, scale: int) -> dict[Axis, Range]:
+    side = limits.side
+    cells = Range(side.smallest // scale, side.tuned // scale, side.largest // scale)
+    return {"rows": rows, "references": limits.references, "height": cells, "width": cells}
+
+
+def _range(tensor: TensorSpec, axes: Iterable[Axis], sizes: dict[Axis, Range]) -> ShapeRange:
+    axes = tuple(axes)
+    free = tensor.shape.count(ANY)
+    if free != len(axes):
+        raise ProfileError(
+            f"{tensor.name}: got shape {tensor.shape} with {free} free axes, "
+            f"allowed {len(axes)}: {', '.join(axes)}, of {', '.join(get_args(Axis))}"
+        )
+
+    def shape(kind: Literal["smallest", "tuned", "largest"]) -> Shape:
+        names = iter(axes)
+        return tuple(
+            int(getattr(sizes[next(names)], kind)) if size == ANY else size for size in tensor.shape
+        )
+
+    return ShapeRange(smallest=shape("smallest"), tuned=shape("tuned"), largest=shape("largest"))

@@ -1,0 +1,217 @@
+"""fp32 graphs in fp16: what is converted, what is not, and that the numbers stay near."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from lafi.engine.onnx import denoiser_feed
+from lafi.model_info import load_model_info
+from lafi_export.parity_cases import denoiser_cases
+from lafi_export.tensorrt_precision import PrecisionError, half_weights, to_half
+from lafi_kernels.onnx_function import attention_function
+
+HEADER = '<ir_version: 10, opset_import: ["" : 18]>\n'
+
+
+def parsed(body: str, **weights: Any) -> ModelProto:
+    """A graph in ONNX's text form, with these initializers."""
+    model = onnx.parser.parse_model(HEADER + body)
+    for name, values in weights.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+    onnx.checker.check_model(model)
+    return model
+
+
+def run(model: ModelProto, **feed: Any) -> np.ndarray[Any, Any]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    output: np.ndarray[Any, Any] = session.run(None, feed)[0]
+    return output
+
+
+def copy(model: ModelProto) -> ModelProto:
+    other = ModelProto()
+    other.CopyFrom(model)
+    return other
+
+
+def initializers(model: ModelProto) -> dict[str, int]:
+    return {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+
+def operators(model: ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.fixture
+def linear() -> ModelProto:
+    weights = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    return parsed(
+        "g (float[n, 8] x) => (float[n, 4] y) { h = MatMul (x, w)  y = Add (h, b) }",
+        w=weights,
+        b=np.ones(4, np.float32),
+    )
+
+
+def test_weights_are_half_and_the_outside_is_not(linear: ModelProto) -> None:
+    before = copy(linear)
+    half = to_half(linear)
+    onnx.checker.check_model(half, full_check=True)
+    assert initializers(half) == {"w": TensorProto.FLOAT16, "b": TensorProto.FLOAT16}
+    assert half.graph.input == before.graph.input
+    assert half.graph.output == before.graph.output
+    assert operators(half) == ["Cast", "MatMul", "Add", "Cast"]
+    x = np.random.default_rng(1).normal(size=(3, 8)).astype(np.float32)
+    wanted, got = run(before, x=x), run(half, x=x)
+    assert got.dtype == np.float32
+    assert 0 < np.abs(got - wanted).max() < 0.02
+
+
+def test_what_follows_a_timestep_is_exact_up_to_the_first_weights() -> None:
+    body = (
+        "g (float[n, 1] timesteps) => (float[n, 2] y) "
+        "{ angle = Mul (timesteps, f)  s = Sin (angle)  y = MatMul (s, w) }"
+    )
+    weights = {"f": np.float32([1.0, 0.77]), "w": np.eye(2, dtype=np.float32)}
+    model = parsed(body, **weights)
+    times = np.float32([[999.0], [997.0], [3.0]])
+    wanted = run(model, timesteps=times)
+    half = to_half(copy(model))
+    assert initializers(half) == {"f": TensorProto.FLOAT, "w": TensorProto.FLOAT16}
+    assert np.abs(run(half, timesteps=times) - wanted).max() < 1e-3
+    rounded = to_half(copy(model), exact_inputs=())
+    assert np.abs(run(rounded, timesteps=times) - wanted).max() > 0.01
+
+
+def test_an_operator_gets_fp32_where_it_takes_nothing_else() -> None:
+    body = (
+        "g (float[1, 1, h, w] x) => (float[1, 1, p, q] y) "
+        '{ r = Resize <mode = "nearest"> (x, , scales)  y = Mul (r, c) }'
+    )
+    weights = {"scales": np.float32([1, 1, 2, 2]), "c": np.float32(0.5)}
+    half = to_half(parsed(body, **weights))
+    onnx.checker.check_model(half, full_check=True)
+    assert initializers(half) == {"scales": TensorProto.FLOAT, "c": TensorProto.FLOAT16}
+    x = np.float32([[[[1, 2], [3, 4]]]])
+    assert run(half, x=x)[0, 0, :2].tolist() == [[0.5, 0.5, 1.0, 1.0]] * 2
+
+
+def test_an_operator_without_a_half_form_stays_fp32() -> None:
+    body = (
+        "g (float[n] x) => (float[m] y) "
+        "{ a = Constant <value_float = 0.0> ()  b = Constant <value_float = 3.0> () "
+        "c = Constant <value_float = 1.0> ()  r = Range (a, b, c)  y = Add (x, r) }"
+    )
+    half = to_half(parsed(body))
+    onnx.checker.check_model(half, full_check=True)
+    assert run(half, x=np.float32([1, 1, 1])).tolist() == [1, 2, 3]
+
+
+def test_a_weight_that_was_half_is_used_as_it_is() -> None:
+    body = "g (float[n, 2] x) => (float[n, 2] y) { f = Cast <to = 1> (w)  y = MatMul (x, f) }"
+    half = to_half(parsed(body, w=np.eye(2, dtype=np.float16)))
+    assert operators(half) == ["Cast", "MatMul", "Cast"]
+    assert run(half, x=np.float32([[2, 3]])).tolist() == [[2, 3]]
+
+
+def test_a_value_that_is_read_and_given_back_keeps_its_name() -> None:
+    body = "g (float[n] x) => (float[n] y, float[n] z) { y = Add (x, x)  z = Mul (y, y) }"
+    half = to_half(parsed(body))
+    onnx.checker.check_model(half, full_check=True)
+    assert run(half, x=np.float32([3])).tolist() == [6]
+
+
+def test_integers_are_left_alone() -> None:
+    body = (
+        "g (int64[n] ids) => (float[n, 2] y) "
+        "{ e = Gather (table, ids)  f = Cast <to = 1> (ids)  u = Unsqueeze (f, one) "
+        "y = Add (e, u) }"
+    )
+    half = to_half(parsed(body, table=np.float32([[1, 2], [3, 4]]), one=np.int64([1])))
+    onnx.checker.check_model(half, full_check=True)
+    assert run(half, ids=np.int64([1, 0])).tolist() == [[4, 5], [1, 2]]
+
+
+def test_the_attention_op_is_half_all_through() -> None:
+    shapes = "float[2, 4, 8] q, float[2, 4, 8] k, float[2, 4, 8] v, float[0, 4, 8] bk, "
+    shapes += "float[0, 4, 8] bv, int32[2, 1] routes, float[2, 1] bias, float[2, 4] mask, "
+    shapes += "float[0, 4] bm, float[2, 1, 4] region"
+    text = (
+        '<ir_version: 10, opset_import: ["" : 18, "lafi" : 1]>\n'
+        f"g ({shapes}) => (float[2, 4, 8] o) {{ o = lafi.LafiAttention <heads = 2> "
+        "(q, k, v, bk, bv, routes, bias, mask, bm, region) }"
+    )
+    model = onnx.parser.parse_model(text)
+    model.functions.append(attention_function())
+    before = copy(model)
+    half = to_half(model)
+    (node,) = (node for node in half.graph.node if node.domain == "lafi")
+    assert [name for name in node.input if not name.endswith("_half")] == ["routes"]
+    generator = np.random.default_rng(0)
+    feed: dict[str, Any] = {
+        name: generator.normal(size=size).astype(np.float32)
+        for name, size in {"q": (2, 4, 8), "k": (2, 4, 8), "v": (2, 4, 8), "bias": (2, 1)}.items()
+    }
+    feed |= {name: np.zeros((0, 4, 8), np.float32) for name in ("bk", "bv")}
+    feed |= {"bm": np.zeros((0, 4), np.float32), "routes": np.int32([[1], [-1]])}
+    feed |= {"mask": np.float32([[1, 0, 1, 0.5]] * 2), "region": np.ones((2, 1, 4), np.float32)}
+    assert np.abs(run(half, **feed) - run(before, **feed)).max() < 5e-3
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([-3.4e38, 0.5], [-65504.0, 0.5]),
+        ([-np.inf, np.inf], [-np.inf, np.inf]),
+        ([65504.0, -65504.0], [65504.0, -65504.0]),
+        ([1e-12, 1.0], [0.0, 1.0]),
+    ],
+)
+def test_values_at_the_edges(values: list[float], wanted: list[float]) -> None:
+    assert half_weights("w", np.float32(values)).tolist() == wanted
+
+
+def test_a_single_tiny_number_stays_above_zero() -> None:
+    assert half_weights("eps", np.float32(1e-12)) > 0
+    assert half_weights("eps", np.float32(-1e-12)) < 0
+    assert half_weights("zero", np.float32(0.0)) == 0
+
+
+def test_a_weight_that_does_not_fit_is_named(linear: ModelProto) -> None:
+    linear.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.full((8, 4), 1e5, np.float32), "w")
+    )
+    with pytest.raises(PrecisionError, match=r"w: got a weight of 100000, allowed 65504 in fp16"):
+        to_half(linear)
+
+
+def test_a_branch_is_refused() -> None:
+    body = (
+        "g (bool c, float[n] x) => (float[n] y) "
+        "{ y = If (c) < then_branch = t () => (a) { a = Identity (x) }, "
+        "else_branch = e () => (b) { b = Neg (x) } > }"
+    )
+    with pytest.raises(PrecisionError, match="If: got a branch or loop, allowed plain nodes"):
+        to_half(parsed(body))
+
+
+def test_a_whole_denoiser_is_near(repository: Path) -> None:
+    artifacts = repository / "artifacts"
+    model = onnx.load(artifacts / "denoiser.onnx")
+    half = to_half(copy(model))
+    onnx.checker.check_model(half, full_check=True)
+    assert half.ByteSize() < 0.6 * model.ByteSize()
+    for _, batch in list(denoiser_cases(load_model_info(artifacts)))[3:6]:
+        feed = denoiser_feed(batch)
+        wanted, got = run(model, **feed), run(half, **feed)
+        error = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
+        assert 0 < error < 5e-3

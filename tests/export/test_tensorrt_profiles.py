@@ -1,0 +1,94 @@
+"""Profiles follow the served models' tensors, and limits that cannot be are refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from lafi.model_info import ModelInfo, SelfAttentionLayer
+from lafi.model_spec import (
+    ModelSpec,
+    TensorSpec,
+    denoiser_spec,
+    text_encoder_spec,
+    vae_decoder_spec,
+    vae_encoder_spec,
+)
+from lafi_export.tensorrt_profiles import (
+    Limits,
+    ProfileError,
+    Range,
+    batched_profile,
+    denoiser_profile,
+)
+
+INFO = ModelInfo(
+    name="small",
+    architecture="unet",
+    latent_channels=4,
+    vae_scale=8,
+    side_multiple=64,
+    text_length=77,
+    text_width=768,
+    layers=tuple(
+        SelfAttentionLayer(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
+        for i in range(3)
+    ),
+)
+LIMITS = Limits(
+    rows=Range(1, 4, 16),
+    batch=Range(1, 2, 8),
+    references=Range(1, 2, 4),
+    side=Range(256, 512, 1024),
+)
+
+
+def test_the_denoiser() -> None:
+    profile = denoiser_profile(denoiser_spec(INFO), INFO, LIMITS)
+    tuned = {name: sizes.tuned for name, sizes in profile.items()}
+    assert tuned == {
+        "latents": (4, 4, 64, 64),
+        "timesteps": (4,),
+        "text": (4, 77, 768),
+        "routes": (3, 4, 2),
+        "bias": (4, 2),
+        "mask": (4, 64, 64),
+        "region": (4, 2, 64, 64),
+    }
+    assert profile["region"].smallest == (1, 1, 32, 32)
+    assert profile["region"].largest == (16, 4, 128, 128)
+
+
+def test_text_and_vae() -> None:
+    text = batched_profile(text_encoder_spec(INFO), INFO, LIMITS)
+    assert text["TOKEN_IDS"].largest == (8, 77)
+    image = batched_profile(vae_encoder_spec(INFO), INFO, LIMITS)
+    assert image["IMAGE"].tuned == (2, 3, 512, 512)
+    latent = batched_profile(vae_decoder_spec(INFO), INFO, LIMITS)
+    assert latent["LATENT"].smallest == (1, 4, 32, 32)
+
+
+def test_an_input_that_only_some_models_have_is_one_row_each() -> None:
+    spec = ModelSpec("denoiser", (TensorSpec("pooled", "FP32", (-1, 1280)),), ())
+    assert denoiser_profile(spec, INFO, LIMITS)["pooled"].tuned == (4, 1280)
+
+
+def test_an_input_of_unknown_axes_is_refused() -> None:
+    spec = ModelSpec("denoiser", (TensorSpec("depth", "FP32", (-1, 1, -1, -1)),), ())
+    with pytest.raises(
+        ProfileError, match=r"depth: got shape .* with 3 free axes, allowed 1: rows"
+    ):
+        denoiser_profile(spec, INFO, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "error"),
+    [
+        (replace(LIMITS, rows=Range(2, 1, 4)), "rows: got 2, 1, 4, allowed 1 <= smallest"),
+        (replace(LIMITS, references=Range(0, 1, 4)), "references: got 0, 1, 4"),
+        (replace(LIMITS, batch=Range(1, 9, 8)), "batch: got 1, 9, 8"),
+        (replace(LIMITS, side=Range(256, 500, 1024)), "side: got 500, allowed multiples of 64"),
+    ],
+)
+def test_limits_that_cannot_be(limits: Limits, error: str) -> None:
+    with pytest.raises(ProfileError, match=error):
+        denoiser_profile(denoiser_spec(INFO), INFO, limits)
