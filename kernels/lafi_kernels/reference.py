@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lafi_kernels.arguments import check_routes, check_shapes
+
 
 @torch.library.custom_op("lafi::attention", mutates_args=())
 def attention(
@@ -38,7 +40,8 @@ def attention(
     Returns          (B, S, heads * d)
     Raises ValueError where shapes disagree or a route lies outside [-1, B + M).
     """
-    _check(q, bank_k, routes, mask, bank_mask, region, heads)
+    check_shapes(q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region, heads)
+    check_routes(routes, len(q), len(bank_k))
     routed = (routes >= 0).any(dim=1)
     queries, keys, values = (_split_heads(x, heads) for x in (q, k, v))
     if not bool(routed.any()):
@@ -105,34 +108,3 @@ def _merge_heads(x: Tensor) -> Tensor:
     """(B, heads, S, d) -> (B, S, heads * d), contiguous."""
     rows, heads, tokens, width = x.shape
     return x.transpose(1, 2).reshape(rows, tokens, heads * width)
-
-
-def _check(
-    q: Tensor,
-    bank_k: Tensor,
-    routes: Tensor,
-    mask: Tensor,
-    bank_mask: Tensor,
-    region: Tensor,
-    heads: int,
-) -> None:
-    rows, tokens, width = q.shape
-    if heads < 1 or width % heads:
-        raise ValueError(f"heads: got {heads}, allowed a divisor of the width {width}")
-    expected = {
-        "routes": (routes, (rows, routes.shape[-1])),
-        "mask": (mask, (rows, tokens)),
-        "bank_mask": (bank_mask, tuple(bank_k.shape[:2])),
-        "region": (region, (rows, routes.shape[-1], tokens)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, expected {shape}")
-    if routes.numel() == 0:
-        return
-    low, high = int(routes.min()), int(routes.max())
-    if low < -1 or high >= rows + len(bank_k):
-        raise ValueError(
-            f"routes: got values {low} to {high}, allowed -1 to {rows + len(bank_k) - 1} "
-            f"({rows} rows and {len(bank_k)} bank entries)"
-        )

@@ -1,0 +1,199 @@
+# mypy: disable-error-code="import-untyped, import-not-found"
+"""Compiles the Triton-lang attention kernel for NVIDIA GPUs that need not be there.
+
+    python -m lafi_kernels.ptx [--json FILE]
+
+prints registers, spills and shared memory of the fixed tiles for every architecture, head width
+and dtype. Knows the compiler and its assembler, not how the kernel is launched.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import triton
+from rich.console import Console
+from rich.table import Table
+from triton import knobs
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from lafi_kernels.tiles import ARCHITECTURES, HEAD_DIMS, SHARED_MEMORY, Tile, fixed_tile
+from lafi_kernels.triton_lang import (
+    INPUTS,
+    OUTPUTS,
+    SCALARS,
+    constants,
+    lafi_attention_kernel,
+    options,
+)
+
+DTYPES: Final = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32"}
+HEADS: Final = 8
+ALIGNMENT: Final = 16
+"""Bytes; every tensor argument is promised to be aligned to this."""
+
+_TENSORS: Final = ("q", "k", "v", "bank_k", "bank_v", "o")
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAttention:
+    """The kernel for one architecture. `ptx` still has Triton-lang's two scratch pointers."""
+
+    name: str
+    ptx: str
+    cubin: bytes
+    shared_bytes: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a compiled kernel needs.
+
+    registers: of a thread. spilled: bytes of a thread's stack, where registers that did not
+    suffice are kept; the kernel has no other use for it. shared_*: bytes of a block.
+    """
+
+    architecture: str
+    head_dim: int
+    dtype: str
+    queries: int
+    keys: int
+    warps: int
+    stages: int
+    registers: int
+    spilled: int
+    shared_bytes: int
+    shared_limit: int
+
+
+def compile_attention(
+    capability: int,
+    heads: int,
+    head_dim: int,
+    dtype: torch.dtype,
+    *,
+    weights: torch.dtype = torch.float32,
+    tile: Tile | None = None,
+    ptx_version: int | None = None,
+) -> CompiledAttention:
+    """Compile `lafi_attention_kernel` for a compute capability, major * 10 + minor.
+
+    dtype: of q, k, v, the bank and the output. weights: of bias, mask, bank_mask and region.
+    tile: None takes the fixed choice. ptx_version: major * 10 + minor of the PTX language that
+    whoever loads the text understands; None takes that of Triton-lang's own assembler.
+    Needs no GPU. Raises TypeError under the interpreter, which has nothing to compile.
+    """
+    if not isinstance(lafi_attention_kernel, triton.JITFunction):
+        raise TypeError("TRITON_INTERPRET: got 1, allowed 0 where a kernel is to be compiled")
+    tile = tile or fixed_tile(capability, head_dim, dtype.itemsize)
+    fixed = constants(heads, head_dim, dtype, tile)
+    pointers = (*INPUTS, *OUTPUTS)
+    types = {name: f"*{DTYPES[dtype if name in _TENSORS else weights]}" for name in pointers}
+    types |= {"routes": "*i32"} | {name: "i32" for name in SCALARS}
+    types |= {name: "constexpr" for name in fixed}
+    names = lafi_attention_kernel.arg_names
+    source = ASTSource(
+        fn=lafi_attention_kernel,
+        signature={name: types[name] for name in names},
+        constexprs=fixed,
+        attrs={(names.index(name),): [["tt.divisibility", ALIGNMENT]] for name in pointers},
+    )
+    compiled = triton.compile(
+        source,
+        target=GPUTarget("cuda", capability, 32),
+        options=options(tile) | {"ptx_version": ptx_version},
+    )
+    metadata = compiled.metadata
+    return CompiledAttention(
+        name=metadata.name,
+        ptx=compiled.asm["ptx"],
+        cubin=compiled.asm["cubin"],
+        shared_bytes=metadata.shared,
+        threads=32 * metadata.num_warps,
+    )
+
+
+def measure(
+    capability: int, head_dim: int, dtype: torch.dtype, tile: Tile | None = None
+) -> Resources:
+    """Registers, spills and shared memory of the kernel, for the fixed tile if None is given.
+
+    Raises CalledProcessError if the kernel's binary cannot be read back.
+    """
+    tile = tile or fixed_tile(capability, head_dim, dtype.itemsize)
+    compiled = compile_attention(capability, HEADS, head_dim, dtype, tile=tile)
+    usage = _resource_usage(compiled.cubin)
+    return Resources(
+        architecture=target_of(compiled.ptx),
+        head_dim=head_dim,
+        dtype=DTYPES[dtype],
+        **asdict(tile),
+        registers=_number(r"REG:(\d+)", usage),
+        spilled=_number(r"STACK:(\d+)", usage),
+        shared_bytes=compiled.shared_bytes,
+        shared_limit=SHARED_MEMORY[capability],
+    )
+
+
+def target_of(ptx: str) -> str:
+    """`sm_90a` from the PTX's `.target` line. Raises ValueError if there is none."""
+    match = re.search(r"^\.target\s+(\w+)", ptx, re.MULTILINE)
+    if match is None:
+        raise ValueError("ptx: got a text without a .target line, allowed PTX")
+    return match[1]
+
+
+def _resource_usage(cubin: bytes) -> str:
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _number(pattern: str, text: str) -> int:
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(f"cuobjdump: got no {pattern!r} in {text!r}")
+    return int(match[1])
+
+
+def rows() -> Iterator[Resources]:
+    """Every architecture, head width and dtype, as they come out of the assembler."""
+    for capability in ARCHITECTURES:
+        for dtype in DTYPES:
+            for head_dim in HEAD_DIMS:
+                yield measure(capability, head_dim, dtype)
+
+
+def main() -> None:
+    """The table of all fixed tiles."""
+    parser = argparse.ArgumentParser(prog="python -m lafi_kernels.ptx", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the rows to this file as well")
+    arguments = parser.parse_args()
+    table = Table(title=f"Triton-lang {triton.__version__}, bytes")
+    for column in ("arch", "d", "dtype", "queries", "keys", "warps", "stages"):
+        table.add_column(column, justify="right")
+    for column in ("registers", "spilled", "shared", "of"):
+        table.add_column(column, justify="right")
+    found = []
+    for row in rows():
+        found.append(asdict(row))
+        table.add_row(*(str(value) for value in found[-1].values()))
+    Console().print(table)
+    if arguments.json is not None:
+        content = {"triton": triton.__version__, "kernels": found}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
