@@ -1,0 +1,199 @@
+"""The attention op as a TensorRT plugin: the Triton-lang kernel, compiled when an engine is built.
+
+It has the name and namespace of the ONNX function `lafi::LafiAttention`, so that TensorRT's
+parser can put it in the function's place. The engine holds the kernel's PTX and needs no Python.
+Knows TensorRT's plugin interface and how the kernel is launched, not what it computes.
+
+Importing this module imports neither TensorRT nor Triton-lang.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lafi_kernels.onnx_function import DOMAIN, INPUTS, OP_NAME
+from lafi_kernels.tensorrt_module import import_tensorrt, import_tensorrt_plugin
+from lafi_kernels.tensorrt_ptx import PtxError, required_threads, without_scratch_pointers
+from lafi_kernels.tiles import Tile, fixed_tile
+
+PLUGIN_ID: Final = f"{DOMAIN}::{OP_NAME}"
+HEADS: Final = "heads"
+"""The node's one attribute."""
+
+SMALL_TILE: Final = Tile(queries=64, keys=32, warps=4, stages=1)
+"""In 16 bits within the 48 KiB of shared memory that a kernel has without asking for more."""
+
+# TensorRT's name of a type, the one in AutoTuneCombination, Triton-lang's, torch's, its bytes.
+_FLOATS: Final = (
+    ("HALF", "FP16", "fp16", "float16", 2),
+    ("BF16", "BF16", "bf16", "bfloat16", 2),
+    ("FLOAT", "FP32", "fp32", "float32", 4),
+)
+# Triton-lang may assume this of every pointer: TensorRT aligns tensors to more.
+_ALIGNED: Final = [["tt.divisibility", 16]]
+# The oldest PTX that knows the GPU, so that no driver is too old for it.
+_PTX_VERSION: Final = 80
+_PTX_VERSION_FROM_100: Final = 86
+
+Tiles = Callable[[int, int, int], tuple[Tile, ...]]
+"""(capability, head width, bytes of an element) -> tiles to choose from, the best guess first."""
+
+
+class PluginError(RuntimeError):
+    """The plugin cannot be registered or compiled as asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class AotKernel:
+    """A compiled kernel as TensorRT launches it: inputs, int32 scalars, outputs, nothing else.
+
+    threads: of one block. shared: bytes of dynamic shared memory.
+    """
+
+    name: str
+    ptx: str
+    threads: int
+    shared: int
+
+
+def tile_choices(capability: int, head_dim: int, element_bytes: int) -> tuple[Tile, ...]:
+    """The fixed tile of the GPU, and one that needs little shared memory."""
+    return fixed_tile(capability, head_dim, element_bytes), SMALL_TILE
+
+
+def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> None:
+    """Make `lafi::LafiAttention` known to TensorRT's plugin registry, for this process.
+
+    capability: of the GPU that the engine is built for, major * 10 + minor; kernels are compiled
+    for it. tiles: what TensorRT times when it builds, and chooses from. A second call for the
+    same GPU does nothing. Raises TensorRTMissing, and PluginError for a second GPU.
+    """
+    trt, plugin = import_tensorrt(), import_tensorrt_plugin()
+    known = _registered(plugin)
+    if known is not None:
+        built_for = getattr(known.aot_impl_func, "capability", None)
+        if built_for != capability:
+            raise PluginError(f"capability: got {capability}, registered here is {built_for}")
+        return
+    desc = plugin.TensorDesc
+
+    def describe(*arguments: Any, **attributes: Any) -> Any:
+        """The output has the shape and type of q."""
+        return arguments[0].like()
+
+    def choose(*arguments: Any) -> Any:
+        """Types that go together, each with its tiles as tactics 1, 2, ..."""
+        head_dim = _head_dim(arguments[0], arguments[len(INPUTS)])
+        return [
+            plugin.AutoTuneCombination(
+                ",".join("INT32" if name == "routes" else kind for name in (*INPUTS, "o")),
+                "LINEAR",
+                list(range(1, len(tiles(capability, head_dim, size)) + 1)),
+            )
+            for _, kind, _, _, size in _FLOATS
+        ]
+
+    def compile_ahead(*arguments: Any) -> Any:
+        """Kernel name, PTX, launch and scalars for the types and widths at hand."""
+        inputs, heads = dict(zip(INPUTS, arguments, strict=False)), arguments[len(INPUTS)]
+        (kind,) = (kind for kind in _FLOATS if inputs["q"].dtype == getattr(trt.DataType, kind[0]))
+        head_dim = _head_dim(inputs["q"], heads)
+        chosen = tiles(capability, head_dim, kind[4])
+        tile = chosen[max(arguments[-1], 1) - 1]
+        kernel = compile_kernel(capability, heads, head_dim, kind[3], tile)
+        launch, scalars = _launch(plugin, inputs, heads, tile, kernel)
+        return kernel.name, kernel.ptx, launch, scalars
+
+    compile_ahead.capability = capability  # type: ignore[attr-defined]
+    answer = tuple[str, str, plugin.KernelLaunchParams, plugin.SymIntExprs]
+    plugin.register(PLUGIN_ID)(_signed(describe, desc, (), desc))
+    plugin.autotune(PLUGIN_ID)(_signed(choose, desc, ("outputs",), inspect.Signature.empty))
+    plugin.aot_impl(PLUGIN_ID)(_signed(compile_ahead, desc, ("outputs", "tactic"), answer))
+
+
+def compile_kernel(capability: int, heads: int, head_dim: int, dtype: str, tile: Tile) -> AotKernel:
+    """Compile the fused kernel for a GPU that need not be there.
+
+    dtype: torch's name of the type of all floating tensors. Raises PluginError and PtxError for
+    a kernel that wants memory of its own or more than one block a cluster.
+    """
+    import torch
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from lafi_kernels import triton_lang
+
+    (pointer,) = (kind[2] for kind in _FLOATS if kind[3] == dtype)
+    constants = triton_lang.constants(heads, head_dim, getattr(torch, dtype), tile)
+    signature = {name: f"*{'i32' if name == 'routes' else pointer}" for name in INPUTS}
+    signature |= dict.fromkeys(triton_lang.SCALARS, "i32")
+    signature |= dict.fromkeys(triton_lang.OUTPUTS, f"*{pointer}")
+    source = ASTSource(
+        fn=triton_lang.lafi_attention_kernel,
+        signature=signature | dict.fromkeys(constants, "constexpr"),
+        constexprs=constants,
+        attrs={(i,): _ALIGNED for i, kind in enumerate(signature.values()) if kind.startswith("*")},
+    )
+    options = {
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+        "enable_fp_fusion": True,
+        "ptx_version": _PTX_VERSION if capability < 100 else _PTX_VERSION_FROM_100,
+    }
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    facts = compiled.metadata
+    if facts.global_scratch_size or facts.profile_scratch_size or facts.num_ctas != 1:
+        raise PluginError(f"{facts.name}: wants scratch memory or a cluster, allowed is neither")
+    ptx = compiled.asm["ptx"]
+    threads = required_threads(ptx)
+    if threads % 32:
+        raise PtxError(f"{facts.name}: got {threads} threads, allowed whole warps")
+    ptx = without_scratch_pointers(ptx, facts.name, arguments=len(signature))
+    return AotKernel(name=facts.name, ptx=ptx, threads=threads, shared=facts.shared)
+
+
+def _launch(
+    plugin: Any, inputs: dict[str, Any], heads: int, tile: Tile, kernel: AotKernel
+) -> tuple[Any, Any]:
+    """Grid and scalars as expressions over the input shapes, as in `triton_lang.grid`."""
+    rows, tokens, _ = inputs["q"].shape_expr
+    launch = plugin.KernelLaunchParams()
+    launch.grid_x = plugin.cdiv(tokens, tile.queries)
+    launch.grid_y = rows * heads
+    launch.block_x = kernel.threads
+    launch.shared_mem = kernel.shared
+    bank_rows, bank_tokens, _ = inputs["bank_k"].shape_expr
+    values = (rows, tokens, inputs["routes"].shape_expr[1], bank_rows, bank_tokens)
+    scalars = plugin.SymIntExprs(len(values))
+    for i, value in enumerate(values):
+        scalars[i] = value
+    return launch, scalars
+
+
+def _head_dim(q: Any, heads: int) -> int:
+    width = int(q.shape[2])
+    if heads < 1 or width < 1 or width % heads:
+        raise PluginError(f"heads: got {heads}, allowed a divisor of the fixed width of q, {width}")
+    return width // heads
+
+
+def _registered(plugin: Any) -> Any:
+    """What `tensorrt.plugin` knows of our op, None if nothing."""
+    namespace = vars(plugin.op).get(DOMAIN)
+    return None if namespace is None else vars(namespace).get(OP_NAME)
+
+
+def _signed(
+    function: Callable[..., Any], desc: Any, more: tuple[str, ...], returns: Any
+) -> Callable[..., Any]:
+    """The function with the signature that `tensorrt.plugin` reads: inputs, heads, `more`."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind, annotation=desc) for name in INPUTS]
+    parameters.append(inspect.Parameter(HEADS, kind, annotation=int))
+    parameters.extend(inspect.Parameter(name, kind) for name in more)
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        parameters, return_annotation=returns
+    )
+    return function

@@ -1,0 +1,153 @@
+"""Engines that run TensorRT plans on an NVIDIA GPU: the same callables as the others.
+
+An engine's buffers and CUDA graphs are made for each shape on first use; a step copies its inputs
+in and its prediction out, and waits only where the caller wants it on the CPU. Knows tensors and
+plans, not storyboards. TensorRT is imported when an engine is loaded, never before.
+
+Not run yet on a GPU: tests replace TensorRT and CUDA behind the protocols of
+`lafi.engine.cuda_graphs`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.cuda_buffers import Padding, padded_sizes
+from lafi.engine.cuda_graphs import GraphRunner
+from lafi.engine.cuda_machine import gpu_machine
+from lafi.engine.cuda_session import CudaDevice, TensorRTEngine
+from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.engine_metadata import REBUILD, EngineMetadata, EngineMetadataError, load_engine_metadata
+from lafi.model_info import ModelInfo, load_model_info
+
+ENGINE: Final = "tensorrt"
+PLANS: Final = {
+    TEXT_ENCODER: "text_encoder.plan",
+    VAE_ENCODER: "vae_encoder.plan",
+    VAE_DECODER: "vae_decoder.plan",
+    DENOISER: "denoiser.plan",
+}
+"""Plan files by the ONNX files that they are built from."""
+
+# Axes of the denoiser's inputs that count rows and references. Any other input has rows first.
+_ROW_AXIS: Final = {"routes": 1}
+_REFERENCE_AXIS: Final = {"routes": 2, "bias": 1, "region": 1}
+
+
+class TensorRTDenoiser:
+    """`lafi.engine.base.Denoiser` on a plan. Rows and references are padded, never the picture."""
+
+    def __init__(self, runner: GraphRunner, inputs: tuple[str, ...]) -> None:
+        """inputs: the plan's, by names of fields of `DenoiserBatch`."""
+        self._runner = runner
+        self._inputs = inputs
+
+    def __call__(self, batch: DenoiserBatch) -> Tensor:
+        """(B, C, h, w) float32 on the device of the latents: what the model predicts."""
+        outputs = self._runner({name: getattr(batch, name) for name in self._inputs})
+        (prediction,) = outputs.values()
+        return prediction.float()
+
+
+class TensorRTImageEngine:
+    """A text encoder, VAE encoder or VAE decoder with one input and one output."""
+
+    def __init__(self, runner: GraphRunner, input_name: str) -> None:
+        self._runner = runner
+        self._input_name = input_name
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...) float32, as the protocols in `lafi.engine.base` say."""
+        outputs = self._runner({self._input_name: rows})
+        (made,) = outputs.values()
+        return made.float()
+
+
+def load_tensorrt_engines(artifacts: Path) -> Engines:
+    """All engines of one folder with `lafi.json`, the four plans and `tokenizer/`.
+
+    Raises GpuMissing without a GPU, EngineMetadataError for a plan that is missing, changed,
+    built elsewhere or from another export, ModelInfoError for `lafi.json` itself.
+    """
+    return Engines(
+        text_encoder=load_image_engine(artifacts, TEXT_ENCODER),
+        vae_encoder=load_image_engine(artifacts, VAE_ENCODER),
+        vae_decoder=load_image_engine(artifacts, VAE_DECODER),
+        denoiser=load_denoiser(artifacts),
+        tokenizer=CLIPTokenizer.from_pretrained(Path(artifacts) / "tokenizer"),
+        info=tensorrt_model_info(artifacts),
+    )
+
+
+def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
+    """The denoiser of an exported folder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, DENOISER)
+    runner = GraphRunner(engine, CudaDevice(), denoiser_padding(metadata))
+    return TensorRTDenoiser(runner, tuple(engine.inputs))
+
+
+def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
+    """Text encoder, VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, onnx_file)
+    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    (input_name,) = engine.inputs
+    return TensorRTImageEngine(runner, input_name)
+
+
+def tensorrt_model_info(artifacts: Path) -> ModelInfo:
+    """The exported model's facts, naming this engine and the denoiser's precision."""
+    metadata = load_engine_metadata(Path(artifacts) / PLANS[DENOISER])
+    update = {"engine": ENGINE, "precision": metadata.precision}
+    return load_model_info(artifacts).model_copy(update=update)
+
+
+def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> None:
+    """Raises EngineMetadataError for a plan of another export than `lafi.json` describes."""
+    expected = info.onnx_sha256.get(onnx_file)
+    if expected is None:
+        raise EngineMetadataError(f"lafi.json: has no hash of {onnx_file}; {REBUILD}")
+    metadata.check_sources(expected, info.weights_sha256)
+
+
+def denoiser_padding(metadata: EngineMetadata) -> Padding:
+    """Rows and references padded to few sizes. Added rows and references read nothing."""
+    rows = _sizes(metadata, "latents", 0)
+    references = _sizes(metadata, "bias", _REFERENCE_AXIS["bias"])
+    axes = {
+        name: {_ROW_AXIS.get(name, 0): rows}
+        | ({_REFERENCE_AXIS[name]: references} if name in _REFERENCE_AXIS else {})
+        for name in metadata.profile
+    }
+    return Padding(rows_of="latents", axes=axes, fill={"routes": -1})
+
+
+def batch_padding(metadata: EngineMetadata) -> Padding:
+    """The batch padded to few sizes; for an engine with one input."""
+    (name,) = metadata.profile
+    return Padding(rows_of=name, axes={name: {0: _sizes(metadata, name, 0)}})
+
+
+def _sizes(metadata: EngineMetadata, name: str, axis: int) -> tuple[int, ...]:
+    shapes = metadata.profile[name]
+    return padded_sizes(shapes.smallest[axis], shapes.tuned[axis], shapes.largest[axis])
+
+
+def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngine]:
+    """A plan that was checked before a byte of it is given to TensorRT."""
+    here = gpu_machine()
+    plan = Path(artifacts) / PLANS[onnx_file]
+    metadata = load_engine_metadata(plan)
+    metadata.check_machine(here)
+    check_sources(metadata, load_model_info(artifacts), onnx_file)
+    engine = TensorRTEngine(plan, metadata)
+    if metadata.stripped:
+        engine.refit_from_onnx(refit_graph(plan))
+    return metadata, engine
+
+
+def refit_graph(plan: Path) -> Path:
+    """Where the graph lies whose weights a stripped or refittable plan takes."""
+    return plan.with_name(f"{plan.stem}.refit.onnx")

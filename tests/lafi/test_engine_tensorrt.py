@@ -1,0 +1,228 @@
+"""TensorRT engines as callables: padding of a denoiser's rows, and what is checked at load."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import lafi.engine.tensorrt as engine_module
+from lafi.engine.base import DenoiserBatch
+from lafi.engine.cuda_graphs import GraphRunner
+from lafi.engine.cuda_machine import GpuMissing
+from lafi.engine.session import DENOISER, TEXT_ENCODER, file_sha256
+from lafi.engine.tensorrt import (
+    PLANS,
+    TensorRTDenoiser,
+    TensorRTImageEngine,
+    batch_padding,
+    check_sources,
+    denoiser_padding,
+    load_denoiser,
+    load_tensorrt_engines,
+    tensorrt_model_info,
+)
+from lafi.engine_metadata import EngineMetadata, EngineMetadataError, Shape, ShapeRange
+from lafi.model_info import ModelInfo
+
+LAYERS, CHANNELS, TOKENS, WIDTH, SIDE = 3, 4, 5, 6, 8
+
+
+def ranged(smallest: Shape, largest: Shape) -> ShapeRange:
+    return ShapeRange(smallest=smallest, tuned=smallest, largest=largest)
+
+
+@pytest.fixture
+def metadata() -> EngineMetadata:
+    def shapes(rows: int, references: int) -> dict[str, Shape]:
+        return {
+            "latents": (rows, CHANNELS, SIDE, SIDE),
+            "timesteps": (rows,),
+            "text": (rows, TOKENS, WIDTH),
+            "routes": (LAYERS, rows, references),
+            "bias": (rows, references),
+            "mask": (rows, SIDE, SIDE),
+            "region": (rows, references, SIDE, SIDE),
+        }
+
+    smallest, largest = shapes(1, 1), shapes(8, 4)
+    return EngineMetadata(
+        plan=PLANS[DENOISER],
+        plan_sha256="0" * 64,
+        onnx_sha256="1" * 64,
+        weights_sha256="2" * 64,
+        gpu="NVIDIA H200",
+        capability="9.0",
+        tensorrt="11.4.0.106",
+        precision="f16",
+        profile={name: ranged(smallest[name], largest[name]) for name in smallest},
+        attention_plugins=LAYERS,
+    )
+
+
+class ReadingSession:
+    """Predicts latents + text, and for each row what it routes to, summed."""
+
+    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+        self.output_shapes = {"noise_pred": shapes["latents"]}
+        self.bound: dict[str, Tensor] = {}
+
+    def bind(self, name: str, tensor: Tensor) -> None:
+        self.bound[name] = tensor
+
+    def enqueue(self) -> None:
+        latents, routes = self.bound["latents"], self.bound["routes"]
+        out = latents + self.bound["timesteps"][:, None, None, None]
+        for row in range(len(latents)):
+            for slot in range(routes.shape[2]):
+                source = int(routes[0, row, slot])
+                if source >= 0:
+                    weight = self.bound["region"][row, slot] * self.bound["mask"][source]
+                    out[row] = out[row] + weight * latents[source] * self.bound["bias"][row, slot]
+        self.bound["noise_pred"].copy_(out)
+
+
+class ReadingEngine:
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.inputs = {n: torch.int32 if n == "routes" else torch.float32 for n in names}
+        self.outputs = {"noise_pred": torch.float32}
+        self.shapes: list[dict[str, Shape]] = []
+
+    def session(self, shapes: Mapping[str, Shape]) -> ReadingSession:
+        self.shapes.append(dict(shapes))
+        return ReadingSession(shapes)
+
+
+class CpuDevice:
+    """Runs at once, on the CPU."""
+
+    def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor:
+        return torch.full(shape, 9, dtype=dtype)
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        yield
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        return work
+
+    def finish(self) -> None:
+        return
+
+    def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
+        return tensor.clone()
+
+
+def random_batch(rows: int, references: int) -> DenoiserBatch:
+    generator = torch.Generator().manual_seed(rows)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    routes = torch.randint(-1, rows, (LAYERS, rows, references), generator=generator)
+    return DenoiserBatch(
+        latents=drawn(rows, CHANNELS, SIDE, SIDE),
+        timesteps=drawn(rows),
+        text=drawn(rows, TOKENS, WIDTH),
+        routes=routes.int(),
+        bias=drawn(rows, references),
+        mask=drawn(rows, SIDE, SIDE),
+        region=drawn(rows, references, SIDE, SIDE),
+    )
+
+
+@pytest.mark.parametrize(("rows", "references"), [(1, 1), (3, 2), (5, 3), (8, 4), (2, 0)])
+def test_padding_changes_no_prediction(
+    metadata: EngineMetadata, rows: int, references: int
+) -> None:
+    engine = ReadingEngine(tuple(metadata.profile))
+    padded = GraphRunner(engine, CpuDevice(), denoiser_padding(metadata))
+    batch = random_batch(rows, references)
+    alone = ReadingSession({"latents": tuple(batch.latents.shape)})
+    for name in metadata.profile:
+        alone.bind(name, getattr(batch, name))
+    alone.bind("noise_pred", torch.empty_like(batch.latents))
+    alone.enqueue()
+    got = TensorRTDenoiser(padded, tuple(metadata.profile))(batch)
+    assert got.shape == batch.latents.shape
+    torch.testing.assert_close(got, alone.bound["noise_pred"])
+    (shapes,) = engine.shapes
+    metadata.check_shapes(shapes)
+    assert len({shapes[name][0] for name in shapes if name != "routes"}) == 1
+
+
+def test_more_rows_than_the_plan_takes(metadata: EngineMetadata) -> None:
+    engine = ReadingEngine(tuple(metadata.profile))
+    runner = GraphRunner(engine, CpuDevice(), denoiser_padding(metadata))
+    denoiser = TensorRTDenoiser(runner, tuple(metadata.profile))
+    with pytest.raises(ValueError, match="latents, axis 0: got size 9, allowed 0 to 8"):
+        denoiser(random_batch(9, 1))
+
+
+class DoublingEngine:
+    def __init__(self) -> None:
+        self.inputs = {"IMAGE": torch.float32}
+        self.outputs = {"LATENT": torch.float16}
+
+    def session(self, shapes: Mapping[str, Shape]) -> "DoublingSession":
+        return DoublingSession(shapes)
+
+
+class DoublingSession:
+    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+        self.output_shapes = {"LATENT": shapes["IMAGE"]}
+        self.bound: dict[str, Tensor] = {}
+
+    def bind(self, name: str, tensor: Tensor) -> None:
+        self.bound[name] = tensor
+
+    def enqueue(self) -> None:
+        self.bound["LATENT"].copy_(2 * self.bound["IMAGE"])
+
+
+def test_an_image_engine_gives_fp32(metadata: EngineMetadata) -> None:
+    profile = {"IMAGE": ranged((1, 3, 8, 8), (4, 3, 8, 8))}
+    padding = batch_padding(metadata.model_copy(update={"profile": profile}))
+    encode = TensorRTImageEngine(GraphRunner(DoublingEngine(), CpuDevice(), padding), "IMAGE")
+    images = torch.ones(3, 3, 8, 8)
+    made = encode(images)
+    assert made.dtype == torch.float32
+    assert torch.equal(made, 2 * images)
+
+
+def test_a_plan_of_another_export_is_refused(
+    metadata: EngineMetadata, small_model: ModelInfo
+) -> None:
+    info = small_model.model_copy(update={"onnx_sha256": {DENOISER: "1" * 64}})
+    with pytest.raises(EngineMetadataError, match=f"weights_sha256: got '{info.weights_sha256}'"):
+        check_sources(metadata, info, DENOISER)
+    same = info.model_copy(update={"weights_sha256": "2" * 64})
+    assert check_sources(metadata, same, DENOISER) is None
+    with pytest.raises(EngineMetadataError, match=r"lafi.json: has no hash of text_encoder.onnx"):
+        check_sources(metadata, same, TEXT_ENCODER)
+
+
+def test_the_info_names_engine_and_precision(
+    metadata: EngineMetadata, small_model: ModelInfo, tmp_path: Path
+) -> None:
+    small_model.save(tmp_path)
+    plan = tmp_path / PLANS[DENOISER]
+    plan.write_bytes(b"plan")
+    metadata.model_copy(update={"plan_sha256": file_sha256(plan)}).save(tmp_path)
+    info = tensorrt_model_info(tmp_path)
+    assert (info.engine, info.precision) == ("tensorrt", "f16")
+
+
+def test_tensorrt_is_not_imported_with_the_module() -> None:
+    assert engine_module.ENGINE == "tensorrt"
+    assert "tensorrt" not in sys.modules
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("load", [load_denoiser, load_tensorrt_engines])
+def test_without_a_gpu_it_says_so_first(load: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(GpuMissing, match=r"gpu: got none that torch can use.*export for the CPU"):
+        load(tmp_path)
