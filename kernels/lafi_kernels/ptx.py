@@ -98,8 +98,8 @@ def compile_attention(
     fixed = constants(heads, head_dim, dtype, tile)
     pointers = (*INPUTS, *OUTPUTS)
     types = {name: f"*{DTYPES[dtype if name in _TENSORS else weights]}" for name in pointers}
-    types |= {"routes": "*i32"} | {name: "i32" for name in SCALARS}
-    types |= {name: "constexpr" for name in fixed}
+    types |= {"routes": "*i32"} | dict.fromkeys(SCALARS, "i32")
+    types |= dict.fromkeys(fixed, "constexpr")
     names = lafi_attention_kernel.arg_names
     source = ASTSource(
         fn=lafi_attention_kernel,
