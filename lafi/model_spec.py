@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from lafi.model_info import ModelInfo
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
 ANY = -1
 """A dimension that may have any size."""
+InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
+"""Where an instance of a served model runs."""
 MAX_QUEUE_DELAY_US = 2000
 """How long dynamic batching may hold a request back, microseconds."""
 
@@ -112,8 +115,9 @@ def config_pbtxt(
     backend: str = "python",
     parameters: Mapping[str, str] | None = None,
     max_queue_delay_us: int = MAX_QUEUE_DELAY_US,
+    kind: InstanceKind = "KIND_CPU",
 ) -> str:
-    """The text of a config.pbtxt for Triton Server: one instance, on the CPU.
+    """The text of a config.pbtxt for Triton Server: one instance, of the given kind.
 
     `parameters` reach the model as its string parameters, sorted by name.
     """
@@ -123,7 +127,7 @@ def config_pbtxt(
         f"max_batch_size: {spec.max_batch_size}",
         *(_tensor("input", tensor) for tensor in spec.inputs),
         *(_tensor("output", tensor) for tensor in spec.outputs),
-        "instance_group [ { kind: KIND_CPU, count: 1 } ]",
+        f"instance_group [ {{ kind: {kind}, count: 1 }} ]",
     ]
     if spec.decoupled:
         parts.append("model_transaction_policy { decoupled: true }")

@@ -66,6 +66,13 @@ def test_options_of_a_config(small_model: ModelInfo) -> None:
     assert config.dynamic_batching.max_queue_delay_microseconds == 7
 
 
+def test_an_instance_on_a_gpu(small_model: ModelInfo) -> None:
+    *_, decoder = served_models(small_model)
+    config = read_back(config_pbtxt(decoder, backend="tensorrt", kind="KIND_GPU"))
+    (group,) = config.instance_group
+    assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_GPU, 1)
+
+
 def test_the_served_models(small_model: ModelInfo) -> None:
     storyboard, text, encoder, decoder = served_models(small_model)
     assert (storyboard.max_batch_size, storyboard.decoupled) == (0, True)
