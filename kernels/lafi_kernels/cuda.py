@@ -1,0 +1,31 @@
+"""Makes the Triton-lang kernel the implementation of `lafi::attention` for CUDA tensors.
+
+Import it where a GPU is used; tensors on the CPU keep the torch reference. It is a module of its
+own so that a machine without a GPU never loads Triton-lang. Knows which form serves which device,
+not how either works.
+"""
+
+from torch import Tensor
+
+from lafi_kernels.reference import attention
+from lafi_kernels.triton_lang import attention_triton_lang
+
+
+@attention.register_kernel("cuda")
+def attention_on_cuda(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bank_k: Tensor,
+    bank_v: Tensor,
+    routes: Tensor,
+    bias: Tensor,
+    mask: Tensor,
+    bank_mask: Tensor,
+    region: Tensor,
+    heads: int,
+) -> Tensor:
+    """`attention_triton_lang` with the fixed tile of the GPU."""
+    return attention_triton_lang(
+        q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region, heads
+    )
