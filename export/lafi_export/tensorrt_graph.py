@@ -3,7 +3,7 @@
 Knows ONNX files and the names that TensorRT's parser looks for; calls no TensorRT.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lafi_export.tensorrt_precision import to_half
 from lafi_kernels import onnx_function
@@ -34,10 +34,12 @@ class GraphChange:
 
     precision: of weights and values; inputs and outputs stay as they are.
     names: inputs and outputs to rename, from exported to served.
+    plugin: attention nodes ask for the plugin; without, they are their function's body.
     """
 
     precision: GpuPrecision = "f16"
     names: Mapping[str, str] = field(default_factory=dict)
+    plugin: bool = True
 
 
 def write_graph(source: Path, target: Path, change: GraphChange) -> int:
@@ -56,28 +58,30 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
         to_half(model, read=read)
     _take_in(model, folder)
     rename(model, change.names)
-    attention_nodes = ask_for_plugin(model)
+    nodes = attention_nodes(model)
+    if change.plugin:
+        ask_for_plugin(nodes)
     _save(model, target)
-    return attention_nodes
+    return len(nodes)
 
 
-def ask_for_plugin(model: ModelProto) -> int:
+def attention_nodes(model: ModelProto) -> list[NodeProto]:
+    """The nodes of the attention op."""
+    wanted = (onnx_function.DOMAIN, onnx_function.OP_NAME)
+    return [node for node in model.graph.node if (node.domain, node.op_type) == wanted]
+
+
+def ask_for_plugin(nodes: Iterable[NodeProto]) -> None:
     """Give every attention node the attributes by which TensorRT finds the plugin, in place.
 
-    Without them the parser takes the function's body and says nothing. Returns their number.
+    Without them the parser takes the function's body and says nothing.
     """
-    nodes = [
-        node
-        for node in model.graph.node
-        if (node.domain, node.op_type) == (onnx_function.DOMAIN, onnx_function.OP_NAME)
-    ]
     wanted = {"plugin_namespace": onnx_function.DOMAIN, "plugin_version": PLUGIN_VERSION}
     for node in nodes:
         kept = [attribute for attribute in node.attribute if attribute.name not in wanted]
         del node.attribute[:]
         node.attribute.extend(kept)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in wanted.items())
-    return len(nodes)
 
 
 def rename(model: ModelProto, names: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from lafi_kernels.onnx_function import DOMAIN, INPUTS, OP_NAME
 from lafi_kernels.tensorrt_module import import_tensorrt, import_tensorrt_plugin
-from lafi_kernels.tensorrt_ptx import PtxError, required_threads, without_scratch_pointers
+from lafi_kernels.tensorrt_ptx import required_threads, without_scratch_pointers
 from lafi_kernels.tiles import Tile, fixed_tile
 
 PLUGIN_ID: Final = f"{DOMAIN}::{OP_NAME}"
@@ -24,14 +24,12 @@ HEADS: Final = "heads"
 SMALL_TILE: Final = Tile(queries=64, keys=32, warps=4, stages=1)
 """In 16 bits within the 48 KiB of shared memory that a kernel has without asking for more."""
 
-# TensorRT's name of a type, the one in AutoTuneCombination, Triton-lang's, torch's, its bytes.
+# TensorRT's name of a type, the one in AutoTuneCombination, torch's, its bytes.
 _FLOATS: Final = (
-    ("HALF", "FP16", "fp16", "float16", 2),
-    ("BF16", "BF16", "bf16", "bfloat16", 2),
-    ("FLOAT", "FP32", "fp32", "float32", 4),
+    ("HALF", "FP16", "float16", 2),
+    ("BF16", "BF16", "bfloat16", 2),
+    ("FLOAT", "FP32", "float32", 4),
 )
-# Triton-lang may assume this of every pointer: TensorRT aligns tensors to more.
-_ALIGNED: Final = [["tt.divisibility", 16]]
 # The oldest PTX that knows the GPU, so that no driver is too old for it.
 _PTX_VERSION: Final = 80
 _PTX_VERSION_FROM_100: Final = 86
@@ -91,7 +89,7 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
                 "LINEAR",
                 list(range(1, len(tiles(capability, head_dim, size)) + 1)),
             )
-            for _, kind, _, _, size in _FLOATS
+            for _, kind, _, size in _FLOATS
         ]
 
     def compile_ahead(*arguments: Any) -> Any:
@@ -99,9 +97,9 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
         inputs, heads = dict(zip(INPUTS, arguments, strict=False)), arguments[len(INPUTS)]
         (kind,) = (kind for kind in _FLOATS if inputs["q"].dtype == getattr(trt.DataType, kind[0]))
         head_dim = _head_dim(inputs["q"], heads)
-        chosen = tiles(capability, head_dim, kind[4])
+        chosen = tiles(capability, head_dim, kind[3])
         tile = chosen[max(arguments[-1], 1) - 1]
-        kernel = compile_kernel(capability, heads, head_dim, kind[3], tile)
+        kernel = compile_kernel(capability, heads, head_dim, kind[2], tile)
         launch, scalars = _launch(plugin, inputs, heads, tile, kernel)
         return kernel.name, kernel.ptx, launch, scalars
 
@@ -115,43 +113,32 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
 def compile_kernel(capability: int, heads: int, head_dim: int, dtype: str, tile: Tile) -> AotKernel:
     """Compile the fused kernel for a GPU that need not be there.
 
-    dtype: torch's name of the type of all floating tensors. Raises PluginError and PtxError for
-    a kernel that wants memory of its own or more than one block a cluster.
+    dtype: torch's name of the type of all floating tensors. Raises PtxError for a kernel that
+    reads scratch memory, which TensorRT would not give it.
     """
     import torch
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
 
-    from lafi_kernels import triton_lang
+    from lafi_kernels.ptx import compile_attention
+    from lafi_kernels.triton_lang import INPUTS as POINTERS
+    from lafi_kernels.triton_lang import OUTPUTS, SCALARS
 
-    (pointer,) = (kind[2] for kind in _FLOATS if kind[3] == dtype)
-    constants = triton_lang.constants(heads, head_dim, getattr(torch, dtype), tile)
-    signature = {name: f"*{'i32' if name == 'routes' else pointer}" for name in INPUTS}
-    signature |= dict.fromkeys(triton_lang.SCALARS, "i32")
-    signature |= dict.fromkeys(triton_lang.OUTPUTS, f"*{pointer}")
-    source = ASTSource(
-        fn=triton_lang.lafi_attention_kernel,
-        signature=signature | dict.fromkeys(constants, "constexpr"),
-        constexprs=constants,
-        attrs={(i,): _ALIGNED for i, kind in enumerate(signature.values()) if kind.startswith("*")},
+    kind = getattr(torch, dtype)
+    compiled = compile_attention(
+        capability,
+        heads,
+        head_dim,
+        kind,
+        weights=kind,
+        tile=tile,
+        ptx_version=_PTX_VERSION if capability < 100 else _PTX_VERSION_FROM_100,
     )
-    options = {
-        "num_warps": tile.warps,
-        "num_stages": tile.stages,
-        "enable_fp_fusion": True,
-        "ptx_version": _PTX_VERSION if capability < 100 else _PTX_VERSION_FROM_100,
-    }
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    facts = compiled.metadata
-    if facts.global_scratch_size or facts.profile_scratch_size or facts.num_ctas != 1:
-        raise PluginError(f"{facts.name}: wants scratch memory or a cluster, allowed is neither")
-    ptx = compiled.asm["ptx"]
-    threads = required_threads(ptx)
-    if threads % 32:
-        raise PtxError(f"{facts.name}: got {threads} threads, allowed whole warps")
-    ptx = without_scratch_pointers(ptx, facts.name, arguments=len(signature))
-    return AotKernel(name=facts.name, ptx=ptx, threads=threads, shared=facts.shared)
+    arguments = len(POINTERS) + len(SCALARS) + len(OUTPUTS)
+    return AotKernel(
+        name=compiled.name,
+        ptx=without_scratch_pointers(compiled.ptx, compiled.name, arguments),
+        threads=required_threads(compiled.ptx),
+        shared=compiled.shared_bytes,
+    )
 
 
 def _launch(

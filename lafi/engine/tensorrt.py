@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from torch import Tensor
-from transformers import CLIPTokenizer
 
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.base import DenoiserBatch, EncodedText, Engines
 from lafi.engine.cuda_buffers import Padding, padded_sizes
 from lafi.engine.cuda_graphs import GraphRunner
 from lafi.engine.cuda_machine import gpu_machine
 from lafi.engine.cuda_session import CudaDevice, TensorRTEngine
+from lafi.engine.onnx import load_tokenizers
 from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.engine_metadata import REBUILD, EngineMetadata, EngineMetadataError, load_engine_metadata
 from lafi.model_info import ModelInfo, load_model_info
@@ -52,15 +52,28 @@ class TensorRTDenoiser:
         return prediction.float()
 
 
+class TensorRTTextEncoder:
+    """`lafi.engine.base.TextEncoder` on a plan whose tensors have the served model's names."""
+
+    def __init__(self, runner: GraphRunner) -> None:
+        self._runner = runner
+
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says -> encoded text, float32."""
+        outputs = self._runner({"TOKEN_IDS": token_ids})
+        pooled = outputs.get("POOLED")
+        return EncodedText(outputs["TEXT"].float(), None if pooled is None else pooled.float())
+
+
 class TensorRTImageEngine:
-    """A text encoder, VAE encoder or VAE decoder with one input and one output."""
+    """A VAE encoder or decoder: one tensor in, one float32 tensor out."""
 
     def __init__(self, runner: GraphRunner, input_name: str) -> None:
         self._runner = runner
         self._input_name = input_name
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, ...) -> (B, ...) float32, as the protocols in `lafi.engine.base` say."""
+        """(B, ...) -> (B, ...), as the protocols in `lafi.engine.base` say."""
         outputs = self._runner({self._input_name: rows})
         (made,) = outputs.values()
         return made.float()
@@ -69,16 +82,19 @@ class TensorRTImageEngine:
 def load_tensorrt_engines(artifacts: Path) -> Engines:
     """All engines of one folder with `lafi.json`, the four plans and `tokenizer/`.
 
-    Raises GpuMissing without a GPU, EngineMetadataError for a plan that is missing, changed,
-    built elsewhere or from another export, ModelInfoError for `lafi.json` itself.
+    Raises GpuMissing without a GPU, ArtifactsError for a missing tokenizer, EngineMetadataError
+    for a plan that is missing, changed, built elsewhere or from another export, and
+    ModelInfoError for `lafi.json` itself.
     """
+    gpu_machine()
+    info = tensorrt_model_info(artifacts)
     return Engines(
-        text_encoder=load_image_engine(artifacts, TEXT_ENCODER),
+        text_encoder=load_text_encoder(artifacts),
         vae_encoder=load_image_engine(artifacts, VAE_ENCODER),
         vae_decoder=load_image_engine(artifacts, VAE_DECODER),
         denoiser=load_denoiser(artifacts),
-        tokenizer=CLIPTokenizer.from_pretrained(Path(artifacts) / "tokenizer"),
-        info=tensorrt_model_info(artifacts),
+        tokenizers=load_tokenizers(artifacts, info),
+        info=info,
     )
 
 
@@ -89,8 +105,14 @@ def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     return TensorRTDenoiser(runner, tuple(engine.inputs))
 
 
+def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
+    """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, TEXT_ENCODER)
+    return TensorRTTextEncoder(GraphRunner(engine, CudaDevice(), batch_padding(metadata)))
+
+
 def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
-    """Text encoder, VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
+    """VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, onnx_file)
     runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
     (input_name,) = engine.inputs

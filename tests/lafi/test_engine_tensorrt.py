@@ -18,6 +18,7 @@ from lafi.engine.tensorrt import (
     PLANS,
     TensorRTDenoiser,
     TensorRTImageEngine,
+    TensorRTTextEncoder,
     batch_padding,
     check_sources,
     denoiser_padding,
@@ -191,6 +192,49 @@ def test_an_image_engine_gives_fp32(metadata: EngineMetadata) -> None:
     made = encode(images)
     assert made.dtype == torch.float32
     assert torch.equal(made, 2 * images)
+
+
+class EncodingSession:
+    """TEXT is each token's number in half precision, POOLED the last of them."""
+
+    def __init__(self, shapes: Mapping[str, Shape], outputs: Mapping[str, torch.dtype]) -> None:
+        rows, tokens = shapes["TOKEN_IDS"]
+        known = {"TEXT": (rows, tokens, 1), "POOLED": (rows, 1)}
+        self.output_shapes = {name: known[name] for name in outputs}
+        self.bound: dict[str, Tensor] = {}
+
+    def bind(self, name: str, tensor: Tensor) -> None:
+        self.bound[name] = tensor
+
+    def enqueue(self) -> None:
+        ids = self.bound["TOKEN_IDS"]
+        self.bound["TEXT"].copy_(ids[:, :, None])
+        if "POOLED" in self.bound:
+            self.bound["POOLED"].copy_(ids[:, -1:])
+
+
+class EncodingEngine:
+    def __init__(self, *outputs: str) -> None:
+        self.inputs = {"TOKEN_IDS": torch.int64}
+        self.outputs = dict.fromkeys(outputs, torch.float16)
+
+    def session(self, shapes: Mapping[str, Shape]) -> EncodingSession:
+        return EncodingSession(shapes, self.outputs)
+
+
+@pytest.mark.parametrize("outputs", [("TEXT",), ("TEXT", "POOLED"), ("POOLED", "TEXT")])
+def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[str, ...]) -> None:
+    profile = {"TOKEN_IDS": ranged((1, TOKENS), (4, TOKENS))}
+    padding = batch_padding(metadata.model_copy(update={"profile": profile}))
+    encode = TensorRTTextEncoder(GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding))
+    hidden, pooled = encode(torch.arange(3 * TOKENS).reshape(3, TOKENS))
+    assert hidden.dtype == torch.float32
+    assert hidden.flatten().tolist() == list(range(3 * TOKENS))
+    if "POOLED" in outputs:
+        assert pooled is not None
+        assert pooled.flatten().tolist() == [4, 9, 14]
+    else:
+        assert pooled is None
 
 
 def test_a_plan_of_another_export_is_refused(

@@ -1,0 +1,79 @@
+"""What `lafi export --target tensorrt` does: exports to ONNX, then builds plans for this GPU."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lafi.engine.cuda_machine import GpuMissing, gpu_machine
+from lafi.engine.onnx import ArtifactsError
+from lafi.engine.torch import CheckpointError
+from lafi.engine_metadata import EngineMetadata, GpuMachine
+from lafi_export.parity_report import ParityError
+from lafi_export.repository import ExportError, export_checkpoint
+from lafi_export.tensorrt_build import build_engine
+from lafi_export.tensorrt_graph import GraphError
+from lafi_export.tensorrt_plan import BuildError, BuildOptions
+from lafi_export.tensorrt_precision import PrecisionError
+from lafi_export.tensorrt_profiles import Limits, ProfileError
+from lafi_export.tensorrt_repository import build_repository
+from lafi_kernels.tensorrt_module import TensorRTMissing
+from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
+
+_EXPECTED_ERRORS = (
+    ArtifactsError,
+    BuildError,
+    CheckpointError,
+    ExportError,
+    GpuMissing,
+    GraphError,
+    ParityError,
+    PluginError,
+    PrecisionError,
+    ProfileError,
+    TensorRTMissing,
+)
+
+
+def build_command(
+    checkpoint: Path,
+    out: Path,
+    *,
+    options: BuildOptions | None = None,
+    limits: Limits | None = None,
+    console: Console | None = None,
+) -> int:
+    """Export `checkpoint` to `out` and build its engines for the GPU of this machine.
+
+    Returns the exit code: 0, or 1 with the reason printed. Without a GPU or TensorRT nothing is
+    begun. If a build fails, `out` is left as a repository for the CPU.
+    """
+    console = console or Console(highlight=False)
+    options, limits = options or BuildOptions(), limits or Limits()
+    try:
+        machine = gpu_machine()
+        made = _build(checkpoint, out, machine, options, limits, console)
+    except _EXPECTED_ERRORS as error:
+        console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        return 1
+    for metadata in made.values():
+        console.print(Text(f"{metadata.plan}: {metadata.precision}, {metadata.gpu}"))
+    console.print(Text(f"lafi serve {out}", style="cyan"))
+    return 0
+
+
+def _build(
+    checkpoint: Path,
+    out: Path,
+    machine: GpuMachine,
+    options: BuildOptions,
+    limits: Limits,
+    console: Console,
+) -> dict[str, EngineMetadata]:
+    def tell(step: str) -> None:
+        console.print(Text(step), style="dim")
+
+    if options.attention == "plugin":
+        register_attention_plugin(int(machine.capability.replace(".", "")))
+    export_checkpoint(checkpoint, out, runtime="onnxruntime", tell=tell)
+    return build_repository(out, machine, build_engine, options=options, limits=limits, tell=tell)

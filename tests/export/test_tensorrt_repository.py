@@ -1,0 +1,189 @@
+"""The repository that is left when the plans are built; the building itself is pretended."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import text_format
+from onnx import numpy_helper
+from tritonclient.grpc import model_config_pb2 as pb
+
+from lafi.engine.session import DENOISER, FILES, TEXT_ENCODER, VAE_DECODER, file_sha256
+from lafi.engine.tensorrt import PLANS
+from lafi.engine_metadata import GpuMachine, load_engine_metadata
+from lafi.model_info import ModelInfo, SelfAttentionLayer
+from lafi.model_spec import text_encoder_spec
+from lafi_export.tensorrt_graph import GraphError, attention_nodes
+from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
+from lafi_export.tensorrt_profiles import Limits, Range
+from lafi_export.tensorrt_repository import build_repository, served_names
+from lafi_kernels.onnx_function import attention_function
+
+HERE = GpuMachine(gpu="NVIDIA H200", capability="9.0", tensorrt="11.4.0.106")
+LIMITS = Limits(batch=Range(1, 2, 6), side=Range(64, 64, 128))
+INFO = ModelInfo(
+    name="small",
+    architecture="unet",
+    latent_channels=4,
+    vae_scale=8,
+    side_multiple=64,
+    text_length=7,
+    text_width=6,
+    layers=(SelfAttentionLayer(name="a", block="up.0", heads=2, width=8, downscale=1),),
+    weights_sha256="ab" * 32,
+)
+HEAD = '<ir_version: 10, opset_import: ["" : 18, "lafi" : 1]>\n'
+GRAPHS = {
+    "text_encoder.onnx": "g (int64[n, 7] token_ids) => (float[n, 7, 6] text) "
+    "{ text = Gather (table, token_ids) }",
+    "vae_encoder.onnx": "g (float[n, 3, h, w] images) => (float[n, 4, p, q] latent) "
+    "{ latent = Conv (images, enc) }",
+    "vae_decoder.onnx": "g (float[n, 4, h, w] latents) => (float[n, 3, p, q] image) "
+    "{ image = Conv (latents, dec) }",
+    "denoiser.onnx": "g (float[n, 4, h, w] latents, float[n, t, 8] q, int32[n, r] routes, "
+    "float[n, r] bias, float[n, t] mask, float[n, r, t] region, float[z, t, 8] bank, "
+    "float[z, t] bank_mask) => (float[n, t, 8] noise_pred) { p = Mul (q, scale) "
+    "noise_pred = lafi.LafiAttention <heads = 2> "
+    "(p, q, q, bank, bank, routes, bias, mask, bank_mask, region) }",
+}
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """What `lafi export` leaves, with graphs that have the right ends and little in between."""
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    weights = {
+        "table": np.ones((9, 6), np.float32),
+        "enc": np.ones((4, 3, 8, 8), np.float32),
+        "dec": np.ones((3, 4, 1, 1), np.float32),
+        "scale": np.float32(0.5),
+    }
+    for name, text in GRAPHS.items():
+        model = onnx.parser.parse_model(HEAD + text)
+        model.graph.initializer.extend(
+            numpy_helper.from_array(values, key) for key, values in weights.items() if key in text
+        )
+        if name == DENOISER:
+            model.functions.append(attention_function())
+        onnx.save(model, artifacts / name)
+    hashes = {name: file_sha256(artifacts / name) for name in FILES}
+    INFO.model_copy(update={"onnx_sha256": hashes}).save(artifacts)
+    (tmp_path / "models" / "before").mkdir(parents=True)
+    return tmp_path
+
+
+class PretendedBuilder:
+    """Writes what it was asked for in the place of a plan."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.graphs: dict[str, onnx.ModelProto] = {}
+        self.plans: dict[str, BuildPlan] = {}
+        self._fails_at = fails_at
+
+    def __call__(
+        self, graph: Path, target: Path, plan: BuildPlan, *, timing_cache: Path | None = None
+    ) -> int:
+        if graph.name == self._fails_at:
+            raise BuildError(f"{graph.name}: no")
+        self.graphs[graph.name] = onnx.load(graph)
+        self.plans[graph.name] = plan
+        target.write_bytes(graph.name.encode())
+        return plan.attention_plugins
+
+
+def config_of(repository: Path, model: str) -> pb.ModelConfig:
+    text = (repository / "models" / model / "config.pbtxt").read_text(encoding="utf-8")
+    return text_format.Parse(text, pb.ModelConfig())
+
+
+def ends(model: onnx.ModelProto) -> list[str]:
+    return [value.name for value in (*model.graph.input, *model.graph.output)]
+
+
+def test_the_whole_repository(exported: Path) -> None:
+    build = PretendedBuilder()
+    steps: list[str] = []
+    made = build_repository(exported, HERE, build, limits=LIMITS, tell=steps.append)
+    assert sorted(path.name for path in (exported / "models").iterdir()) == [
+        "storyboard",
+        "text_encoder",
+        "vae_decoder",
+        "vae_encoder",
+    ]
+    for model, given, output, dims in (
+        ("text_encoder", "TOKEN_IDS", "TEXT", [7]),
+        ("vae_encoder", "IMAGE", "LATENT", [3, -1, -1]),
+        ("vae_decoder", "LATENT", "IMAGE", [4, -1, -1]),
+    ):
+        config = config_of(exported, model)
+        assert (config.backend, config.max_batch_size) == ("tensorrt", 6)
+        assert config.HasField("dynamic_batching")
+        assert config.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
+        assert [tensor.name for tensor in config.input] == [given]
+        assert list(config.input[0].dims) == dims
+        assert [tensor.name for tensor in config.output] == [output]
+        # The engine has the names that the config promises.
+        assert ends(build.graphs[f"{model}.onnx"]) == [given, output]
+        served = exported / "models" / model / "1" / "model.plan"
+        assert served.read_bytes() == (exported / "artifacts" / f"{model}.plan").read_bytes()
+    for name in FILES:
+        assert load_engine_metadata(exported / "artifacts" / PLANS[name]) == made[name]
+        made[name].check_machine(HERE)
+    assert steps[-1] == "writing the model repository"
+    assert not [path for path in exported.iterdir() if path.name.startswith(".")]
+
+
+def test_the_denoiser_is_for_the_python_model(exported: Path) -> None:
+    build = PretendedBuilder()
+    made = build_repository(exported, HERE, build, limits=LIMITS)
+    config = config_of(exported, "storyboard")
+    assert config.backend == "python"
+    assert config.parameters["runtime"].string_value == "tensorrt"
+    assert config.parameters["precision"].string_value == "f16"
+    assert (exported / "models" / "storyboard" / "1" / "model.py").is_file()
+    assert made[DENOISER].attention_plugins == 1
+    (node,) = attention_nodes(build.graphs[DENOISER])
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    assert attributes["plugin_namespace"].s == b"lafi"
+    assert attributes["heads"].i == 2
+    assert build.plans[DENOISER].profile["latents"].largest == (16, 4, 16, 16)
+
+
+def test_precision_of_each(exported: Path) -> None:
+    made = build_repository(exported, HERE, PretendedBuilder(), limits=LIMITS)
+    kinds = {name: metadata.precision for name, metadata in made.items()}
+    assert kinds[TEXT_ENCODER] == kinds[DENOISER] == "f16"
+    assert kinds[VAE_DECODER] == "f32"
+
+
+def test_without_the_plugin_nodes_do_not_ask_for_it(exported: Path) -> None:
+    build = PretendedBuilder()
+    options = BuildOptions(attention="body")
+    made = build_repository(exported, HERE, build, options=options, limits=LIMITS)
+    assert made[DENOISER].attention_plugins == 0
+    (node,) = attention_nodes(build.graphs[DENOISER])
+    assert [attribute.name for attribute in node.attribute] == ["heads"]
+
+
+def test_only_the_denoiser_is_refitted(exported: Path) -> None:
+    options = BuildOptions(refit=True, strip=True)
+    made = build_repository(exported, HERE, PretendedBuilder(), options=options, limits=LIMITS)
+    assert [name for name, metadata in made.items() if metadata.refittable] == [DENOISER]
+    assert [name for name, metadata in made.items() if metadata.stripped] == [DENOISER]
+    kept = onnx.load(exported / "artifacts" / "denoiser.refit.onnx")
+    assert [tensor.name for tensor in kept.graph.initializer] == ["scale"]
+
+
+def test_a_build_that_fails_leaves_the_models_as_they_were(exported: Path) -> None:
+    with pytest.raises(BuildError, match=r"vae_decoder.onnx: no"):
+        build_repository(exported, HERE, PretendedBuilder(fails_at=VAE_DECODER), limits=LIMITS)
+    assert [path.name for path in (exported / "models").iterdir()] == ["before"]
+
+
+def test_outputs_that_the_model_does_not_have(exported: Path) -> None:
+    spec: Any = text_encoder_spec(INFO)
+    with pytest.raises(GraphError, match=r"inputs: got latents, .*, allowed as many as TOKEN_IDS"):
+        served_names(exported / "artifacts" / DENOISER, spec)
