@@ -25,6 +25,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port."
 
 Runtime = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
+Target = Literal["cpu", "tensorrt"]
 
 
 def main() -> None:
@@ -169,8 +170,23 @@ def export(
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
+    target: Annotated[
+        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
+    ] = "cpu",
+    sides: Annotated[
+        tuple[int, int, int],
+        typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
+    ] = (256, 512, 1024),
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
+    if target == "tensorrt":
+        if (runtime, precision, denoiser) != ("openvino", "f32", False):
+            raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+        try:
+            from lafi_export.tensorrt_command import build_command
+        except ModuleNotFoundError as error:
+            raise _missing(error, "export") from None
+        raise typer.Exit(build_command(checkpoint, out, sides=sides))
     try:
         from lafi_export.command import export_command
     except ModuleNotFoundError as error:

@@ -15,7 +15,7 @@ from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_graph import GraphError
 from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_precision import PrecisionError
-from lafi_export.tensorrt_profiles import Limits, ProfileError
+from lafi_export.tensorrt_profiles import Limits, ProfileError, Range
 from lafi_export.tensorrt_repository import build_repository
 from lafi_kernels.tensorrt_module import TensorRTMissing
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
@@ -40,16 +40,18 @@ def build_command(
     out: Path,
     *,
     options: BuildOptions | None = None,
-    limits: Limits | None = None,
+    sides: tuple[int, int, int] | None = None,
     console: Console | None = None,
 ) -> int:
     """Export `checkpoint` to `out` and build its engines for the GPU of this machine.
 
+    sides: smallest, tuned and largest side of a picture in pixels, None for `Limits`' own.
     Returns the exit code: 0, or 1 with the reason printed. Without a GPU or TensorRT nothing is
     begun. If a build fails, `out` is left as a repository for the CPU.
     """
     console = console or Console(highlight=False)
-    options, limits = options or BuildOptions(), limits or Limits()
+    options = options or BuildOptions()
+    limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
         machine = gpu_machine()
         made = _build(checkpoint, out, machine, options, limits, console)

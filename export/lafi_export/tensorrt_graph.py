@@ -59,6 +59,7 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
     _take_in(model, folder)
     rename(model, change.names)
     nodes = attention_nodes(model)
+    use_branch_free_body(model)
     if change.plugin:
         ask_for_plugin(nodes)
     _save(model, target)
@@ -69,6 +70,13 @@ def attention_nodes(model: ModelProto) -> list[NodeProto]:
     """The nodes of the attention op."""
     wanted = (onnx_function.DOMAIN, onnx_function.OP_NAME)
     return [node for node in model.graph.node if (node.domain, node.op_type) == wanted]
+
+
+def use_branch_free_body(model: ModelProto) -> None:
+    """Give the attention function, if the model has it, the body that a CUDA graph can hold."""
+    for function in model.functions:
+        if (function.domain, function.name) == (onnx_function.DOMAIN, onnx_function.OP_NAME):
+            function.CopyFrom(onnx_function.attention_function(branch_free=True))
 
 
 def ask_for_plugin(nodes: Iterable[NodeProto]) -> None:

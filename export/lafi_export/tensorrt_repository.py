@@ -100,7 +100,7 @@ def served_specs(info: ModelInfo, limits: Limits) -> dict[str, ModelSpec]:
 def served_names(graph: Path, spec: ModelSpec) -> dict[str, str]:
     """Exported names of inputs and outputs -> those of the spec, in order. Raises GraphError."""
     model = onnx.load(graph, load_external_data=False).graph
-    names = {}
+    names: dict[str, str] = {}
     for role, there, wanted in (
         ("inputs", model.input, spec.inputs),
         ("outputs", model.output, spec.outputs),

@@ -8,6 +8,7 @@ Importing this module imports neither TensorRT nor Triton-lang.
 """
 
 import inspect
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -104,7 +105,8 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
         return kernel.name, kernel.ptx, launch, scalars
 
     compile_ahead.capability = capability  # type: ignore[attr-defined]
-    answer = tuple[str, str, plugin.KernelLaunchParams, plugin.SymIntExprs]
+    kinds = (str, str, plugin.KernelLaunchParams, plugin.SymIntExprs)
+    answer = types.GenericAlias(tuple, kinds)
     plugin.register(PLUGIN_ID)(_signed(describe, desc, (), desc))
     plugin.autotune(PLUGIN_ID)(_signed(choose, desc, ("outputs",), inspect.Signature.empty))
     plugin.aot_impl(PLUGIN_ID)(_signed(compile_ahead, desc, ("outputs", "tactic"), answer))

@@ -98,8 +98,8 @@ class TensorRTEngine:
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         if self._engine is None:
             raise EngineMetadataError(f"{plan}: TensorRT cannot load it; its own log says why")
-        self.inputs = self._tensors(self._trt.TensorIOMode.INPUT)
-        self.outputs = self._tensors(self._trt.TensorIOMode.OUTPUT)
+        self.inputs: Mapping[str, torch.dtype] = self._tensors(self._trt.TensorIOMode.INPUT)
+        self.outputs: Mapping[str, torch.dtype] = self._tensors(self._trt.TensorIOMode.OUTPUT)
         self._scratch: Tensor | None = None
 
     def session(self, shapes: Mapping[str, Shape]) -> TensorRTSession:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from google.protobuf import text_format
 from onnx import numpy_helper
@@ -164,8 +165,33 @@ def test_without_the_plugin_nodes_do_not_ask_for_it(exported: Path) -> None:
     options = BuildOptions(attention="body")
     made = build_repository(exported, HERE, build, options=options, limits=LIMITS)
     assert made[DENOISER].attention_plugins == 0
-    (node,) = attention_nodes(build.graphs[DENOISER])
+    graph = build.graphs[DENOISER]
+    (node,) = attention_nodes(graph)
     assert [attribute.name for attribute in node.attribute] == ["heads"]
+    (body,) = graph.functions
+    assert "If" not in {node.op_type for node in body.node}  # a CUDA graph holds no branch
+
+
+def test_the_body_computes_the_same_in_half_precision(exported: Path) -> None:
+    build = PretendedBuilder()
+    build_repository(exported, HERE, build, options=BuildOptions(attention="body"), limits=LIMITS)
+    generator = np.random.default_rng(0)
+    feed: dict[str, Any] = {
+        "latents": np.zeros((2, 4, 8, 8), np.float32),
+        "q": generator.normal(size=(2, 5, 8)).astype(np.float32),
+        "routes": np.int32([[1], [-1]]),
+        "bias": np.float32([[0.5], [0]]),
+        "mask": np.float32([[1, 1, 0, 1, 1]] * 2),
+        "region": np.ones((2, 1, 5), np.float32),
+        "bank": np.zeros((0, 5, 8), np.float32),
+        "bank_mask": np.zeros((0, 5), np.float32),
+    }
+    before = (exported / "artifacts" / DENOISER).read_bytes()
+    wanted, got = (
+        onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+        for model in (before, build.graphs[DENOISER].SerializeToString())
+    )
+    assert 0 < np.abs(got - wanted).max() < 5e-3
 
 
 def test_only_the_denoiser_is_refitted(exported: Path) -> None:
