@@ -25,17 +25,18 @@ class CudaDevice:
     def __init__(self) -> None:
         # TensorRT synchronises the whole device when it is run on the default stream.
         self._stream = torch.cuda.Stream()
+        self._callers = torch.cuda.current_stream()
 
     def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor:
         return torch.empty(shape, dtype=dtype, device="cuda")
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        callers = torch.cuda.current_stream()
-        self._stream.wait_stream(callers)
+        self._callers = torch.cuda.current_stream()
+        self._stream.wait_stream(self._callers)
         with torch.cuda.stream(self._stream):
             yield
-        callers.wait_stream(self._stream)
+        self._callers.wait_stream(self._stream)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
@@ -54,7 +55,7 @@ class CudaDevice:
             return tensor.cpu()
         copy = tensor.clone()
         # The caller uses it on another stream than the one it was allocated on.
-        copy.record_stream(torch.cuda.default_stream())
+        copy.record_stream(self._callers)
         return copy
 
 

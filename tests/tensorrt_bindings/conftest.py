@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,10 @@ class PluginRegistry:
 @pytest.fixture
 def registry(trt: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginRegistry]:
     """An empty plugin registry, and `tensorrt.plugin` with nothing registered."""
-    plugin: Any = importlib.import_module("tensorrt.plugin")
+    with warnings.catch_warnings():
+        # Its docstrings have invalid escapes, of which Python tells when it compiles them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        plugin: Any = importlib.import_module("tensorrt.plugin")
     library = sys.modules[plugin.register.__module__]
     made = PluginRegistry()
     monkeypatch.setattr(trt, "get_plugin_registry", lambda: made)
