@@ -1,4 +1,4 @@
-"""Safetensors files of any size, rewritten tensor by tensor.
+"""Safetensors files of any size, written and rewritten tensor by tensor.
 
 Memory holds one tensor at a time. The layout is that of the safetensors format: a length, a
 JSON header with dtype, shape and byte range of every tensor, then the bytes.
@@ -6,6 +6,7 @@ JSON header with dtype, shape and byte range of every tensor, then the bytes.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,16 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-_ITEM_BYTES: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1}
+_DTYPES: Final = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+}
+_ITEM_BYTES: Final = {name: dtype.itemsize for name, dtype in _DTYPES.items()}
 _ALIGN: Final = 8
 
 
@@ -22,6 +32,70 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in the file; reads the header only."""
     with safe_open(path, framework="pt") as file:
         return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLayout:
+    """dtype as safetensors names it (F32, F16, BF16, I64 ...), and shape of a stored tensor."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return _ITEM_BYTES[self.dtype] * prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorBytes:
+    """Where a tensor's bytes lie in its file: the first one's place, and how many there are."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+def tensor_places(path: Path) -> dict[str, TensorBytes]:
+    """Name -> place of every tensor in the file; reads the header only."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return {
+        name: TensorBytes(
+            dtype=entry["dtype"],
+            shape=tuple(entry["shape"]),
+            offset=8 + length + entry["data_offsets"][0],
+            length=entry["data_offsets"][1] - entry["data_offsets"][0],
+        )
+        for name, entry in header.items()
+    }
+
+
+def write_weights(
+    target: Path,
+    layouts: Mapping[str, TensorLayout],
+    tensor: Callable[[str], Tensor],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes `target` with the tensors of `layouts`, in their order.
+
+    tensor: name -> its values; asked for one at a time.
+    Raises ValueError if one has another dtype or shape than its layout.
+    """
+    header = _header(layouts, metadata or {"format": "pt"})
+    with target.open("wb") as out:
+        out.write(len(header).to_bytes(8, "little") + header)
+        for name, layout in layouts.items():
+            values = tensor(name)
+            if _DTYPES[layout.dtype] != values.dtype or tuple(values.shape) != layout.shape:
+                raise ValueError(
+                    f"{name}: got {values.dtype} {list(values.shape)}, "
+                    f"allowed {layout.dtype} {list(layout.shape)}"
+                )
+            out.write(values.contiguous().flatten().view(torch.uint8).numpy())
 
 
 def rewrite_weights(
@@ -36,36 +110,28 @@ def rewrite_weights(
     changes. Raises ValueError if it returns anything else.
     """
     with safe_open(source, framework="pt") as file:
-        header, names = _header(file, shapes or {})
-        with target.open("wb") as out:
-            out.write(len(header).to_bytes(8, "little") + header)
-            for name, (dtype, shape) in names.items():
-                old = file.get_tensor(name)
-                new = change(name, old)
-                if new.dtype != old.dtype or tuple(new.shape) != shape:
-                    raise ValueError(
-                        f"{name}: got {new.dtype} {list(new.shape)}, allowed {dtype} {list(shape)}"
-                    )
-                out.write(new.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        layouts = {}
+        for name in file.offset_keys():
+            old = file.get_slice(name)
+            shape = tuple((shapes or {}).get(name, old.get_shape()))
+            layouts[name] = TensorLayout(old.get_dtype(), shape)
+
+        def changed(name: str) -> Tensor:
+            return change(name, file.get_tensor(name))
+
+        write_weights(target, layouts, changed, file.metadata())
 
 
-def _header(
-    file: Any, shapes: Mapping[str, tuple[int, ...]]
-) -> tuple[bytes, dict[str, tuple[str, tuple[int, ...]]]]:
-    """The header's bytes, padded, and what follows it in order: name -> (dtype, shape)."""
-    entries: dict[str, Any] = {"__metadata__": file.metadata() or {"format": "pt"}}
-    names: dict[str, tuple[str, tuple[int, ...]]] = {}
+def _header(layouts: Mapping[str, TensorLayout], metadata: Mapping[str, str]) -> bytes:
+    """The header's bytes, padded so that the first tensor is aligned."""
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
-    for name in file.offset_keys():
-        old = file.get_slice(name)
-        dtype, shape = old.get_dtype(), tuple(shapes.get(name, old.get_shape()))
-        size = _ITEM_BYTES[dtype] * prod(shape)
+    for name, layout in layouts.items():
         entries[name] = {
-            "dtype": dtype,
-            "shape": list(shape),
-            "data_offsets": [offset, offset + size],
+            "dtype": layout.dtype,
+            "shape": list(layout.shape),
+            "data_offsets": [offset, offset + layout.size],
         }
-        names[name] = (dtype, shape)
-        offset += size
+        offset += layout.size
     text = json.dumps(entries, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % _ALIGN), names
+    return text + b" " * (-len(text) % _ALIGN)

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lafi_export.weights_file import rewrite_weights, tensor_shapes
+from lafi_export.weights_file import rewrite_weights, tensor_places, tensor_shapes
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
@@ -55,3 +55,14 @@ def test_a_tensor_may_grow_where_it_is_said_and_nowhere_else(tmp_path: Path) -> 
     grown = {"a": (4, 3), "b": (8,)}
     rewrite_weights(tmp_path / "old.safetensors", tmp_path / "new.safetensors", twice, grown)
     assert tensor_shapes(tmp_path / "new.safetensors") == grown
+
+
+def test_a_tensor_lies_where_the_header_says(tmp_path: Path) -> None:
+    stored = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.arange(4, dtype=torch.int64)}
+    path = tmp_path / "x.safetensors"
+    save_file(stored, path)
+    content = path.read_bytes()
+    for name, place in tensor_places(path).items():
+        raw = content[place.offset : place.offset + place.length]
+        assert raw == stored[name].numpy().tobytes()
+        assert place.shape == tuple(stored[name].shape)

@@ -1,0 +1,163 @@
+"""A diffusers folder of a published architecture, filled with seeded random weights.
+
+For exports and tests at full size where no trained weights are at hand. Written tensor by tensor:
+memory holds the largest tensor, never a model. Knows configs and files, not what is drawn.
+"""
+
+import argparse
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import torch
+import transformers
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTokenizer
+
+from lafi_export.architectures import (
+    TEXT_LENGTH,
+    Architecture,
+    ArchitectureName,
+    Size,
+    architecture,
+)
+from lafi_export.weights_file import TensorLayout, write_weights
+
+_STORED: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+
+def random_checkpoint(
+    name: ArchitectureName,
+    folder: Path,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    size: Size = "full",
+) -> Architecture:
+    """Writes the folder and returns what it is.
+
+    Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
+    variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
+    The tokenizer is byte-level, without merges: valid, and a word is as many tokens as bytes.
+    Raises ValueError for a dtype other than float32, float16 and bfloat16.
+    """
+    if dtype not in _STORED:
+        allowed = ", ".join(str(one) for one in _STORED)
+        raise ValueError(f"dtype: got {dtype}, allowed {allowed}")
+    chosen = architecture(name, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in chosen.configs:
+        _write_part(chosen, part, folder / part, seed, dtype)
+    for part in chosen.tokenizers:
+        # SDXL's second tokenizer pads with its first token, the others with the end mark.
+        _tokenizer(pad="!" if part == "tokenizer_2" else _END).save_pretrained(folder / part)
+    _write_json(folder / "scheduler" / "scheduler_config.json", chosen.scheduler)
+    classes = {part: list(where) for part, where in chosen.classes.items()}
+    index = {"_class_name": chosen.pipeline, **classes, **chosen.index}
+    _write_json(folder / "model_index.json", index)
+    return chosen
+
+
+def meta_module(chosen: Architecture, part: str) -> nn.Module:
+    """A part's module without weights, on torch's meta device."""
+    config = dict(chosen.configs[part])
+    _, class_name = chosen.classes[part]
+    with torch.device("meta"):
+        if part == "unet":
+            unet: nn.Module = UNet2DConditionModel.from_config(config)
+            return unet
+        if part == "vae":
+            vae: nn.Module = AutoencoderKL.from_config(config)
+            return vae
+        encoder: nn.Module = getattr(transformers, class_name)(CLIPTextConfig(**config))
+        return encoder
+
+
+def _write_part(
+    chosen: Architecture, part: str, folder: Path, seed: int, dtype: torch.dtype
+) -> None:
+    config = dict(chosen.configs[part])
+    text = part.startswith("text_encoder")
+    if text:
+        # transformers loads at this dtype, diffusers in float32 unless told otherwise.
+        config["dtype"] = "float32"
+    _write_json(folder / "config.json", config)
+    layouts = {
+        _stored_name(name) if text else name: TensorLayout(_STORED[dtype], tuple(value.shape))
+        for name, value in meta_module(chosen, part).state_dict().items()
+    }
+
+    def values(name: str) -> Tensor:
+        return _values(f"{part}.{name}", layouts[name].shape, seed).to(dtype)
+
+    file = "model.safetensors" if text else "diffusion_pytorch_model.safetensors"
+    write_weights(folder / file, layouts, values)
+
+
+def _stored_name(name: str) -> str:
+    """Checkpoints of text encoders have the tower's name in front, whatever the class calls it."""
+    if name.startswith(("text_model.", "text_projection.")):
+        return name
+    return f"text_model.{name}"
+
+
+def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    # torch's CPU generator looks at 32 bits of a seed.
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}.{name}".encode()))
+    values = torch.empty(shape).normal_(generator=generator)
+    if len(shape) > 1:
+        scale = 0.5 if _is_table(name) else 1.0 / math.sqrt(math.prod(shape[1:]))
+        return values.mul_(scale)
+    values.mul_(0.05)
+    return values.add_(1.0) if _is_norm_scale(name) else values
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(("token_embedding.weight", "position_embedding.weight"))
+
+
+def _is_norm_scale(name: str) -> bool:
+    *_, module, kind = name.split(".")
+    return kind == "weight" and "norm" in module
+
+
+def _tokenizer(pad: str) -> CLIPTokenizer:
+    """CLIP's byte alphabet in CLIP's order, without its merges."""
+    alphabet = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    alphabet += sorted(set(ByteLevel.alphabet()) - set(alphabet))
+    tokens = [*alphabet, *(one + "</w>" for one in alphabet), _START, _END]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=[],
+        model_max_length=TEXT_LENGTH,
+        bos_token=_START,
+        eos_token=_END,
+        unk_token=_END,
+        pad_token=pad,
+    )
+
+
+def main() -> None:
+    """`python -m lafi_export.random_checkpoint sdxl FOLDER --dtype float16`."""
+    parser = argparse.ArgumentParser(description="Write a checkpoint with random weights.")
+    parser.add_argument("architecture", choices=get_args(ArchitectureName))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=[str(x)[6:] for x in _STORED], default="float16")
+    parser.add_argument("--size", choices=get_args(Size), default="full")
+    given = parser.parse_args()
+    dtype = getattr(torch, given.dtype)
+    random_checkpoint(given.architecture, given.folder, given.seed, dtype, given.size)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
