@@ -1,10 +1,10 @@
 # mypy: disable-error-code="import-untyped, import-not-found"
 """Compiles the Triton-lang attention kernel for NVIDIA GPUs that need not be there.
 
-    python -m lafi_kernels.ptx [--json FILE]
+    python -m lafi_kernels.ptx [--fp32] [--json FILE]
 
 prints registers, spills and shared memory of the fixed tiles for every architecture, head width
-and dtype. Knows the compiler and its assembler, not how the kernel is launched.
+and 16-bit dtype. Knows the compiler and its assembler, not how the kernel is launched.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -167,10 +167,10 @@ def _number(pattern: str, text: str) -> int:
     return int(match[1])
 
 
-def rows() -> Iterator[Resources]:
-    """Every architecture, head width and dtype, as they come out of the assembler."""
+def rows(dtypes: Sequence[torch.dtype]) -> Iterator[Resources]:
+    """Every architecture and head width in these dtypes, as the assembler made them."""
     for capability in ARCHITECTURES:
-        for dtype in DTYPES:
+        for dtype in dtypes:
             for head_dim in HEAD_DIMS:
                 yield measure(capability, head_dim, dtype)
 
@@ -179,14 +179,16 @@ def main() -> None:
     """The table of all fixed tiles."""
     parser = argparse.ArgumentParser(prog="python -m lafi_kernels.ptx", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
+    parser.add_argument("--fp32", action="store_true", help="fp32 too, which takes much longer")
     arguments = parser.parse_args()
+    dtypes = [dtype for dtype in DTYPES if dtype.itemsize == 2 or arguments.fp32]
     table = Table(title=f"Triton-lang {triton.__version__}, bytes")
     for column in ("arch", "d", "dtype", "queries", "keys", "warps", "stages"):
         table.add_column(column, justify="right")
     for column in ("registers", "spilled", "shared", "of"):
         table.add_column(column, justify="right")
     found = []
-    for row in rows():
+    for row in rows(dtypes):
         found.append(asdict(row))
         table.add_row(*(str(value) for value in found[-1].values()))
     Console().print(table)

@@ -55,6 +55,52 @@ def split_head(head_dim: int) -> tuple[int, int]:
     return (first, max(16, 1 << (rest - 1).bit_length())) if rest else (first, 0)
 
 
+# Chosen from what compiles without spilling registers (python -m lafi_kernels.ptx), then by what
+# published kernels of this kind use: wide query tiles, since keys and values are read once per
+# tile of queries. Not measured on a GPU. sm_89 has the smallest shared memory, and sm_80 and
+# sm_89 keep the whole accumulator in registers and the keys' fragments beside it.
+_WIDE: Final = Tile(queries=128, keys=64, warps=8, stages=3)
+_FIXED_16_BIT: Final = {
+    80: {64: _WIDE, 128: _WIDE, 160: Tile(64, 32, 8, 2)},
+    89: {64: _WIDE, 128: Tile(128, 64, 8, 2), 160: Tile(64, 32, 8, 2)},
+    90: {64: Tile(128, 64, 4, 3), 128: _WIDE, 160: Tile(128, 64, 8, 2)},
+    100: {64: _WIDE, 128: _WIDE, 160: Tile(128, 64, 8, 2)},
+}
+# fp32 is there to compare with, not to be fast: above a width of 64 it spills a little.
+_NARROW_32_BIT: Final = Tile(32, 16, 4, 2)
+_FIXED_32_BIT: Final = {
+    80: {64: Tile(32, 32, 4, 2), 160: _NARROW_32_BIT},
+    89: {64: Tile(32, 32, 4, 2), 160: _NARROW_32_BIT},
+    90: {64: Tile(64, 32, 4, 2), 160: _NARROW_32_BIT},
+    100: {64: Tile(64, 32, 8, 2), 160: _NARROW_32_BIT},
+}
+
+CANDIDATES: Final = tuple(
+    Tile(queries, keys, warps, stages)
+    for queries, keys, warps in (
+        (64, 32, 4),
+        (64, 64, 4),
+        (128, 32, 8),
+        (128, 64, 4),
+        (128, 64, 8),
+        (128, 128, 8),
+    )
+    for stages in (2, 3, 4)
+)
+"""What `lafi_kernels.tuning` tries."""
+
+
 def fixed_tile(capability: int, head_dim: int, element_bytes: int) -> Tile:
-    """The tile for a compute capability (major * 10 + minor), head width and size of an element."""
-    return Tile(128, 64, 4, 3)
+    """The tile for a compute capability (major * 10 + minor), head width and size of an element.
+
+    A capability between two known ones takes the lower one's; from sm_120, whose blocks have as
+    little shared memory as sm_89's, they take sm_89's. An unknown width takes the next wider
+    one's. Raises ValueError below sm_80 and above a width of 160.
+    """
+    if capability < ARCHITECTURES[0]:
+        raise ValueError(f"capability: got {capability}, allowed {ARCHITECTURES[0]} or more")
+    if not 1 <= head_dim <= HEAD_DIMS[-1]:
+        raise ValueError(f"head_dim: got {head_dim}, allowed 1 to {HEAD_DIMS[-1]}")
+    known = 89 if capability >= 120 else max(x for x in ARCHITECTURES if x <= capability)
+    by_width = (_FIXED_32_BIT if element_bytes == 4 else _FIXED_16_BIT)[known]
+    return by_width[min(width for width in by_width if width >= head_dim)]

@@ -292,21 +292,32 @@ def attention_triton_lang(
         # The interpreter multiplies the bit patterns of bf16 as integers. A GPU never comes here.
         wide = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
         return attention_triton_lang(*wide, heads, tile=tile).to(q.dtype)
+    arguments = launch_arguments(*inputs)
+    if q.numel() > 0:
+        with device_of(q):
+            lafi_attention_kernel[grid(rows, tokens, heads, tile)](
+                *arguments, **constants(heads, width // heads, q.dtype, tile), **options(tile)
+            )
+    return arguments[-1]
+
+
+def launch_arguments(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bank_k: Tensor,
+    bank_v: Tensor,
+    routes: Tensor,
+    bias: Tensor,
+    mask: Tensor,
+    bank_mask: Tensor,
+    region: Tensor,
+) -> tuple[Any, ...]:
+    """The kernel's arguments that are no constants: contiguous inputs, sizes, and a new output."""
+    inputs = (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region)
+    sizes = (*q.shape[:2], routes.shape[1], *bank_k.shape[:2])
     o = torch.empty_like(q, memory_format=torch.contiguous_format)
-    if o.numel() == 0:
-        return o
-    with _device_of(q):
-        lafi_attention_kernel[grid(rows, tokens, heads, tile)](
-            *(x.contiguous() for x in inputs),
-            rows,
-            tokens,
-            routes.shape[1],
-            *bank_k.shape[:2],
-            o,
-            **constants(heads, width // heads, q.dtype, tile),
-            **options(tile),
-        )
-    return o
+    return (*(x.contiguous() for x in inputs), *sizes, o)
 
 
 def grid(rows: int, tokens: int, heads: int, tile: Tile) -> tuple[int, int, int]:
@@ -319,7 +330,8 @@ def _tile_of(q: Tensor, head_dim: int) -> Tile:
     return fixed_tile(10 * major + minor, head_dim, q.element_size())
 
 
-def _device_of(q: Tensor) -> AbstractContextManager[Any]:
+def device_of(q: Tensor) -> AbstractContextManager[Any]:
+    """Makes the device of `q` the current one, on which Triton-lang launches."""
     return nullcontext() if q.device.type == "cpu" else torch.cuda.device(q.device)
 
 

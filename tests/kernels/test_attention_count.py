@@ -1,0 +1,59 @@
+"""The figures of docs/attention.md are those that benchmarks/attention.py counts."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "benchmarks/attention.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("attention_benchmark", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_the_table_that_is_counted(script: ModuleType) -> None:
+    page = (ROOT / "docs/attention.md").read_text(encoding="utf-8")
+    assert script.count_table() in page
+
+
+def test_counts_of_one_small_layer_are_right_by_hand(script: ModuleType) -> None:
+    layer = script.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=3, injected=1)
+    counted = script.count(layer, panels=2, guidance=True)
+    # 4 rows read; a row's keys and values are 2 tensors of 4 x 16 elements of 2 bytes.
+    assert counted.own == 4 * 256
+    assert counted.reference == 256
+    assert counted.copied == 4 * 512
+    assert counted.touched == 3 * 5 * 512
+    # Two products of 4 x 4 x 16, each multiplication with its sum.
+    assert counted.plain == 3 * 5 * 2 * 2 * 4 * 4 * 16
+    assert counted.added == 4 * 2 * 2 * 4 * 4 * 16
+    summed = script.total([counted, counted])
+    assert (summed.own, summed.added) == (2 * counted.own, 2 * counted.added)
+
+
+def test_the_layer_classes_are_those_of_the_architectures(script: ModuleType) -> None:
+    assert (sum(c.layers for c in script.SDXL), sum(c.injected for c in script.SDXL)) == (70, 36)
+    # SD1.5 has a 16th layer, of 64 tokens in the middle block, too small to be worth a row.
+    assert (sum(c.layers for c in script.SD15), sum(c.injected for c in script.SD15)) == (15, 9)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="would measure for minutes")
+def test_without_a_gpu_it_says_so_and_ends_with_code_2() -> None:
+    ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == (
+        "no CUDA device: nothing can be measured here; --count needs none"
+    )
