@@ -18,6 +18,9 @@ from lafi_export.textual_inversion import (
 )
 
 
+WEIGHTS = Path(__file__).parents[2] / "tiny_model" / "weights"
+
+
 def saved(folder: Path, **tensors: Tensor) -> Path:
     save_file(tensors, folder / "word.safetensors")
     return folder / "word.safetensors"
@@ -93,5 +96,5 @@ def test_a_word_must_have_embeddings_of_the_right_width() -> None:
 
 @pytest.fixture
 def bundled_tokenizer() -> CLIPTokenizer:
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained("tiny_model/weights/tokenizer")
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
     return tokenizer
