@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from lafi_export.checkpoint_variant import Variant, write_variant
 from lafi_export.lora import LoraError
 from lafi_export.textual_inversion import TextualInversionError
-from lafi_export.checkpoint_variant import Variant, write_variant
 
 MODULE = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
 WORD = "<mia>"

@@ -65,7 +65,7 @@ def test_half_precision_weights_are_read_as_fp32(checkpoint: Path, tmp_path: Pat
             save_file(half, copy, metadata={"format": "pt"})
         else:
             copy.write_bytes(part.read_bytes())
-    modules = load_modules(tmp_path)
+    modules = load_modules(tmp_path, tmp_path / "weights")
     for module in (modules.text_encoder, modules.vae_encoder, modules.denoiser):
         assert {x.dtype for x in module.parameters()} == {torch.float32}
 
@@ -76,4 +76,4 @@ def test_a_part_without_weights_is_named(checkpoint: Path, tmp_path: Path, part:
         if name != part:
             (tmp_path / name).symlink_to(checkpoint / name)
     with pytest.raises(CheckpointError, match=rf": {part} has no \*.safetensors weights"):
-        load_modules(tmp_path)
+        load_modules(tmp_path, tmp_path / "weights")

@@ -1,6 +1,7 @@
 """The folder that `lafi export` writes: complete, or not there at all."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lafi.engine.torch import CheckpointError, load_torch_engines
 from lafi.model_info import load_model_info
 from lafi_export import ExportError, ParityError, ParityReport, export_checkpoint
 from lafi_export.onnx_export import Graph
+from lafi_export.part_weights import PartWeights
 from lafi_export.repository import EngineLoader
 
 
@@ -30,8 +32,10 @@ from lafi_export.repository import EngineLoader
 def instant_trace(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
     """Takes the ONNX files from the export that is there; tracing is what takes long."""
 
-    def copy(graph: Graph, path: Path) -> None:
+    def copy(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tuple[str, ...]:
+        assert path.parent / weights[0].location == weights[0].path
         shutil.copy(repository / "artifacts" / graph.file, path)
+        return load_model_info(repository / "artifacts").onnx_weights[graph.file]
 
     monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
 
@@ -114,7 +118,12 @@ def test_every_model_has_its_adapter(repository: Path) -> None:
 def test_artifacts_are_complete_and_hashed(repository: Path) -> None:
     artifacts = repository / "artifacts"
     info = load_model_info(artifacts)
-    assert info.onnx_sha256 == {name: file_sha256(artifacts / name) for name in FILES}
+    weights = [f"weights/{part}.safetensors" for part in ("text_encoder", "vae", "unet")]
+    assert info.onnx_sha256 == {n: file_sha256(artifacts / n) for n in (*FILES, *weights)}
+    text, vae, unet = weights
+    assert info.onnx_weights == dict(zip(FILES, ((text,), (vae,), (vae,), (unet,)), strict=True))
+    # The graphs hold next to nothing themselves.
+    assert (artifacts / unet).stat().st_size > 2 * (artifacts / "denoiser.onnx").stat().st_size
     assert (info.engine, info.precision) == ("onnxruntime", "f32")
     assert (artifacts / "tokenizer" / "tokenizer_config.json").is_file()
     assert (artifacts / "scheduler" / "scheduler_config.json").is_file()

@@ -17,7 +17,6 @@ from lafi_export.textual_inversion import (
     read_textual_inversion,
 )
 
-
 WEIGHTS = Path(__file__).parents[2] / "tiny_model" / "weights"
 
 
