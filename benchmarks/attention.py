@@ -14,6 +14,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -157,35 +158,41 @@ Tensors = tuple[Tensor, ...]
 Way = Callable[[Tensors, int], Tensor]
 
 
-def make_tensors(layer: LayerClass, panels: int) -> Tensors:
+def make_tensors(layer: LayerClass, panels: int, device: str = "cuda") -> Tensors:
     """Rows 0 to panels - 1 read the last row, as a batch without guidance has it."""
     shape = (panels + 1, layer.tokens, layer.heads * layer.head_dim)
-    gen = torch.Generator("cuda").manual_seed(0)
-    q, k, v = (torch.randn(shape, generator=gen, device="cuda").bfloat16() for _ in range(3))
-    routes = torch.full((panels + 1, 1), panels, dtype=torch.int32, device="cuda")
+    gen = torch.Generator(device).manual_seed(0)
+    q, k, v = (torch.randn(shape, generator=gen, device=device).bfloat16() for _ in range(3))
+    routes = torch.full((panels + 1, 1), panels, dtype=torch.int32, device=device)
     routes[-1] = -1
-    ones = torch.ones(shape[:2], device="cuda")
-    bias = torch.zeros(panels + 1, 1, device="cuda")
+    ones = torch.ones(shape[:2], device=device)
+    bias = torch.zeros(panels + 1, 1, device=device)
     return q, k, v, k[:0], v[:0], routes, bias, ones, ones[:0], ones[:, None]
 
 
 def split(x: Tensor, heads: int) -> Tensor:
     """(B, S, heads * d) -> (B, heads, S, d), a view."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    heads_first: Tensor = x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return heads_first
 
 
 def plain(tensors: Tensors, heads: int) -> Tensor:
     """SDPA of every row over itself: what the layer costs without injection."""
-    out = F.scaled_dot_product_attention(*(split(x, heads) for x in tensors[:3]))
+    q, k, v = (split(x, heads) for x in tensors[:3])
+    out: Tensor = F.scaled_dot_product_attention(q, k, v)
     return out.transpose(1, 2).flatten(2)
 
 
 def joined(tensors: Tensors, heads: int) -> Tensor:
     """Copies keys and values of the last row beside those of every other, then SDPA."""
     q, k, v = tensors[:3]
-    beside = (torch.cat([x[:-1], x[-1:].expand_as(x[:-1])], dim=1) for x in (k, v))
-    read = F.scaled_dot_product_attention(split(q[:-1], heads), *(split(x, heads) for x in beside))
-    alone = F.scaled_dot_product_attention(*(split(x[-1:], heads) for x in (q, k, v)))
+    keys, values = (torch.cat([x[:-1], x[-1:].expand_as(x[:-1])], dim=1) for x in (k, v))
+    read = F.scaled_dot_product_attention(
+        split(q[:-1], heads), split(keys, heads), split(values, heads)
+    )
+    alone = F.scaled_dot_product_attention(
+        split(q[-1:], heads), split(k[-1:], heads), split(v[-1:], heads)
+    )
     return torch.cat([read, alone]).transpose(1, 2).flatten(2)
 
 
@@ -205,9 +212,10 @@ def ways(tensors: Tensors, heads: int, tune: bool) -> dict[str, Way]:
     from lafi_kernels.tuning import fastest_tile
 
     tile = fastest_tile(*tensors, heads=heads) if tune else None
+    kernel: Callable[..., Tensor] = partial(attention_triton_lang, tile=tile)
     flash, cudnn = SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION
     return {
-        "fused": lambda t, h: attention_triton_lang(*t, h, tile=tile),
+        "fused": lambda t, h: kernel(*t, h),
         "cat + SDPA flash": with_backend(joined, flash),
         "cat + SDPA cuDNN": with_backend(joined, cudnn),
         "plain SDPA flash": with_backend(plain, flash),
@@ -219,8 +227,8 @@ def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Me
     """Every way at one shape; medians of `repeats` calls after three that warm up."""
     tensors, heads = make_tensors(layer, panels), layer.heads
     wide = [x.float() if x.is_floating_point() else x for x in tensors]
-    routed = _on_cpu(wide, heads, layer)
-    alone = _on_cpu([*wide[:5], torch.full_like(wide[5], -1), *wide[6:]], heads, layer)
+    routed = _on_cpu(wide, heads)
+    alone = _on_cpu([*wide[:5], torch.full_like(wide[5], -1), *wide[6:]], heads)
     products = 4 * layer.tokens**2 * heads * layer.head_dim
     touched = 4 * tensors[0].numel() * BYTES
     found = []
@@ -228,6 +236,7 @@ def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Me
         reads = not name.startswith("plain")
         seconds, extra, out = _time(way, tensors, heads, repeats)
         exact = routed if reads else alone
+        compared = out[[panels, 0]].float().cpu()
         work = products * (panels + 1 + (panels if reads else 0))
         found.append(
             Measurement(
@@ -238,23 +247,20 @@ def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Me
                 tflops_per_s=work / seconds / 1e12,
                 gigabytes_per_s=touched / seconds / 1e9,
                 extra_megabytes=extra / 1e6,
-                error=float((_compared(out, layer) - exact).abs().max() / exact.abs().max()),
+                error=float((compared - exact).abs().max() / exact.abs().max()),
             )
         )
     return found
 
 
-def _on_cpu(wide: Sequence[Tensor], heads: int, layer: LayerClass) -> Tensor:
+def _on_cpu(wide: Sequence[Tensor], heads: int) -> Tensor:
     """The torch reference in fp32 for the first and the last row, which stand for all."""
     first_and_last = [wide[0].shape[0] - 1, 0]
     chosen = [x[first_and_last] if len(x) else x for x in (y.cpu() for y in wide)]
     # Of these two rows the reference is now row 0.
     chosen[5] = torch.where(chosen[5] >= 0, torch.zeros_like(chosen[5]), chosen[5])
-    return attention(*chosen, heads)[:, : layer.tokens]
-
-
-def _compared(out: Tensor, layer: LayerClass) -> Tensor:
-    return out[[out.shape[0] - 1, 0]].float().cpu()[:, : layer.tokens]
+    op: Callable[..., Tensor] = attention
+    return op(*chosen, heads)
 
 
 def _time(way: Way, tensors: Tensors, heads: int, repeats: int) -> tuple[float, int, Tensor]:

@@ -7,7 +7,9 @@ Gimelshein, online softmax). Knows tensors and how a kernel is launched; `lafi_k
 it the op's implementation on a GPU, `lafi_kernels.ptx` compiles it for GPUs that are not there.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -290,15 +292,16 @@ def attention_triton_lang(
     inputs = (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region)
     if on_cpu and q.dtype == torch.bfloat16:
         # The interpreter multiplies the bit patterns of bf16 as integers. A GPU never comes here.
-        wide = (x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
-        return attention_triton_lang(*wide, heads, tile=tile).to(q.dtype)
+        widened: Callable[..., Tensor] = partial(attention_triton_lang, heads=heads, tile=tile)
+        return widened(*(x.float() if x.dtype == q.dtype else x for x in inputs)).to(q.dtype)
     arguments = launch_arguments(*inputs)
     if q.numel() > 0:
         with device_of(q):
             lafi_attention_kernel[grid(rows, tokens, heads, tile)](
                 *arguments, **constants(heads, width // heads, q.dtype, tile), **options(tile)
             )
-    return arguments[-1]
+    o: Tensor = arguments[-1]
+    return o
 
 
 def launch_arguments(

@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from lafi_kernels.reference import attention
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/attention.py"
 
@@ -48,6 +50,20 @@ def test_the_layer_classes_are_those_of_the_architectures(script: ModuleType) ->
     assert (sum(c.layers for c in script.SDXL), sum(c.injected for c in script.SDXL)) == (70, 36)
     # SD1.5 has a 16th layer, of 64 tokens in the middle block, too small to be worth a row.
     assert (sum(c.layers for c in script.SD15), sum(c.injected for c in script.SD15)) == (15, 9)
+
+
+def test_what_is_compared_computes_the_same(script: ModuleType) -> None:
+    layer = script.LayerClass("small", tokens=5, heads=2, head_dim=8, layers=1, injected=1)
+    tensors = script.make_tensors(layer, panels=3, device="cpu")
+    read = attention(*tensors, layer.heads)
+    alone = attention(*tensors[:5], torch.full_like(tensors[5], -1), *tensors[6:], layer.heads)
+    # Two roundings of bf16 lie between the two.
+    torch.testing.assert_close(script.joined(tensors, layer.heads), read, rtol=0, atol=2e-2)
+    torch.testing.assert_close(script.plain(tensors, layer.heads), alone, rtol=0, atol=2e-2)
+    assert float((read - alone)[:-1].abs().max()) > 0.1
+    wide = [x.float() if x.is_floating_point() else x for x in tensors]
+    ends = script._on_cpu(wide, layer.heads)
+    torch.testing.assert_close(ends, read[[3, 0]].float(), rtol=0, atol=2e-2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure for minutes")
