@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lafi.engine.base import Denoiser, DenoiserBatch
+from lafi.engine.base import Denoiser, DenoiserBatch, EncodedText
+from lafi.model_info import ModelInfo
 from lafi.panel_state import PanelState
 from lafi.reference import Reference
 from lafi.routing import Reading, build_table
@@ -53,14 +54,14 @@ class Batcher:
     """The panels in flight. `step` moves each of them by one step of its own schedule."""
 
     def __init__(
-        self, denoiser: Denoiser, process: ForwardProcess, layers: int, max_rows: int = 16
+        self, denoiser: Denoiser, process: ForwardProcess, info: ModelInfo, max_rows: int = 16
     ) -> None:
-        """layers: self-attention layers of the denoiser. max_rows: rows of one denoiser call."""
+        """info: of the denoiser. max_rows: rows of one denoiser call."""
         if max_rows < MIN_MAX_ROWS:
             raise ValueError(f"max_rows: got {max_rows}, allowed {MIN_MAX_ROWS} or more")
         self._denoiser = denoiser
         self._process = process
-        self._layers = layers
+        self._info = info
         self._max_rows = max_rows
         self._panels: list[PanelState] = []
 
@@ -83,7 +84,7 @@ class Batcher:
         To be read to its end before the next call, and before panels join or leave.
         """
         for chunk in self._chunks():
-            prediction = self._denoiser(_build_batch(chunk, self._process, self._layers))
+            prediction = self._denoiser(_build_batch(chunk, self._process, self._info))
             row = 0
             for panel in chunk.panels:
                 panel.advance(prediction[row : row + panel.rows])
@@ -109,14 +110,14 @@ class Batcher:
         return chunks
 
 
-def _build_batch(chunk: _Chunk, process: ForwardProcess, layers: int) -> DenoiserBatch:
+def _build_batch(chunk: _Chunk, process: ForwardProcess, info: ModelInfo) -> DenoiserBatch:
     """Rows: of each panel the one without prompt, then the one with it; last the references."""
     sources = tuple(chunk.sources)
     first_source = chunk.rows - len(sources)
     place = {source: first_source + i for i, source in enumerate(sources)}
     latents: list[Tensor] = []
     timesteps: list[float] = []
-    text: list[Tensor] = []
+    text: list[EncodedText] = []
     readings: list[Reading] = []
     for panel in chunk.panels:
         reading = _reading(panel, place, process)
@@ -133,19 +134,34 @@ def _build_batch(chunk: _Chunk, process: ForwardProcess, layers: int) -> Denoise
         text.append(reference.text)
         readings.append(Reading())
     size = (latents[0].shape[-2], latents[0].shape[-1])
-    table = build_table(readings, layers, size)
+    table = build_table(readings, len(info.layers), size)
     mask = torch.ones(chunk.rows, *size)
     for (reference, _), row in place.items():
         mask[row] = reference.mask
     return DenoiserBatch(
         latents=torch.stack(latents).float(),
         timesteps=torch.tensor(timesteps, dtype=torch.float32),
-        text=torch.stack(text),
+        text=torch.stack([row.hidden for row in text]),
         routes=table.routes,
         bias=table.bias,
         mask=mask,
         region=table.region,
+        pooled=_stacked_pooled(text),
+        time_ids=_time_ids(chunk.rows, size, info),
     )
+
+
+def _stacked_pooled(text: Sequence[EncodedText]) -> Tensor | None:
+    pooled = [row.pooled for row in text if row.pooled is not None]
+    return torch.stack(pooled) if pooled else None
+
+
+def _time_ids(rows: int, size: tuple[int, int], info: ModelInfo) -> Tensor | None:
+    """Every row, references too, is a whole picture of the panel's size."""
+    if not info.pooled_width:
+        return None
+    height, width = (info.vae_scale * side for side in size)
+    return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).repeat(rows, 1)
 
 
 def _reading(panel: PanelState, place: dict[Source, int], process: ForwardProcess) -> Reading:

@@ -28,6 +28,8 @@ _MODEL_FIELDS = {
     "engine",
     "precision",
 }
+_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative"}
+"""Counted only where they differ from their defaults, so that older addresses stay."""
 
 
 def content_address(
@@ -36,7 +38,8 @@ def content_address(
     """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel)."""
     decides = {
         "version": version,
-        "model": model.model_dump(mode="json", include=_MODEL_FIELDS),
+        "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
+        | model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True),
         "size": [storyboard.width, storyboard.height],
         "prompt": panel.prompt_text(storyboard),
         "negative": panel.negative_text(storyboard),

@@ -45,6 +45,13 @@ class ModelInfo(BaseModel):
     """Tokens of a prompt, T."""
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
+    pooled_width: int = Field(default=0, ge=0)
+    """Channels of a prompt's pooled embedding, P; 0 where the denoiser takes none.
+
+    A model that takes one has two text encoders and is told the picture's size (SDXL).
+    """
+    zero_empty_negative: bool = False
+    """Whether an empty negative prompt is zeros instead of the encoding of no text."""
     layers: tuple[SelfAttentionLayer, ...]
     """Self-attention layers in forward order."""
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
@@ -53,9 +60,16 @@ class ModelInfo(BaseModel):
     """Latents are the VAE's mean times this."""
     weights_sha256: str = ""
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
-    """By file name; empty for a torch engine."""
+    """By file name, of ONNX files and their weights; empty for a torch engine."""
+    onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """ONNX file -> the files beside it that hold its weights; none where it holds them itself."""
     engine: str = "torch"
     precision: str = "f32"
+
+    @property
+    def text_encoders(self) -> int:
+        """Text encoders of a prompt, and as many tokenizers: 1 or 2."""
+        return 2 if self.pooled_width else 1
 
     def save(self, folder: Path) -> Path:
         """Write `lafi.json` into `folder` and return its path."""

@@ -51,12 +51,21 @@ def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int
 
 
 def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
-    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D)."""
-    return _batched(
-        "text_encoder",
-        TensorSpec("TOKEN_IDS", "INT64", (model.text_length,)),
-        TensorSpec("TEXT", "FP32", (model.text_length, model.text_width)),
-        max_batch_size,
+    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D).
+
+    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output.
+    """
+    length = model.text_length
+    ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
+    outputs = [TensorSpec("TEXT", "FP32", (length, model.text_width))]
+    if model.pooled_width:
+        outputs.append(TensorSpec("POOLED", "FP32", (model.pooled_width,)))
+    return ModelSpec(
+        name="text_encoder",
+        inputs=(TensorSpec("TOKEN_IDS", "INT64", ids),),
+        outputs=tuple(outputs),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
     )
 
 
@@ -83,6 +92,12 @@ def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
 def denoiser_spec(model: ModelInfo) -> ModelSpec:
     """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
     channels = model.latent_channels
+    conditions: tuple[TensorSpec, ...] = ()
+    if model.pooled_width:
+        conditions = (
+            TensorSpec("pooled", "FP32", (ANY, model.pooled_width)),
+            TensorSpec("time_ids", "FP32", (ANY, 6)),
+        )
     return ModelSpec(
         name="denoiser",
         inputs=(
@@ -93,6 +108,7 @@ def denoiser_spec(model: ModelInfo) -> ModelSpec:
             TensorSpec("bias", "FP32", (ANY, ANY)),
             TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
             TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
+            *conditions,
         ),
         outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lafi.engine.base import EncodedText
 from lafi.reference import Reference, ReferenceNoise, reference_timestep
 from lafi.routing import in_window
 from lafi.sampling import ForwardProcess, PanelSchedule
@@ -40,15 +41,15 @@ class PanelState:
 
     name      the caller's name for it
     latents   (C, h, w) float32
-    text      (T, D) float32, the encoded prompt
-    negative  (T, D) float32, the encoded negative prompt; None draws without guidance
+    text      the encoded prompt
+    negative  the encoded negative prompt; None draws without guidance
     """
 
     name: str
     latents: Tensor
     schedule: PanelSchedule
-    text: Tensor
-    negative: Tensor | None
+    text: EncodedText
+    negative: EncodedText | None
     guidance: float
     injection: PanelInjection
 

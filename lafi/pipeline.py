@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lafi import images
 from lafi.batcher import Batcher, PanelStep
 from lafi.content_address import content_address
-from lafi.engine.base import Engines
+from lafi.engine.base import EncodedText, Engines
 from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi.layers import first_injected_layer
 from lafi.panel_state import PanelInjection, PanelState
-from lafi.prompts import MAX_BATCH, encode_texts
+from lafi.prompts import MAX_BATCH, encode_texts, zeros_like
 from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.routing import in_window, region_weights
 from lafi.sampling import ForwardProcess, PanelSchedule, check_stage
@@ -52,7 +51,7 @@ def draw(
     batcher = Batcher(
         engines.denoiser,
         ForwardProcess(engines.info.scheduler_config),
-        len(engines.info.layers),
+        engines.info,
         max_rows,
     )
     return _Drawing(storyboard, engines, batcher, cancelled).events()
@@ -102,7 +101,7 @@ class _Drawing:
         self._batcher = batcher
         self._cancelled = cancelled
         self._started = time.monotonic()
-        self._texts: dict[str, Tensor] = {}
+        self._texts: dict[str, EncodedText] = {}
         self._references: dict[str, Reference] = {}
 
     def events(self) -> Iterator[Event]:
@@ -149,11 +148,15 @@ class _Drawing:
         texts = [self._storyboard.character(name).caption for name in used]
         for panel in (*panels, *self._storyboard.panels):
             texts.append(panel.prompt_text(self._storyboard))
-            if self._guidance(panel) > 1.0:
+            if self._guidance(panel) > 1.0 and not self._zero_negative(panel):
                 texts.append(panel.negative_text(self._storyboard))
         self._texts = encode_texts(
-            texts, self._engines.tokenizer, self._engines.text_encoder, self._info.text_length
+            texts, self._engines.tokenizers, self._engines.text_encoder, self._info.text_length
         )
+
+    def _zero_negative(self, panel: Panel) -> bool:
+        """Whether the row without prompt is told nothing, instead of an encoding of no text."""
+        return self._info.zero_empty_negative and not panel.negative_text(self._storyboard)
 
     def _guidance(self, panel: Panel) -> float:
         return self._storyboard.effective_sampling(panel).stages[0].guidance
@@ -263,16 +266,21 @@ class _Drawing:
     def _state(self, name: str, panel: Panel) -> PanelState:
         stage = self._storyboard.effective_sampling(panel).stages[0]
         schedule = PanelSchedule(stage, self._info.scheduler_config, panel.seed)
-        guided = stage.guidance > 1.0
+        text = self._texts[panel.prompt_text(self._storyboard)]
         return PanelState(
             name=name,
             latents=schedule.initial_noise(self._latent_shape()),
             schedule=schedule,
-            text=self._texts[panel.prompt_text(self._storyboard)],
-            negative=self._texts[panel.negative_text(self._storyboard)] if guided else None,
+            text=text,
+            negative=self._negative(panel, text) if stage.guidance > 1.0 else None,
             guidance=stage.guidance,
             injection=self._injection(panel),
         )
+
+    def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
+        if self._zero_negative(panel):
+            return zeros_like(text)
+        return self._texts[panel.negative_text(self._storyboard)]
 
     def _injection(self, panel: Panel) -> PanelInjection:
         if not self._injects(panel):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lafi.engine.base import EncodedText
 from lafi.sampling import ForwardProcess
 
 ReferenceNoise = Literal["panel"] | float
@@ -21,14 +22,14 @@ class Reference:
     """A character's picture, encoded once. Two are the same only if they are one object.
 
     latents (C, h, w) float32, scaled mean of the VAE; noise (C, h, w) float32;
-    mask (h, w) float32 in [0, 1], the foreground; text (T, D) float32, the character's caption.
+    mask (h, w) float32 in [0, 1], the foreground; text, the character's encoded caption.
     """
 
     name: str
     latents: Tensor
     noise: Tensor
     mask: Tensor
-    text: Tensor
+    text: EncodedText
 
     def at(self, timestep: float, process: ForwardProcess) -> Tensor:
         """(C, h, w) float32: the picture with its fixed noise at `timestep`."""

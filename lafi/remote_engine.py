@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lafi.contract import ModelSpec
+from lafi.engine.base import EncodedText
 
 Array = npt.NDArray[Any]
 Infer = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
@@ -19,18 +20,34 @@ Infer = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 
 
 class RemoteEngine:
-    """Calls a served model with one input and one output, in batches that it allows."""
+    """Calls a served model with one input, in batches that it allows."""
 
     def __init__(self, spec: ModelSpec, infer: Infer) -> None:
         self._spec = spec
         self._infer = infer
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, ...) of the model's input -> (B, ...) of its output, any B of 1 or more."""
-        chunks = rows.contiguous().split(self._spec.max_batch_size)
-        return torch.cat([self._call(chunk) for chunk in chunks])
+        """(B, ...) of the model's input -> (B, ...) of its first output, any B of 1 or more."""
+        return self.outputs(rows)[0]
 
-    def _call(self, rows: Tensor) -> Tensor:
+    def outputs(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """(B, ...) of the model's input -> (B, ...) of each of its outputs, in their order."""
+        chunks = rows.contiguous().split(self._spec.max_batch_size)
+        answers = [self._call(chunk) for chunk in chunks]
+        return tuple(torch.cat(output) for output in zip(*answers, strict=True))
+
+    def _call(self, rows: Tensor) -> tuple[Tensor, ...]:
         outputs = self._infer(self._spec.name, {self._spec.inputs[0].name: rows.numpy()})
-        # A copy: the array may lie in memory that is given back when the response goes.
-        return torch.from_numpy(np.array(outputs[self._spec.outputs[0].name]))
+        # Copies: the arrays may lie in memory that is given back when the response goes.
+        return tuple(torch.from_numpy(np.array(outputs[spec.name])) for spec in self._spec.outputs)
+
+
+class RemoteTextEncoder:
+    """`lafi.engine.base.TextEncoder` by calls of the served model `text_encoder`."""
+
+    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
+        self._engine = RemoteEngine(spec, infer)
+
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says, any batch -> encoded text."""
+        return EncodedText(*self._engine.outputs(token_ids))

@@ -15,7 +15,9 @@ from lafi.contract import ModelSpec
 
 Array = npt.NDArray[Any]
 Check = Callable[[Array], None]
-Engine = Callable[[Array], Array]
+Engine = Callable[[Array], tuple[Array, ...]]
+"""One batched input -> every output of the model, batched alike."""
+Answer = tuple[Array, ...] | Exception
 
 
 class InputError(ValueError):
@@ -33,9 +35,9 @@ class BatchedEngine:
         self._engine = engine
         self._check = check
 
-    def answer(self, requests: Sequence[Array]) -> list[Array | Exception]:
-        """(B_i, ...) for each request -> an output (B_i, ...) or an error for each, in order."""
-        answers: list[Array | Exception] = []
+    def answer(self, requests: Sequence[Array]) -> list[Answer]:
+        """(B_i, ...) for each request -> its outputs (B_i, ...) or an error, in order."""
+        answers: list[Answer] = []
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, array in enumerate(requests):
             answers.append(InputError("not answered"))
@@ -52,16 +54,16 @@ class BatchedEngine:
                 answers[index] = answer
         return answers
 
-    def _run(self, arrays: list[Array]) -> list[Array | Exception]:
+    def _run(self, arrays: list[Array]) -> list[Answer]:
         """One call for all; if it fails, one for each, so that a failure stays with its request."""
         try:
-            output = self._engine(np.concatenate(arrays))
+            outputs = self._engine(np.concatenate(arrays))
         except Exception as error:
             if len(arrays) == 1:
                 return [error]
             return [answer for array in arrays for answer in self._run([array])]
         ends = np.cumsum([len(array) for array in arrays])[:-1]
-        return list(np.split(output, ends))
+        return list(zip(*(np.split(output, ends) for output in outputs), strict=True))
 
 
 def vocabulary_size(tokenizer: Path) -> int:
@@ -76,13 +78,16 @@ def vocabulary_size(tokenizer: Path) -> int:
     return int(max(ids)) + 1
 
 
-def check_token_ids(vocabulary: int) -> Check:
-    """TOKEN_IDS (B, T) int64: each in [0, vocabulary)."""
+def check_token_ids(*vocabularies: int) -> Check:
+    """TOKEN_IDS int64, (B, T), or (B, n, T) for n encoders: each in [0, its vocabulary)."""
 
     def check(array: Array) -> None:
-        bad = array[(array < 0) | (array >= vocabulary)]
-        if bad.size:
-            raise InputError(f"TOKEN_IDS: got {bad[0]}, allowed: 0 to {vocabulary - 1}")
+        per_encoder = array.reshape(len(array), len(vocabularies), -1)
+        for encoder, vocabulary in enumerate(vocabularies):
+            ids = per_encoder[:, encoder]
+            bad = ids[(ids < 0) | (ids >= vocabulary)]
+            if bad.size:
+                raise InputError(f"TOKEN_IDS: got {bad[0]}, allowed: 0 to {vocabulary - 1}")
 
     return check
 

@@ -16,10 +16,10 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.contract import Event, event_to_tensors
+from lafi.contract import Event, ModelSpec, event_to_tensors
 from lafi.engine.session import Precision, Runtime, Session, load_session, model_info
 from lafi.model_info import ModelInfo
-from lafi.served_engine import Array, BatchedEngine, InputError
+from lafi.served_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving import ServedModelError, Status
 from lafi.supervisor import STOP_FILE, THREADS
 
@@ -87,20 +87,23 @@ def input_array(request: Any, name: str) -> Array:
 
 
 def answer_requests(engine: BatchedEngine, requests: Sequence[Any]) -> list[Any]:
-    """One response for each request of a model with one input and one output."""
+    """One response for each request of a model with one input."""
     spec = engine.spec
     answers = engine.answer([input_array(request, spec.inputs[0].name) for request in requests])
-    return [response(spec.outputs[0].name, answer) for answer in answers]
+    return [response(spec, answer) for answer in answers]
 
 
-def response(name: str, answer: Array | Exception) -> Any:
-    """The response with one output tensor, or with an error."""
+def response(spec: ModelSpec, answer: Answer) -> Any:
+    """The response with the model's output tensors, or with an error."""
     if isinstance(answer, InputError):
         return pb_utils.InferenceResponse(error=_error("INVALID_ARGUMENT", str(answer)))
     if isinstance(answer, Exception):
         text = f"{type(answer).__name__}: {answer}"
         return pb_utils.InferenceResponse(error=_error("INTERNAL", text))
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(answer))])
+    named = zip(spec.outputs, answer, strict=True)
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor(output.name, np.ascontiguousarray(array)) for output, array in named]
+    )
 
 
 def _error(status: Status, message: str) -> Any:

@@ -5,6 +5,8 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer=tokenizer,
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Name of a published architecture -> a folder of it with small widths, random; read only."""
+    from lafi_export.random_checkpoint import random_checkpoint
+
+    @cache
+    def made(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        random_checkpoint(name, folder, size="small")  # type: ignore[arg-type]
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")

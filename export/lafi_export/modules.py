@@ -1,41 +1,43 @@
-"""A checkpoint's four networks as modules whose inputs and outputs are what is exported.
+"""A checkpoint's networks as modules whose inputs and outputs are what is exported.
 
+Their weights are mapped from float32 files, not read, so a network of any size can be traced.
 Knows diffusers' folder format and shapes, not ONNX.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel
+from transformers import CLIPTextConfig
 
-from lafi.engine.attention import InjectionInputs, install_processors
-from lafi.engine.torch import CheckpointError
+from lafi.engine.attention import install_processors
+from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.checkpoint import weight_files, weight_parts
+from lafi.engine.text_encoder import CLASSES, encode_tokens
+from lafi.engine.torch import denoiser_conditions, torch_engines
 from lafi.layers import self_attention_layers
+from lafi.model_info import ModelInfo
+from lafi_export.part_weights import PartWeights, write_part
 
-_WEIGHTS = ("text_encoder", "vae", "unet")
-
-
-def check_weights(checkpoint: Path) -> None:
-    """Raises CheckpointError naming a part that has no weights."""
-    for part in _WEIGHTS:
-        if not any((checkpoint / part).glob("*.safetensors")):
-            raise CheckpointError(f"{checkpoint}: {part} has no *.safetensors weights")
+_DIFFUSERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 
 
 class TextEncoderModule(nn.Module):
-    """token_ids (B, T) int64 -> text (B, T, D)."""
+    """token_ids (B, T) int64 -> text (B, T, D); with two encoders (B, 2, T), and pooled (B, P).
 
-    def __init__(self, model: CLIPTextModel) -> None:
+    The networks are attributes named as their parts, so that weights' names tell their file.
+    """
+
+    def __init__(self, models: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.model = model
+        for part, model in models.items():
+            self.add_module(part, model)
 
-    def forward(self, token_ids: Tensor) -> Tensor:
-        text: Tensor = self.model(token_ids, return_dict=False)[0]
-        return text
+    def forward(self, token_ids: Tensor) -> tuple[Tensor, ...]:
+        return encode_tokens(list(self.children()), token_ids)
 
 
 class VaeEncoderModule(nn.Module):
@@ -80,41 +82,84 @@ class DenoiserModule(nn.Module):
         bias: Tensor,
         mask: Tensor,
         region: Tensor,
+        pooled: Tensor | None = None,
+        time_ids: Tensor | None = None,
     ) -> Tensor:
-        injection = InjectionInputs(routes=routes, bias=bias, mask=mask, region=region)
-        noise: Tensor = self.unet(
-            latents,
-            timesteps,
-            text,
-            cross_attention_kwargs={"injection": injection},
-            return_dict=False,
-        )[0]
+        batch = DenoiserBatch(
+            latents, timesteps, text, routes, bias, mask, region, pooled, time_ids
+        )
+        conditions = denoiser_conditions(batch, latents.dtype)
+        noise: Tensor = self.unet(latents, timesteps, text, return_dict=False, **conditions)[0]
         return noise
 
 
 @dataclass(frozen=True, slots=True)
 class ExportModules:
-    """The networks of one checkpoint in fp32, in evaluation mode."""
+    """The networks of one checkpoint in fp32, in evaluation mode, and the files they map."""
 
     text_encoder: TextEncoderModule
     vae_encoder: VaeEncoderModule
     vae_decoder: VaeDecoderModule
     denoiser: DenoiserModule
+    weights: tuple[PartWeights, ...]
+
+    def engines(self, checkpoint: Path, info: ModelInfo) -> Engines:
+        """These very modules as torch engines, to compare exported ones with."""
+        texts = list(self.text_encoder.children())
+        vae, unet = self.vae_encoder.vae, self.denoiser.unet
+        return torch_engines(texts, vae, unet, checkpoint, info)
 
 
-def load_modules(checkpoint: Path) -> ExportModules:
-    """Load a diffusers folder in fp32, whatever it is stored in. Raises CheckpointError."""
-    check_weights(checkpoint)
-    fp32: dict[str, Any] = {"torch_dtype": torch.float32, "local_files_only": True}
-    text = CLIPTextModel.from_pretrained(
-        checkpoint / "text_encoder", dtype=torch.float32, attn_implementation="eager"
-    )
-    vae = AutoencoderKL.from_pretrained(checkpoint / "vae", **fp32)
-    unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet", **fp32)
+def load_modules(checkpoint: Path, weights: Path) -> ExportModules:
+    """The networks of a diffusers folder, whatever precision it is stored in.
+
+    weights: a folder that gets a float32 file for each part; the modules map them.
+    Raises CheckpointError for a part without weights, or with weights that do not fit its config.
+    """
+    parts = weight_parts(checkpoint)
+    for part in parts:
+        weight_files(checkpoint / part)
+    modules: dict[str, nn.Module] = {}
+    files = []
+    for part in parts:
+        module = meta_module(checkpoint / part)
+        shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        files.append(write_part(checkpoint, part, shapes, weights))
+        module.load_state_dict(files[-1].load(), assign=True)
+        modules[part] = _with_buffers(module).eval().requires_grad_(False)
+    unet, vae = modules["unet"], modules["vae"]
     install_processors(unet, self_attention_layers(unet))
+    texts = {part: module for part, module in modules.items() if part in CLASSES}
     return ExportModules(
-        text_encoder=TextEncoderModule(text).eval(),
+        text_encoder=TextEncoderModule(texts).eval(),
         vae_encoder=VaeEncoderModule(vae).eval(),
         vae_decoder=VaeDecoderModule(vae).eval(),
         denoiser=DenoiserModule(unet).eval(),
+        weights=tuple(files),
     )
+
+
+def meta_module(part: Path) -> nn.Module:
+    """The module of a part's folder, without weights, on torch's meta device."""
+    with torch.device("meta"):
+        if part.name in _DIFFUSERS:
+            kind = _DIFFUSERS[part.name]
+            made: nn.Module = kind.from_config(kind.load_config(part))
+            return made
+        config = CLIPTextConfig.from_pretrained(part)
+        # The others hide what they do in one operator, which the exporter writes out less well.
+        config._attn_implementation = "eager"
+        encoder: nn.Module = CLASSES[part.name](config)
+        return encoder
+
+
+def _with_buffers(module: nn.Module) -> nn.Module:
+    """Text encoders keep the numbers of their positions outside their weights."""
+    for inner in module.modules():
+        for name, buffer in inner.named_buffers(recurse=False):
+            if buffer.is_meta and name == "position_ids":
+                inner.register_buffer(name, torch.arange(buffer.shape[1])[None], persistent=False)
+    unknown = [name for name, value in module.named_buffers() if value.is_meta]
+    if unknown:
+        raise RuntimeError(f"buffers without values: got {', '.join(unknown)}, allowed none")
+    return module

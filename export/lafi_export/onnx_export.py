@@ -1,11 +1,11 @@
-"""From a module to an ONNX file with dynamic batch and size.
+"""From a module to an ONNX file with dynamic batch and size, whose weights lie in files beside it.
 
 Knows torch's exporter and what must be told to it; not what the files are for.
 """
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from torch.fx.experimental import _config as _trace_config
 from lafi.model_info import ModelInfo
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
+from lafi_export.part_weights import PartWeights
 from lafi_kernels import onnx_function
 
 # diffusers' upsampling asks whether there are 64 rows or more and then does the same in other
@@ -38,7 +39,7 @@ class Graph:
     module: nn.Module
     example: dict[str, Tensor]
     dynamic: dict[str, dict[int, Any]]
-    output: str
+    outputs: tuple[str, ...]
 
 
 def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
@@ -51,8 +52,12 @@ def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
     )
 
 
-def export_graph(graph: Graph, path: Path) -> None:
-    """Write `path` and check it. Any ONNX runtime with opset 18 and local functions reads it."""
+def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tuple[str, ...]:
+    """Write `path` and check it. Any ONNX runtime with opset 18 and local functions reads it.
+
+    weights: the files that the module's weights are mapped from, in folders beside `path`.
+    Returns the locations of those that the graph points into.
+    """
     with torch.no_grad(), _expected_warnings():
         # The batch may be 1 when the file runs, whatever it was in the trace.
         with _trace_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
@@ -65,27 +70,54 @@ def export_graph(graph: Graph, path: Path) -> None:
             custom_translation_table=translation_table(),
             opset_version=onnx_function.OPSET,
             input_names=list(graph.example),
-            output_names=[graph.output],
+            output_names=list(graph.outputs),
             optimize=False,
             verbose=False,
         )
         if exported is None:
             raise RuntimeError(f"torch exported nothing for {graph.file}")
+        used = _point_into_files(exported.model, weights, path.parent)
         _simplify(exported.model)
     model = _without_metadata(exported.model_proto)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
         model = with_attention_function(model)
-    onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+    # By its path, since the checker looks for the files as well.
+    onnx.checker.check_model(path, full_check=True)
+    return used
+
+
+def _point_into_files(
+    model: onnxscript.ir.Model, weights: Sequence[PartWeights], folder: Path
+) -> tuple[str, ...]:
+    """Every weight becomes a place in its file; returns the locations of the files."""
+    used: dict[str, None] = {}
+    for part in weights:
+        for name, place in part.places.items():
+            value = model.graph.initializers.get(f"{part.part}.{name}")
+            if value is None:
+                continue
+            value.const_value = onnxscript.ir.ExternalTensor(
+                part.location,
+                offset=place.offset,
+                length=place.length,
+                dtype=onnxscript.ir.DataType.FLOAT,
+                shape=onnxscript.ir.Shape(place.shape),
+                name=str(value.name),
+                base_dir=str(folder),
+            )
+            used[part.location] = None
+    return tuple(used)
 
 
 def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
+    encoders = () if info.text_encoders == 1 else (info.text_encoders,)
     return Graph(
         file="text_encoder.onnx",
         module=modules.text_encoder,
-        example={"token_ids": torch.ones(2, info.text_length, dtype=torch.int64)},
+        example={"token_ids": torch.ones(2, *encoders, info.text_length, dtype=torch.int64)},
         dynamic={"token_ids": {0: _BATCH}},
-        output="text",
+        outputs=("text", "pooled") if info.pooled_width else ("text",),
     )
 
 
@@ -97,7 +129,7 @@ def _vae_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
         module=modules.vae_encoder,
         example={"images": torch.zeros(2, 3, height, width)},
         dynamic={"images": sides},
-        output="latent",
+        outputs=("latent",),
     )
 
 
@@ -107,7 +139,7 @@ def _vae_decoder(modules: ExportModules, info: ModelInfo) -> Graph:
         module=modules.vae_decoder,
         example={"latents": torch.zeros(2, info.latent_channels, 4, 6)},
         dynamic={"latents": {0: _BATCH, 2: Dim("rows"), 3: Dim("columns")}},
-        output="image",
+        outputs=("image",),
     )
 
 
@@ -116,29 +148,28 @@ def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
     rows, references, height, width = 3, 2, 2 * step, 3 * step
     batch, slots = _BATCH, Dim("references")
     high, wide = step * Dim("rows"), step * Dim("columns")
-    return Graph(
-        file="denoiser.onnx",
-        module=modules.denoiser,
-        example={
-            "latents": torch.zeros(rows, info.latent_channels, height, width),
-            "timesteps": torch.zeros(rows),
-            "text": torch.zeros(rows, info.text_length, info.text_width),
-            "routes": torch.full((len(info.layers), rows, references), -1, dtype=torch.int32),
-            "bias": torch.zeros(rows, references),
-            "mask": torch.ones(rows, height, width),
-            "region": torch.ones(rows, references, height, width),
-        },
-        dynamic={
-            "latents": {0: batch, 2: high, 3: wide},
-            "timesteps": {0: batch},
-            "text": {0: batch},
-            "routes": {1: batch, 2: slots},
-            "bias": {0: batch, 1: slots},
-            "mask": {0: batch, 1: high, 2: wide},
-            "region": {0: batch, 1: slots, 2: high, 3: wide},
-        },
-        output="noise_pred",
-    )
+    example = {
+        "latents": torch.zeros(rows, info.latent_channels, height, width),
+        "timesteps": torch.zeros(rows),
+        "text": torch.zeros(rows, info.text_length, info.text_width),
+        "routes": torch.full((len(info.layers), rows, references), -1, dtype=torch.int32),
+        "bias": torch.zeros(rows, references),
+        "mask": torch.ones(rows, height, width),
+        "region": torch.ones(rows, references, height, width),
+    }
+    dynamic: dict[str, dict[int, Any]] = {
+        "latents": {0: batch, 2: high, 3: wide},
+        "timesteps": {0: batch},
+        "text": {0: batch},
+        "routes": {1: batch, 2: slots},
+        "bias": {0: batch, 1: slots},
+        "mask": {0: batch, 1: high, 2: wide},
+        "region": {0: batch, 1: slots, 2: high, 3: wide},
+    }
+    if info.pooled_width:
+        example |= {"pooled": torch.zeros(rows, info.pooled_width), "time_ids": torch.ones(rows, 6)}
+        dynamic |= {"pooled": {0: batch}, "time_ids": {0: batch}}
+    return Graph("denoiser.onnx", modules.denoiser, example, dynamic, ("noise_pred",))
 
 
 def _simplify(model: onnxscript.ir.Model) -> None:
@@ -156,8 +187,12 @@ def _simplify(model: onnxscript.ir.Model) -> None:
 
 
 def _may_fold(node: onnxscript.ir.Node) -> bool | None:
-    """Transposed weights stay unfolded, so that every weight keeps its name."""
-    return False if node.op_type == "Transpose" else None
+    """What reads a weight stays as it is: every weight keeps its name, shape and place."""
+    return False if any(_in_a_file(value) for value in node.inputs) else None
+
+
+def _in_a_file(value: onnxscript.ir.Value | None) -> bool:
+    return value is not None and isinstance(value.const_value, onnxscript.ir.ExternalTensor)
 
 
 def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:

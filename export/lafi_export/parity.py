@@ -15,6 +15,8 @@ from lafi.events import Failed, PanelImage, Portrait
 from lafi.pipeline import draw
 from lafi.storyboard import Storyboard
 from lafi_export.parity_cases import (
+    SIZES,
+    Sizes,
     denoiser_cases,
     image_cases,
     latent_cases,
@@ -27,24 +29,33 @@ Pixels = np.ndarray[Any, Any]
 
 
 def compare_engines(
-    reference: Engines, candidate: Engines, *, vocabulary: int, precision: str
+    reference: Engines,
+    candidate: Engines,
+    *,
+    vocabulary: int,
+    precision: str,
+    sizes: Sizes = SIZES,
 ) -> tuple[EngineParity, ...]:
     """Every engine on random inputs of several shapes and batches.
 
     reference: torch in fp32. candidate: judged by the tolerance of `precision` where the engine
-    is the denoiser, by that of f32 elsewhere. vocabulary: number of token ids.
+    is the denoiser, by that of f32 elsewhere. vocabulary: number of token ids. sizes: of the
+    random inputs.
     """
     rows = []
     for case, tokens in token_cases(reference.info, vocabulary):
-        pair = reference.text_encoder(tokens), candidate.text_encoder(tokens)
-        rows.append(_judge("text_encoder", case, candidate, "f32", *pair))
-    for case, images in image_cases(reference.info):
+        want, got = reference.text_encoder(tokens), candidate.text_encoder(tokens)
+        rows.append(_judge("text_encoder", case, candidate, "f32", want.hidden, got.hidden))
+        if want.pooled is not None and got.pooled is not None:
+            where = f"{case}, pooled"
+            rows.append(_judge("text_encoder", where, candidate, "f32", want.pooled, got.pooled))
+    for case, images in image_cases(reference.info, sizes):
         pair = reference.vae_encoder(images), candidate.vae_encoder(images)
         rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))
-    for case, latents in latent_cases(reference.info):
+    for case, latents in latent_cases(reference.info, sizes):
         pair = reference.vae_decoder(latents), candidate.vae_decoder(latents)
         rows.append(_judge("vae_decoder", case, candidate, "f32", *pair))
-    for case, batch in denoiser_cases(reference.info):
+    for case, batch in denoiser_cases(reference.info, sizes):
         pair = reference.denoiser(batch), candidate.denoiser(batch)
         rows.append(_judge("denoiser", case, candidate, precision, *pair))
     return tuple(rows)

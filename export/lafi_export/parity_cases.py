@@ -13,8 +13,10 @@ from lafi.engine.base import DenoiserBatch
 from lafi.model_info import ModelInfo
 from lafi.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
 
-_SIZES: Final[Sequence[tuple[int, int, int]]] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
+Sizes = Sequence[tuple[int, int, int]]
 """Batch, then height and width in multiples of the model's side multiple."""
+
+SIZES: Final[Sizes] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
 
 
 def parity_storyboard(info: ModelInfo) -> Storyboard:
@@ -37,36 +39,37 @@ def parity_storyboard(info: ModelInfo) -> Storyboard:
 
 
 def token_cases(info: ModelInfo, vocabulary: int) -> Iterator[tuple[str, Tensor]]:
-    """Random token ids (B, T)."""
+    """Random token ids (B, T), or (B, 2, T) with two encoders."""
     generator = torch.Generator().manual_seed(0)
     for batch in (1, 5):
-        shape = (batch, info.text_length)
+        encoders = () if info.text_encoders == 1 else (info.text_encoders,)
+        shape = (batch, *encoders, info.text_length)
         yield f"batch {batch}", torch.randint(0, vocabulary, shape, generator=generator)
 
 
-def image_cases(info: ModelInfo) -> Iterator[tuple[str, Tensor]]:
+def image_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Tensor]]:
     """Random images (B, 3, H, W) in [-1, 1], square and not."""
     generator = torch.Generator().manual_seed(1)
-    for batch, rows, columns in _SIZES:
+    for batch, rows, columns in sizes:
         height, width = rows * info.side_multiple, columns * info.side_multiple
         images = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
         yield f"batch {batch}, {width} x {height} px", images
 
 
-def latent_cases(info: ModelInfo) -> Iterator[tuple[str, Tensor]]:
+def latent_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Tensor]]:
     """Random latents (B, C, h, w), square and not."""
     generator = torch.Generator().manual_seed(2)
     step = info.side_multiple // info.vae_scale
-    for batch, rows, columns in _SIZES:
+    for batch, rows, columns in sizes:
         shape = (batch, info.latent_channels, rows * step, columns * step)
         case = f"batch {batch}, latent {columns * step} x {rows * step}"
         yield case, torch.randn(shape, generator=generator)
 
 
-def denoiser_cases(info: ModelInfo) -> Iterator[tuple[str, DenoiserBatch]]:
+def denoiser_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, DenoiserBatch]]:
     """Random rows without injection, and with one and two references, masks and regions."""
     generator = torch.Generator().manual_seed(3)
-    for batch, rows, columns in _SIZES:
+    for batch, rows, columns in sizes:
         for references, routed in ((1, False), (1, True), (2, True)):
             how = f"{references} routed" if routed else "not routed"
             yield (
@@ -104,4 +107,14 @@ def random_batch(
         bias=torch.randn(batch, references, generator=generator),
         mask=weights(batch, height, width),
         region=weights(batch, references, height, width),
+        **_conditions(info, generator, batch),
     )
+
+
+def _conditions(info: ModelInfo, generator: torch.Generator, batch: int) -> dict[str, Tensor]:
+    """`pooled` and `time_ids` of a denoiser that takes them."""
+    if not info.pooled_width:
+        return {}
+    pixels = torch.randint(256, 1024, (batch, 6), generator=generator)
+    pooled = torch.randn(batch, info.pooled_width, generator=generator)
+    return {"pooled": pooled, "time_ids": pixels.float()}

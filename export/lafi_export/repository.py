@@ -2,6 +2,7 @@
 
     OUT/models/<model>/config.pbtxt and 1/model.py    what Triton Server loads
     OUT/artifacts/lafi.json, *.onnx, tokenizer/, scheduler/, parity.json, parity.md
+    OUT/artifacts/weights/<part>.safetensors          float32, what the ONNX files point into
 
 The folder appears whole or not at all.
 """
@@ -17,14 +18,19 @@ from typing import Final
 from lafi.contract import ModelSpec, config_pbtxt, served_models
 from lafi.engine.base import Engines
 from lafi.engine.onnx import Precision, Runtime, check_runtime, file_sha256, load_onnx_engines
-from lafi.engine.torch import load_torch_engines, read_model_info
+from lafi.engine.session import DENOISER, WEIGHTS, tokenizer_folders
+from lafi.engine.torch import read_model_info
 from lafi.model_info import MODEL_INFO_FILE, ModelInfo
 from lafi_export.modules import load_modules
 from lafi_export.onnx_export import export_graph, graphs
 from lafi_export.parity import compare_engines, compare_pictures
+from lafi_export.parity_cases import SIZES, Sizes
 from lafi_export.parity_report import TOLERANCES, EngineParity, ParityReport, PixelParity
 
 ARTIFACTS: Final = "artifacts"
+LARGE: Final = 2**30
+"""Bytes of float32 weights of a denoiser from which on fewer comparisons are made."""
+LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
 MODELS: Final = "models"
 
 EngineLoader = Callable[[Path, Runtime, Precision, int], Engines]
@@ -62,9 +68,9 @@ def export_checkpoint(
     with _replaced(out) as folder:
         artifacts = folder / ARTIFACTS
         artifacts.mkdir()
-        info = _write_artifacts(checkpoint, artifacts, info, tell)
+        info, reference = _write_artifacts(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report = _compare(checkpoint, artifacts, info, (runtime, precision), threads, load_engines)
+        report = _compare(reference, artifacts, info, (runtime, precision), threads, load_engines)
         report.check()
         report.save(artifacts)
         tell("writing the model repository")
@@ -75,42 +81,58 @@ def export_checkpoint(
 
 def _write_artifacts(
     checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Callable[[str], None]
-) -> ModelInfo:
-    """The ONNX files, tokenizer, scheduler and `lafi.json`; the info with the files' hashes."""
-    tell("reading the checkpoint")
-    modules = load_modules(checkpoint)
-    hashes = {}
+) -> tuple[ModelInfo, Engines]:
+    """Weights, ONNX files, tokenizers, scheduler and `lafi.json`.
+
+    Returns the info with the files' hashes, and torch engines of the same weights.
+    """
+    tell("writing the weights")
+    modules = load_modules(checkpoint, artifacts / WEIGHTS)
+    hashes = {part.location: file_sha256(part.path) for part in modules.weights}
+    weights = {}
     for graph in graphs(modules, info):
         tell(f"exporting {graph.file}")
-        export_graph(graph, artifacts / graph.file)
-        hashes[graph.file] = file_sha256(artifacts / graph.file)
-    for part in ("tokenizer", "scheduler"):
-        shutil.copytree(checkpoint / part, artifacts / part)
-    info = info.model_copy(update={"onnx_sha256": hashes})
+        path = artifacts / graph.file
+        weights[graph.file] = export_graph(graph, path, modules.weights)
+        hashes[graph.file] = file_sha256(path)
+    shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
+    for folder in tokenizer_folders(artifacts, info):
+        shutil.copytree(checkpoint / folder.name, folder)
+    info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": weights})
     info.save(artifacts)
-    return info
+    return info, modules.engines(checkpoint, info.model_copy(update={"engine": "torch"}))
 
 
 def _compare(
-    checkpoint: Path,
+    reference: Engines,
     artifacts: Path,
     info: ModelInfo,
     chosen: tuple[Runtime, Precision],
     threads: int,
     load_engines: EngineLoader,
 ) -> ParityReport:
-    """Both runtimes in f32, since either may serve the files, and the chosen precision."""
-    reference = load_torch_engines(checkpoint)
+    """Both runtimes in f32, since either may serve the files, and the chosen precision.
+
+    Of a large model only the chosen kind, on one size, without pictures: a comparison of all would
+    take longer than the export, and hold the weights once more for each runtime.
+    """
+    large = _denoiser_bytes(artifacts, info) > LARGE
     kinds: list[tuple[Runtime, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
-    if chosen not in kinds:
-        kinds.append(chosen)
+    if large or chosen not in kinds:
+        kinds = [chosen] if large else [*kinds, chosen]
     engines: list[EngineParity] = []
     pictures: list[PixelParity] = []
     for kind in kinds:
         candidate = load_engines(artifacts, *kind, threads)
-        vocabulary = len(reference.tokenizer)
-        engines += compare_engines(reference, candidate, vocabulary=vocabulary, precision=kind[1])
-        if kind == chosen:
+        vocabulary = min(len(tokenizer) for tokenizer in reference.tokenizers)
+        engines += compare_engines(
+            reference,
+            candidate,
+            vocabulary=vocabulary,
+            precision=kind[1],
+            sizes=LARGE_SIZES if large else SIZES,
+        )
+        if kind == chosen and not large:
             pictures += compare_pictures(reference, candidate, precision=kind[1])
     return ParityReport(
         model=info.name,
@@ -119,6 +141,11 @@ def _compare(
         pictures=tuple(pictures),
         tolerances={precision: TOLERANCES[precision] for _, precision in kinds},
     )
+
+
+def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:
+    files = info.onnx_weights.get(DENOISER, ())
+    return sum((artifacts / file).stat().st_size for file in files)
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:

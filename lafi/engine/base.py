@@ -1,16 +1,27 @@
-"""What the core asks of an engine: four callables, a tokenizer, and facts about the model.
+"""What the core asks of an engine: four callables, tokenizers, and facts about the model.
 
 Knows shapes, not runtimes. An engine may be a torch module, an ONNX session, or a served
 model that is called over a wire; the pipeline cannot tell them apart.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi.model_info import ModelInfo
+
+
+class EncodedText(NamedTuple):
+    """What text encoders give for prompts, or, without the batch, for one.
+
+    hidden  (B, T, D) float32, an embedding of every token
+    pooled  (B, P) float32, one of the whole prompt; None where the model has none
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,9 @@ class DenoiserBatch:
     bias       (B, R) float32, added to the logits of that reference
     mask       (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference
     region     (B, R, h, w) float32 in [0, 1], where in row b reference r may be read
+    pooled     (B, P) float32, the prompts' pooled embeddings; None where the model takes none
+    time_ids   (B, 6) float32, pixels: original height and width, crop from the top and from the
+               left, target height and width (arXiv:2307.01952); None where `pooled` is
     """
 
     latents: Tensor
@@ -33,6 +47,8 @@ class DenoiserBatch:
     bias: Tensor
     mask: Tensor
     region: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
 
 
 class Denoiser(Protocol):
@@ -42,9 +58,9 @@ class Denoiser(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Token ids (B, T) int64 -> text (B, T, D) float32."""
+    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
 
-    def __call__(self, token_ids: Tensor, /) -> Tensor: ...
+    def __call__(self, token_ids: Tensor, /) -> EncodedText: ...
 
 
 class VaeEncoder(Protocol):
@@ -61,11 +77,11 @@ class VaeDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Everything that draws one model's pictures."""
+    """Everything that draws one model's pictures; `tokenizers` has one per text encoder."""
 
     text_encoder: TextEncoder
     vae_encoder: VaeEncoder
     vae_decoder: VaeDecoder
     denoiser: Denoiser
-    tokenizer: CLIPTokenizer
+    tokenizers: tuple[CLIPTokenizer, ...]
     info: ModelInfo

@@ -3,6 +3,7 @@
 An engine keeps no state between calls. Knows tensors and sessions, not storyboards.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.engine.base import DenoiserBatch, Engines, VaeDecoder
+from lafi.engine.base import DenoiserBatch, EncodedText, Engines, VaeDecoder
 from lafi.engine.session import (
     AGAIN,
     DENOISER,
@@ -29,7 +30,9 @@ from lafi.engine.session import (
     load_session,
     model_info,
     open_session,
+    tokenizer_folders,
 )
+from lafi.model_info import ModelInfo
 
 __all__ = [
     "DENOISER",
@@ -40,6 +43,7 @@ __all__ = [
     "ArtifactsError",
     "ImageEngine",
     "OnnxDenoiser",
+    "OnnxTextEncoder",
     "Precision",
     "Runtime",
     "Session",
@@ -50,6 +54,7 @@ __all__ = [
     "load_denoiser",
     "load_onnx_engines",
     "load_text_encoder",
+    "load_tokenizers",
     "load_vae_decoder",
     "load_vae_encoder",
     "model_info",
@@ -70,21 +75,40 @@ def load_onnx_engines(
     threads: CPU threads of each engine, 0 for all cores.
     Raises ArtifactsError for a missing or changed file, ModelInfoError for `lafi.json` itself.
     """
-    tokenizer = Path(artifacts) / "tokenizer"
-    if not tokenizer.is_dir():
-        raise ArtifactsError(f"{tokenizer}: no such folder; {AGAIN}")
+    info = model_info(artifacts, runtime, precision)
     return Engines(
         text_encoder=load_text_encoder(artifacts, runtime, threads),
         vae_encoder=load_vae_encoder(artifacts, runtime, threads),
         vae_decoder=load_vae_decoder(artifacts, runtime, threads),
         denoiser=load_denoiser(artifacts, runtime, precision, threads),
-        tokenizer=CLIPTokenizer.from_pretrained(tokenizer),
-        info=model_info(artifacts, runtime, precision),
+        tokenizers=load_tokenizers(artifacts, info),
+        info=info,
     )
 
 
+def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ...]:
+    """One for each text encoder, in their order. Raises ArtifactsError for a missing folder."""
+    folders = tokenizer_folders(artifacts, info)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
+    return tuple(CLIPTokenizer.from_pretrained(folder) for folder in folders)
+
+
+class OnnxTextEncoder:
+    """`lafi.engine.base.TextEncoder` on an ONNX file."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says -> encoded text."""
+        outputs = self._session({"token_ids": _array(token_ids)})
+        return EncodedText(*(torch.from_numpy(output) for output in outputs))
+
+
 class ImageEngine:
-    """A text encoder, VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
+    """A VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
 
     def __init__(self, session: Session, input_name: str) -> None:
         self._session = session
@@ -92,7 +116,7 @@ class ImageEngine:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(B, ...) -> (B, ...), as the protocols in `lafi.engine.base` say."""
-        return torch.from_numpy(self._session({self._input_name: _array(rows)}))
+        return torch.from_numpy(self._session({self._input_name: _array(rows)})[0])
 
 
 class OnnxDenoiser:
@@ -103,26 +127,18 @@ class OnnxDenoiser:
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32: what the model predicts."""
-        return torch.from_numpy(self._session(denoiser_feed(batch)))
+        return torch.from_numpy(self._session(denoiser_feed(batch))[0])
 
 
 def denoiser_feed(batch: DenoiserBatch) -> dict[str, np.ndarray[Any, Any]]:
     """The inputs of `denoiser.onnx` by name, sharing memory where they can."""
-    return {
-        "latents": _array(batch.latents),
-        "timesteps": _array(batch.timesteps),
-        "text": _array(batch.text),
-        "routes": _array(batch.routes),
-        "bias": _array(batch.bias),
-        "mask": _array(batch.mask),
-        "region": _array(batch.region),
-    }
+    fields = ((field.name, getattr(batch, field.name)) for field in dataclasses.fields(batch))
+    return {name: _array(tensor) for name, tensor in fields if tensor is not None}
 
 
-def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:
-    """Token ids (B, T) int64 -> (B, T, D)."""
-    session = load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads)
-    return ImageEngine(session, "token_ids")
+def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
+    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
+    return OnnxTextEncoder(load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads))
 
 
 def load_vae_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:

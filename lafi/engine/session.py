@@ -5,6 +5,7 @@ imports no torch, so that a served model that needs none starts at once.
 """
 
 import hashlib
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,10 +24,16 @@ VAE_DECODER: Final = "vae_decoder.onnx"
 DENOISER: Final = "denoiser.onnx"
 FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER)
 
+WEIGHTS: Final = "weights"
+"""The folder beside the ONNX files in which their weights lie."""
+
+INLINE_BYTES: Final = 2**30
+"""Weights up to this go through memory to OpenVINO; a protobuf message ends at 2 GiB."""
+
 AGAIN: Final = "run `lafi export CHECKPOINT --out REPO` again"
 
-Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], np.ndarray[Any, Any]]
-"""Inputs by name -> the one output, an array of its own."""
+Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
+"""Inputs by name -> the outputs in the file's order, arrays of their own."""
 
 
 class ArtifactsError(ValueError):
@@ -56,6 +63,12 @@ def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> Model
     """The exported model's facts, naming the runtime and precision that will draw."""
     info = load_model_info(artifacts)
     return info.model_copy(update={"engine": runtime, "precision": precision})
+
+
+def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
+    """Where the tokenizers lie, one for each text encoder, in their order."""
+    names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
+    return tuple(Path(artifacts) / name for name in names)
 
 
 def open_session(
@@ -101,35 +114,61 @@ def _onnxruntime_session(path: Path, threads: int) -> Session:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-        output: np.ndarray[Any, Any] = session.run(None, dict(feed))[0]
-        return output
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        return tuple(session.run(None, dict(feed)))
 
     return run
 
 
 def _openvino_session(path: Path, precision: Precision, threads: int) -> Session:
-    import onnx
-    import onnx.inliner
     import openvino
 
-    # OpenVINO does not read model-local functions, so the attention op's body is put in place.
-    model = onnx.inliner.inline_local_functions(onnx.load(path))
     core = openvino.Core()
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
+    compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
     # One request for all calls keeps what was prepared for each shape; it serves one at a time.
     request = compiled.create_infer_request()
     turn = threading.Lock()
 
-    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
         with turn:
             request.infer(dict(feed), share_inputs=True)
-            return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+            return tuple(np.array(x.data, dtype=np.float32) for x in request.output_tensors)
 
     return run
+
+
+def _read_inlined(core: Any, path: Path) -> Any:
+    """OpenVINO's model of the file, with the attention op's body in place of each of its nodes.
+
+    OpenVINO does not read model-local functions, nor weights outside the graph's own folder. So a
+    small model goes through memory, and of a large one the graph is for a moment written there.
+    """
+    import onnx
+    import onnx.inliner
+
+    model = onnx.inliner.inline_local_functions(onnx.load(path, load_external_data=False))
+    if _outside_bytes(model) <= INLINE_BYTES:
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return core.read_model(model.SerializeToString())
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".onnx") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            return core.read_model(file.name)
+    except PermissionError as error:
+        raise ArtifactsError(
+            f"{path.parent}: got a folder that cannot be written to, allowed with openvino and "
+            "weights this large: one that can; onnxruntime does not need it"
+        ) from error
+
+
+def _outside_bytes(model: Any) -> int:
+    """Bytes of the weights that lie in other files."""
+    entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
+    return sum(int(entry.value) for entry in entries if entry.key == "length")
 
 
 def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
@@ -138,7 +177,7 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
     OpenVINO 2026.4 in bf16 with several threads gives NaN for most of them.
     """
 
-    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
         width = feed["latents"].shape[-1]
         if width <= step:
             raise ValueError(f"latents: got width {width}, allowed {2 * step} or more in bf16")
@@ -148,9 +187,14 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
 
 
 def _verified(artifacts: Path, name: str) -> Path:
-    """The path of an ONNX file whose hash is the one in `lafi.json`."""
-    path = Path(artifacts) / name
-    expected = load_model_info(artifacts).onnx_sha256.get(name)
+    """The path of an ONNX file; it and its weights have the hashes that `lafi.json` says."""
+    info = load_model_info(artifacts)
+    for file in (name, *info.onnx_weights.get(name, ())):
+        _verify(Path(artifacts) / file, info.onnx_sha256.get(file))
+    return Path(artifacts) / name
+
+
+def _verify(path: Path, expected: str | None) -> None:
     if expected is None:
         raise ArtifactsError(f"{path}: lafi.json has no hash of this file; {AGAIN}")
     if not path.is_file():
@@ -160,7 +204,6 @@ def _verified(artifacts: Path, name: str) -> Path:
         raise ArtifactsError(
             f"{path}: got SHA-256 {found[:12]}, lafi.json says {expected[:12]}; {AGAIN}"
         )
-    return path
 
 
 def file_sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Step-level batching, with a fake denoiser that shows what it was given."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,13 +10,27 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lafi.batcher import Batcher
-from lafi.engine.base import DenoiserBatch
+from lafi.engine.base import DenoiserBatch, EncodedText
+from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.reference import Reference
 from lafi.sampling import ForwardProcess, PanelSchedule
 from lafi.storyboard import SamplingStage
 
 LAYERS, SIZE = 5, (4, 6)
+INFO = ModelInfo(
+    name="small",
+    architecture="unet",
+    latent_channels=4,
+    vae_scale=8,
+    side_multiple=16,
+    text_length=3,
+    text_width=2,
+    layers=tuple(
+        SelfAttentionLayer(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
+        for i in range(LAYERS)
+    ),
+)
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = ForwardProcess(CONFIG)
 
@@ -37,8 +52,8 @@ class FakeDenoiser:
         return out
 
 
-def text(value: float) -> Tensor:
-    return torch.full((3, 2), value)
+def text(value: float) -> EncodedText:
+    return EncodedText(torch.full((3, 2), value))
 
 
 def reference(name: str, value: float) -> Reference:
@@ -83,9 +98,9 @@ def finish(batcher: Batcher) -> Iterator[str]:
                 yield step.panel.name
 
 
-def batcher(max_rows: int = 16) -> tuple[Batcher, FakeDenoiser]:
+def batcher(max_rows: int = 16, info: ModelInfo = INFO) -> tuple[Batcher, FakeDenoiser]:
     fake = FakeDenoiser()
-    return Batcher(fake, PROCESS, LAYERS, max_rows), fake
+    return Batcher(fake, PROCESS, info, max_rows), fake
 
 
 def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
@@ -99,7 +114,7 @@ def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
     assert batch.routes[2:, :6, 0].unique().tolist() == [6]
     assert batch.routes[:, 6].max() == -1
     assert torch.equal(batch.mask[6], MIA.mask)
-    assert torch.equal(batch.text[6], MIA.text)
+    assert torch.equal(batch.text[6], MIA.text.hidden)
     timestep = batch.timesteps[6].item()
     torch.testing.assert_close(batch.latents[6], MIA.at(timestep, PROCESS))
     assert batch.timesteps.unique().numel() == 1
@@ -203,3 +218,28 @@ def test_panels_of_other_sizes_never_share_a_call() -> None:
 def test_too_few_rows_for_one_panel_are_refused() -> None:
     with pytest.raises(ValueError, match="max_rows: got 5, allowed 6 or more"):
         batcher(max_rows=5)
+
+
+def test_a_model_without_further_conditioning_gets_none() -> None:
+    loop, fake = batcher()
+    loop.add(panel("a", MIA))
+    list(loop.step())
+    assert fake.batches[0].pooled is None
+    assert fake.batches[0].time_ids is None
+
+
+def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
+    loop, fake = batcher(info=INFO.model_copy(update={"pooled_width": 2}))
+    state = panel("a")
+    state.text = state.text._replace(pooled=torch.full((2,), 1.0))
+    state.negative = text(0.0)._replace(pooled=torch.full((2,), 2.0))
+    mia = replace(MIA, text=MIA.text._replace(pooled=torch.full((2,), 3.0)))
+    state.injection = PanelInjection((mia,), (torch.ones(SIZE),), end=1.0)
+    loop.add(state)
+    list(loop.step())
+    (batch,) = fake.batches
+    assert batch.pooled is not None
+    assert batch.pooled.tolist() == [[2.0, 2.0], [1.0, 1.0], [3.0, 3.0]]
+    assert batch.time_ids is not None
+    assert batch.time_ids.dtype == torch.float32
+    assert batch.time_ids.tolist() == [[32, 48, 0, 0, 32, 48]] * 3

@@ -9,6 +9,7 @@ from lafi.content_address import DRAWING_VERSION, content_address
 from lafi.model_info import ModelInfo
 from lafi.storyboard import ReferenceImage, Storyboard
 
+ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
 CHARACTERS: list[dict[str, Any]] = [
     {"name": "mia", "prompt": "a girl"},
     {"name": "tom", "prompt": "a boy", "trigger": "tom_v1"},
@@ -162,11 +163,18 @@ def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
         {"precision": "bf16"},
         {"scheduler_config": {"beta_end": 0.02}},
         {"prediction_type": "v_prediction"},
+        {"pooled_width": 8},
+        {"zero_empty_negative": True},
     ],
 )
 def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> None:
     other = small_model.model_copy(update=change)
     assert address(board(), other) != address(board(), small_model)
+
+
+def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
+    """The address of a model without the newer fields, as the first version gave it."""
+    assert address(board(), small_model) == ADDRESS
 
 
 def test_the_models_name_does_not_decide(small_model: ModelInfo) -> None:

@@ -13,6 +13,15 @@ def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
     assert load_model_info(tmp_path) == full
 
 
+def test_an_older_file_has_one_text_encoder(tmp_path: Path, small_model: ModelInfo) -> None:
+    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"}
+    text = small_model.model_dump_json(exclude=newer)
+    (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
+    assert load_model_info(tmp_path) == small_model
+    assert small_model.text_encoders == 1
+    assert small_model.model_copy(update={"pooled_width": 8}).text_encoders == 2
+
+
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelInfoError, match=r"lafi.json: no such file; `lafi export CHECKPOINT "):
         load_model_info(tmp_path)

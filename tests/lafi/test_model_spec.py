@@ -94,6 +94,20 @@ def test_the_denoiser_is_optional_and_has_the_engines_own_inputs(small_model: Mo
     assert denoiser.max_batch_size == 0
 
 
+def test_a_model_with_two_text_encoders_has_more_inputs_and_outputs(
+    small_model: ModelInfo,
+) -> None:
+    model = small_model.model_copy(update={"pooled_width": 20})
+    specs = served_models(model, with_denoiser=True)
+    text, denoiser = specs[1], specs[-1]
+    assert text.inputs == (TensorSpec("TOKEN_IDS", "INT64", (2, 48)),)
+    assert text.outputs[1:] == (TensorSpec("POOLED", "FP32", (20,)),)
+    assert denoiser.inputs[-2:] == (
+        TensorSpec("pooled", "FP32", (-1, 20)),
+        TensorSpec("time_ids", "FP32", (-1, 6)),
+    )
+
+
 @pytest.mark.parametrize("value", ['a "b" \\ c', "line\nbreak", "女孩\x00\x7f", "/a/b c"])
 def test_parameters_may_hold_any_text(small_model: ModelInfo, value: str) -> None:
     config = read_back(config_pbtxt(served_models(small_model)[0], parameters={"key": value}))

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lafi.content_address import content_address
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.base import DenoiserBatch, EncodedText, Engines
 from lafi.engine.torch import CheckpointError, load_torch_engines, read_model_info
 from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi.pipeline import draw
@@ -213,7 +213,7 @@ def test_a_panel_that_is_no_picture_fails_alone(engines: Engines) -> None:
 def test_the_encoders_get_small_batches(engines: Engines) -> None:
     sizes: list[int] = []
 
-    def text_encoder(ids: Tensor) -> Tensor:
+    def text_encoder(ids: Tensor) -> EncodedText:
         sizes.append(len(ids))
         return engines.text_encoder(ids)
 

@@ -1,5 +1,6 @@
 """Texts to token ids, and each distinct text encoded once."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.prompts import MAX_BATCH, encode_texts, tokenize
+from lafi.engine.base import EncodedText
+from lafi.prompts import MAX_BATCH, encode_texts, tokenize, zeros_like
 
 LENGTH = 12
 
@@ -20,7 +22,7 @@ def tokenizer(checkpoint: Path) -> CLIPTokenizer:
 
 
 def test_ids_are_padded_and_cut_to_the_models_length(tokenizer: CLIPTokenizer) -> None:
-    ids = tokenize(tokenizer, ["", "a child", "a child is running " * 20, "孩子"], LENGTH)
+    ids = tokenize([tokenizer], ["", "a child", "a child is running " * 20, "孩子"], LENGTH)
     assert ids.shape == (4, LENGTH)
     assert ids.dtype == torch.int64
     assert (ids[:, 0] == tokenizer.bos_token_id).all()
@@ -33,13 +35,37 @@ def test_ids_are_padded_and_cut_to_the_models_length(tokenizer: CLIPTokenizer) -
 def test_every_text_has_its_own_encoding(tokenizer: CLIPTokenizer, texts: list[str]) -> None:
     calls: list[int] = []
 
-    def encoder(ids: Tensor) -> Tensor:
+    def encoder(ids: Tensor) -> EncodedText:
         calls.append(len(ids))
-        return ids[..., None].float()
+        return EncodedText(ids[..., None].float())
 
-    encoded = encode_texts(texts, tokenizer, encoder, LENGTH)
+    encoded = encode_texts(texts, [tokenizer], encoder, LENGTH)
     assert set(encoded) == set(texts)
     assert sum(calls) == len(encoded)
     assert all(size <= MAX_BATCH for size in calls)
     for text, rows in encoded.items():
-        assert torch.equal(rows[:, 0], tokenize(tokenizer, [text], LENGTH)[0].float())
+        assert rows.pooled is None
+        assert torch.equal(rows.hidden[:, 0], tokenize([tokenizer], [text], LENGTH)[0].float())
+
+
+def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.pad_token = "!"
+    texts = ["a child", "running"]
+
+    def encoder(ids: Tensor) -> EncodedText:
+        return EncodedText(ids[:, 0, :, None].float(), ids[:, 1].float())
+
+    encoded = encode_texts(texts, [tokenizer, other], encoder, LENGTH)
+    for text in texts:
+        first, second = (tokenize([one], [text], LENGTH)[0] for one in (tokenizer, other))
+        assert torch.equal(encoded[text].hidden[:, 0], first.float())
+        assert torch.equal(encoded[text].pooled, second.float())
+        assert second[-1] == other.pad_token_id != first[-1]
+
+
+def test_zeros_have_the_shape_of_a_prompt() -> None:
+    nothing = zeros_like(EncodedText(torch.ones(3, 2), torch.ones(4)))
+    assert torch.equal(nothing.hidden, torch.zeros(3, 2))
+    assert torch.equal(nothing.pooled, torch.zeros(4))
+    assert zeros_like(EncodedText(torch.ones(3, 2))).pooled is None

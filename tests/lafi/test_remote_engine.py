@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.contract import ModelSpec, TensorSpec
-from lafi.remote_engine import RemoteEngine
+from lafi.remote_engine import RemoteEngine, RemoteTextEncoder
 
 SPEC = ModelSpec(
     name="doubler",
@@ -32,3 +32,17 @@ def test_a_remote_engine_calls_its_model_in_batches_that_it_allows(count: int) -
     assert sum(sizes) == count
     assert max(sizes) <= 3
     assert len(sizes) == -(-count // 3)
+
+
+def test_a_remote_text_encoder_gives_all_that_its_model_gives() -> None:
+    outputs = (TensorSpec("TEXT", "FP32", (2, 1)), TensorSpec("POOLED", "FP32", (2,)))
+    spec = ModelSpec("text_encoder", (TensorSpec("TOKEN_IDS", "INT64", (2,)),), outputs, 2)
+
+    def infer(name: str, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        ids = inputs["TOKEN_IDS"].astype(np.float32)
+        return {"POOLED": ids + 1, "TEXT": ids[..., None]}
+
+    ids = torch.arange(10).reshape(5, 2)
+    text = RemoteTextEncoder(spec, infer)(ids)
+    assert torch.equal(text.hidden, ids[..., None].float())
+    assert torch.equal(text.pooled, ids.float() + 1)

@@ -31,10 +31,10 @@ def no_check(array: np.ndarray) -> None:
     """Takes everything."""
 
 
-def double(rows: np.ndarray) -> np.ndarray:
+def double(rows: np.ndarray) -> tuple[np.ndarray, ...]:
     if bool((rows == 13).any()):
         raise RuntimeError("thirteen")
-    return rows * 2
+    return rows * 2, rows.sum(axis=1)
 
 
 def rows(count: int, start: float = 0.0) -> np.ndarray:
@@ -47,15 +47,17 @@ def test_requests_answered_together_get_what_they_get_alone(sizes: list[int]) ->
     requests = [rows(size, 100.0 * index) for index, size in enumerate(sizes)]
     answers = BatchedEngine(SPEC, double, no_check).answer(requests)
     for request, answer in zip(requests, answers, strict=True):
-        np.testing.assert_array_equal(answer, request * 2)
+        assert isinstance(answer, tuple)
+        np.testing.assert_array_equal(answer[0], request * 2)
+        np.testing.assert_array_equal(answer[1], request.sum(axis=1))
 
 
 def test_requests_of_different_shapes_are_not_joined() -> None:
     calls: list[tuple[int, ...]] = []
 
-    def engine(batch: np.ndarray) -> np.ndarray:
+    def engine(batch: np.ndarray) -> tuple[np.ndarray]:
         calls.append(tuple(batch.shape))
-        return batch
+        return (batch,)
 
     wide = np.zeros((1, 4), np.float32)
     BatchedEngine(SPEC, engine, no_check).answer([rows(1), wide, rows(2)])
@@ -65,17 +67,20 @@ def test_requests_of_different_shapes_are_not_joined() -> None:
 def test_a_request_that_fails_leaves_the_others_their_answers() -> None:
     bad = np.full((1, 2), 13, np.float32)
     first, failed, last = BatchedEngine(SPEC, double, no_check).answer([rows(1), bad, rows(2)])
-    np.testing.assert_array_equal(first, rows(1) * 2)
-    np.testing.assert_array_equal(last, rows(2) * 2)
+    assert isinstance(first, tuple)
+    assert isinstance(last, tuple)
+    np.testing.assert_array_equal(first[0], rows(1) * 2)
+    np.testing.assert_array_equal(last[0], rows(2) * 2)
     assert str(failed) == "thirteen"
 
 
 def test_a_request_that_is_refused_leaves_the_others_their_answers() -> None:
     latent = np.zeros((1, 4, 2, 2), np.float32)
     wrong = np.full_like(latent, np.nan)
-    engine = BatchedEngine(SPEC, lambda batch: batch, check_latents(2, 8))
+    engine = BatchedEngine(SPEC, lambda batch: (batch,), check_latents(2, 8))
     good, refused = engine.answer([latent, wrong])
-    np.testing.assert_array_equal(good, latent)
+    assert isinstance(good, tuple)
+    np.testing.assert_array_equal(good[0], latent)
     assert isinstance(refused, InputError)
     assert str(refused) == "LATENT: got nan, allowed: finite numbers"
 
@@ -129,6 +134,7 @@ def test_the_vocabulary_is_read_from_either_form_of_a_tokenizer(tmp_path: Path) 
     [
         (check_token_ids(9), np.array([[1, 9]]), "TOKEN_IDS: got 9, allowed: 0 to 8"),
         (check_token_ids(9), np.array([[-1, 2]]), "TOKEN_IDS: got -1, allowed: 0 to 8"),
+        (check_token_ids(9, 5), np.array([[[8, 0], [4, 5]]]), "TOKEN_IDS: got 5, allowed: 0 to 4"),
         (
             check_images(8, 64),
             np.zeros((1, 3, 12, 8)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from lafi.contract import denoiser_spec
 from lafi.engine.session import DENOISER
-from lafi.served_engine import Array, check_denoiser_inputs
+from lafi.served_engine import Answer, Array, check_denoiser_inputs
 from lafi_repository.bridge import ModelSettings, input_array, response
 
 
@@ -21,13 +21,13 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
-        return [response(self._spec.outputs[0].name, self._answer(r)) for r in requests]
+        return [response(self._spec, self._answer(r)) for r in requests]
 
-    def _answer(self, request: Any) -> Array | Exception:
+    def _answer(self, request: Any) -> Answer:
         inputs = {spec.name: input_array(request, spec.name) for spec in self._spec.inputs}
         try:
             check_denoiser_inputs(inputs)
-            output: Array = self._run(inputs)
+            outputs: tuple[Array, ...] = self._run(inputs)
         except Exception as error:
             return error
-        return output
+        return outputs

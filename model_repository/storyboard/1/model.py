@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import CLIPTokenizer
 
 from lafi.admission import Admission
 from lafi.contract import (
@@ -18,9 +17,9 @@ from lafi.contract import (
     vae_encoder_spec,
 )
 from lafi.engine.base import Engines
-from lafi.engine.onnx import DENOISER, OnnxDenoiser
+from lafi.engine.onnx import DENOISER, OnnxDenoiser, load_tokenizers
 from lafi.pipeline import draw
-from lafi.remote_engine import RemoteEngine
+from lafi.remote_engine import RemoteEngine, RemoteTextEncoder
 from lafi.serving import StoryboardService
 from lafi.storyboard import Storyboard
 from lafi_repository.bridge import (
@@ -67,10 +66,10 @@ def _engines(settings: ModelSettings) -> Engines:
     """The denoiser here; text and VAE as calls of the models beside this one."""
     info = settings.info()
     return Engines(
-        text_encoder=RemoteEngine(text_encoder_spec(info), call_model),
+        text_encoder=RemoteTextEncoder(text_encoder_spec(info), call_model),
         vae_encoder=RemoteEngine(vae_encoder_spec(info), call_model),
         vae_decoder=RemoteEngine(vae_decoder_spec(info), call_model),
         denoiser=OnnxDenoiser(settings.session(DENOISER, settings.precision)),
-        tokenizer=CLIPTokenizer.from_pretrained(settings.artifacts / "tokenizer"),
+        tokenizers=load_tokenizers(settings.artifacts, info),
         info=info,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import text_encoder_spec
-from lafi.engine.session import TEXT_ENCODER
+from lafi.engine.session import TEXT_ENCODER, tokenizer_folders
 from lafi.served_engine import BatchedEngine, check_token_ids, vocabulary_size
 from lafi_repository.bridge import ModelSettings, answer_requests
 
@@ -18,7 +18,8 @@ class TritonPythonModel:
         settings = ModelSettings(args)
         info = settings.info()
         run = settings.session(TEXT_ENCODER)
-        check = check_token_ids(vocabulary_size(settings.artifacts / "tokenizer"))
+        folders = tokenizer_folders(settings.artifacts, info)
+        check = check_token_ids(*(vocabulary_size(folder) for folder in folders))
         self._engine = BatchedEngine(
             text_encoder_spec(info), lambda rows: run({"token_ids": rows}), check
         )
