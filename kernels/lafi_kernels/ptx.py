@@ -182,15 +182,17 @@ def main() -> None:
     parser.add_argument("--fp32", action="store_true", help="fp32 too, which takes much longer")
     arguments = parser.parse_args()
     dtypes = [dtype for dtype in DTYPES if dtype.itemsize == 2 or arguments.fp32]
-    table = Table(title=f"Triton-lang {triton.__version__}, bytes")
-    for column in ("arch", "d", "dtype", "queries", "keys", "warps", "stages"):
-        table.add_column(column, justify="right")
-    for column in ("registers", "spilled", "shared", "of"):
-        table.add_column(column, justify="right")
+    table = Table(title=f"Triton-lang {triton.__version__}")
+    for column in ("arch", "d", "dtype", "tile", "regs", "spilled", "shared", "limit"):
+        table.add_column(column, justify="right", no_wrap=True)
     found = []
     for row in rows(dtypes):
         found.append(asdict(row))
-        table.add_row(*(str(value) for value in found[-1].values()))
+        tile = f"{row.queries} x {row.keys}, {row.warps} w, {row.stages} s"
+        sizes = (row.registers, row.spilled, row.shared_bytes, row.shared_limit)
+        table.add_row(
+            row.architecture, str(row.head_dim), row.dtype, tile, *(str(size) for size in sizes)
+        )
     Console().print(table)
     if arguments.json is not None:
         content = {"triton": triton.__version__, "kernels": found}
