@@ -182,17 +182,17 @@ def main() -> None:
     parser.add_argument("--fp32", action="store_true", help="fp32 too, which takes much longer")
     arguments = parser.parse_args()
     dtypes = [dtype for dtype in DTYPES if dtype.itemsize == 2 or arguments.fp32]
-    table = Table(title=f"Triton-lang {triton.__version__}")
+    caption = "tile: queries x keys, w warps, s stages; spilled: bytes of a thread"
+    table = Table(title=f"Triton-lang {triton.__version__}", caption=caption)
     for column in ("arch", "d", "dtype", "tile", "regs", "spilled", "shared", "limit"):
         table.add_column(column, justify="right", no_wrap=True)
     found = []
     for row in rows(dtypes):
         found.append(asdict(row))
-        tile = f"{row.queries} x {row.keys}, {row.warps} w, {row.stages} s"
-        sizes = (row.registers, row.spilled, row.shared_bytes, row.shared_limit)
-        table.add_row(
-            row.architecture, str(row.head_dim), row.dtype, tile, *(str(size) for size in sizes)
-        )
+        tile = f"{row.queries}x{row.keys} w{row.warps} s{row.stages}"
+        kib = (f"{size / 1024:.0f} K" for size in (row.shared_bytes, row.shared_limit))
+        counts = (str(row.registers), str(row.spilled), *kib)
+        table.add_row(row.architecture, str(row.head_dim), row.dtype, tile, *counts)
     Console().print(table)
     if arguments.json is not None:
         content = {"triton": triton.__version__, "kernels": found}
