@@ -41,7 +41,11 @@ SETTINGS: dict[str, Injection] = {
     "texture": Injection(layers="texture"),
     "all": Injection(layers="all"),
     "decoder, noise 0.1": Injection(layers="decoder", reference_noise=0.1),
+    "decoder, noise 0.3": Injection(layers="decoder", reference_noise=0.3),
     "decoder, strength 1": Injection(layers="decoder", strength=1.0),
+    "decoder, noise 0.1, strength 1": Injection(
+        layers="decoder", reference_noise=0.1, strength=1.0
+    ),
     "all, noise 0.1": Injection(layers="all", reference_noise=0.1),
 }
 
