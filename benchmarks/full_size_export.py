@@ -28,7 +28,7 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 from rich.table import Table
 
-from lafi.engine.base import DenoiserBatch
+from lafi.engine.base import Denoiser, DenoiserBatch
 from lafi.engine.onnx import load_denoiser
 from lafi.engine.torch import TorchDenoiser
 from lafi.layers import first_injected_layer
@@ -95,7 +95,7 @@ def forward(kind: str, folder: Path, side: int, threads: int) -> None:
         unet = UNet2DConditionModel.from_pretrained(
             folder / "checkpoint" / "unet", torch_dtype=torch.float32
         )
-        denoiser = TorchDenoiser(unet.eval())
+        denoiser: Denoiser = TorchDenoiser(unet.eval())
     else:
         denoiser = load_denoiser(artifacts, "onnxruntime", "f32", threads)
     started = time.perf_counter()

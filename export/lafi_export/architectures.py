@@ -62,7 +62,7 @@ def _sd15(small: bool) -> Architecture:
     return Architecture(
         name="sd15",
         pipeline="StableDiffusionPipeline",
-        classes=_CLASSES | {"scheduler": ("diffusers", "PNDMScheduler")},
+        classes={**_CLASSES, "scheduler": ("diffusers", "PNDMScheduler")},
         configs={
             "unet": unet | _blocks(4),
             "vae": _vae(small, scaling_factor=0.18215, sample_size=512),
@@ -88,7 +88,7 @@ def _sd21(small: bool) -> Architecture:
     return Architecture(
         name="sd21",
         pipeline="StableDiffusionPipeline",
-        classes=_CLASSES | {"scheduler": ("diffusers", "DDIMScheduler")},
+        classes={**_CLASSES, "scheduler": ("diffusers", "DDIMScheduler")},
         configs={
             "unet": unet | _blocks(4),
             "vae": _vae(small, scaling_factor=0.18215, sample_size=768),
@@ -117,8 +117,8 @@ def _sdxl(small: bool) -> Architecture:
     return Architecture(
         name="sdxl",
         pipeline="StableDiffusionXLPipeline",
-        classes=_CLASSES
-        | {
+        classes={
+            **_CLASSES,
             "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
             "tokenizer_2": ("transformers", "CLIPTokenizer"),
             "scheduler": ("diffusers", "EulerDiscreteScheduler"),

@@ -95,7 +95,7 @@ def write_weights(
                     f"{name}: got {values.dtype} {list(values.shape)}, "
                     f"allowed {layout.dtype} {list(layout.shape)}"
                 )
-            out.write(values.contiguous().flatten().view(torch.uint8).numpy())
+            out.write(values.contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def rewrite_weights(
