@@ -2,21 +2,27 @@
 
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import lafi_export.repository
+from lafi.model_info import load_model_info
 from lafi_export.command import export_command
 from lafi_export.onnx_export import Graph
+from lafi_export.part_weights import PartWeights
 
 
 def test_it_says_its_steps_and_shows_the_report(
     checkpoint: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(graph: Graph, path: Path) -> None:
-        shutil.copy(repository / "artifacts" / graph.file, path)
+    exported = repository / "artifacts"
+
+    def copy(graph: Graph, path: Path, _: Sequence[PartWeights]) -> tuple[str, ...]:
+        shutil.copy(exported / graph.file, path)
+        return load_model_info(exported).onnx_weights[graph.file]
 
     monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
     console = Console(record=True, width=120, file=io.StringIO())

@@ -79,8 +79,8 @@ BAD_JSON = [
     (b'{"panels": [], "panels": []}', "STORYBOARD: panels: got the field twice, allowed: each fie"),
     (b"[" * 10**5, "STORYBOARD: got deeply nested JSON, allowed: fewer levels of nesting"),
     (b" " * (2**20 + 1), "STORYBOARD: got 1048577 bytes, allowed: at most 1048576 bytes of JSON"),
-    (b"[]", "got [], allowed: a mapping with title, width"),
-    (b"null", "got nothing, allowed: a mapping with title, width"),
+    (b"[]", "got [], allowed: a mapping with title, variant, width"),
+    (b"null", "got nothing, allowed: a mapping with title, variant, width"),
     (b"{}", "panels: got nothing, allowed: a list of 1 to 64 panels"),
     (b'{"panels": [{"prompt": "\\ud800"}]}', "panels[0].prompt: got '\\ud800', allowed: 1 to 204"),
     (

@@ -6,9 +6,9 @@ import pytest
 from lafi.storyboard import StoryboardError, load_storyboard, parse_storyboard
 
 BAD_TEXTS = {
-    "": "got nothing, allowed: a mapping with title, width, height, negative_prompt, sampling, ",
-    "[1, 2]": "got [1, 2], allowed: a mapping with title, width",
-    "story": "got 'story', allowed: a mapping with title, width",
+    "": "got nothing, allowed: a mapping with title, variant, width, height, negative_prompt, sampling, ",
+    "[1, 2]": "got [1, 2], allowed: a mapping with title, variant, width",
+    "story": "got 'story', allowed: a mapping with title, variant, width",
     "a: [1": "line 1, column 6: got broken YAML (expected ',' or ']', but got '<stream end>')",
     "a:\n\t- b": "line 2, column 1: got broken YAML (found character '\\t' that cannot start any",
     "a: 'x": "line 1, column 6: got broken YAML (found unexpected end of stream)",
@@ -29,7 +29,7 @@ BAD_TEXTS = {
     '{"a":' * 100_000: "got deeply nested JSON, allowed: fewer levels of nesting",
     "# " + "x" * 2**20: "got 1048578 characters, allowed: at most 1048576",
     "1: a\npanels: []": "got 1, allowed: field names that are text",
-    "<<: {title: a}\npanels: []": "'<<': unknown field, allowed: title, width",
+    "<<: {title: a}\npanels: []": "'<<': unknown field, allowed: title, variant",
     "panels: [{prompt: a}]\nwidth: .inf": "width: got inf, allowed: 32 to 2048 pixels",
 }
 

@@ -104,6 +104,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "no steps": (setting("sampling: {steps: 0}"), "sampling.steps: got 0"),
     "101 steps": (setting("sampling: {steps: 101}"), "sampling.steps: got 101"),
     "half a step": (setting("sampling: {steps: 1.5}"), "sampling.steps: got 1.5"),
+    "an unknown variant": (setting("variant: ink"), "variant: got 'ink', allowed: none, since"),
     "an unknown sampler": (setting("sampling: {sampler: Heun}"), "sampling.sampler: got"),
     "a side of a million": (setting("width: 1000000"), "width: got 1000000"),
     "a side that is negative": (setting("height: -64"), "height: got -64"),

@@ -22,6 +22,7 @@ from lafi.pipeline import draw
 from lafi.remote_engine import RemoteEngine, RemoteTextEncoder
 from lafi.serving import StoryboardService
 from lafi.storyboard import Storyboard
+from lafi.variants import engines_of
 from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
@@ -38,7 +39,7 @@ class TritonPythonModel:
         """Loads the denoiser and starts the thread that draws."""
         settings = ModelSettings(args)
         torch.set_num_threads(settings.threads)
-        self._engines = _engines(settings)
+        self._engines = {"": _engines(settings)}
         self._max_rows = settings.number("max_rows", 16)
         admission = Admission(settings.number("max_storyboards", 8))
         self._service = StoryboardService(self._draw, admission, stop_asked=stop_asked)
@@ -59,7 +60,8 @@ class TritonPythonModel:
         )
 
     def _draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        return draw(storyboard, self._engines, cancelled=cancelled, max_rows=self._max_rows)
+        engines = engines_of(storyboard, self._engines)
+        return draw(storyboard, engines, cancelled=cancelled, max_rows=self._max_rows)
 
 
 def _engines(settings: ModelSettings) -> Engines:
