@@ -36,8 +36,11 @@ INJECTIONS: dict[str, Injection] = {
     "all": Injection(layers="all"),
     "decoder": Injection(layers="decoder"),
     "decoder, noise 0.1": Injection(layers="decoder", reference_noise=0.1),
+    "decoder, noise 0.1, strength 1": Injection(
+        layers="decoder", reference_noise=0.1, strength=1.0
+    ),
 }
-CELL, LABEL = 160, 290
+CELL, LABEL = 160, 370
 CLEARLY = 0.05
 """A gain in identity match that a strip of this length can tell from chance."""
 
@@ -81,7 +84,11 @@ def save_strip(
 ) -> None:
     """One row per injection, with its scores, the reference on the left."""
     columns = len(next(iter(rows.values()))[0])
-    sheet = Image.new("RGB", (LABEL + columns * CELL, len(rows) * CELL + 40), "white")
+    sheet = Image.new(
+        "RGB",
+        (LABEL + columns * CELL, len(rows) * CELL + 20 + 22 * (verdict.count("\n") + 1)),
+        "white",
+    )
     pen = ImageDraw.Draw(sheet)
     reference = Image.fromarray(_pixels(reference_png(MIA)))
     for row, (name, (panels, scores)) in enumerate(rows.items()):
@@ -123,7 +130,7 @@ def main(
         with StoryboardClient(server.grpc_url) as client:
             rows = draw_strip(client, load_reader(READER))
     injected = [name for name in rows if name.startswith("decoder")]
-    verdict = " ".join(judge(name, rows["none"][1], rows[name][1]) for name in injected)
+    verdict = "\n".join(judge(name, rows["none"][1], rows[name][1]) for name in injected)
     save_strip(rows, verdict, out / "strip.png")
     console.print(verdict, style="bold")
     console.print(f"look at {out}/contact_sheet.png, {out}/report.html and {out}/strip.png")
