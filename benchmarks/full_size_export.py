@@ -13,7 +13,6 @@ kernel may drop; `anonymous` does not. SDXL takes 30 GB of disk, and its torch c
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,16 +199,22 @@ def main() -> None:
         steps += taken
         agreements += [agreement] if agreement else []
     show(steps, agreements, Console())
+    save(steps, agreements, options.threads)
+
+
+def save(steps: list[Step], agreements: list[Agreement], threads: int) -> None:
+    """Write the JSON; what it says of architectures that were not measured now, stays."""
     RESULTS.mkdir(exist_ok=True)
-    document = {
-        "machine": platform.machine(),
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "steps": [asdict(step) for step in steps],
-        "agreement": [asdict(agreement) for agreement in agreements],
-    }
-    text = json.dumps(document, indent=2) + "\n"
-    (RESULTS / "full_size_export.json").write_text(text, encoding="utf-8")
+    path = RESULTS / "full_size_export.json"
+    document: dict[str, Any] = {"steps": [], "agreement": []}
+    if path.exists():
+        document = json.loads(path.read_text(encoding="utf-8"))
+    new = {step.architecture for step in steps}
+    for name, rows in (("steps", steps), ("agreement", agreements)):
+        kept = [row for row in document[name] if row["architecture"] not in new]
+        document[name] = [*kept, *(asdict(row) for row in rows)]
+    document |= {"threads": threads, "torch": torch.__version__}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
 from lafi_export.repository import EngineLoader
 
+ROUTED = ("not routed", "1 routed", "2 routed")
+
 
 @pytest.fixture
 def instant_trace(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
@@ -179,6 +181,18 @@ def test_the_denoiser_is_a_served_model_only_if_asked_for(
     assert not (tmp_path / "models" / "denoiser").exists()
     assert read_config(tmp_path, "storyboard").parameters["runtime"].string_value == "openvino"
     assert load_model_info(tmp_path / "artifacts").engine == "openvino"
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_a_large_model_is_compared_with_what_will_run_it_and_on_one_size(
+    checkpoint: Path, tmp_path: Path, load_fast: EngineLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lafi_export.repository, "LARGE", 1000)
+    report = export_checkpoint(checkpoint, tmp_path, runtime="openvino", load_engines=load_fast)
+    assert {(row.runtime, row.precision) for row in report.engines} == {("openvino", "f32")}
+    denoiser = [row.case for row in report.engines if row.engine == "denoiser"]
+    assert denoiser == [f"batch 2, 2 x 2 steps, {how}" for how in ROUTED]
+    assert report.pictures == ()
 
 
 def test_a_folder_of_something_else_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lafi.engine.session
 from lafi.engine.base import DenoiserBatch, Engines
 from lafi.engine.onnx import (
     ArtifactsError,
@@ -114,6 +115,17 @@ def test_a_batch_above_the_traced_limit_runs(engines: Engines, torch_engines: En
     torch.testing.assert_close(
         engines.denoiser(batch), torch_engines.denoiser(batch), atol=2e-5, rtol=0
     )
+
+
+def test_openvino_reads_large_weights_where_they_lie(
+    copied: Path, torch_engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lafi.engine.session, "INLINE_BYTES", 1000)
+    before = sorted(copied.iterdir())
+    batch = random_rows(torch_engines.info, 4, 2, 1, 1, 1)
+    got = load_denoiser(copied, "openvino", threads=1)(batch)
+    torch.testing.assert_close(got, torch_engines.denoiser(batch), atol=2e-5, rtol=0)
+    assert sorted(copied.iterdir()) == before
 
 
 def test_calls_leave_no_trace_in_later_ones(engines: Engines) -> None:
