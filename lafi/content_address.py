@@ -28,7 +28,7 @@ _MODEL_FIELDS = {
     "engine",
     "precision",
 }
-_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative"}
+_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
 """Counted only where they differ from their defaults, so that older addresses stay."""
 
 

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MODEL_INFO_FILE = "lafi.json"
 """Where an exported folder keeps its `ModelInfo`."""
+VARIANTS = "variants"
+"""The folder beside a model's `lafi.json` that has a folder for each of its variants."""
 
 
 class ModelInfoError(ValueError):
@@ -65,6 +67,12 @@ class ModelInfo(BaseModel):
     """ONNX file -> the files beside it that hold its weights; none where it holds them itself."""
     engine: str = "torch"
     precision: str = "f32"
+    variant: str = ""
+    """The variant's name, which is that of its folder as well; "" for the model itself."""
+    shared: tuple[str, ...] = ()
+    """ONNX files of a variant that are the model's own, with their weights: they lie there."""
+    words: tuple[str, ...] = ()
+    """Tokens that a variant's tokenizers have and the model's have not, in the order of ids."""
 
     @property
     def text_encoders(self) -> int:
@@ -89,3 +97,22 @@ def load_model_info(folder: Path) -> ModelInfo:
         ) from None
     except (OSError, ValidationError) as error:
         raise ModelInfoError(f"{path}: {error}") from error
+
+
+def variant_folder(artifacts: Path, name: str) -> Path:
+    """Where the variant `name` of an exported model lies."""
+    return Path(artifacts) / VARIANTS / name
+
+
+def load_variant_infos(artifacts: Path) -> tuple[ModelInfo, ...]:
+    """Facts of every variant of an exported model, by name. Raises `ModelInfoError`."""
+    infos = []
+    for folder in sorted(path for path in (Path(artifacts) / VARIANTS).glob("*") if path.is_dir()):
+        info = load_model_info(folder)
+        if info.variant != folder.name:
+            raise ModelInfoError(
+                f"{folder / MODEL_INFO_FILE}: variant: got {info.variant!r}, "
+                f"allowed {folder.name!r}, as its folder is called"
+            )
+        infos.append(info)
+    return tuple(infos)

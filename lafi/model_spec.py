@@ -1,9 +1,10 @@
 """`TensorSpec` and `ModelSpec`: the served models' tensors, and their config.pbtxt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lafi.engine.session import TEXT_ENCODER
 from lafi.model_info import ModelInfo
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
@@ -53,15 +54,17 @@ def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int
 def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
     """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D).
 
-    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output.
+    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output. A variant that
+    encodes texts in its own way has a served model of its own, `text_encoder_<variant>`.
     """
     length = model.text_length
     ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
     outputs = [TensorSpec("TEXT", "FP32", (length, model.text_width))]
     if model.pooled_width:
         outputs.append(TensorSpec("POOLED", "FP32", (model.pooled_width,)))
+    own = bool(model.variant) and TEXT_ENCODER not in model.shared
     return ModelSpec(
-        name="text_encoder",
+        name=f"text_encoder_{model.variant}" if own else "text_encoder",
         inputs=(TensorSpec("TOKEN_IDS", "INT64", ids),),
         outputs=tuple(outputs),
         max_batch_size=max_batch_size,
@@ -114,11 +117,18 @@ def denoiser_spec(model: ModelInfo) -> ModelSpec:
     )
 
 
-def served_models(model: ModelInfo, *, with_denoiser: bool = False) -> tuple[ModelSpec, ...]:
-    """The specs of all served models; the denoiser as a model of its own is optional."""
+def served_models(
+    model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
+) -> tuple[ModelSpec, ...]:
+    """The specs of all served models; the denoiser as a model of its own is optional.
+
+    Each name comes once: variants are served by the model's own, but for text encoders that
+    differ. VAEs never do, and denoisers of variants run in the model `storyboard` alone.
+    """
+    texts = {spec.name: spec for spec in map(text_encoder_spec, (model, *variants))}
     specs = (
         storyboard_spec(),
-        text_encoder_spec(model),
+        *texts.values(),
         vae_encoder_spec(model),
         vae_decoder_spec(model),
     )

@@ -1,5 +1,9 @@
-"""Texts to token ids and on to encoded text, each distinct text once."""
+"""Texts to token ids and on to encoded text, each distinct text once.
 
+Knows tokenizers, also those with learnt words, not storyboards.
+"""
+
+import re
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +17,8 @@ MAX_BATCH = 8
 
 
 def tokenize(tokenizers: Sequence[CLIPTokenizer], texts: Sequence[str], length: int) -> Tensor:
-    """Token ids int64, padded; what does not fit is cut off at the end.
+    """Token ids int64, padded; what does not fit is cut off at the end. Learnt words of several
+    embeddings become as many tokens.
 
     (B, length) with one tokenizer; with more, (B, tokenizers, length).
     """
@@ -36,6 +41,36 @@ def encode_texts(
     return encoded
 
 
+def expand_words(tokenizer: CLIPTokenizer, text: str) -> str:
+    """`text` with every learnt word of several embeddings written out, one token for each.
+
+    Such a word is `<mia>` with the tokens `<mia>`, `<mia>_1`, `<mia>_2` ... in the tokenizer; the
+    same rule as `maybe_convert_prompt` in diffusers' loaders/textual_inversion.py. Here letters
+    may be upper or lower case, as for CLIP's tokenizers, and what is written out already stays.
+    """
+    written = _written_out(tokenizer)
+    if not written:
+        return text
+    # A token that only begins like the word is itself, and the written-out word is longer.
+    known = {*written.values(), *(token.lower() for token in tokenizer.added_tokens_encoder)}
+    longest_first = sorted(known, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+    return pattern.sub(lambda found: written.get(found[0].lower(), found[0]), text)
+
+
+def _written_out(tokenizer: CLIPTokenizer) -> dict[str, str]:
+    """Word, lower case -> all its tokens; only words that have more than one."""
+    tokens = {token.lower() for token in tokenizer.added_tokens_encoder}
+    written = {}
+    for word in tokens:
+        count = 1
+        while f"{word}_{count}" in tokens:
+            count += 1
+        if count > 1:
+            written[word] = " ".join([word, *(f"{word}_{i}" for i in range(1, count))])
+    return written
+
+
 def zeros_like(text: EncodedText) -> EncodedText:
     """What stands for no prompt in models that take zeros for it."""
     pooled = None if text.pooled is None else torch.zeros_like(text.pooled)
@@ -44,6 +79,10 @@ def zeros_like(text: EncodedText) -> EncodedText:
 
 def _tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Tensor:
     ids: Tensor = tokenizer(
-        list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        [expand_words(tokenizer, text) for text in texts],
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        return_tensors="pt",
     ).input_ids
     return ids

@@ -65,6 +65,11 @@ def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> Model
     return info.model_copy(update={"engine": runtime, "precision": precision})
 
 
+def file_folder(artifacts: Path, info: ModelInfo, name: str) -> Path:
+    """Where one of FILES and its weights lie; a variant has only what is not the model's own."""
+    return Path(artifacts).parent.parent if name in info.shared else Path(artifacts)
+
+
 def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
     """Where the tokenizers lie, one for each text encoder, in their order."""
     names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
@@ -189,9 +194,10 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
 def _verified(artifacts: Path, name: str) -> Path:
     """The path of an ONNX file; it and its weights have the hashes that `lafi.json` says."""
     info = load_model_info(artifacts)
+    folder = file_folder(artifacts, info, name)
     for file in (name, *info.onnx_weights.get(name, ())):
-        _verify(Path(artifacts) / file, info.onnx_sha256.get(file))
-    return Path(artifacts) / name
+        _verify(folder / file, info.onnx_sha256.get(file))
+    return folder / name
 
 
 def _verify(path: Path, expected: str | None) -> None:

@@ -165,6 +165,7 @@ def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
         {"prediction_type": "v_prediction"},
         {"pooled_width": 8},
         {"zero_empty_negative": True},
+        {"words": ("<mia>",)},
     ],
 )
 def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> None:
@@ -177,8 +178,10 @@ def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
     assert address(board(), small_model) == ADDRESS
 
 
-def test_the_models_name_does_not_decide(small_model: ModelInfo) -> None:
-    other = small_model.model_copy(update={"name": "other"})
+@pytest.mark.parametrize("change", [{"name": "other"}, {"variant": "ink"}])
+def test_the_models_name_does_not_decide(change: dict[str, Any], small_model: ModelInfo) -> None:
+    """Nor does a variant's: its weights and its words do."""
+    other = small_model.model_copy(update=change)
     assert address(board(), other) == address(board(), small_model)
 
 

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from lafi.model_info import ModelInfo, ModelInfoError, load_model_info
+from lafi.model_info import (
+    ModelInfo,
+    ModelInfoError,
+    load_model_info,
+    load_variant_infos,
+    variant_folder,
+)
 
 
 def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
@@ -14,7 +20,7 @@ def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
 
 
 def test_an_older_file_has_one_text_encoder(tmp_path: Path, small_model: ModelInfo) -> None:
-    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"}
+    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"} | {"variant", "shared", "words"}
     text = small_model.model_dump_json(exclude=newer)
     (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
     assert load_model_info(tmp_path) == small_model
@@ -32,3 +38,23 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelInfoError, match=r"lafi\.json: "):
         load_model_info(tmp_path)
+
+
+def test_variants_are_found_by_name(tmp_path: Path, small_model: ModelInfo) -> None:
+    assert load_variant_infos(tmp_path) == ()
+    infos = [small_model.model_copy(update={"variant": name}) for name in ("ink", "oil")]
+    for info in reversed(infos):
+        folder = variant_folder(tmp_path, info.variant)
+        folder.mkdir(parents=True)
+        info.save(folder)
+    assert load_variant_infos(tmp_path) == tuple(infos)
+
+
+def test_a_variant_in_another_folder_is_refused(tmp_path: Path, small_model: ModelInfo) -> None:
+    folder = variant_folder(tmp_path, "oil")
+    folder.mkdir(parents=True)
+    with pytest.raises(ModelInfoError, match=r"oil/lafi\.json: no such file"):
+        load_variant_infos(tmp_path)
+    small_model.model_copy(update={"variant": "ink"}).save(folder)
+    with pytest.raises(ModelInfoError, match="variant: got 'ink', allowed 'oil', as its folder"):
+        load_variant_infos(tmp_path)

@@ -94,6 +94,23 @@ def test_the_denoiser_is_optional_and_has_the_engines_own_inputs(small_model: Mo
     assert denoiser.max_batch_size == 0
 
 
+def test_a_variant_is_served_by_the_models_own_but_for_its_texts(small_model: ModelInfo) -> None:
+    style = small_model.model_copy(update={"variant": "ink", "shared": ("text_encoder.onnx",)})
+    words = small_model.model_copy(update={"variant": "mia", "shared": ("denoiser.onnx",)})
+    specs = served_models(small_model, (style, words), with_denoiser=True)
+    assert [spec.name for spec in specs] == [
+        "storyboard",
+        "text_encoder",
+        "text_encoder_mia",
+        "vae_encoder",
+        "vae_decoder",
+        "denoiser",
+    ]
+    config = read_back(config_pbtxt(specs[2]))
+    assert (config.name, config.max_batch_size) == ("text_encoder_mia", specs[1].max_batch_size)
+    assert specs[2].inputs == specs[1].inputs
+
+
 def test_a_model_with_two_text_encoders_has_more_inputs_and_outputs(
     small_model: ModelInfo,
 ) -> None:

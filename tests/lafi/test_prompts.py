@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.loaders import TextualInversionLoaderMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi.engine.base import EncodedText
-from lafi.prompts import MAX_BATCH, encode_texts, tokenize, zeros_like
+from lafi.prompts import MAX_BATCH, encode_texts, expand_words, tokenize, zeros_like
 
 LENGTH = 12
 
@@ -62,6 +63,59 @@ def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> N
         assert torch.equal(encoded[text].hidden[:, 0], first.float())
         assert torch.equal(encoded[text].pooled, second.float())
         assert second[-1] == other.pad_token_id != first[-1]
+
+
+@pytest.fixture(scope="module")
+def learnt(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
+    """Knows `<mia>` by three embeddings, `<tom>` by one and `Zo*` by two."""
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["<mia>", "<mia>_1", "<mia>_2", "<tom>", "Zo*", "Zo*_1"])
+    return other
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a child is running",
+        "<mia> and <tom> on the beach, <mia>",
+        "by<mia>, <mia>",
+        "<mia>_1 is running",
+        "<mia>_3",
+    ],
+)
+def test_words_are_written_out_as_diffusers_does(learnt: CLIPTokenizer, text: str) -> None:
+    expected = TextualInversionLoaderMixin()._maybe_convert_prompt(text, learnt)
+    ids, wanted = (learnt(t).input_ids for t in (expand_words(learnt, text), expected))
+    assert ids == wanted
+
+
+def test_every_embedding_of_a_word_is_a_token(learnt: CLIPTokenizer) -> None:
+    first = learnt.convert_tokens_to_ids("<mia>")
+    ids = tokenize([learnt], ["a <MIA> by <tom>"], LENGTH)[0].tolist()
+    place = ids.index(first)
+    assert ids[place : place + 3] == [first, first + 1, first + 2]
+    assert ids.count(first) == 1
+    assert first + 3 in ids
+    # diffusers misses a word that was learnt with an upper-case letter.
+    assert expand_words(learnt, "zo* and Zo*") == "zo* zo*_1 and zo* zo*_1"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(["<mia>", "<mia>_1", "<tom>", "a", "running", "ZO*"]), max_size=6))
+def test_what_is_written_out_stays(learnt: CLIPTokenizer, words: list[str]) -> None:
+    once = expand_words(learnt, " ".join(words))
+    assert expand_words(learnt, once) == once
+    assert once.count("<mia>_2") == sum(
+        word == "<mia>" and words[i + 1 : i + 3] != ["<mia>_1", "<mia>_2"]
+        for i, word in enumerate(words)
+    )
+
+
+def test_a_tokenizer_without_such_words_changes_nothing(tokenizer: CLIPTokenizer) -> None:
+    one = copy.deepcopy(tokenizer)
+    one.add_tokens(["<mia>", "<tom>_1"])
+    for text in ("a <mia> and <Tom>_1", "A Child"):
+        assert expand_words(one, text) == expand_words(tokenizer, text) == text
 
 
 def test_zeros_have_the_shape_of_a_prompt() -> None:
