@@ -1,174 +1,219 @@
 """Step-level batching: at every step, one denoiser call over the rows of all panels in flight.
 
-Panels join and leave between any two steps, each at its own step of its own schedule. Knows rows
-and schedules, not storyboards; runs no thread and makes no server call.
+Panels of all storyboards join and leave between any two steps, each at its own step of its own
+schedule. Knows rows and schedules, not storyboards; runs no thread and makes no server call.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from lafi.engine.base import Denoiser, DenoiserBatch, EncodedText
+from lafi.denoiser_batch import Source, build_batch
+from lafi.engine.base import Denoiser
 from lafi.model_info import ModelInfo
 from lafi.panel_state import PanelState
-from lafi.reference import Reference
-from lafi.routing import Reading, build_table
 from lafi.sampling import ForwardProcess
+from lafi.turns import Turn, Turns
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
 
-Source = tuple[Reference, float]
-"""A reference at a timestep: one row, however many panels read it."""
+Ticket = Turn[PanelState]
+"""What `Batcher.add` gives: the panels of one caller, which are told apart by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PanelStep:
-    """Step `step` of `steps` of a panel is done; with `panel.done` its latents are finished."""
+    """Step `step` of `steps` of a panel is done; after the last its latents are finished."""
 
+    ticket: Ticket
     panel: PanelState
     step: int
     steps: int
+
+    @property
+    def done(self) -> bool:
+        """Whether this was the panel's last step; its latents do not change any more."""
+        return self.step == self.steps
+
+
+class BatchError(RuntimeError):
+    """A denoiser call failed; `tickets` had panels in it, and `__cause__` says why."""
+
+    def __init__(self, tickets: Sequence[Ticket]) -> None:
+        super().__init__("the denoiser failed")
+        self.tickets = tuple(tickets)
+
+
+@dataclass(slots=True)
+class BatchCounts:
+    """What the denoiser was given since the start; seconds are of the clock on the wall."""
+
+    calls: int = 0
+    panel_rows: int = 0
+    reference_rows: int = 0
+    padding_rows: int = 0
+    panel_steps: int = 0
+    engine_seconds: float = 0.0
+    step_seconds: float = 0.0
+    """Of whole steps, the engine's part included."""
 
 
 @dataclass(slots=True)
 class _Chunk:
     """Panels of one denoiser call, and the sources that they read."""
 
-    panels: list[PanelState] = field(default_factory=list)
+    members: list[tuple[Ticket, PanelState]] = field(default_factory=list)
     sources: dict[Source, None] = field(default_factory=dict)
-    rows: int = 0
+    panel_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.panel_rows + len(self.sources)
 
     def rows_with(self, panel: PanelState, sources: Sequence[Source]) -> int:
         return self.rows + panel.rows + sum(source not in self.sources for source in sources)
 
-    def add(self, panel: PanelState, sources: Sequence[Source]) -> None:
-        self.rows = self.rows_with(panel, sources)
-        self.panels.append(panel)
+    def add(self, ticket: Ticket, panel: PanelState, sources: Sequence[Source]) -> None:
+        self.members.append((ticket, panel))
         self.sources.update(dict.fromkeys(sources))
+        self.panel_rows += panel.rows
 
 
 class Batcher:
-    """The panels in flight. `step` moves each of them by one step of its own schedule."""
+    """The panels in flight and those that wait. `step` moves each in flight by one step.
+
+    As many panels are in flight as their rows fit into one denoiser call. A place that becomes
+    free goes to the storyboard that was served longest ago (`lafi.turns`), so a storyboard's
+    first panel waits for at most one panel of each storyboard before it, never for all of them.
+    """
 
     def __init__(
-        self, denoiser: Denoiser, process: ForwardProcess, info: ModelInfo, max_rows: int = 16
+        self,
+        denoiser: Denoiser,
+        process: ForwardProcess,
+        info: ModelInfo,
+        max_rows: int = 16,
+        row_counts: Sequence[int] = (),
     ) -> None:
-        """info: of the denoiser. max_rows: rows of one denoiser call."""
+        """info: of the denoiser. max_rows: rows of one denoiser call.
+
+        row_counts: numbers of rows that the denoiser is good at; a call is filled up to the next
+        one with rows that nobody reads. None: it takes any number as it is.
+        """
         if max_rows < MIN_MAX_ROWS:
             raise ValueError(f"max_rows: got {max_rows}, allowed {MIN_MAX_ROWS} or more")
         self._denoiser = denoiser
         self._process = process
         self._info = info
         self._max_rows = max_rows
-        self._panels: list[PanelState] = []
+        self._row_counts = sorted(row_counts)
+        self._turns: Turns[PanelState] = Turns()
+        self._flying: list[tuple[Ticket, PanelState]] = []
+        self.counts = BatchCounts()
 
     @property
     def active(self) -> int:
-        """Panels that are not done."""
-        return len(self._panels)
+        """Panels that are not done, those that wait included."""
+        return len(self._flying) + self._turns.waiting
 
-    def add(self, panel: PanelState) -> None:
-        """Let a panel join at the coming step."""
-        self._panels.append(panel)
+    @property
+    def waiting(self) -> int:
+        """Panels that have no place yet."""
+        return self._turns.waiting
 
-    def remove(self, panel: PanelState) -> None:
-        """Let a panel leave before it is done. ValueError if it is not in flight."""
-        self._panels.remove(panel)
+    def add(self, panels: Sequence[PanelState], priority: int = 0) -> Ticket:
+        """Let a caller's panels join, in their order, from the coming step on.
+
+        priority: a higher one gets every free place before a lower one.
+        """
+        return self._turns.join(panels, priority)
+
+    def remove(self, ticket: Ticket) -> None:
+        """Let a caller's panels leave, done or not; they are in no later call."""
+        self._turns.leave(ticket)
+        self._flying = [member for member in self._flying if member[0] is not ticket]
 
     def step(self) -> Iterator[PanelStep]:
         """One step of every panel in flight; reports each as soon as its rows are computed.
 
         To be read to its end before the next call, and before panels join or leave.
+        Raises BatchError where a call fails; then the panels of that call are in flight no more.
         """
-        for chunk in self._chunks():
-            prediction = self._denoiser(_build_batch(chunk, self._process, self._info))
-            row = 0
-            for panel in chunk.panels:
-                panel.advance(prediction[row : row + panel.rows])
-                row += panel.rows
-            self._panels = [panel for panel in self._panels if not panel.done]
-            for panel in chunk.panels:
-                yield PanelStep(panel, panel.schedule.index, panel.schedule.steps)
+        self._admit()
+        for chunk in self._chunks(self._flying):
+            began = time.perf_counter()
+            try:
+                self._run(chunk)
+            except Exception as error:
+                tickets = dict.fromkeys(ticket for ticket, _ in chunk.members)
+                self._flying = [member for member in self._flying if member not in chunk.members]
+                raise BatchError(tuple(tickets)) from error
+            self.counts.step_seconds += time.perf_counter() - began
+            self._flying = [member for member in self._flying if not member[1].done]
+            for ticket, panel in chunk.members:
+                yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
 
-    def _chunks(self) -> list[_Chunk]:
+    def _run(self, chunk: _Chunk) -> None:
+        panels = [panel for _, panel in chunk.members]
+        padding = self._padding(chunk.rows)
+        batch = build_batch(panels, tuple(chunk.sources), self._process, self._info, padding)
+        began = time.perf_counter()
+        prediction = self._denoiser(batch)
+        self._count(chunk, padding, time.perf_counter() - began)
+        _advance(panels, prediction)
+
+    def _padding(self, rows: int) -> int:
+        """Rows to add, so that the denoiser gets a number that it is good at."""
+        return next((count - rows for count in self._row_counts if count >= rows), 0)
+
+    def _count(self, chunk: _Chunk, padding: int, seconds: float) -> None:
+        counts = self.counts
+        counts.calls += 1
+        counts.panel_rows += chunk.panel_rows
+        counts.reference_rows += len(chunk.sources)
+        counts.padding_rows += padding
+        counts.panel_steps += len(chunk.members)
+        counts.engine_seconds += seconds
+
+    def _admit(self) -> None:
+        """Give places to those whose turn it is, as long as all rows fit into one call."""
+        room = _Chunk()
+        for ticket, panel in self._flying:
+            room.add(ticket, panel, panel.readings(self._process))
+
+        def fits(panel: PanelState) -> bool:
+            if not room.members:
+                return True
+            return room.rows_with(panel, panel.readings(self._process)) <= self._max_rows
+
+        for ticket, panel in self._turns.take(fits):
+            room.add(ticket, panel, panel.readings(self._process))
+            self._flying.append((ticket, panel))
+
+    def _chunks(self, members: Sequence[tuple[Ticket, PanelState]]) -> list[_Chunk]:
         """Panels in their order, those of one latent size together, at most max_rows rows each.
 
-        A panel is in one chunk with the references that it reads.
+        A panel is in one chunk with the references that it reads. More than one chunk of a size
+        is needed only where panels in flight come to read more references than when they joined.
         """
         chunks: list[_Chunk] = []
-        latest: dict[torch.Size, _Chunk] = {}
-        for panel in self._panels:
+        latest: dict[tuple[int, ...], _Chunk] = {}
+        for ticket, panel in members:
             sources = panel.readings(self._process)
-            size = panel.latents.shape
+            size = tuple(panel.latents.shape)
             if size not in latest or latest[size].rows_with(panel, sources) > self._max_rows:
                 latest[size] = _Chunk()
                 chunks.append(latest[size])
-            latest[size].add(panel, sources)
+            latest[size].add(ticket, panel, sources)
         return chunks
 
 
-def _build_batch(chunk: _Chunk, process: ForwardProcess, info: ModelInfo) -> DenoiserBatch:
-    """Rows: of each panel the one without prompt, then the one with it; last the references."""
-    sources = tuple(chunk.sources)
-    first_source = chunk.rows - len(sources)
-    place = {source: first_source + i for i, source in enumerate(sources)}
-    latents: list[Tensor] = []
-    timesteps: list[float] = []
-    text: list[EncodedText] = []
-    readings: list[Reading] = []
-    for panel in chunk.panels:
-        reading = _reading(panel, place, process)
-        latents += [panel.schedule.scale(panel.latents)] * panel.rows
-        timesteps += [panel.schedule.timestep] * panel.rows
-        if panel.negative is not None:
-            text.append(panel.negative)
-            readings.append(reading if panel.injection.both_branches else Reading())
-        text.append(panel.text)
-        readings.append(reading)
-    for reference, timestep in sources:
-        latents.append(reference.at(timestep, process))
-        timesteps.append(timestep)
-        text.append(reference.text)
-        readings.append(Reading())
-    size = (latents[0].shape[-2], latents[0].shape[-1])
-    table = build_table(readings, len(info.layers), size)
-    mask = torch.ones(chunk.rows, *size)
-    for (reference, _), row in place.items():
-        mask[row] = reference.mask
-    return DenoiserBatch(
-        latents=torch.stack(latents).float(),
-        timesteps=torch.tensor(timesteps, dtype=torch.float32),
-        text=torch.stack([row.hidden for row in text]),
-        routes=table.routes,
-        bias=table.bias,
-        mask=mask,
-        region=table.region,
-        pooled=_stacked_pooled(text),
-        time_ids=_time_ids(chunk.rows, size, info),
-    )
-
-
-def _stacked_pooled(text: Sequence[EncodedText]) -> Tensor | None:
-    pooled = [row.pooled for row in text if row.pooled is not None]
-    return torch.stack(pooled) if pooled else None
-
-
-def _time_ids(rows: int, size: tuple[int, int], info: ModelInfo) -> Tensor | None:
-    """Every row, references too, is a whole picture of the panel's size."""
-    if not info.pooled_width:
-        return None
-    height, width = (info.vae_scale * side for side in size)
-    return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).repeat(rows, 1)
-
-
-def _reading(panel: PanelState, place: dict[Source, int], process: ForwardProcess) -> Reading:
-    sources = tuple(place[source] for source in panel.readings(process))
-    return Reading(
-        sources=sources,
-        regions=panel.injection.regions if sources else (),
-        first_layer=panel.injection.first_layer,
-        bias=panel.injection.strength,
-    )
+def _advance(panels: Sequence[PanelState], prediction: Tensor) -> None:
+    row = 0
+    for panel in panels:
+        rows = panel.rows
+        panel.advance(prediction[row : row + rows])
+        row += rows

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from lafi.model_info import ModelInfo
-from lafi.storyboard import Character, Panel, Storyboard
+from lafi.storyboard import Character, Panel, SamplingStage, Storyboard
 
 DRAWING_VERSION = 1
 """Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
@@ -29,7 +29,8 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
-"""Counted only where they differ from their defaults, so that older addresses stay."""
+_NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end")
+"""Both are counted only where they differ from their defaults, so that older addresses stay."""
 
 
 def content_address(
@@ -44,7 +45,7 @@ def content_address(
         "prompt": panel.prompt_text(storyboard),
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
-        "sampling": storyboard.effective_sampling(panel).model_dump(mode="json"),
+        "sampling": {"stages": [_stage(s) for s in storyboard.effective_sampling(panel).stages]},
         "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
         "characters": [
             _reference(storyboard, storyboard.character(name), model, version)
@@ -54,6 +55,11 @@ def content_address(
     }
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stage(stage: SamplingStage) -> dict[str, Any]:
+    newer = stage.model_dump(mode="json", include={*_NEWER_STAGE_FIELDS}, exclude_defaults=True)
+    return stage.model_dump(mode="json", exclude={*_NEWER_STAGE_FIELDS}) | newer
 
 
 def _reference(

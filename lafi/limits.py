@@ -22,6 +22,7 @@ MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 10.0
 MAX_SEED = 2**63 - 1
+MAX_PRIORITY = 9
 MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
@@ -113,6 +114,11 @@ Side = Annotated[
 ]
 Seed = Annotated[
     int, Field(strict=True, ge=0, le=MAX_SEED), Allowed("a whole number, 0 to 2**63 - 1")
+]
+Priority = Annotated[
+    int,
+    Field(strict=True, ge=-MAX_PRIORITY, le=MAX_PRIORITY),
+    Allowed(f"a whole number, -{MAX_PRIORITY} to {MAX_PRIORITY}"),
 ]
 Steps = Annotated[
     int, Field(strict=True, ge=1, le=MAX_STEPS), Allowed(f"a whole number, 1 to {MAX_STEPS}")

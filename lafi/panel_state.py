@@ -43,6 +43,7 @@ class PanelState:
     latents   (C, h, w) float32
     text      the encoded prompt
     negative  the encoded negative prompt; None draws without guidance
+    guided_steps  (start, end): step i of N is guided if start <= i / N < end (arXiv:2404.07724)
     """
 
     name: str
@@ -52,11 +53,18 @@ class PanelState:
     negative: EncodedText | None
     guidance: float
     injection: PanelInjection
+    guided_steps: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def unconditional(self) -> EncodedText | None:
+        """What the row without prompt is told at the coming step; None where there is no row."""
+        guided = in_window(self.schedule.index, self.schedule.steps, *self.guided_steps)
+        return self.negative if guided else None
 
     @property
     def rows(self) -> int:
-        """Rows of one denoiser call, references not counted."""
-        return 1 if self.negative is None else 2
+        """Rows of the coming denoiser call, references not counted."""
+        return 1 if self.unconditional is None else 2
 
     @property
     def done(self) -> bool:
@@ -76,6 +84,6 @@ class PanelState:
         Rows: without prompt, with prompt; only the latter if there is no guidance.
         """
         guided = prediction[-1]
-        if self.negative is not None:
+        if self.unconditional is not None:
             guided = prediction[0] + self.guidance * (prediction[1] - prediction[0])
         self.latents = self.schedule.step(guided, self.latents)

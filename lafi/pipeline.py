@@ -14,6 +14,7 @@ import torch
 from lafi import images
 from lafi.batcher import Batcher, PanelStep
 from lafi.content_address import content_address
+from lafi.denoising import Denoising, OwnDenoising
 from lafi.engine.base import EncodedText, Engines
 from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi.layers import first_injected_layer
@@ -23,6 +24,9 @@ from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.routing import in_window, region_weights
 from lafi.sampling import ForwardProcess, PanelSchedule, check_stage
 from lafi.storyboard import Panel, Storyboard, StoryboardError, check_against
+
+MAX_ROWS = 20
+"""Rows of one denoiser call: eight guided panels and the four references that they may read."""
 
 
 class DrawingError(RuntimeError):
@@ -38,23 +42,27 @@ def draw(
     engines: Engines,
     *,
     cancelled: Callable[[], bool] = _never,
-    max_rows: int = 16,
+    denoising: Denoising | None = None,
+    max_rows: int = MAX_ROWS,
 ) -> Iterator[Event]:
     """The events of one storyboard, as `lafi.events` orders them.
 
     cancelled: asked at every step; once it is true the events end, without `finished`.
-    max_rows: most rows of one denoiser call, 6 or more.
+    denoising: the loop that takes the panels with those of others; default: one of its own,
+    whose denoiser calls have at most max_rows rows, 6 or more.
     Raises StoryboardError before any work if this model cannot draw a panel, and DrawingError
     if a portrait comes out as no picture; such a panel is only reported as failed.
     """
     check_drawable(storyboard, engines)
-    batcher = Batcher(
-        engines.denoiser,
-        ForwardProcess(engines.info.scheduler_config),
-        engines.info,
-        max_rows,
-    )
-    return _Drawing(storyboard, engines, batcher, cancelled).events()
+    if denoising is None:
+        denoising = OwnDenoising(make_batcher(engines, max_rows))
+    return _Drawing(storyboard, engines, denoising, cancelled).events()
+
+
+def make_batcher(engines: Engines, max_rows: int = MAX_ROWS) -> Batcher:
+    """A batcher for panels that these engines draw; max_rows: of one denoiser call."""
+    process = ForwardProcess(engines.info.scheduler_config)
+    return Batcher(engines.denoiser, process, engines.info, max_rows)
 
 
 def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
@@ -92,13 +100,13 @@ class _Drawing:
         self,
         storyboard: Storyboard,
         engines: Engines,
-        batcher: Batcher,
+        denoising: Denoising,
         cancelled: Callable[[], bool],
     ) -> None:
         self._storyboard = storyboard
         self._engines = engines
         self._info = engines.info
-        self._batcher = batcher
+        self._denoising = denoising
         self._cancelled = cancelled
         self._started = time.monotonic()
         self._texts: dict[str, EncodedText] = {}
@@ -178,12 +186,11 @@ class _Drawing:
 
     def _draw_portraits(self, names: Sequence[str], pictures: list[_Picture]) -> Iterator[Event]:
         """Draws the portraits of `names`, all in one batch, and appends them to `pictures`."""
-        for name in names:
-            self._batcher.add(self._state(name, self._storyboard.portrait_panel(name)))
-        for progress in self._steps():
+        states = [self._state(name, self._storyboard.portrait_panel(name)) for name in names]
+        for progress in self._steps(states):
             name = progress.panel.name
             yield Progress(character=name, step=progress.step, steps=progress.steps)
-            if progress.panel.done:
+            if progress.done:
                 picture = self._drawn(name, self._decode(progress.panel))
                 pictures.append(picture)
                 yield self._portrait_event(picture)
@@ -216,13 +223,13 @@ class _Drawing:
 
     def _draw_panels(self) -> Generator[Event, None, int]:
         """Draws all panels; returns how many were sent."""
-        for index, panel in enumerate(self._storyboard.panels):
-            self._batcher.add(self._state(str(index), panel))
+        panels = enumerate(self._storyboard.panels)
+        states = [self._state(str(index), panel) for index, panel in panels]
         sent = 0
-        for progress in self._steps():
+        for progress in self._steps(states):
             index = int(progress.panel.name)
             yield Progress(panel=index, step=progress.step, steps=progress.steps)
-            if not progress.panel.done:
+            if not progress.done:
                 continue
             event = self._finished_panel(index, progress.panel)
             sent += isinstance(event, PanelImage)
@@ -275,6 +282,7 @@ class _Drawing:
             negative=self._negative(panel, text) if stage.guidance > 1.0 else None,
             guidance=stage.guidance,
             injection=self._injection(panel),
+            guided_steps=(stage.guidance_start, stage.guidance_end),
         )
 
     def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
@@ -300,10 +308,10 @@ class _Drawing:
             noise=given.reference_noise,
         )
 
-    def _steps(self) -> Iterator[PanelStep]:
-        """Steps until no panel is in flight, or until nobody wants them."""
-        while self._batcher.active and not self._cancelled():
-            yield from self._batcher.step()
+    def _steps(self, panels: Sequence[PanelState]) -> Iterator[PanelStep]:
+        """Steps until every panel is done, or until nobody wants them."""
+        if panels:
+            yield from self._denoising.run(panels, self._storyboard.priority, self._cancelled)
 
     def _decode(self, state: PanelState) -> images.Pixels:
         """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""

@@ -1,7 +1,8 @@
 """What the served model `storyboard` does with a request, from admission to the final flag.
 
-One thread draws, first come first served; requests wait in a queue. Knows storyboards, events and
-a `Sender`, not Triton Server: the adapter brings a sender that talks to it, a test brings a list.
+A thread tells each storyboard's story, and first come are first served; beyond the threads
+requests wait in a queue. Knows storyboards, events and a `Sender`, not Triton Server: the adapter
+brings a sender that talks to it, a test brings a list.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ class _Job:
 
 
 class StoryboardService:
-    """Admits storyboards, draws them in one thread, and ends every one with the final flag.
+    """Admits storyboards, draws them in threads, and ends every one with the final flag.
 
     draw: called with a storyboard and a function that says whether to stop, yields its events; the
     first, `accepted`, without any work, so that it is sent before the storyboard's turn comes.
     stop_asked: true once the server is about to stop, which then waits for what is in flight.
+    threads: how many storyboards are drawn at the same time.
     poll_seconds: how long the answers "not cancelled" and "not about to stop" are believed.
     """
 
@@ -74,6 +76,7 @@ class StoryboardService:
         admission: Admission,
         *,
         stop_asked: Callable[[], bool] = lambda: False,
+        threads: int = 1,
         poll_seconds: float = 0.02,
     ) -> None:
         self._draw = draw
@@ -82,8 +85,12 @@ class StoryboardService:
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._stop_asked = stop_asked
-        self._thread = threading.Thread(target=self._run, name="storyboards", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"storyboard-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def accept(self, decode: Callable[[], Storyboard], sender: Sender) -> None:
         """Takes a request in and returns; the answer comes through `sender`.
@@ -109,10 +116,13 @@ class StoryboardService:
             self._waiting.put(job)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Stops the drawing between two steps, fails what waits, ends the thread (seconds)."""
+        """Stops the drawing between two steps, fails what waits, ends the threads (seconds)."""
         self._closed.set()
-        self._waiting.put(None)
-        self._thread.join(timeout)
+        for _ in self._threads:
+            self._waiting.put(None)
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _closing(self) -> bool:
         return self._closed.is_set() or self._stop_asked()

@@ -29,6 +29,7 @@ from lafi.limits import (
     Name,
     OptionalText,
     PanelPrompt,
+    Priority,
     Region,
     Seed,
     Side,
@@ -134,6 +135,9 @@ class SamplingStage(CheckedModel):
     sigmas: Annotated[Sigmas, Allowed(", ".join(Sigmas.__args__))] = "default"
     guidance: Guidance = 5.0
     """Scale of classifier-free guidance; 1 is none."""
+    guidance_start: Fraction = 0.0
+    guidance_end: Fraction = 1.0
+    """Step i of N is guided if start <= i / N < end; the others cost half (arXiv:2404.07724)."""
 
 
 class Sampling(CheckedModel):
@@ -143,7 +147,7 @@ class Sampling(CheckedModel):
         default=(SamplingStage(),),
         min_length=1,
         max_length=1,
-        description="a list of one stage, a mapping with steps, sampler, sigmas, guidance",
+        description="a list of one stage, a mapping with steps, sampler, sigmas, guidance ...",
     )
 
     @model_validator(mode="before")
@@ -245,6 +249,8 @@ class Storyboard(CheckedModel):
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
     )
     injection: Injection = Injection()
+    priority: Priority = 0
+    """On a busy server a higher one gets every free place first; it changes no pixel."""
     characters: tuple[Character, ...] = Field(
         default=(),
         max_length=MAX_CHARACTERS,

@@ -87,6 +87,9 @@ def _sampling_problems(field: str, sampling: "Sampling") -> Iterator[str]:
             yield problem(
                 f"{field}.sigmas", stage.sigmas, f"{', '.join(allowed)} with {stage.sampler}"
             )
+        if stage.guidance_end < stage.guidance_start:
+            allowed_end = f"{stage.guidance_start:g} (its guidance_start) to 1"
+            yield problem(f"{field}.guidance_end", stage.guidance_end, allowed_end)
 
 
 def _injection_problems(field: str, injection: "Injection") -> Iterator[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.batcher import Batcher
+from lafi.batcher import Batcher, BatchError
 from lafi.engine.base import DenoiserBatch, EncodedText
 from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.panel_state import PanelInjection, PanelState
@@ -94,19 +94,20 @@ def panel(
 def finish(batcher: Batcher) -> Iterator[str]:
     while batcher.active:
         for step in batcher.step():
-            if step.panel.done:
+            if step.done:
                 yield step.panel.name
 
 
-def batcher(max_rows: int = 16, info: ModelInfo = INFO) -> tuple[Batcher, FakeDenoiser]:
+def batcher(
+    max_rows: int = 16, info: ModelInfo = INFO, row_counts: tuple[int, ...] = ()
+) -> tuple[Batcher, FakeDenoiser]:
     fake = FakeDenoiser()
-    return Batcher(fake, PROCESS, info, max_rows), fake
+    return Batcher(fake, PROCESS, info, max_rows, row_counts), fake
 
 
 def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
     loop, fake = batcher()
-    for name in ("a", "bb", "ccc"):
-        loop.add(panel(name, MIA))
+    loop.add([panel(name, MIA) for name in ("a", "bb", "ccc")])
     next(iter(loop.step()))
     (batch,) = fake.batches
     assert len(batch.latents) == 3 * 2 + 1
@@ -123,15 +124,15 @@ def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
 def test_other_timesteps_need_rows_of_their_own_unless_the_level_is_fixed() -> None:
     for noise, rows in (("panel", 4 + 2), (0.1, 4 + 1)):
         loop, fake = batcher()
-        loop.add(panel("a", MIA, steps=5, noise=noise))
-        loop.add(panel("bb", MIA, steps=7, noise=noise))
+        loop.add([panel("a", MIA, steps=5, noise=noise)])
+        loop.add([panel("bb", MIA, steps=7, noise=noise)])
         assert [step.step for step in loop.step()] == [1, 1]
         assert len(fake.batches[0].latents) == rows
 
 
 def test_references_leave_the_batch_when_nobody_reads_them() -> None:
     loop, fake = batcher()
-    loop.add(panel("a", MIA, steps=10, start=0.2, end=0.8))
+    loop.add([panel("a", MIA, steps=10, start=0.2, end=0.8)])
     assert list(finish(loop)) == ["a"]
     assert [len(batch.latents) for batch in fake.batches] == [2] * 2 + [3] * 6 + [2] * 2
 
@@ -144,7 +145,7 @@ def test_a_panel_reads_several_references_each_in_its_region() -> None:
     state.injection = PanelInjection(
         (MIA, BO), (left, 1.0 - left), first_layer=1, end=1.0, strength=0.5, both_branches=False
     )
-    loop.add(state)
+    loop.add([state])
     list(loop.step())
     (batch,) = fake.batches
     assert batch.routes[1:, 0].max() == -1
@@ -155,7 +156,7 @@ def test_a_panel_reads_several_references_each_in_its_region() -> None:
 
 def test_guidance_of_one_or_less_has_no_row_without_prompt() -> None:
     loop, fake = batcher()
-    loop.add(panel("a", guidance=1.0))
+    loop.add([panel("a", guidance=1.0)])
     list(loop.step())
     assert len(fake.batches[0].latents) == 1
 
@@ -163,24 +164,24 @@ def test_guidance_of_one_or_less_has_no_row_without_prompt() -> None:
 def test_panels_end_at_their_own_steps_and_join_at_any() -> None:
     loop, _ = batcher()
     for name, steps in (("long", 6), ("short", 2)):
-        loop.add(panel(name, MIA, steps=steps))
-    ended = [[s.panel.name for s in loop.step() if s.panel.done] for _ in range(3)]
+        loop.add([panel(name, MIA, steps=steps)])
+    ended = [[s.panel.name for s in loop.step() if s.done] for _ in range(3)]
     assert ended == [[], ["short"], []]
-    loop.add(panel("late", steps=2))
-    ended = [[s.panel.name for s in loop.step() if s.panel.done] for _ in range(3)]
+    loop.add([panel("late", steps=2)])
+    ended = [[s.panel.name for s in loop.step() if s.done] for _ in range(3)]
     assert ended == [[], ["late"], ["long"]]
     assert loop.active == 0
 
 
-def test_a_panel_can_leave() -> None:
+def test_a_callers_panels_leave_together() -> None:
     loop, fake = batcher()
-    gone, stays = panel("gone"), panel("stays")
-    loop.add(gone)
-    loop.add(stays)
+    gone = loop.add([panel("gone"), panel("gone too")])
+    loop.add([panel("stays")])
     list(loop.step())
     loop.remove(gone)
     assert [step.panel.name for step in loop.step()] == ["stays"]
-    assert [len(batch.latents) for batch in fake.batches] == [4, 2]
+    assert [len(batch.latents) for batch in fake.batches] == [6, 2]
+    loop.remove(gone)
 
 
 @settings(max_examples=25, deadline=None)
@@ -193,16 +194,22 @@ def test_company_and_chunks_do_not_change_a_panel(
         (f"{i:03}" + "x" * i, r, data.draw(st.integers(1, 6)), data.draw(samplers))
         for i, r in enumerate(reads)
     ]
-    together, fake = batcher(max_rows=data.draw(st.integers(6, 12)))
+    counts = data.draw(st.sampled_from([(), (4, 8), (7,)]))
+    together, fake = batcher(max_rows=data.draw(st.integers(6, 12)), row_counts=counts)
     states = [panel(name, *r, steps=n, sampler=s) for name, r, n, s in settings_]
+    ended = []
     for state in states:
-        together.add(state)
-    assert sorted(finish(together)) == [state.name for state in states]
-    assert max(len(batch.latents) for batch in fake.batches) <= together._max_rows
+        together.add([state], priority=data.draw(st.integers(-1, 1)))
+        for _ in range(data.draw(st.integers(0, 3))):
+            ended += [step.panel.name for step in together.step() if step.done]
+    ended += finish(together)
+    assert sorted(ended) == [state.name for state in states]
+    largest = max(len(batch.latents) for batch in fake.batches)
+    assert largest <= max([together._max_rows, *counts])
     for state, (name, r, n, s) in zip(states, settings_, strict=True):
         alone, _ = batcher()
         single = panel(name, *r, steps=n, sampler=s)
-        alone.add(single)
+        alone.add([single])
         list(finish(alone))
         torch.testing.assert_close(state.latents, single.latents, rtol=0.0, atol=1e-5)
 
@@ -210,7 +217,7 @@ def test_company_and_chunks_do_not_change_a_panel(
 def test_panels_of_other_sizes_never_share_a_call() -> None:
     loop, fake = batcher()
     for name, size in (("a", (4, 6)), ("bb", (8, 8)), ("ccc", (4, 6))):
-        loop.add(panel(name, size=size))
+        loop.add([panel(name, size=size)])
     assert [step.panel.name for step in loop.step()] == ["a", "ccc", "bb"]
     assert [tuple(batch.latents.shape) for batch in fake.batches] == [(4, 4, 4, 6), (2, 4, 8, 8)]
 
@@ -222,7 +229,7 @@ def test_too_few_rows_for_one_panel_are_refused() -> None:
 
 def test_a_model_without_further_conditioning_gets_none() -> None:
     loop, fake = batcher()
-    loop.add(panel("a", MIA))
+    loop.add([panel("a", MIA)])
     list(loop.step())
     assert fake.batches[0].pooled is None
     assert fake.batches[0].time_ids is None
@@ -235,7 +242,7 @@ def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
     state.negative = text(0.0)._replace(pooled=torch.full((2,), 2.0))
     mia = replace(MIA, text=MIA.text._replace(pooled=torch.full((2,), 3.0)))
     state.injection = PanelInjection((mia,), (torch.ones(SIZE),), end=1.0)
-    loop.add(state)
+    loop.add([state])
     list(loop.step())
     (batch,) = fake.batches
     assert batch.pooled is not None
@@ -243,3 +250,90 @@ def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
     assert batch.time_ids is not None
     assert batch.time_ids.dtype == torch.float32
     assert batch.time_ids.tolist() == [[32, 48, 0, 0, 32, 48]] * 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4)), min_size=1, max_size=5),
+    st.integers(6, 10),
+)
+def test_nobody_waits_for_another_to_end(boards: list[tuple[int, int]], max_rows: int) -> None:
+    """A storyboard's first panel starts after at most one panel's steps for each board in flight.
+
+    boards: (panels, steps of each) of storyboards that all wait before the first step.
+    """
+    loop, _ = batcher(max_rows)
+    tickets = [
+        loop.add([panel(f"{i}.{j}", steps=steps) for j in range(panels)])
+        for i, (panels, steps) in enumerate(boards)
+    ]
+    longest = max(steps for _, steps in boards)
+    began: dict[int, int] = {}
+    round_ = 0
+    while loop.active:
+        for step in loop.step():
+            began.setdefault(tickets.index(step.ticket), round_)
+        round_ += 1
+    for place in range(len(boards)):
+        assert began[place] <= place * longest
+
+
+def test_a_higher_priority_gets_every_free_place_first() -> None:
+    loop, _ = batcher(max_rows=6)
+    loop.add([panel("a" * n, steps=2) for n in (1, 2, 3, 4)])
+    list(loop.step())
+    loop.add([panel("urgent", steps=1)], priority=1)
+    order = list(finish(loop))
+    assert order == ["a", "aa", "aaa", "urgent", "aaaa"]
+
+
+def test_panels_that_wait_get_their_places_as_others_leave() -> None:
+    loop, fake = batcher(max_rows=6)
+    loop.add([panel("a" * n, steps=n) for n in (1, 2, 3, 4)])
+    assert (loop.active, loop.waiting) == (4, 4)
+    list(loop.step())
+    assert (loop.active, loop.waiting) == (3, 1)
+    list(finish(loop))
+    assert [len(batch.latents) for batch in fake.batches] == [6, 6, 4, 2, 2]
+
+
+def test_a_call_is_filled_up_to_a_number_of_rows_that_the_denoiser_is_good_at() -> None:
+    loop, fake = batcher(row_counts=(4, 8))
+    loop.add([panel("a", MIA), panel("bb", MIA)])
+    list(loop.step())
+    (batch,) = fake.batches
+    assert len(batch.latents) == 8
+    assert batch.routes[:, 5:].max() == -1
+    assert batch.routes[:, :4].max() == 4
+    assert loop.counts.panel_rows == 4
+    assert loop.counts.reference_rows == 1
+    assert loop.counts.padding_rows == 3
+    assert loop.counts.panel_steps == 2
+    assert loop.counts.step_seconds >= loop.counts.engine_seconds > 0
+
+
+def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> None:
+    loop, fake = batcher()
+    state = panel("a", steps=5)
+    state.guided_steps = (0.2, 0.6)
+    loop.add([state])
+    list(finish(loop))
+    assert [len(batch.latents) for batch in fake.batches] == [1, 2, 2, 1, 1]
+
+
+def test_a_call_that_fails_takes_only_its_own_panels_along() -> None:
+    loop, fake = batcher()
+    loop.add([panel("small")])
+    broken = loop.add([panel("large", size=(8, 8))])
+
+    def fail_for_large(batch: DenoiserBatch) -> Tensor:
+        if batch.latents.shape[-1] == 8:
+            raise MemoryError("no room")
+        return fake(batch)
+
+    loop._denoiser = fail_for_large
+    with pytest.raises(BatchError) as caught:
+        list(loop.step())
+    assert caught.value.tickets == (broken,)
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert list(finish(loop)) == ["small"]

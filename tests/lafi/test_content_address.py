@@ -56,6 +56,8 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"sampling": {"guidance": 4}}},
     {"panel": {"sampling": {"sampler": "Euler"}}},
     {"panel": {"sampling": {"sampler": "Euler", "sigmas": "karras"}}},
+    {"panel": {"sampling": {"guidance_start": 0.2}}},
+    {"panel": {"sampling": {"guidance_end": 0.8}}},
     {"panel": {"injection": {"layers": 1}}},
     {"panel": {"injection": {"start": 0.1}}},
     {"panel": {"injection": {"end": 0.9}}},
@@ -67,6 +69,7 @@ DECIDES: list[dict[str, Any]] = [
 ]
 DECIDES_NOT: list[dict[str, Any]] = [
     {"changes": {"title": "another"}},
+    {"changes": {"priority": 5}},
     {"changes": {"panels": [PANELS[0]]}},
     {"changes": {"panels": [PANELS[0], {"prompt": "a dog", "seed": 99}]}},
     {"changes": {"characters": CHARACTERS[:2], "panels": [PANELS[0]]}},

@@ -186,6 +186,22 @@ def test_a_server_that_is_about_to_stop_fails_what_is_in_flight_and_refuses_the_
     assert late.answer() == [text]
 
 
+def test_as_many_storyboards_are_drawn_at_a_time_as_there_are_threads() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+
+    def draw(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        yield ACCEPTED
+        meeting.wait()
+        yield FINISHED
+
+    senders = [RecordingSender() for _ in range(3)]
+    served = StoryboardService(draw, Admission(3), threads=3, poll_seconds=0.0)
+    for sender in senders:
+        served.accept(lambda: STORYBOARD, sender)
+    assert [sender.answer() for sender in senders] == [[ACCEPTED, FINISHED]] * 3
+    served.close()
+
+
 def test_a_failure_that_may_pass_is_marked_retryable() -> None:
     def draw(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         yield ACCEPTED

@@ -194,6 +194,7 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"width": True}, "width: got True, allowed: 32 to 2048 pixels, a multiple of 8"),
     ({"titel": "x"}, "titel: unknown field, allowed: title, variant, width, height, "),
     ({"variant": "Ink!"}, "variant: got 'Ink!', allowed: the name of a variant of the model"),
+    ({"priority": 10}, "priority: got 10, allowed: a whole number, -9 to 9"),
     ({"title": 3}, "title: got 3, allowed: at most 2048 bytes of UTF-8 text without control"),
     ({"negative_prompt": LONG}, f"negative_prompt: got '{LONG[:80]}'... (2049 characters), allowe"),
     ({"sampling": 20}, "sampling: got 20, allowed: a mapping with steps, sampler, sigmas, guidanc"),
@@ -264,8 +265,12 @@ BAD_PANELS: list[tuple[dict[str, object], str]] = [
     ({"sampling": {"guidance": "5"}}, "sampling.guidance: got '5', allowed: 0 to 30"),
     (
         {"sampling": {"stepz": 3}},
-        "sampling.stepz: unknown field, allowed: steps, sampler, sigmas, guidance "
-        "(did you mean steps?)",
+        "sampling.stepz: unknown field, allowed: steps, sampler, sigmas, guidance, guidance_start, "
+        "guidance_end (did you mean steps?)",
+    ),
+    (
+        {"sampling": {"guidance_start": 0.5, "guidance_end": 0.4}},
+        "sampling.guidance_end: got 0.4, allowed: 0.5 (its guidance_start) to 1",
     ),
     ({"injection": {"end": -1}}, "injection.end: got -1, allowed: 0 to 1"),
     ({"injection": {"start": 0.81}}, "injection.end: got 0.8, allowed: 0.81 (its start) to 1"),

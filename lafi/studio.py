@@ -1,0 +1,38 @@
+"""All that draws in one process: engines of each variant, and a loop that their storyboards share.
+
+Knows storyboards and engines, neither requests nor Triton Server.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from lafi.denoising import SharedDenoising
+from lafi.engine.base import Engines
+from lafi.events import Event
+from lafi.pipeline import MAX_ROWS, draw, make_batcher
+from lafi.storyboard import Storyboard
+from lafi.variants import engines_of
+
+
+class Studio:
+    """Draws many storyboards at a time, each from a thread of its caller's.
+
+    Variants have weights of their own and never share a denoiser call: each has its own loop.
+    """
+
+    def __init__(self, engines: Mapping[str, Engines], max_rows: int = MAX_ROWS) -> None:
+        """engines: by the name of the variant, "" is the model itself. max_rows: of one call."""
+        self._engines = dict(engines)
+        self._loops = {
+            name: SharedDenoising(make_batcher(each, max_rows)) for name, each in engines.items()
+        }
+
+    def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        """As `lafi.pipeline.draw`, with all storyboards of the same variant in one loop."""
+        engines = engines_of(storyboard, self._engines)
+        loop = self._loops[storyboard.variant]
+        return draw(storyboard, engines, cancelled=cancelled, denoising=loop)
+
+    def close(self) -> None:
+        """Ends the loops; a storyboard that is being drawn fails."""
+        for loop in self._loops.values():
+            loop.close()
