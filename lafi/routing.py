@@ -21,7 +21,7 @@ _SLACK = 1e-9
 class Reading:
     """What one row reads in one denoiser call.
 
-    sources      rows of the same batch that hold the references
+    sources      the references: [0, B) a row of the same batch, B + m entry m of its bank
     regions      (h, w) float32 in [0, 1] for each source: where in this row it may be read
     first_layer  injected are this self-attention layer and all later ones
     bias         added to the logits of every source
@@ -42,11 +42,14 @@ class RoutingTable:
     region: Tensor
 
 
-def build_table(readings: Sequence[Reading], layers: int, size: tuple[int, int]) -> RoutingTable:
+def build_table(
+    readings: Sequence[Reading], layers: int, size: tuple[int, int], bank: int = 0
+) -> RoutingTable:
     """The table of a batch whose row b reads `readings[b]`.
 
     layers: number of self-attention layers, L. size: latent height and width (h, w).
-    Raises ValueError where a source is no row of the batch.
+    bank: entries of the batch's bank, M.
+    Raises ValueError where a source is neither a row of the batch nor an entry of its bank.
     """
     rows = len(readings)
     slots = max([1, *(len(reading.sources) for reading in readings)])
@@ -56,9 +59,9 @@ def build_table(readings: Sequence[Reading], layers: int, size: tuple[int, int])
     for row, reading in enumerate(readings):
         pairs = zip(reading.sources, reading.regions, strict=True)
         for slot, (source, weights) in enumerate(pairs):
-            if not 0 <= source < rows:
+            if not 0 <= source < rows + bank:
                 raise ValueError(
-                    f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows - 1}"
+                    f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows + bank - 1}"
                 )
             routes[reading.first_layer :, row, slot] = source
             bias[row, slot] = reading.bias

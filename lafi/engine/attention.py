@@ -1,7 +1,8 @@
 """The attention op inside a diffusers UNet, with routes as an argument of every call.
 
-A processor knows two constants, its layer's index and grid. What to read arrives through
-`cross_attention_kwargs={"injection": InjectionInputs(...)}` and is kept nowhere.
+A processor knows constants alone: its layer's index and grid, and where the bank keeps that layer.
+What to read arrives through `cross_attention_kwargs={"injection": InjectionInputs(...)}`, and what
+a reference gives leaves through `{"injection": Collected()}`; both are kept nowhere.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
+from lafi.bank import BankInputs
+from lafi.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model_info import SelfAttentionLayer
 from lafi_kernels.reference import attention
 
@@ -21,24 +24,34 @@ class InjectionInputs(NamedTuple):
     """What the rows of one denoiser call read.
 
     routes (L, B, R) int32, bias (B, R) float32, mask (B, h, w) and region (B, R, h, w) float32
-    in [0, 1] at latent size; see `lafi.engine.base.DenoiserBatch`.
+    in [0, 1] at latent size, bank; see `lafi.engine.base.DenoiserBatch`.
     """
 
     routes: Tensor
     bias: Tensor
     mask: Tensor
     region: Tensor
+    bank: BankInputs | None = None
+
+
+class Collected(dict[int, tuple[Tensor, Tensor]]):
+    """Layer -> its keys and values, (B, S, width) each; a forward pass that is given one fills it.
+
+    It belongs to the caller of that one pass.
+    """
 
 
 class SelfAttentionProcessor:
     """Self-attention of layer `layer`, whose token grid is the latent's divided by `downscale`.
 
+    place: (group, place in it) of the layer's keys and values in the bank.
     Without injection inputs it is the attention of diffusers, unchanged.
     """
 
-    def __init__(self, layer: int, downscale: int) -> None:
+    def __init__(self, layer: int, downscale: int, place: tuple[int, int]) -> None:
         self.layer = layer
         self.downscale = downscale
+        self.place = place
         self._plain = AttnProcessor2_0()
 
     def __call__(
@@ -48,10 +61,12 @@ class SelfAttentionProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        injection: InjectionInputs | None = None,
+        injection: InjectionInputs | Collected | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C) -> (B, S, C). Raises RuntimeError if S is not the grid's size."""
-        if injection is None or encoder_hidden_states is not None:
+        if isinstance(injection, Collected):
+            injection[self.layer] = (attn.to_k(hidden_states), attn.to_v(hidden_states))
+        if not isinstance(injection, InjectionInputs) or encoder_hidden_states is not None:
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
@@ -60,16 +75,21 @@ class SelfAttentionProcessor:
         k = attn.to_k(hidden_states)
         v = attn.to_v(hidden_states)
         mask = to_tokens(injection.mask, self.downscale, tokens)
+        bank_k, bank_v, bank_mask = k[:0], v[:0], mask[:0]
+        if injection.bank is not None:
+            group, place = self.place
+            bank_k, bank_v = injection.bank.keys[group][place], injection.bank.values[group][place]
+            bank_mask = pooled_to_grid(injection.bank.mask, self.downscale)
         read = attention(
             attn.to_q(hidden_states),
             k,
             v,
-            k[:0],
-            v[:0],
+            bank_k,
+            bank_v,
             injection.routes[self.layer],
             injection.bias,
             mask,
-            mask[:0],
+            bank_mask,
             to_tokens(injection.region, self.downscale, tokens),
             attn.heads,
         )
@@ -88,7 +108,7 @@ class CrossAttentionProcessor(AttnProcessor2_0):
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        injection: InjectionInputs | None = None,
+        injection: InjectionInputs | Collected | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
         out: Tensor = super().__call__(
@@ -104,15 +124,39 @@ def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:
     strided convolutions leave it. Returns (B, ..., tokens). Raises RuntimeError if the grid
     has another number of tokens.
     """
-    grid = weights.flatten(0, -3)[:, None]
+    flat = pooled_to_grid(weights.flatten(0, -3), downscale)
+    found = flat.shape[1]
+    if torch.compiler.is_dynamo_compiling():
+        # torch.compile would break its graph at a text with sizes in it.
+        torch._check(found == tokens)
+    else:
+        torch._check(
+            found == tokens,
+            lambda: f"mask: {found} tokens at 1/{downscale} of the latent, layer has {tokens}",
+        )
+    return flat.reshape(*weights.shape[:-2], tokens)
+
+
+def pooled_to_grid(weights: Tensor, downscale: int) -> Tensor:
+    """(N, h, w) float32 -> averages (N, S) over the cells of each token; N may be 0."""
+    grid = weights[:, None]
     if downscale > 1:
         grid = F.avg_pool2d(grid, downscale, ceil_mode=True, count_include_pad=False)
-    flat = grid.flatten(1)
-    torch._check(
-        flat.shape[1] == tokens,
-        lambda: f"mask: {flat.shape[1]} tokens at 1/{downscale} of the latent, layer has {tokens}",
-    )
-    return flat.reshape(*weights.shape[:-2], tokens)
+    return grid.flatten(1)
+
+
+def packed_by_group(collected: Collected, groups: Sequence[BankGroup], mask: Tensor) -> BankInputs:
+    """What a forward pass over reference rows has collected, as the bank keeps it.
+
+    collected: of every layer, for B rows. mask (B, h, w). Returns the rows as B entries.
+    """
+
+    def packed(part: int) -> tuple[Tensor, ...]:
+        return tuple(
+            torch.stack([collected[layer][part] for layer in group.layers]) for group in groups
+        )
+
+    return BankInputs(keys=packed(0), values=packed(1), mask=mask)
 
 
 def install_processors(
@@ -124,6 +168,7 @@ def install_processors(
     Raises ValueError for attention with parts that the op does not have (norms, residuals).
     """
     index = {layer.name: i for i, layer in enumerate(layers)}
+    places = bank_places(bank_groups(layers))
     processors: dict[str, SelfAttentionProcessor | CrossAttentionProcessor] = {}
     for key in unet.attn_processors:
         name = key.removesuffix(".processor")
@@ -131,7 +176,8 @@ def install_processors(
             processors[key] = CrossAttentionProcessor()
             continue
         _check_plain(name, unet.get_submodule(name))
-        processors[key] = SelfAttentionProcessor(index[name], layers[index[name]].downscale)
+        layer = index[name]
+        processors[key] = SelfAttentionProcessor(layer, layers[layer].downscale, places[layer])
     unet.set_attn_processor(processors)
     return unet
 

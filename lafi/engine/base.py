@@ -1,4 +1,4 @@
-"""What the core asks of an engine: four callables, tokenizers, and facts about the model.
+"""What the core asks of an engine: a few callables, tokenizers, and facts about the model.
 
 Knows shapes, not runtimes. An engine may be a torch module, an ONNX session, or a served
 model that is called over a wire; the pipeline cannot tell them apart.
@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from lafi.bank import BankEntry, BankInputs
 from lafi.model_info import ModelInfo
 
 
@@ -31,13 +32,16 @@ class DenoiserBatch:
     latents    (B, C, h, w) float32, scaled by each row's noise schedule
     timesteps  (B,) float32, each row its own
     text       (B, T, D) float32
-    routes     (L, B, R) int32: what row b reads in layer l; [0, B) a row of this batch, -1 nothing
+    routes     (L, B, R) int32: what row b reads in layer l; [0, B) a row of this batch, B + m
+               entry m of the bank, -1 nothing
     bias       (B, R) float32, added to the logits of that reference
     mask       (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference
     region     (B, R, h, w) float32 in [0, 1], where in row b reference r may be read
     pooled     (B, P) float32, the prompts' pooled embeddings; None where the model takes none
     time_ids   (B, 6) float32, pixels: original height and width, crop from the top and from the
                left, target height and width (arXiv:2307.01952); None where `pooled` is
+    bank       M references read earlier, at the rows' latent size: for each group of layers keys
+               and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
     """
 
     latents: Tensor
@@ -49,12 +53,39 @@ class DenoiserBatch:
     region: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
+    bank: BankInputs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceBatch:
+    """Reference rows whose keys and values are to be kept; each row reads nobody but itself.
+
+    latents    (B, C, h, w) float32: pictures with their fixed noise, scaled as the rows of a
+               `DenoiserBatch` are
+    timesteps  (B,) float32, the level of that noise
+    text       (B, T, D) float32, the characters' encoded captions
+    mask       (B, h, w) float32 in [0, 1], the foreground; goes into the entries as it is
+    pooled, time_ids  as in `DenoiserBatch`
+    """
+
+    latents: Tensor
+    timesteps: Tensor
+    text: Tensor
+    mask: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
 
 
 class Denoiser(Protocol):
     """Predicts noise or velocity, (B, C, h, w) float32, as the model was trained to."""
 
     def __call__(self, batch: DenoiserBatch, /) -> Tensor: ...
+
+
+class ReferenceReader(Protocol):
+    """Keys and values of every self-attention layer, one entry for each row, in their order."""
+
+    def __call__(self, batch: ReferenceBatch, /) -> tuple[BankEntry, ...]: ...
 
 
 class TextEncoder(Protocol):
@@ -77,7 +108,10 @@ class VaeDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Everything that draws one model's pictures; `tokenizers` has one per text encoder."""
+    """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
+
+    Without a `reference_reader` references can be read as rows of a batch only.
+    """
 
     text_encoder: TextEncoder
     vae_encoder: VaeEncoder
@@ -85,3 +119,4 @@ class Engines:
     denoiser: Denoiser
     tokenizers: tuple[CLIPTokenizer, ...]
     info: ModelInfo
+    reference_reader: ReferenceReader | None = None

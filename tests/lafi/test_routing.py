@@ -14,16 +14,16 @@ unit = st.floats(0.0, 1.0, allow_nan=False)
 
 
 @quick
-@given(st.data(), st.integers(1, 6), st.integers(1, 5))
+@given(st.data(), st.integers(1, 6), st.integers(1, 5), st.integers(0, 3))
 def test_a_row_reads_its_sources_in_its_layers_and_nothing_else(
-    data: st.DataObject, rows: int, layers: int
+    data: st.DataObject, rows: int, layers: int, bank: int
 ) -> None:
     readings = []
     for _ in range(rows):
-        sources = tuple(data.draw(st.lists(st.integers(0, rows - 1), max_size=3)))
+        sources = tuple(data.draw(st.lists(st.integers(0, rows + bank - 1), max_size=3)))
         regions = tuple(torch.full((2, 3), 0.25 * (i + 1)) for i in range(len(sources)))
         readings.append(Reading(sources, regions, data.draw(st.integers(0, layers)), 0.5))
-    table = build_table(readings, layers, (2, 3))
+    table = build_table(readings, layers, (2, 3), bank)
     assert table.routes.dtype == torch.int32
     assert table.region.shape == (*table.bias.shape, 2, 3)
     for row, reading in enumerate(readings):
@@ -44,6 +44,13 @@ def test_a_batch_that_reads_nothing_still_has_one_slot() -> None:
 def test_a_source_outside_the_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 1, allowed 0 to 0"):
         build_table([Reading((1,), (torch.ones(2, 2),))], 1, (2, 2))
+
+
+def test_a_source_behind_the_bank_is_refused() -> None:
+    reading = Reading((3,), (torch.ones(2, 2),))
+    assert build_table([reading], 1, (2, 2), bank=3).routes.tolist() == [[[3]]]
+    with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 3, allowed 0 to 2"):
+        build_table([reading], 1, (2, 2), bank=2)
 
 
 @quick
