@@ -1,0 +1,113 @@
+"""The engines of the served model `storyboard`: the model's own, and those of its variants.
+
+A denoiser runs in this process, on ONNX Runtime, OpenVINO or TensorRT; text encoders and VAEs are
+calls of the served models beside it. What a variant shares with the model is the same engine, not
+a second one. Knows exported folders, not Triton Server: whoever loads brings the call.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, cast
+
+from lafi.contract import text_encoder_spec, vae_decoder_spec, vae_encoder_spec
+from lafi.engine.base import Denoiser, Engines
+from lafi.engine.onnx import load_denoiser, load_tokenizers
+from lafi.engine.session import (
+    DENOISER,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_ENCODER,
+    ArtifactsError,
+    Precision,
+    Runtime,
+    model_info,
+)
+from lafi.engine_metadata import load_engine_metadata
+from lafi.model_info import ModelInfo, load_variant_infos, variant_folder
+from lafi.remote_engine import Infer, RemoteEngine, RemoteTextEncoder
+
+TENSORRT: Final = "tensorrt"
+
+
+def load_storyboard_engines(
+    artifacts: Path, runtime: str, precision: Precision, threads: int, infer: Infer
+) -> dict[str, Engines]:
+    """By the name of the variant; "" is the model itself and comes first.
+
+    artifacts: the folder that `lafi export` wrote. runtime: "onnxruntime", "openvino" or
+    "tensorrt", for which precision and threads are those of the plans. infer: calls a served
+    model. Raises ArtifactsError and ModelInfoError, and for TensorRT what
+    `lafi.engine.tensorrt.load_denoiser` raises.
+    """
+    variants = load_variant_infos(artifacts)
+    if runtime == TENSORRT:
+        _refuse_variants(artifacts, variants)
+        return {"": _tensorrt_engines(artifacts, infer)}
+    chosen = cast(Runtime, runtime)
+    base = _onnx_engines(artifacts, chosen, precision, threads, infer)
+    engines = {"": base}
+    for variant in variants:
+        folder = variant_folder(artifacts, variant.variant)
+        denoiser = (
+            base.denoiser
+            if DENOISER in variant.shared
+            else load_denoiser(folder, chosen, precision, threads)
+        )
+        info = model_info(folder, chosen, precision)
+        engines[variant.variant] = replace(
+            base,
+            text_encoder=RemoteTextEncoder(text_encoder_spec(info), infer),
+            denoiser=denoiser,
+            tokenizers=load_tokenizers(folder, info),
+            info=info,
+        )
+    return engines
+
+
+def _onnx_engines(
+    artifacts: Path, runtime: Runtime, precision: Precision, threads: int, infer: Infer
+) -> Engines:
+    info = model_info(artifacts, runtime, precision)
+    denoiser = load_denoiser(artifacts, runtime, precision, threads)
+    return _with_served(artifacts, info, denoiser, infer, {})
+
+
+def _tensorrt_engines(artifacts: Path, infer: Infer) -> Engines:
+    # Here, since it needs nothing of TensorRT where ONNX files are served.
+    from lafi.engine import tensorrt
+
+    info = tensorrt.tensorrt_model_info(artifacts)
+    batches = {}
+    for name in (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER):
+        profile = load_engine_metadata(Path(artifacts) / tensorrt.PLANS[name]).profile
+        batches[name] = min(shapes.largest[0] for shapes in profile.values())
+    return _with_served(artifacts, info, tensorrt.load_denoiser(artifacts), infer, batches)
+
+
+def _with_served(
+    artifacts: Path, info: ModelInfo, denoiser: Denoiser, infer: Infer, batches: dict[str, int]
+) -> Engines:
+    """batches: rows that a served model takes at most, by ONNX file, where its spec has others."""
+    text = text_encoder_spec(info)
+    encoder, decoder = vae_encoder_spec(info), vae_decoder_spec(info)
+    if batches:
+        text = replace(text, max_batch_size=batches[TEXT_ENCODER])
+        encoder = replace(encoder, max_batch_size=batches[VAE_ENCODER])
+        decoder = replace(decoder, max_batch_size=batches[VAE_DECODER])
+    return Engines(
+        text_encoder=RemoteTextEncoder(text, infer),
+        vae_encoder=RemoteEngine(encoder, infer),
+        vae_decoder=RemoteEngine(decoder, infer),
+        denoiser=denoiser,
+        tokenizers=load_tokenizers(artifacts, info),
+        info=info,
+    )
+
+
+def _refuse_variants(artifacts: Path, variants: tuple[ModelInfo, ...]) -> None:
+    if variants:
+        names = ", ".join(info.variant for info in variants)
+        raise ArtifactsError(
+            f"{artifacts}: variants: got {names}, allowed none with tensorrt: plans are built for "
+            "the model alone; export the variants for the CPU, or each as a checkpoint of its own"
+        )
