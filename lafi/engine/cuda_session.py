@@ -1,11 +1,10 @@
-"""TensorRT and CUDA behind the protocols of `lafi.engine.cuda_graphs`.
+"""TensorRT behind the protocols of `lafi.engine.cuda_graphs`.
 
-Nothing else of the runtime calls them. It needs a GPU; the modules are imported when an engine is
+Nothing else of the runtime calls it. It needs a GPU; the module is imported when an engine is
 opened. Not run yet: no machine with a GPU was at hand when this was written.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +16,6 @@ from lafi_kernels.tensorrt_module import import_tensorrt
 
 ALIGNMENT = 256
 """Bytes; what TensorRT asks of the memory that its contexts work in."""
-
-
-class CudaDevice:
-    """`lafi.engine.cuda_graphs.Device`: one stream of the current CUDA device."""
-
-    def __init__(self) -> None:
-        # TensorRT synchronises the whole device when it is run on the default stream.
-        self._stream = torch.cuda.Stream()
-        self._callers = torch.cuda.current_stream()
-
-    def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device="cuda")
-
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        self._callers = torch.cuda.current_stream()
-        self._stream.wait_stream(self._callers)
-        with torch.cuda.stream(self._stream):
-            yield
-        self._callers.wait_stream(self._stream)
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        graph = torch.cuda.CUDAGraph()
-        # Other threads of the process may use the GPU meanwhile.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            work()
-        replay: Callable[[], None] = graph.replay
-        return replay
-
-    def finish(self) -> None:
-        self._stream.synchronize()
-
-    def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """To the CPU it waits for this stream, and only then is it needed; on the GPU it never."""
-        if like.device.type == "cpu":
-            return tensor.cpu()
-        copy = tensor.clone()
-        # The caller uses it on another stream than the one it was allocated on.
-        copy.record_stream(self._callers)
-        return copy
 
 
 class TensorRTSession:

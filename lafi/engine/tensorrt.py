@@ -15,9 +15,10 @@ from torch import Tensor
 
 from lafi.engine.base import DenoiserBatch, EncodedText, Engines
 from lafi.engine.cuda_buffers import Padding, padded_sizes
+from lafi.engine.cuda_device import CudaDevice
 from lafi.engine.cuda_graphs import GraphRunner
 from lafi.engine.cuda_machine import gpu_machine
-from lafi.engine.cuda_session import CudaDevice, TensorRTEngine
+from lafi.engine.cuda_session import TensorRTEngine
 from lafi.engine.onnx import load_tokenizers
 from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.engine_metadata import REBUILD, EngineMetadata, EngineMetadataError, load_engine_metadata

@@ -5,12 +5,14 @@ Knows transformers' text models, not tokenizers and not prompts.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from lafi.engine.base import EncodedText
+from lafi.engine.torch_device import bring, current, give_back
 
 CLASSES = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 """Part of a checkpoint -> the class that it is loaded as."""
@@ -36,12 +38,16 @@ class TorchTextEncoder:
     """`lafi.engine.base.TextEncoder` with one or two CLIP text models."""
 
     def __init__(self, *models: nn.Module) -> None:
-        self._models = models
+        """models: on one device, whichever it is."""
+        self._models: tuple[Any, ...] = models
 
     @torch.no_grad()
     def __call__(self, token_ids: Tensor) -> EncodedText:
-        """Token ids as the protocol says -> encoded text, float32."""
-        return EncodedText(*(output.float() for output in encode_tokens(self._models, token_ids)))
+        """Token ids as the protocol says -> encoded text, float32, on the ids' device."""
+        device = self._models[0].device
+        with current(device):
+            outputs = encode_tokens(self._models, bring(token_ids, device))
+            return EncodedText(*(give_back(output, token_ids) for output in outputs))
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype, variant: str | None = None) -> nn.Module:

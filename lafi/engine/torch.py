@@ -1,6 +1,10 @@
-"""Engines that run a diffusers checkpoint in torch."""
+"""Engines that run a diffusers checkpoint in torch, on the CPU or on an NVIDIA GPU.
 
-from collections.abc import Sequence
+Knows diffusers' modules and what they are told, not how tensors reach a device nor how graphs
+are captured. On a GPU it was not run yet: no machine with one was at hand.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +14,37 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from lafi.engine.attention import InjectionInputs, install_processors
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.base import Denoiser, DenoiserBatch, Engines
 from lafi.engine.checkpoint import (
     CheckpointError,
     read_model_info,
     weight_parts,
     weights_variant,
 )
+from lafi.engine.cuda_device import CudaDevice
+from lafi.engine.cuda_graphs import Device
 from lafi.engine.text_encoder import TorchTextEncoder, load_text_encoder
+from lafi.engine.torch_device import (
+    DeviceError,
+    Running,
+    bring,
+    bring_batch,
+    check_running,
+    current,
+    give_back,
+    place,
+    precision_name,
+    torch_device,
+    vae_dtype,
+)
+from lafi.engine.torch_graphs import GraphDenoiser
 from lafi.layers import self_attention_layers
 from lafi.model_info import ModelInfo
 
 __all__ = [
     "CheckpointError",
+    "DeviceError",
+    "Running",
     "TorchDenoiser",
     "TorchTextEncoder",
     "TorchVaeDecoder",
@@ -30,10 +52,9 @@ __all__ = [
     "denoiser_conditions",
     "load_torch_engines",
     "read_model_info",
+    "torch_denoiser",
     "torch_engines",
 ]
-
-_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
 class TorchVaeEncoder:
@@ -44,9 +65,10 @@ class TorchVaeEncoder:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        posterior = self._vae.encode(images.to(self._vae.dtype)).latent_dist
-        latents: Tensor = posterior.mean.float() * self._vae.config.scaling_factor
-        return latents
+        vae = self._vae
+        with current(vae.device):
+            posterior = vae.encode(bring(images, vae.device, vae.dtype)).latent_dist
+            return give_back(posterior.mean.float() * vae.config.scaling_factor, images)
 
 
 class TorchVaeDecoder:
@@ -57,19 +79,30 @@ class TorchVaeDecoder:
 
     @torch.no_grad()
     def __call__(self, latents: Tensor) -> Tensor:
-        unscaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
-        images: Tensor = self._vae.decode(unscaled).sample
-        return images.float()
+        vae = self._vae
+        with current(vae.device):
+            unscaled = (bring(latents, vae.device) / vae.config.scaling_factor).to(vae.dtype)
+            return give_back(vae.decode(unscaled).sample, latents)
 
 
 class TorchDenoiser:
     """`Denoiser`: a UNet whose self-attention layers take routes as an argument."""
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
+        """unet: on the device where it is to run."""
         self._unet = install_processors(unet, self_attention_layers(unet))
 
-    @torch.no_grad()
     def __call__(self, batch: DenoiserBatch) -> Tensor:
+        device = self._unet.device
+        with current(device):
+            return give_back(self.predict(bring_batch(batch, device)), batch.latents)
+
+    @torch.no_grad()
+    def predict(self, batch: DenoiserBatch) -> Tensor:
+        """Rows on the UNet's device -> the prediction, there and in the UNet's dtype.
+
+        Reads no value of any tensor, so that a CUDA graph can hold it.
+        """
         dtype = self._unet.dtype
         prediction: Tensor = self._unet(
             batch.latents.to(dtype),
@@ -77,7 +110,25 @@ class TorchDenoiser:
             batch.text.to(dtype),
             **denoiser_conditions(batch, dtype),
         ).sample
-        return prediction.float()
+        return prediction
+
+
+def torch_denoiser(
+    unet: UNet2DConditionModel,
+    running: Running = "eager",
+    cuda_device: Callable[[torch.device], Device] = CudaDevice,
+) -> Denoiser:
+    """A UNet on its device as a denoiser. cuda_device: what captures graphs; tests replace it.
+
+    Raises DeviceError for a way of running that the device does not have.
+    """
+    check_running(running, unet.device)
+    denoiser = TorchDenoiser(unet)
+    if running == "graphs":
+        return GraphDenoiser(denoiser.predict, cuda_device(unet.device), unet.device)
+    if running == "compile":
+        unet.compile()
+    return denoiser
 
 
 def denoiser_conditions(batch: DenoiserBatch, dtype: torch.dtype) -> dict[str, Any]:
@@ -90,24 +141,42 @@ def denoiser_conditions(batch: DenoiserBatch, dtype: torch.dtype) -> dict[str, A
     return conditions
 
 
-def load_torch_engines(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Engines:
-    """Engines of a diffusers folder, on the CPU, weights in `dtype`.
+def load_torch_engines(
+    checkpoint: Path,
+    dtype: torch.dtype = torch.float32,
+    *,
+    device: str = "cpu",
+    running: Running = "eager",
+) -> Engines:
+    """Engines of a diffusers folder.
 
-    Raises CheckpointError where the folder is not a complete pipeline.
+    dtype: float32, bfloat16 or float16, of the weights; the VAE's are float32 beside float16.
+    device: "cpu", "cuda" or "cuda:<index>"; a GPU takes the fused attention kernel and
+    channels-last convolutions. running: how the UNet runs, see `Running`.
+    Tensors that engines are given may lie anywhere; results come back to where they lie.
+    Raises CheckpointError where the folder is not a complete pipeline and DeviceError for a
+    device, dtype or way of running that cannot be had.
     """
+    where = torch_device(device)
+    check_running(running, where)
+    precision = precision_name(dtype)
     folder = Path(checkpoint)
-    info = read_model_info(folder, precision=_PRECISIONS[dtype])
+    info = read_model_info(folder, precision=precision)
     variants = {part: weights_variant(folder / part) for part in weight_parts(folder)}
     texts = [
-        load_text_encoder(folder / part, dtype, variant)
+        place(load_text_encoder(folder / part, dtype, variant), where)
         for part, variant in variants.items()
         if part.startswith("text_encoder")
     ]
     unet = UNet2DConditionModel.from_pretrained(
         folder / "unet", torch_dtype=dtype, variant=variants["unet"]
     )
-    vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, variant=variants["vae"])
-    return torch_engines(texts, vae.eval(), unet.eval(), folder, info)
+    vae = AutoencoderKL.from_pretrained(
+        folder / "vae", torch_dtype=vae_dtype(dtype), variant=variants["vae"]
+    )
+    return torch_engines(
+        texts, place(vae, where), place(unet, where), folder, info, running=running
+    )
 
 
 def torch_engines(
@@ -116,14 +185,16 @@ def torch_engines(
     unet: UNet2DConditionModel,
     folder: Path,
     info: ModelInfo,
+    *,
+    running: Running = "eager",
 ) -> Engines:
-    """Engines of modules that are loaded; folder: where the tokenizers lie."""
+    """Engines of modules that are loaded, each on its device; folder: where the tokenizers lie."""
     names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
     return Engines(
         text_encoder=TorchTextEncoder(*texts),
         vae_encoder=TorchVaeEncoder(vae),
         vae_decoder=TorchVaeDecoder(vae),
-        denoiser=TorchDenoiser(unet),
+        denoiser=torch_denoiser(unet, running),
         tokenizers=tuple(CLIPTokenizer.from_pretrained(folder / name) for name in names),
         info=info,
     )
