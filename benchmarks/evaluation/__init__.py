@@ -1,0 +1,1 @@
+"""Identity against leakage: pairs, methods, measures, intervals, plots and a page of pictures."""
