@@ -4,7 +4,7 @@ The torch operator itself is registered by `lafi_kernels.reference`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import onnx
 import torch
@@ -13,6 +13,8 @@ from onnxscript.values import Op, Opset
 
 import lafi_kernels.reference  # noqa: F401  (registers the operator)
 from lafi_kernels import onnx_function
+
+_ATTENTION: Final = (onnx_function.DOMAIN, onnx_function.OP_NAME)
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
@@ -40,10 +42,15 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {torch.ops.lafi.attention.default: translate}
 
 
-def with_attention_function(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model, with the body of `lafi::LafiAttention` added if it is not there yet."""
-    if not any(f.name == onnx_function.OP_NAME for f in model.functions):
-        model.functions.append(onnx_function.attention_function())
+def with_attention_function(model: onnx.ModelProto, branch_free: bool = False) -> onnx.ModelProto:
+    """The same model, whose `lafi::LafiAttention` has this body and no other.
+
+    branch_free: the body without `If`, which a GPU takes; see `attention_function`. Nodes stay
+    as they are.
+    """
+    others = [f for f in model.functions if (f.domain, f.name) != _ATTENTION]
+    del model.functions[:]
+    model.functions.extend([*others, onnx_function.attention_function(branch_free)])
     return model
 
 

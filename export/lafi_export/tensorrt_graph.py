@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from lafi_export.attention_op import with_attention_function
 from lafi_export.tensorrt_precision import to_half
 from lafi_kernels import onnx_function
 
@@ -59,7 +60,9 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
     _take_in(model, folder)
     rename(model, change.names)
     nodes = attention_nodes(model)
-    use_branch_free_body(model)
+    if nodes:
+        # A CUDA graph holds no branch, and the body is what runs wherever the plugin does not.
+        with_attention_function(model, branch_free=True)
     if change.plugin:
         ask_for_plugin(nodes)
     _save(model, target)
@@ -70,13 +73,6 @@ def attention_nodes(model: ModelProto) -> list[NodeProto]:
     """The nodes of the attention op."""
     wanted = (onnx_function.DOMAIN, onnx_function.OP_NAME)
     return [node for node in model.graph.node if (node.domain, node.op_type) == wanted]
-
-
-def use_branch_free_body(model: ModelProto) -> None:
-    """Give the attention function, if the model has it, the body that a CUDA graph can hold."""
-    for function in model.functions:
-        if (function.domain, function.name) == (onnx_function.DOMAIN, onnx_function.OP_NAME):
-            function.CopyFrom(onnx_function.attention_function(branch_free=True))
 
 
 def ask_for_plugin(nodes: Iterable[NodeProto]) -> None:
