@@ -74,7 +74,7 @@ def bank_tensor_names(groups: Sequence[BankGroup]) -> Iterator[str]:
 def bank_shapes(
     groups: Sequence[BankGroup], entries: int, size: tuple[int, int]
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the exported denoiser's bank inputs, in its order.
+    """Name -> shape of the exported denoiser's bank inputs, in its order, all float32.
 
     entries: M. size: latent height and width of the entries.
     """
@@ -82,3 +82,9 @@ def bank_shapes(
     for group in groups:
         shapes[group.keys] = shapes[group.values] = group.shape(entries, size)
     return shapes
+
+
+def placeholder_shapes(groups: Sequence[BankGroup]) -> dict[str, tuple[int, ...]]:
+    """`bank_shapes` of the smallest entry: one token in the deepest layers."""
+    side = max(group.downscale for group in groups)
+    return bank_shapes(groups, 1, (side, side))

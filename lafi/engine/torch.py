@@ -13,8 +13,15 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from lafi.engine.attention import InjectionInputs, install_processors
-from lafi.engine.base import Denoiser, DenoiserBatch, Engines
+from lafi.bank import BankEntry, BankInputs, split_bank
+from lafi.bank_groups import BankGroup, bank_groups
+from lafi.engine.attention import (
+    Collected,
+    InjectionInputs,
+    install_processors,
+    packed_by_group,
+)
+from lafi.engine.base import Denoiser, DenoiserBatch, Engines, ReferenceBatch
 from lafi.engine.checkpoint import (
     CheckpointError,
     read_model_info,
@@ -46,12 +53,14 @@ __all__ = [
     "DeviceError",
     "Running",
     "TorchDenoiser",
+    "TorchReferenceReader",
     "TorchTextEncoder",
     "TorchVaeDecoder",
     "TorchVaeEncoder",
     "denoiser_conditions",
     "load_torch_engines",
     "read_model_info",
+    "read_references",
     "torch_denoiser",
     "torch_engines",
 ]
@@ -113,6 +122,22 @@ class TorchDenoiser:
         return prediction
 
 
+class TorchReferenceReader:
+    """`ReferenceReader`: one forward pass of the denoiser's own UNet, whose layers hand out."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        """unet: the one of a `TorchDenoiser`, whose processors it has."""
+        self._unet = unet
+        self._groups = bank_groups(self_attention_layers(unet))
+
+    @torch.no_grad()
+    def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        """Entries in the UNet's dtype, on its device, where the denoiser wants them."""
+        device = self._unet.device
+        with current(device):
+            return split_bank(read_references(self._unet, bring_batch(batch, device), self._groups))
+
+
 def torch_denoiser(
     unet: UNet2DConditionModel,
     running: Running = "eager",
@@ -133,12 +158,38 @@ def torch_denoiser(
 
 def denoiser_conditions(batch: DenoiserBatch, dtype: torch.dtype) -> dict[str, Any]:
     """What a diffusers UNet is told beside latents, timesteps and text, by argument."""
-    injection = InjectionInputs(batch.routes, batch.bias, batch.mask, batch.region)
-    conditions: dict[str, Any] = {"cross_attention_kwargs": {"injection": injection}}
-    if batch.pooled is not None:
-        added = {"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids}
-        conditions["added_cond_kwargs"] = added
-    return conditions
+    bank = batch.bank
+    if bank is not None:
+        keys, values = (tuple(x.to(dtype) for x in part) for part in (bank.keys, bank.values))
+        bank = BankInputs(keys, values, bank.mask)
+    injection = InjectionInputs(batch.routes, batch.bias, batch.mask, batch.region, bank)
+    return {"cross_attention_kwargs": {"injection": injection}, **_added(batch, dtype)}
+
+
+def read_references(
+    unet: UNet2DConditionModel, batch: ReferenceBatch, groups: Sequence[BankGroup]
+) -> BankInputs:
+    """Keys and values of every self-attention layer, each row an entry, in the UNet's dtype.
+
+    unet: with our processors, on the device of the rows.
+    """
+    dtype, collected = unet.dtype, Collected()
+    unet(
+        batch.latents.to(dtype),
+        batch.timesteps,
+        batch.text.to(dtype),
+        cross_attention_kwargs={"injection": collected},
+        return_dict=False,
+        **_added(batch, dtype),
+    )
+    return packed_by_group(collected, groups, batch.mask)
+
+
+def _added(batch: DenoiserBatch | ReferenceBatch, dtype: torch.dtype) -> dict[str, Any]:
+    if batch.pooled is None:
+        return {}
+    added = {"text_embeds": batch.pooled.to(dtype), "time_ids": batch.time_ids}
+    return {"added_cond_kwargs": added}
 
 
 def load_torch_engines(
@@ -197,4 +248,5 @@ def torch_engines(
         denoiser=torch_denoiser(unet, running),
         tokenizers=tuple(CLIPTokenizer.from_pretrained(folder / name) for name in names),
         info=info,
+        reference_reader=TorchReferenceReader(unet),
     )

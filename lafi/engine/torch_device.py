@@ -8,14 +8,15 @@ import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from lafi.bank import BankInputs
-from lafi.engine.base import DenoiserBatch
+from lafi.engine.base import DenoiserBatch, ReferenceBatch
 
+Batch = TypeVar("Batch", DenoiserBatch, ReferenceBatch)
 Module = TypeVar("Module", bound=nn.Module)
 Import = Callable[[str], Any]
 Running = Literal["eager", "graphs", "compile"]
@@ -92,7 +93,9 @@ def channels_last(module: Module) -> Module:
 
     The outputs of a convolution follow its weights, so nothing else has to be converted.
     """
-    return module.to(memory_format=torch.channels_last)
+    # torch's own types of `to` leave this argument out.
+    converted: Module = cast(Any, module).to(memory_format=torch.channels_last)
+    return converted
 
 
 def current(device: torch.device) -> AbstractContextManager[Any]:
@@ -121,20 +124,22 @@ def give_back(result: Tensor, like: Tensor) -> Tensor:
     return result.float().to(like.device)
 
 
-def bring_batch(batch: DenoiserBatch, device: torch.device) -> DenoiserBatch:
+def bring_batch(batch: Batch, device: torch.device) -> Batch:
     """The same rows and bank on the device; on the CPU the batch itself.
 
     A bank that was computed on the device lies there already.
     """
     if device.type == "cpu":
         return batch
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    moved = {name: bring(x, device) for name, x in tensors.items() if isinstance(x, Tensor)}
-    bank = batch.bank
-    if bank is not None:
-        bank = BankInputs(
-            keys=tuple(bring(keys, device) for keys in bank.keys),
-            values=tuple(bring(values, device) for values in bank.values),
-            mask=bring(bank.mask, device),
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: _brought(value, device) for name, value in values.items()})
+
+
+def _brought(value: Tensor | BankInputs | None, device: torch.device) -> Any:
+    if isinstance(value, BankInputs):
+        return BankInputs(
+            keys=tuple(bring(keys, device) for keys in value.keys),
+            values=tuple(bring(values, device) for values in value.values),
+            mask=bring(value.mask, device),
         )
-    return replace(batch, bank=bank, **moved)
+    return None if value is None else bring(value, device)
