@@ -7,7 +7,7 @@ variant. Weights are rewritten tensor by tensor; what does not change is linked,
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from lafi_export.lora import LowRank, fit, merged, read_lora
 from lafi_export.textual_inversion import (
     LearntWord,
     add_words,
+    check_rows,
     check_width,
     extended,
     read_textual_inversion,
@@ -45,11 +46,34 @@ class Variant:
     words: tuple[tuple[Path, str], ...] = ()
 
 
-def write_variant(checkpoint: Path, variant: Variant, folder: Path) -> None:
-    """Writes the variant of a diffusers folder as a new diffusers folder.
+@dataclass(frozen=True, slots=True)
+class VariantPlan:
+    """What a variant changes in one checkpoint, read and checked.
 
-    All files are read and checked before anything is written. Raises LoraError,
-    TextualInversionError.
+    changes  part -> weight name -> its low-rank changes, each with a strength
+    words    learnt words, in the order of their token ids
+    texts    parts whose embedding tables get the words: all text encoders, or none
+    """
+
+    changes: Mapping[str, Mapping[str, Sequence[tuple[LowRank, float]]]]
+    words: tuple[LearntWord, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Parts of the checkpoint whose weights change."""
+        return frozenset({*self.changes, *self.texts})
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The learnt words' tokens, in the order of their ids."""
+        return tuple(token for word in self.words for token in word.tokens)
+
+
+def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
+    """Reads a variant's files and fits them to a diffusers folder; writes nothing.
+
+    Raises LoraError and TextualInversionError, which name the keys or the word that do not fit.
     """
     shapes = {part: _shapes(checkpoint / part) for part in _WEIGHT_PARTS}
     changes: dict[str, dict[str, list[tuple[LowRank, float]]]] = {}
@@ -57,20 +81,26 @@ def write_variant(checkpoint: Path, variant: Variant, folder: Path) -> None:
         for part, modules in fit(read_lora(path), shapes).items():
             for name, change in modules.items():
                 changes.setdefault(part, {}).setdefault(name, []).append((change, strength))
-    words = [read_textual_inversion(path, word) for path, word in variant.words]
-    parts = [part for part in _TOKENIZERS if shapes[part]] if words else []
-    for part in parts:
-        (width,) = (shape[1] for name, shape in shapes[part].items() if name.endswith(_TABLE))
+    words = tuple(read_textual_inversion(path, word) for path, word in variant.words)
+    texts = tuple(part for part in _TOKENIZERS if shapes[part]) if words else ()
+    for part in texts:
+        ((rows, width),) = (shape for name, shape in shapes[part].items() if name.endswith(_TABLE))
         check_width(words, part, width)
-    tokenizers = {part: _with_words(checkpoint / _TOKENIZERS[part], words) for part in parts}
+        tokenizer = _with_words(checkpoint / _TOKENIZERS[part], words)
+        # The tokenizer numbers the words from its end, the table from its own.
+        check_rows(part, rows, len(tokenizer) - sum(len(word.tokens) for word in words))
+    return VariantPlan(changes, words, texts)
 
-    rewritten = {*changes, *parts}
-    _link_tree(checkpoint, folder, leave={*rewritten, *(_TOKENIZERS[part] for part in parts)})
-    for part in rewritten:
-        growing = words if part in parts else []
-        _rewrite_part(checkpoint / part, folder / part, part, changes.get(part, {}), growing)
-    for part, tokenizer in tokenizers.items():
-        tokenizer.save_pretrained(folder / _TOKENIZERS[part])
+
+def write_variant(checkpoint: Path, plan: VariantPlan, folder: Path) -> None:
+    """Writes the variant of a diffusers folder as a new diffusers folder."""
+    _link_tree(checkpoint, folder, leave={*plan.parts, *(_TOKENIZERS[part] for part in plan.texts)})
+    for part in sorted(plan.parts):
+        growing = plan.words if part in plan.texts else ()
+        _rewrite_part(checkpoint / part, folder / part, part, plan.changes.get(part, {}), growing)
+    for part in plan.texts:
+        name = _TOKENIZERS[part]
+        _with_words(checkpoint / name, plan.words).save_pretrained(folder / name)
 
 
 def _shapes(part: Path) -> dict[str, tuple[int, ...]]:
@@ -87,7 +117,7 @@ def _rewrite_part(
     source: Path,
     target: Path,
     part: str,
-    changes: dict[str, list[tuple[LowRank, float]]],
+    changes: Mapping[str, Sequence[tuple[LowRank, float]]],
     words: Sequence[LearntWord],
 ) -> None:
     target.mkdir(parents=True)
@@ -111,7 +141,7 @@ def _change(
     tensor: Tensor,
     *,
     part: str,
-    changes: dict[str, list[tuple[LowRank, float]]],
+    changes: Mapping[str, Sequence[tuple[LowRank, float]]],
     words: Sequence[LearntWord],
 ) -> Tensor:
     if name in changes:
@@ -125,11 +155,12 @@ def _link_tree(source: Path, target: Path, leave: set[str]) -> None:
     def ignore(folder: str, names: list[str]) -> set[str]:
         return leave & set(names) if Path(folder) == source else set()
 
-    shutil.copytree(source, target, ignore=ignore, copy_function=_link_or_copy)
+    shutil.copytree(source, target, ignore=ignore, copy_function=link_or_copy)
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    copy: Callable[[str, str], object] = shutil.copy2
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """A hard link, or a copy where the file system has none or another begins."""
+    copy: Callable[[Path | str, Path | str], object] = shutil.copy2
     try:
         os.link(source, target)
     except OSError:

@@ -99,6 +99,11 @@ def read_lora(path: Path) -> Lora:
     return Lora(path, changes)
 
 
+def is_lora_key(key: str) -> bool:
+    """Whether a tensor of this name is a factor of a LoRA that is read here."""
+    return _address(key) is not None
+
+
 def fit(lora: Lora, shapes: Shapes) -> dict[str, dict[str, LowRank]]:
     """Part -> weight name -> change, for weights that exist and have the change's shape.
 

@@ -4,7 +4,7 @@ Reads what diffusers, the web interfaces and SDXL trainers write as safetensors.
 embedding tables and tokenizers, not networks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,11 @@ class LearntWord:
         return (self.word, *(f"{self.word}_{i}" for i in range(1, count)))
 
 
+def are_learnt_words(keys: Collection[str]) -> bool:
+    """Whether a file with these tensors may be a textual inversion: one for each text encoder."""
+    return len(keys) == 1 or (bool(keys) and set(keys) <= _PART_OF_KEY.keys())
+
+
 def read_textual_inversion(path: Path, word: str = "") -> LearntWord:
     """Reads a safetensors file; `word` is for one that does not name its own.
 
@@ -73,10 +78,12 @@ def read_textual_inversion(path: Path, word: str = "") -> LearntWord:
 def add_words(tokenizer: CLIPTokenizer, words: Sequence[LearntWord]) -> None:
     """Adds the words' tokens to the tokenizer, in place, with the next free ids in order.
 
-    Raises TextualInversionError for a word that the tokenizer has already.
+    Raises TextualInversionError for a word that the tokenizer has already, be it in other case:
+    CLIP's tokenizers do not tell upper from lower.
     """
     for word in words:
-        taken = [token for token in word.tokens if token in tokenizer.get_vocab()]
+        known = {token.lower() for token in tokenizer.get_vocab()}
+        taken = [token for token in word.tokens if token.lower() in known]
         if taken:
             raise TextualInversionError(f"word: got {taken[0]!r}, which is a token already")
         tokenizer.add_tokens(list(word.tokens))
@@ -92,6 +99,18 @@ def check_width(words: Sequence[LearntWord], part: str, width: int) -> None:
             raise TextualInversionError(
                 f"{word.word}: width: got {vectors.shape[1]}, {part} has {width}"
             )
+
+
+def check_rows(part: str, rows: int, tokens: int) -> None:
+    """Raises TextualInversionError for an embedding table that has other rows than tokens.
+
+    Words are added at the end of both, so their ids would not be their rows.
+    """
+    if rows != tokens:
+        raise TextualInversionError(
+            f"{part}: got an embedding table of {rows} rows, allowed {tokens}, one for each token, "
+            "where words are to be added"
+        )
 
 
 def extended(table: Tensor, part: str, words: Sequence[LearntWord]) -> Tensor:

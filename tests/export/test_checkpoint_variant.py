@@ -1,5 +1,6 @@
 """Variants: a checkpoint in, a changed checkpoint out."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from lafi_export.checkpoint_variant import Variant, write_variant
+from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora import LoraError
 from lafi_export.textual_inversion import TextualInversionError
 
@@ -46,7 +47,10 @@ def test_a_variant_is_a_checkpoint_with_exactly_that_change(
     lora, change = lora_file(tmp_path, checkpoint)
     word = word_file(tmp_path, text_width(checkpoint))
     variant = Variant("mia", loras=((lora, 0.5), (lora, -0.25)), words=((word, ""),))
-    write_variant(checkpoint, variant, tmp_path / "out")
+    plan = plan_variant(checkpoint, variant)
+    assert plan.parts == {"unet", "text_encoder"}
+    assert plan.tokens == (WORD, f"{WORD}_1")
+    write_variant(checkpoint, plan, tmp_path / "out")
 
     before = UNet2DConditionModel.from_pretrained(checkpoint / "unet").state_dict()
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "out")
@@ -64,18 +68,37 @@ def test_a_variant_is_a_checkpoint_with_exactly_that_change(
 
 def test_what_does_not_change_is_the_same_file(checkpoint: Path, tmp_path: Path) -> None:
     lora, _ = lora_file(tmp_path, checkpoint)
-    write_variant(checkpoint, Variant("style", loras=((lora, 1.0),)), tmp_path / "out")
+    plan = plan_variant(checkpoint, Variant("style", loras=((lora, 1.0),)))
+    assert (plan.parts, plan.tokens) == ({"unet"}, ())
+    write_variant(checkpoint, plan, tmp_path / "out")
     for file in checkpoint.rglob("*"):
         if file.is_file() and "unet" not in file.parts:
             copy = tmp_path / "out" / file.relative_to(checkpoint)
             assert copy.read_bytes() == file.read_bytes()
 
 
-def test_nothing_is_written_where_a_file_does_not_fit(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     lora, _ = lora_file(tmp_path, checkpoint, module="mid_block.attentions.9.proj_in")
     with pytest.raises(LoraError, match=r"mid_block_attentions_9_proj_in \(no such module\)"):
-        write_variant(checkpoint, Variant("style", loras=((lora, 1.0),)), tmp_path / "out")
+        plan_variant(checkpoint, Variant("style", loras=((lora, 1.0),)))
     word = word_file(tmp_path, text_width(checkpoint) + 1)
     with pytest.raises(TextualInversionError, match="<mia>: width: got"):
-        write_variant(checkpoint, Variant("word", words=((word, ""),)), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        plan_variant(checkpoint, Variant("word", words=((word, ""),)))
+    word = word_file(tmp_path, text_width(checkpoint))
+    with pytest.raises(TextualInversionError, match="got '<mia>', which is a token already"):
+        plan_variant(checkpoint, Variant("word", words=((word, ""), (word, ""))))
+
+
+def test_words_need_a_row_for_each_token(checkpoint: Path, tmp_path: Path) -> None:
+    larger = tmp_path / "larger"
+    shutil.copytree(checkpoint, larger)
+    tokenizer = CLIPTokenizer.from_pretrained(checkpoint / "tokenizer")
+    (file,) = (larger / "text_encoder").glob("*.safetensors")
+    tensors = load_file(file)
+    (name,) = (key for key in tensors if key.endswith("token_embedding.weight"))
+    tensors[name] = torch.cat([tensors[name], tensors[name][:3]])
+    save_file(tensors, file)
+    word = word_file(tmp_path, text_width(checkpoint))
+    rows = len(tokenizer) + 3
+    with pytest.raises(TextualInversionError, match=f"table of {rows} rows, allowed {rows - 3}"):
+        plan_variant(larger, Variant("word", words=((word, ""),)))

@@ -80,8 +80,10 @@ def test_words_become_tokens_with_the_next_ids(bundled_tokenizer: CLIPTokenizer)
     assert table.dtype == torch.float16
     assert table[ids[-2:]].sum() == 8
     assert table[:size].abs().sum() == 0
-    with pytest.raises(TextualInversionError, match="got '<mia>', which is a token already"):
-        add_words(bundled_tokenizer, [mia])
+    for word in ("<mia>", "<MIA>_1"):
+        again = LearntWord(word, {"text_encoder": torch.ones(1, 4)})
+        with pytest.raises(TextualInversionError, match=f"got '{word}', which is a token already"):
+            add_words(bundled_tokenizer, [again])
 
 
 def test_a_word_must_have_embeddings_of_the_right_width() -> None:
