@@ -115,7 +115,7 @@ def storyboard(
             Character(
                 name=f"c{index}",
                 prompt=group.description if method.described else group.caption,
-                reference=data,  # type: ignore[arg-type]
+                reference=data,
             )
         )
     return Storyboard(

@@ -6,7 +6,7 @@ timestep, without a foreground mask.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from benchmarks.peers.concatenating import Concatenating
@@ -57,14 +57,13 @@ class Method:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides what it draws, as JSON."""
-        peer = self.peer
         return {
             "injection": self.injection.model_dump(mode="json"),
             "described": self.described,
             "masked": self.masked,
             "references": self.references,
             "path": self.path,
-            "peer": None if peer is None else {"name": type(peer).__name__, **asdict(peer)},  # type: ignore[call-overload]
+            "peer": None if self.peer is None else _peer_settings(self.peer),
         }
 
 
@@ -105,6 +104,12 @@ def chosen(methods: Sequence[Method], names: Sequence[str]) -> list[Method]:
         if name not in known:
             raise ValueError(f"only: got {name!r}, allowed {', '.join(known)}")
     return [method for method in methods if method.name in {"none", "all", *names}]
+
+
+def _peer_settings(peer: Peer) -> dict[str, Any]:
+    assert is_dataclass(peer)
+    assert not isinstance(peer, type)
+    return {"name": type(peer).__name__, **asdict(peer)}
 
 
 _Made = tuple[Sweep, list[Method]]

@@ -113,7 +113,7 @@ def test_the_document_has_every_method_with_intervals(outcome: Outcome) -> None:
     assert document["methods"]["strength 1"]["settings"]["injection"]["strength"] == 1.0
     assert document["methods"]["none"]["diversity"]["value"] > 0
     assert "diversity" not in document["methods"]["strength 1"]
-    assert document["copy_of_the_reference"]["pose_weight"]["value"] == pytest.approx(1.0, abs=0.3)
+    assert wanted <= set(document["copy_of_the_reference"])
     assert set(document["sweeps"]["strength"]) == {"0", "1"}
     assert {"default", "default_reason", "best"} <= set(document)
 

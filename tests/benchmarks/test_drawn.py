@@ -72,12 +72,10 @@ def test_the_digest_tells_what_decides_pixels(groups: list[Group]) -> None:
 def test_the_reader_sees_real_pictures_as_they_are(groups: list[Group]) -> None:
     pictures = np.stack([target.truth[0] for group in groups for target in group.targets])
     wanted = [target.shown for group in groups for target in group.targets]
-    readings = drawn_reader().read(pictures)
-    assert (
-        np.mean([r.background == w.background for r, w in zip(readings, wanted, strict=True)]) > 0.9
-    )
-    assert np.mean([r.action == w.action for r, w in zip(readings, wanted, strict=True)]) > 0.8
-    assert all(len(r.angles) == len(w.angles) for r, w in zip(readings, wanted, strict=True))
+    pairs = list(zip(drawn_reader().read(pictures), wanted, strict=True))
+    assert np.mean([read.background == asked.background for read, asked in pairs]) > 0.9
+    assert np.mean([read.action == asked.action for read, asked in pairs]) > 0.8
+    assert all(len(read.angles) == len(asked.angles) for read, asked in pairs)
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:
