@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lafi.denoiser_batch import Source, build_batch
+from lafi.denoiser_batch import build_batch
 from lafi.engine.base import Denoiser
+from lafi.kept_references import KeptReferences
 from lafi.model_info import ModelInfo
 from lafi.panel_state import PanelState
+from lafi.reference import Source
 from lafi.sampling import ForwardProcess
 from lafi.turns import Turn, Turns
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
+MAX_BANK = 8
+"""Entries of the bank that one denoiser call may read; a panel needs four at most."""
 
 Ticket = Turn[PanelState]
 """What `Batcher.add` gives: the panels of one caller, which are told apart by it."""
@@ -54,6 +58,8 @@ class BatchCounts:
     calls: int = 0
     panel_rows: int = 0
     reference_rows: int = 0
+    bank_reads: int = 0
+    """References that a call read from the bank instead of as rows."""
     padding_rows: int = 0
     panel_steps: int = 0
     engine_seconds: float = 0.0
@@ -63,23 +69,16 @@ class BatchCounts:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Panels of one denoiser call, and the sources that they read."""
+    """Panels of one denoiser call, and what they read: rows of the call, or kept."""
 
     members: list[tuple[Ticket, PanelState]] = field(default_factory=list)
     sources: dict[Source, None] = field(default_factory=dict)
+    kept: dict[Source, None] = field(default_factory=dict)
     panel_rows: int = 0
 
     @property
     def rows(self) -> int:
         return self.panel_rows + len(self.sources)
-
-    def rows_with(self, panel: PanelState, sources: Sequence[Source]) -> int:
-        return self.rows + panel.rows + sum(source not in self.sources for source in sources)
-
-    def add(self, ticket: Ticket, panel: PanelState, sources: Sequence[Source]) -> None:
-        self.members.append((ticket, panel))
-        self.sources.update(dict.fromkeys(sources))
-        self.panel_rows += panel.rows
 
 
 class Batcher:
@@ -97,9 +96,11 @@ class Batcher:
         info: ModelInfo,
         max_rows: int = 16,
         row_counts: Sequence[int] = (),
+        kept: KeptReferences | None = None,
     ) -> None:
         """info: of the denoiser. max_rows: rows of one denoiser call.
 
+        kept: where references at a fixed level come from; None: they are rows as all others are.
         row_counts: numbers of rows that the denoiser is good at; a call is filled up to the next
         one with rows that nobody reads. None: it takes any number as it is.
         """
@@ -110,6 +111,7 @@ class Batcher:
         self._info = info
         self._max_rows = max_rows
         self._row_counts = sorted(row_counts)
+        self._kept = kept
         self._turns: Turns[PanelState] = Turns()
         self._flying: list[tuple[Ticket, PanelState]] = []
         self.counts = BatchCounts()
@@ -143,7 +145,8 @@ class Batcher:
         Raises BatchError where a call fails; then the panels of that call are in flight no more.
         """
         self._admit()
-        for chunk in self._chunks(self._flying):
+        chunks = self._chunks(self._flying)
+        for chunk in chunks:
             began = time.perf_counter()
             try:
                 self._run(chunk)
@@ -155,11 +158,24 @@ class Batcher:
             self._flying = [member for member in self._flying if not member[1].done]
             for ticket, panel in chunk.members:
                 yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
+        if self._kept is not None:
+            still_read = (
+                source for _, panel in self._flying for source in self._readings(panel)[1]
+            )
+            self._kept.release({*still_read})
 
     def _run(self, chunk: _Chunk) -> None:
         panels = [panel for _, panel in chunk.members]
         padding = self._padding(chunk.rows)
-        batch = build_batch(panels, tuple(chunk.sources), self._process, self._info, padding)
+        kept = self._kept.entries(tuple(chunk.kept)) if self._kept is not None else None
+        batch = build_batch(
+            panels,
+            tuple(chunk.sources),
+            self._process,
+            self._info,
+            kept=kept,
+            padding=padding,
+        )
         began = time.perf_counter()
         prediction = self._denoiser(batch)
         self._count(chunk, padding, time.perf_counter() - began)
@@ -174,6 +190,7 @@ class Batcher:
         counts.calls += 1
         counts.panel_rows += chunk.panel_rows
         counts.reference_rows += len(chunk.sources)
+        counts.bank_reads += len(chunk.kept)
         counts.padding_rows += padding
         counts.panel_steps += len(chunk.members)
         counts.engine_seconds += seconds
@@ -182,15 +199,9 @@ class Batcher:
         """Give places to those whose turn it is, as long as all rows fit into one call."""
         room = _Chunk()
         for ticket, panel in self._flying:
-            room.add(ticket, panel, panel.readings(self._process))
-
-        def fits(panel: PanelState) -> bool:
-            if not room.members:
-                return True
-            return room.rows_with(panel, panel.readings(self._process)) <= self._max_rows
-
-        for ticket, panel in self._turns.take(fits):
-            room.add(ticket, panel, panel.readings(self._process))
+            self._put(room, ticket, panel)
+        for ticket, panel in self._turns.take(lambda panel: self._fits(room, panel)):
+            self._put(room, ticket, panel)
             self._flying.append((ticket, panel))
 
     def _chunks(self, members: Sequence[tuple[Ticket, PanelState]]) -> list[_Chunk]:
@@ -202,13 +213,33 @@ class Batcher:
         chunks: list[_Chunk] = []
         latest: dict[tuple[int, ...], _Chunk] = {}
         for ticket, panel in members:
-            sources = panel.readings(self._process)
             size = tuple(panel.latents.shape)
-            if size not in latest or latest[size].rows_with(panel, sources) > self._max_rows:
+            if size not in latest or not self._fits(latest[size], panel):
                 latest[size] = _Chunk()
                 chunks.append(latest[size])
-            latest[size].add(ticket, panel, sources)
+            self._put(latest[size], ticket, panel)
         return chunks
+
+    def _fits(self, chunk: _Chunk, panel: PanelState) -> bool:
+        if not chunk.members:
+            return True
+        rows, kept = self._readings(panel)
+        more = panel.rows + sum(source not in chunk.sources for source in rows)
+        entries = len(chunk.kept) + sum(source not in chunk.kept for source in kept)
+        return chunk.rows + more <= self._max_rows and entries <= MAX_BANK
+
+    def _put(self, chunk: _Chunk, ticket: Ticket, panel: PanelState) -> None:
+        rows, kept = self._readings(panel)
+        chunk.members.append((ticket, panel))
+        chunk.sources.update(dict.fromkeys(rows))
+        chunk.kept.update(dict.fromkeys(kept))
+        chunk.panel_rows += panel.rows
+
+    def _readings(self, panel: PanelState) -> tuple[list[Source], list[Source]]:
+        """What the panel reads at its coming step: as rows of the call, and kept."""
+        sources = panel.readings(self._process)
+        kept = [source for source in sources if source.fixed and self._kept is not None]
+        return [source for source in sources if source not in kept], kept
 
 
 def _advance(panels: Sequence[PanelState], prediction: Tensor) -> None:

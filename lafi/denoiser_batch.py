@@ -9,15 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lafi.engine.base import DenoiserBatch, EncodedText
+from lafi.bank import BankEntry, stack_bank
+from lafi.engine.base import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.model_info import ModelInfo
 from lafi.panel_state import PanelState
-from lafi.reference import Reference
+from lafi.reference import Source
 from lafi.routing import Reading, build_table
 from lafi.sampling import ForwardProcess
-
-Source = tuple[Reference, float]
-"""A reference at a timestep: one row, however many panels read it."""
 
 
 class _Row(NamedTuple):
@@ -35,16 +33,22 @@ def build_batch(
     sources: Sequence[Source],
     process: ForwardProcess,
     info: ModelInfo,
+    *,
+    kept: Mapping[Source, BankEntry] | None = None,
     padding: int = 0,
 ) -> DenoiserBatch:
     """Rows: of each panel the one without prompt, then the one with it; then the references.
 
-    panels: of one latent size. sources: all that the panels read at their coming step.
+    panels: of one latent size. sources: what the panels read at their coming step, a row each.
+    kept: what they read from the bank instead, an entry each.
     padding: copies of the last row at the end, which read nothing and are read by nobody.
     """
+    kept = kept or {}
     size = (panels[0].latents.shape[-2], panels[0].latents.shape[-1])
     first_source = sum(panel.rows for panel in panels)
+    bank_start = first_source + len(sources) + padding
     place = {source: first_source + i for i, source in enumerate(sources)}
+    place |= {source: bank_start + i for i, source in enumerate(kept)}
     everywhere = torch.ones(size)
     rows = [
         row
@@ -53,7 +57,7 @@ def build_batch(
     ]
     rows += [_source_row(source, process) for source in sources]
     rows += [rows[-1]._replace(reading=Reading())] * padding
-    table = build_table([row.reading for row in rows], len(info.layers), size)
+    table = build_table([row.reading for row in rows], len(info.layers), size, len(kept))
     return DenoiserBatch(
         latents=torch.stack([row.latents for row in rows]).float(),
         timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
@@ -62,6 +66,23 @@ def build_batch(
         bias=table.bias,
         mask=torch.stack([row.mask for row in rows]),
         region=table.region,
+        pooled=_stacked_pooled([row.text for row in rows]),
+        time_ids=_time_ids(len(rows), size, info),
+        bank=stack_bank([*kept.values()]) if kept else None,
+    )
+
+
+def build_reference_batch(
+    sources: Sequence[Source], process: ForwardProcess, info: ModelInfo
+) -> ReferenceBatch:
+    """References of one latent size, to have their keys and values computed."""
+    rows = [_source_row(source, process) for source in sources]
+    size = (rows[0].latents.shape[-2], rows[0].latents.shape[-1])
+    return ReferenceBatch(
+        latents=torch.stack([row.latents for row in rows]).float(),
+        timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
+        text=torch.stack([row.text.hidden for row in rows]),
+        mask=torch.stack([row.mask for row in rows]),
         pooled=_stacked_pooled([row.text for row in rows]),
         time_ids=_time_ids(len(rows), size, info),
     )
@@ -76,9 +97,9 @@ def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_
 
 
 def _source_row(source: Source, process: ForwardProcess) -> _Row:
-    reference, timestep = source
-    latents = reference.at(timestep, process)
-    return _Row(latents, timestep, reference.text, Reading(), reference.mask)
+    reference = source.reference
+    latents = reference.at(source.timestep, process)
+    return _Row(latents, source.timestep, reference.text, Reading(), reference.mask)
 
 
 def _stacked_pooled(text: Sequence[EncodedText]) -> Tensor | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lafi.engine.base import EncodedText
-from lafi.reference import Reference, ReferenceNoise, reference_timestep
+from lafi.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.routing import in_window
 from lafi.sampling import ForwardProcess, PanelSchedule
 
@@ -70,13 +70,14 @@ class PanelState:
     def done(self) -> bool:
         return self.schedule.done
 
-    def readings(self, process: ForwardProcess) -> tuple[tuple[Reference, float], ...]:
+    def readings(self, process: ForwardProcess) -> tuple[Source, ...]:
         """References to be read at the coming step, each with its timestep."""
         given = self.injection
         if not in_window(self.schedule.index, self.schedule.steps, given.start, given.end):
             return ()
         timestep = reference_timestep(given.noise, self.schedule.timestep, process)
-        return tuple((reference, timestep) for reference in given.references)
+        fixed = given.noise != "panel"
+        return tuple(Source(reference, timestep, fixed) for reference in given.references)
 
     def advance(self, prediction: Tensor) -> None:
         """Take a step with the model's prediction for this panel's rows, (rows, C, h, w).

@@ -12,11 +12,14 @@ from typing import Any
 import torch
 
 from lafi import images
+from lafi.bank import Bank
 from lafi.batcher import Batcher, PanelStep
 from lafi.content_address import content_address
 from lafi.denoising import Denoising, OwnDenoising
 from lafi.engine.base import EncodedText, Engines
 from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
+from lafi.image_file import sha256_hex
+from lafi.kept_references import KeptReferences
 from lafi.layers import first_injected_layer
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.prompts import MAX_BATCH, encode_texts, zeros_like
@@ -59,10 +62,18 @@ def draw(
     return _Drawing(storyboard, engines, denoising, cancelled).events()
 
 
-def make_batcher(engines: Engines, max_rows: int = MAX_ROWS) -> Batcher:
-    """A batcher for panels that these engines draw; max_rows: of one denoiser call."""
-    process = ForwardProcess(engines.info.scheduler_config)
-    return Batcher(engines.denoiser, process, engines.info, max_rows)
+def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
+    """A batcher for panels that these engines draw.
+
+    max_rows: of one denoiser call. bank: keeps references at a fixed level for later storyboards;
+    None keeps them as long as they are read.
+    """
+    info = engines.info
+    process = ForwardProcess(info.scheduler_config)
+    kept = None
+    if engines.reference_reader is not None:
+        kept = KeptReferences(engines.reference_reader, bank or Bank(0), process, info)
+    return Batcher(engines.denoiser, process, info, max_rows, kept=kept)
 
 
 def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
@@ -86,10 +97,14 @@ def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A character's picture before it is encoded: pixels, mask (H, W), and its noise's seed."""
+    """A character's picture before it is encoded: pixels, mask (H, W), and its noise's seed.
+
+    content: SHA-256 of what the pixels come from, hexadecimal.
+    """
 
     name: str
     letterboxed: images.LetterboxedImage
+    content: str
     noise_seed: int
 
 
@@ -173,7 +188,8 @@ class _Drawing:
         reference = self._storyboard.character(name).reference
         assert reference is not None
         size = (self._storyboard.width, self._storyboard.height)
-        return _Picture(name, images.letterbox(reference.data, *size), noise_seed(reference.data))
+        letterboxed = images.letterbox(reference.data, *size)
+        return _Picture(name, letterboxed, reference.sha256, noise_seed(reference.data))
 
     def _portrait_event(self, picture: _Picture) -> Portrait:
         settings = {
@@ -202,10 +218,9 @@ class _Drawing:
         with the company in which it was drawn.
         """
         caption = self._storyboard.character(name).caption
-        mask = torch.ones(pixels.shape[:2])
-        return _Picture(
-            name, images.LetterboxedImage(pixels, mask), noise_seed(b"portrait " + caption.encode())
-        )
+        letterboxed = images.LetterboxedImage(pixels, torch.ones(pixels.shape[:2]))
+        seed = noise_seed(b"portrait " + caption.encode())
+        return _Picture(name, letterboxed, sha256_hex(pixels.tobytes()), seed)
 
     def _encode_references(self, pictures: Sequence[_Picture]) -> None:
         for start in range(0, len(pictures), MAX_BATCH):
@@ -213,12 +228,14 @@ class _Drawing:
             pixels = torch.stack([images.to_tensor(p.letterboxed.pixels) for p in batch])
             rows = torch.unbind(self._engines.vae_encoder(pixels))
             for picture, latents in zip(batch, rows, strict=True):
+                caption = self._storyboard.character(picture.name).caption
                 self._references[picture.name] = Reference(
-                    name=picture.name,
+                    content=picture.content,
+                    caption=caption,
                     latents=latents,
                     noise=fixed_noise(picture.noise_seed, self._latent_shape()),
                     mask=latent_mask(picture.letterboxed.mask, self._info.vae_scale),
-                    text=self._texts[self._storyboard.character(picture.name).caption],
+                    text=self._texts[caption],
                 )
 
     def _draw_panels(self) -> Generator[Event, None, int]:

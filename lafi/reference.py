@@ -1,11 +1,12 @@
-"""The reference row: a character's picture as the denoiser sees it, with one fixed noise.
+"""The reference: a character's picture as the denoiser sees it, with one fixed noise.
 
-Knows latents and masks, not storyboards. A row is a function of (picture, caption, timestep).
+Knows latents and masks, not storyboards. What it gives to panels is a function of (picture,
+caption, timestep).
 """
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,21 +20,52 @@ ReferenceNoise = Literal["panel"] | float
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A character's picture, encoded once. Two are the same only if they are one object.
+    """A character's picture, encoded once, whichever storyboard brought it.
 
-    latents (C, h, w) float32, scaled mean of the VAE; noise (C, h, w) float32;
-    mask (h, w) float32 in [0, 1], the foreground; text, the character's encoded caption.
+    content  SHA-256 of the picture's file, or of a drawn portrait's pixels, hexadecimal
+    caption  the character's text
+    latents  (C, h, w) float32, scaled mean of the VAE
+    noise    (C, h, w) float32
+    mask     (h, w) float32 in [0, 1], the foreground
+    text     the encoded caption
+
+    Two are equal if content, caption and size are, since the rest follows from these.
     """
 
-    name: str
+    content: str
+    caption: str
     latents: Tensor
     noise: Tensor
     mask: Tensor
     text: EncodedText
 
+    @property
+    def key(self) -> tuple[str, str, tuple[int, int]]:
+        """Content, caption, and latent height and width."""
+        height, width = self.latents.shape[-2:]
+        return self.content, self.caption, (height, width)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reference) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     def at(self, timestep: float, process: ForwardProcess) -> Tensor:
         """(C, h, w) float32: the picture with its fixed noise at `timestep`."""
         return process.noised(self.latents, self.noise, timestep)
+
+
+class Source(NamedTuple):
+    """A reference at a timestep, as panels read it.
+
+    fixed: whether the timestep is the same at every step of a panel, so that what the reference
+    gives can be kept.
+    """
+
+    reference: Reference
+    timestep: float
+    fixed: bool
 
 
 def noise_seed(content: bytes) -> int:

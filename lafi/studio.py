@@ -5,12 +5,16 @@ Knows storyboards and engines, neither requests nor Triton Server.
 
 from collections.abc import Callable, Iterator, Mapping
 
+from lafi.bank import Bank
 from lafi.denoising import SharedDenoising
 from lafi.engine.base import Engines
 from lafi.events import Event
 from lafi.pipeline import MAX_ROWS, draw, make_batcher
 from lafi.storyboard import Storyboard
 from lafi.variants import engines_of
+
+BANK_BYTES = 512 * 2**20
+"""Two to eight characters of SDXL at 1024 px, thousands of the bundled model's."""
 
 
 class Studio:
@@ -19,12 +23,23 @@ class Studio:
     Variants have weights of their own and never share a denoiser call: each has its own loop.
     """
 
-    def __init__(self, engines: Mapping[str, Engines], max_rows: int = MAX_ROWS) -> None:
-        """engines: by the name of the variant, "" is the model itself. max_rows: of one call."""
+    def __init__(
+        self,
+        engines: Mapping[str, Engines],
+        *,
+        max_rows: int = MAX_ROWS,
+        bank_bytes: int = BANK_BYTES,
+    ) -> None:
+        """engines: by the name of the variant, "" is the model itself. max_rows: of one call.
+
+        bank_bytes: of references at a fixed level that are kept from one storyboard to the next.
+        """
         self._engines = dict(engines)
-        self._loops = {
-            name: SharedDenoising(make_batcher(each, max_rows)) for name, each in engines.items()
+        self.bank = Bank(bank_bytes)
+        self.batchers = {
+            name: make_batcher(each, max_rows, self.bank) for name, each in engines.items()
         }
+        self._loops = {name: SharedDenoising(batcher) for name, batcher in self.batchers.items()}
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.pipeline.draw`, with all storyboards of the same variant in one loop."""

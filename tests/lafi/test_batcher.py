@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.batcher import Batcher, BatchError
-from lafi.engine.base import DenoiserBatch, EncodedText
+from lafi.bank import Bank, BankEntry
+from lafi.batcher import MAX_BANK, Batcher, BatchError
+from lafi.engine.base import DenoiserBatch, EncodedText, ReferenceBatch
+from lafi.kept_references import KeptReferences
 from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.reference import Reference
@@ -47,7 +49,10 @@ class FakeDenoiser:
         out = own.clone()
         for row in range(len(own)):
             for source in batch.routes[-1, row].tolist():
-                if source >= 0:
+                if source >= len(own):
+                    assert batch.bank is not None
+                    out[row] += 0.1 * batch.bank.values[0][0, source - len(own)].mean()
+                elif source >= 0:
                     out[row] += 0.1 * batch.latents[source].mean()
         return out
 
@@ -58,7 +63,12 @@ def text(value: float) -> EncodedText:
 
 def reference(name: str, value: float) -> Reference:
     return Reference(
-        name, torch.full((4, *SIZE), value), torch.randn(4, *SIZE), torch.rand(SIZE), text(value)
+        content=name,
+        caption=name,
+        latents=torch.full((4, *SIZE), value),
+        noise=torch.randn(4, *SIZE),
+        mask=torch.rand(SIZE),
+        text=text(value),
     )
 
 
@@ -295,6 +305,77 @@ def test_panels_that_wait_get_their_places_as_others_leave() -> None:
     assert (loop.active, loop.waiting) == (3, 1)
     list(finish(loop))
     assert [len(batch.latents) for batch in fake.batches] == [6, 6, 4, 2, 2]
+
+
+class FakeReader:
+    """Keeps what it was asked for; an entry is the row's latents, as keys and as values."""
+
+    def __init__(self) -> None:
+        self.batches: list[ReferenceBatch] = []
+
+    def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        self.batches.append(batch)
+        return tuple(
+            BankEntry(keys=(row[None],), values=(row[None],), mask=mask)
+            for row, mask in zip(batch.latents.flatten(2), batch.mask, strict=True)
+        )
+
+
+def with_bank(max_bytes: int = 2**20) -> tuple[Batcher, FakeDenoiser, FakeReader, Bank]:
+    denoiser, reader, bank = FakeDenoiser(), FakeReader(), Bank(max_bytes)
+    kept = KeptReferences(reader, bank, PROCESS, INFO)
+    return Batcher(denoiser, PROCESS, INFO, 16, kept=kept), denoiser, reader, bank
+
+
+def test_a_reference_at_a_fixed_level_is_computed_once_and_is_no_row() -> None:
+    loop, fake, reader, bank = with_bank()
+    loop.add([panel("a", MIA, noise=0.1), panel("bb", MIA, BO, noise=0.1), panel("ccc", BO)])
+    list(finish(loop))
+    loop.add([panel("a", MIA, noise=0.1)])
+    list(finish(loop))
+    assert [len(batch.latents) for batch in reader.batches] == [2]
+    assert [len(batch.latents) for batch in fake.batches] == [7] * 4 + [6] + [2] * 5
+    first = fake.batches[0]
+    assert first.bank is not None
+    assert first.bank.entries == 2
+    assert first.routes[4, 3].tolist() == [7, 8]
+    assert first.routes[4, 5].tolist() == [6, -1]
+    torch.testing.assert_close(first.bank.keys[0][0, 0], reader.batches[0].latents[0].flatten(1))
+    assert torch.equal(first.bank.mask, torch.stack([MIA.mask, BO.mask]))
+    assert fake.batches[4].bank is None
+    assert loop.counts.bank_reads == 4 * 2 + 4
+    stats = bank.stats()
+    assert (stats.entries, stats.hits, stats.misses) == (2, 1, 2)
+
+
+def test_a_panel_is_the_same_whether_its_reference_is_a_row_or_kept() -> None:
+    drawn = []
+    for loop in (with_bank()[0], batcher()[0]):
+        states = [panel("a", MIA, noise=0.1), panel("bb", MIA, BO, noise=0.1)]
+        loop.add(states)
+        list(finish(loop))
+        drawn.append([state.latents for state in states])
+    for kept, row in zip(*drawn, strict=True):
+        torch.testing.assert_close(kept, row, rtol=0.0, atol=1e-5)
+
+
+def test_a_bank_without_room_costs_a_run_for_each_storyboard_and_not_for_each_step() -> None:
+    loop, _, reader, bank = with_bank(max_bytes=0)
+    for _ in range(2):
+        loop.add([panel("a", MIA, noise=0.1)])
+        list(finish(loop))
+    assert len(reader.batches) == 2
+    assert bank.stats().entries == 0
+
+
+def test_a_call_reads_no_more_entries_than_it_may() -> None:
+    loop, fake, _, _ = with_bank()
+    many = [reference(f"r{i}", 0.1 * i) for i in range(12)]
+    loop.add([panel("a", *many[:4], noise=0.1), panel("bb", *many[4:8], noise=0.1)])
+    loop.add([panel("ccc", *many[8:], noise=0.1)])
+    assert sorted(finish(loop)) == ["a", "bb", "ccc"]
+    entries = [batch.bank.entries for batch in fake.batches if batch.bank is not None]
+    assert max(entries) == MAX_BANK
 
 
 def test_a_call_is_filled_up_to_a_number_of_rows_that_the_denoiser_is_good_at() -> None:

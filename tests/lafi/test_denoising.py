@@ -62,7 +62,14 @@ def text(value: float) -> EncodedText:
     return EncodedText(torch.full((3, 2), value))
 
 
-MIA = Reference("mia", torch.full((4, *SIZE), 0.2), torch.ones(4, *SIZE), torch.ones(SIZE), text(1))
+MIA = Reference(
+    content="mia",
+    caption="a girl",
+    latents=torch.full((4, *SIZE), 0.2),
+    noise=torch.ones(4, *SIZE),
+    mask=torch.ones(SIZE),
+    text=text(1),
+)
 
 
 def panel(seed: int, steps: int = 4, reads: bool = False) -> PanelState:

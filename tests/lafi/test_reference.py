@@ -1,12 +1,14 @@
 """The reference row: one fixed noise, a mask, and its timestep."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lafi.engine.base import EncodedText
 from lafi.reference import (
     Reference,
     fixed_noise,
@@ -22,11 +24,12 @@ SHAPE = (4, 3, 5)
 
 def reference(data: bytes = b"picture") -> Reference:
     return Reference(
-        name="mia",
+        content=hashlib.sha256(data).hexdigest(),
+        caption="a girl",
         latents=torch.ones(SHAPE),
         noise=fixed_noise(noise_seed(data), SHAPE),
         mask=torch.ones(SHAPE[1:]),
-        text=torch.zeros(2, 3),
+        text=EncodedText(torch.zeros(2, 3)),
     )
 
 
@@ -60,3 +63,14 @@ def test_a_mask_is_averaged_to_latent_cells() -> None:
     mask = torch.zeros(4, 8)
     mask[:, :3] = 1.0
     assert latent_mask(mask, 4).tolist() == [[0.75, 0.0]]
+
+
+def test_it_is_the_same_reference_whichever_storyboard_brought_it() -> None:
+    assert reference() == reference()
+    assert hash(reference()) == hash(reference())
+    others = [
+        reference(b"another picture"),
+        replace(reference(), caption="a boy"),
+        replace(reference(), latents=torch.ones(4, 5, 3)),
+    ]
+    assert len({reference(), *others}) == 4

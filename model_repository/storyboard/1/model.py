@@ -9,11 +9,12 @@ import torch
 
 from lafi.admission import Admission
 from lafi.contract import storyboard_from_tensors
+from lafi.metrics import server_metrics
 from lafi.pipeline import MAX_ROWS
 from lafi.serving import StoryboardService
 from lafi.storyboard import Storyboard
 from lafi.storyboard_engines import load_storyboard_engines
-from lafi.studio import Studio
+from lafi.studio import BANK_BYTES, Studio
 from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
@@ -21,6 +22,7 @@ from lafi_repository.bridge import (
     input_array,
     stop_asked,
 )
+from lafi_repository.metrics_export import MetricsExport
 
 
 class TritonPythonModel:
@@ -37,10 +39,16 @@ class TritonPythonModel:
             settings.threads,
             call_model,
         )
-        self._studio = Studio(engines, settings.number("max_rows", MAX_ROWS))
+        self._studio = Studio(
+            engines,
+            max_rows=settings.number("max_rows", MAX_ROWS),
+            bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
+        )
         in_flight = settings.number("max_storyboards", 16)
+        admission = Admission(in_flight)
+        self._metrics = MetricsExport(partial(server_metrics, self._studio, admission))
         self._service = StoryboardService(
-            self._studio.draw, Admission(in_flight), stop_asked=stop_asked, threads=in_flight
+            self._studio.draw, admission, stop_asked=stop_asked, threads=in_flight
         )
 
     def execute(self, requests: list[Any]) -> None:
@@ -52,6 +60,7 @@ class TritonPythonModel:
         """Fails what is not drawn yet, so that nobody waits for it."""
         self._service.close()
         self._studio.close()
+        self._metrics.close()
 
     @staticmethod
     def _decode(request: Any) -> Storyboard:
