@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from lafi.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.engine_metadata import Shape, ShapeRange
 from lafi.model_info import ModelInfo
 from lafi.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
@@ -42,17 +43,19 @@ class Limits:
     """What the engines must take.
 
     rows: of one denoiser call. batch: of a call of text encoder or VAE. references: that one row
-    may read; 0 is padded to 1 by the engine. side: of a picture, in pixels.
+    may read; 0 is padded to 1 by the engine. entries: of the bank of one denoiser call; without a
+    bank it is one placeholder of the smallest size. side: of a picture, in pixels.
     """
 
     rows: Range = Range(1, 8, 16)
     batch: Range = Range(1, 1, 8)
     references: Range = Range(1, 1, 4)
+    entries: Range = Range(1, 1, 8)
     side: Range = Range(256, 512, 1024)
 
     def check(self, info: ModelInfo) -> None:
         """Raises ProfileError for ranges out of order or sides that the model does not draw."""
-        for name in ("rows", "batch", "references", "side"):
+        for name in ("rows", "batch", "references", "entries", "side"):
             sizes = getattr(self, name)
             if not 1 <= sizes.smallest <= sizes.tuned <= sizes.largest:
                 got = f"{sizes.smallest}, {sizes.tuned}, {sizes.largest}"
@@ -66,13 +69,32 @@ class Limits:
 def denoiser_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     """Shapes of the denoiser's inputs by name; its spec has the batch in its shapes.
 
-    Inputs with one free axis alone, of whatever name, have one row each.
+    Inputs with one free axis alone, of whatever name, have one row each. The bank's inputs, which
+    the served model's spec leaves out, come last.
     """
     limits.check(info)
     sizes = _sizes(limits.rows, limits, info.vae_scale)
-    return {
+    rows = {
         tensor.name: _range(tensor, _DENOISER_AXES.get(tensor.name, ("rows",)), sizes)
         for tensor in spec.inputs
+    }
+    return rows | _bank_profile(info, limits)
+
+
+def _bank_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
+    """From the placeholder of a call without a bank to the most entries of the largest size."""
+    groups = bank_groups(info.layers)
+    smallest = placeholder_shapes(groups)
+    tuned, largest = (
+        bank_shapes(groups, entries, (side // info.vae_scale, side // info.vae_scale))
+        for entries, side in (
+            (limits.entries.tuned, limits.side.tuned),
+            (limits.entries.largest, limits.side.largest),
+        )
+    )
+    return {
+        name: ShapeRange(smallest=smallest[name], tuned=tuned[name], largest=largest[name])
+        for name in smallest
     }
 
 

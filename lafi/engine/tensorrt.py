@@ -5,20 +5,27 @@ in and its prediction out, and waits only where the caller wants it on the CPU. 
 plans, not storyboards. TensorRT is imported when an engine is loaded, never before.
 
 Not run yet on a GPU: tests replace TensorRT and CUDA behind the protocols of
-`lafi.engine.cuda_graphs`.
+`lafi.engine.cuda_graphs`. Nor are model variants served from plans: `TensorRTEngine.refit` replaces
+weights by name, but nothing calls it. What is missing: the merged weights of a variant by the names
+and in the layout that the refittable plan's graph has, and one engine for each variant, since a
+refit changes the engine under all who use it. `lafi export --target tensorrt` refuses variants.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import Tensor
 
+from lafi.bank_groups import BANK_MASK, BankGroup, bank_groups
 from lafi.engine.base import DenoiserBatch, EncodedText, Engines
 from lafi.engine.cuda_buffers import Padding, padded_sizes
 from lafi.engine.cuda_device import CudaDevice
 from lafi.engine.cuda_graphs import GraphRunner
 from lafi.engine.cuda_machine import gpu_machine
 from lafi.engine.cuda_session import TensorRTEngine
+from lafi.engine.denoiser_tensors import denoiser_tensors
 from lafi.engine.onnx import load_tokenizers
 from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.engine_metadata import REBUILD, EngineMetadata, EngineMetadataError, load_engine_metadata
@@ -36,21 +43,51 @@ PLANS: Final = {
 # Axes of the denoiser's inputs that count rows and references. Any other input has rows first.
 _ROW_AXIS: Final = {"routes": 1}
 _REFERENCE_AXIS: Final = {"routes": 2, "bias": 1, "region": 1}
+_BANK: Final = "bank_"
+"""How the names of the bank's inputs begin; those with keys and values have their layers first."""
 
 
 class TensorRTDenoiser:
-    """`lafi.engine.base.Denoiser` on a plan. Rows and references are padded, never the picture."""
+    """`lafi.engine.base.Denoiser` on a plan.
 
-    def __init__(self, runner: GraphRunner, inputs: tuple[str, ...]) -> None:
-        """inputs: the plan's, by names of fields of `DenoiserBatch`."""
+    Rows, references and bank entries are padded, never the picture.
+    """
+
+    def __init__(
+        self,
+        runner: GraphRunner,
+        inputs: tuple[str, ...],
+        padding: Padding,
+        groups: Sequence[BankGroup],
+    ) -> None:
+        """inputs: the plan's, as `denoiser_tensors` names them. padding: the runner's.
+
+        groups: how the model's bank is packed.
+        """
         self._runner = runner
         self._inputs = inputs
+        self._padding = padding
+        self._groups = groups
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32 on the device of the latents: what the model predicts."""
-        outputs = self._runner({name: getattr(batch, name) for name in self._inputs})
+        tensors = denoiser_tensors(batch, self._groups)
+        rows = len(batch.latents)
+        padded = self._padding.shape("latents", tuple(batch.latents.shape))[0]
+        tensors["routes"] = routes_past(batch.routes, rows, padded)
+        outputs = self._runner({name: tensors[name] for name in self._inputs})
         (prediction,) = outputs.values()
         return prediction.float()
+
+
+def routes_past(routes: Tensor, rows: int, padded: int) -> Tensor:
+    """Routes of a batch that is padded: bank entries come after the rows, so they move with them.
+
+    routes (L, B, R) int32. rows: B. padded: rows that are run.
+    """
+    if rows == padded:
+        return routes
+    return torch.where(routes >= rows, routes + (padded - rows), routes)
 
 
 class TensorRTTextEncoder:
@@ -102,8 +139,10 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
 def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     """The denoiser of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, DENOISER)
-    runner = GraphRunner(engine, CudaDevice(), denoiser_padding(metadata))
-    return TensorRTDenoiser(runner, tuple(engine.inputs))
+    padding = denoiser_padding(metadata)
+    runner = GraphRunner(engine, CudaDevice(), padding)
+    groups = bank_groups(load_model_info(artifacts).layers)
+    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, groups)
 
 
 def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
@@ -136,14 +175,18 @@ def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> 
 
 
 def denoiser_padding(metadata: EngineMetadata) -> Padding:
-    """Rows and references padded to few sizes. Added rows and references read nothing."""
+    """Rows, references and bank entries padded to few sizes. What is added is read by nobody."""
     rows = _sizes(metadata, "latents", 0)
     references = _sizes(metadata, "bias", _REFERENCE_AXIS["bias"])
-    axes = {
-        name: {_ROW_AXIS.get(name, 0): rows}
-        | ({_REFERENCE_AXIS[name]: references} if name in _REFERENCE_AXIS else {})
-        for name in metadata.profile
-    }
+    axes = {}
+    for name in metadata.profile:
+        if name.startswith(_BANK):
+            axis = 0 if name == BANK_MASK else 1
+            axes[name] = {axis: _sizes(metadata, name, axis)}
+            continue
+        axes[name] = {_ROW_AXIS.get(name, 0): rows}
+        if name in _REFERENCE_AXIS:
+            axes[name][_REFERENCE_AXIS[name]] = references
     return Padding(rows_of="latents", axes=axes, fill={"routes": -1})
 
 
@@ -165,10 +208,15 @@ def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngi
     metadata = load_engine_metadata(plan)
     metadata.check_machine(here)
     check_sources(metadata, load_model_info(artifacts), onnx_file)
+    return metadata, open_plan(plan, metadata)
+
+
+def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:
+    """A plan whose metadata fits this machine, with its weights. Raises EngineMetadataError."""
     engine = TensorRTEngine(plan, metadata)
     if metadata.stripped:
         engine.refit_from_onnx(refit_graph(plan))
-    return metadata, engine
+    return engine
 
 
 def refit_graph(plan: Path) -> Path:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from lafi.bank_groups import bank_groups, placeholder_shapes
 from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.model_spec import (
     ModelSpec,
@@ -53,9 +54,25 @@ def test_the_denoiser() -> None:
         "bias": (4, 2),
         "mask": (4, 64, 64),
         "region": (4, 2, 64, 64),
+        "bank_mask": (1, 64, 64),
+        "bank_k_1_16": (3, 1, 4096, 16),
+        "bank_v_1_16": (3, 1, 4096, 16),
     }
     assert profile["region"].smallest == (1, 1, 32, 32)
     assert profile["region"].largest == (16, 4, 128, 128)
+
+
+def test_the_bank_goes_from_a_placeholder_to_the_most_entries() -> None:
+    layers = (*INFO.layers, INFO.layers[0].model_copy(update={"downscale": 4}))
+    info = INFO.model_copy(update={"layers": layers})
+    limits = replace(LIMITS, entries=Range(1, 2, 8))
+    profile = denoiser_profile(denoiser_spec(info), info, limits)
+    placeholder = placeholder_shapes(bank_groups(layers))
+    assert {name: profile[name].smallest for name in placeholder} == placeholder
+    assert profile["bank_mask"].smallest == (1, 4, 4)
+    assert profile["bank_k_4_16"].smallest == (1, 1, 1, 16)
+    assert profile["bank_k_4_16"].tuned == (1, 2, 256, 16)
+    assert profile["bank_v_1_16"].largest == (3, 8, 16384, 16)
 
 
 def test_text_and_vae() -> None:
@@ -86,6 +103,7 @@ def test_an_input_of_unknown_axes_is_refused() -> None:
         (replace(LIMITS, rows=Range(2, 1, 4)), "rows: got 2, 1, 4, allowed 1 <= smallest"),
         (replace(LIMITS, references=Range(0, 1, 4)), "references: got 0, 1, 4"),
         (replace(LIMITS, batch=Range(1, 9, 8)), "batch: got 1, 9, 8"),
+        (replace(LIMITS, entries=Range(0, 1, 8)), "entries: got 0, 1, 8"),
         (replace(LIMITS, side=Range(256, 500, 1024)), "side: got 500, allowed multiples of 64"),
     ],
 )

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 import lafi.engine.tensorrt as engine_module
+from lafi.bank import BankInputs
+from lafi.bank_groups import BANK_MASK, BankGroup, bank_shapes, bank_tensor_names
 from lafi.engine.base import DenoiserBatch
 from lafi.engine.cuda_graphs import GraphRunner
 from lafi.engine.cuda_machine import GpuMissing
+from lafi.engine.denoiser_tensors import denoiser_tensors
 from lafi.engine.session import DENOISER, TEXT_ENCODER, file_sha256
 from lafi.engine.tensorrt import (
     PLANS,
@@ -30,6 +33,8 @@ from lafi.engine_metadata import EngineMetadata, EngineMetadataError, Shape, Sha
 from lafi.model_info import ModelInfo
 
 LAYERS, CHANNELS, TOKENS, WIDTH, SIDE = 3, 4, 5, 6, 8
+GROUPS = (BankGroup(downscale=1, width=CHANNELS, layers=tuple(range(LAYERS))),)
+(KEYS, VALUES) = bank_tensor_names(GROUPS)
 
 
 def ranged(smallest: Shape, largest: Shape) -> ShapeRange:
@@ -38,7 +43,7 @@ def ranged(smallest: Shape, largest: Shape) -> ShapeRange:
 
 @pytest.fixture
 def metadata() -> EngineMetadata:
-    def shapes(rows: int, references: int) -> dict[str, Shape]:
+    def shapes(rows: int, references: int, entries: int, side: int) -> dict[str, Shape]:
         return {
             "latents": (rows, CHANNELS, SIDE, SIDE),
             "timesteps": (rows,),
@@ -47,9 +52,10 @@ def metadata() -> EngineMetadata:
             "bias": (rows, references),
             "mask": (rows, SIDE, SIDE),
             "region": (rows, references, SIDE, SIDE),
+            **bank_shapes(GROUPS, entries, (side, side)),
         }
 
-    smallest, largest = shapes(1, 1), shapes(8, 4)
+    smallest, largest = shapes(1, 1, 1, 1), shapes(8, 4, 4, SIDE)
     return EngineMetadata(
         plan=PLANS[DENOISER],
         plan_sha256="0" * 64,
@@ -65,7 +71,10 @@ def metadata() -> EngineMetadata:
 
 
 class ReadingSession:
-    """Predicts latents + text, and for each row what it routes to, summed."""
+    """Predicts latents + text, and for each row what it routes to, summed.
+
+    Of a bank entry the first layer's keys and values stand for its latents.
+    """
 
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self.output_shapes = {"noise_pred": shapes["latents"]}
@@ -81,9 +90,18 @@ class ReadingSession:
             for slot in range(routes.shape[2]):
                 source = int(routes[0, row, slot])
                 if source >= 0:
-                    weight = self.bound["region"][row, slot] * self.bound["mask"][source]
-                    out[row] = out[row] + weight * latents[source] * self.bound["bias"][row, slot]
+                    mask, value = self._source(source)
+                    weight = self.bound["region"][row, slot] * mask
+                    out[row] = out[row] + weight * value * self.bound["bias"][row, slot]
         self.bound["noise_pred"].copy_(out)
+
+    def _source(self, source: int) -> tuple[Tensor, Tensor]:
+        latents = self.bound["latents"]
+        if source < len(latents):
+            return self.bound["mask"][source], latents[source]
+        entry = source - len(latents)
+        value = self.bound[KEYS][0, entry] + self.bound[VALUES][0, entry]
+        return self.bound[BANK_MASK][entry], value.T.reshape(latents.shape[1:])
 
 
 class ReadingEngine:
@@ -117,14 +135,17 @@ class CpuDevice:
         return tensor.clone()
 
 
-def random_batch(rows: int, references: int) -> DenoiserBatch:
+def random_batch(rows: int, references: int, entries: int = 0) -> DenoiserBatch:
     generator = torch.Generator().manual_seed(rows)
 
     def drawn(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator)
 
-    routes = torch.randint(-1, rows, (LAYERS, rows, references), generator=generator)
+    routes = torch.randint(-1, rows + entries, (LAYERS, rows, references), generator=generator)
+    kept = {name: drawn(*s) for name, s in bank_shapes(GROUPS, entries, (SIDE, SIDE)).items()}
+    bank = BankInputs((kept[KEYS],), (kept[VALUES],), kept[BANK_MASK])
     return DenoiserBatch(
+        bank=bank if entries else None,
         latents=drawn(rows, CHANNELS, SIDE, SIDE),
         timesteps=drawn(rows),
         text=drawn(rows, TOKENS, WIDTH),
@@ -135,30 +156,38 @@ def random_batch(rows: int, references: int) -> DenoiserBatch:
     )
 
 
-@pytest.mark.parametrize(("rows", "references"), [(1, 1), (3, 2), (5, 3), (8, 4), (2, 0)])
+@pytest.mark.parametrize(
+    ("rows", "references", "entries"),
+    [(1, 1, 0), (3, 2, 0), (5, 3, 1), (8, 4, 3), (2, 0, 0), (3, 3, 4), (6, 2, 2)],
+)
 def test_padding_changes_no_prediction(
-    metadata: EngineMetadata, rows: int, references: int
+    metadata: EngineMetadata, rows: int, references: int, entries: int
 ) -> None:
     engine = ReadingEngine(tuple(metadata.profile))
-    padded = GraphRunner(engine, CpuDevice(), denoiser_padding(metadata))
-    batch = random_batch(rows, references)
+    padding = denoiser_padding(metadata)
+    padded = GraphRunner(engine, CpuDevice(), padding)
+    batch = random_batch(rows, references, entries)
     alone = ReadingSession({"latents": tuple(batch.latents.shape)})
-    for name in metadata.profile:
-        alone.bind(name, getattr(batch, name))
+    for name, tensor in denoiser_tensors(batch, GROUPS).items():
+        alone.bind(name, tensor)
     alone.bind("noise_pred", torch.empty_like(batch.latents))
     alone.enqueue()
-    got = TensorRTDenoiser(padded, tuple(metadata.profile))(batch)
+    got = TensorRTDenoiser(padded, tuple(metadata.profile), padding, GROUPS)(batch)
     assert got.shape == batch.latents.shape
     torch.testing.assert_close(got, alone.bound["noise_pred"])
     (shapes,) = engine.shapes
     metadata.check_shapes(shapes)
-    assert len({shapes[name][0] for name in shapes if name != "routes"}) == 1
+    of_rows = [name for name in shapes if name != "routes" and not name.startswith("bank_")]
+    assert len({shapes[name][0] for name in of_rows}) == 1
+    kept = {shapes[BANK_MASK][0], shapes[KEYS][1], shapes[VALUES][1]}
+    assert len(kept) == 1
 
 
 def test_more_rows_than_the_plan_takes(metadata: EngineMetadata) -> None:
     engine = ReadingEngine(tuple(metadata.profile))
-    runner = GraphRunner(engine, CpuDevice(), denoiser_padding(metadata))
-    denoiser = TensorRTDenoiser(runner, tuple(metadata.profile))
+    padding = denoiser_padding(metadata)
+    runner = GraphRunner(engine, CpuDevice(), padding)
+    denoiser = TensorRTDenoiser(runner, tuple(metadata.profile), padding, GROUPS)
     with pytest.raises(ValueError, match="latents, axis 0: got size 9, allowed 0 to 8"):
         denoiser(random_batch(9, 1))
 
