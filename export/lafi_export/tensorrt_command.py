@@ -12,6 +12,7 @@ from lafi.engine_metadata import EngineMetadata, GpuMachine
 from lafi_export.parity_report import ParityError
 from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.tensorrt_build import build_engine
+from lafi_export.tensorrt_compare import check_engine
 from lafi_export.tensorrt_graph import GraphError
 from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_precision import PrecisionError
@@ -78,4 +79,12 @@ def _build(
     if options.attention == "plugin":
         register_attention_plugin(int(machine.capability.replace(".", "")))
     export_checkpoint(checkpoint, out, runtime="onnxruntime", tell=tell)
-    return build_repository(out, machine, build_engine, options=options, limits=limits, tell=tell)
+    return build_repository(
+        out,
+        machine,
+        build_engine,
+        check=check_engine,
+        options=options,
+        limits=limits,
+        tell=tell,
+    )

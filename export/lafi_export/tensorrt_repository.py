@@ -33,6 +33,7 @@ from lafi.model_spec import (
     vae_decoder_spec,
     vae_encoder_spec,
 )
+from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
 from lafi_export.tensorrt_plan import BuildOptions, BuildPlan, plan_build
 from lafi_export.tensorrt_profiles import Limits, batched_profile, denoiser_profile
@@ -56,13 +57,15 @@ def build_repository(
     machine: GpuMachine,
     build: BuildEngine,
     *,
+    check: CheckEngine | None = None,
     options: BuildOptions = BuildOptions(),  # noqa: B008 (immutable)
     limits: Limits = Limits(),  # noqa: B008
     tell: Callable[[str], None] = lambda step: None,
 ) -> dict[str, EngineMetadata]:
     """Build all plans of a repository that `lafi export` wrote, then serve those.
 
-    machine: the GPU that `build` builds for. limits: shapes that the engines must take; batches
+    machine: the GPU that `build` builds for. check: refuses an engine that disagrees with its ONNX
+    file; None where none was really built. limits: shapes that the engines must take; batches
     of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file. Until
     all plans are built, the repository serves what it served before. Raises ProfileError,
     GraphError, PrecisionError, BuildError, ModelInfoError.
@@ -82,6 +85,9 @@ def build_repository(
             if own.refit or own.strip:
                 _keep(graph, refit_graph(artifacts / PLANS[name]))
             made[name] = _describe(artifacts, name, info, machine, own, plan, plugins)
+            if check is not None:
+                tell(f"comparing {PLANS[name]} with {name}")
+                check(artifacts / name, _plan_names(artifacts / name, info, limits), made[name])
     tell("writing the model repository")
     _write_models(repository, info, made, limits)
     return made
@@ -117,16 +123,23 @@ def _prepare(
     source: Path, graph: Path, info: ModelInfo, options: BuildOptions, limits: Limits
 ) -> BuildPlan:
     """Write the graph that TensorRT is given; what to ask of it."""
+    names = _plan_names(source, info, limits)
     if source.name == DENOISER:
-        # We call it ourselves, by the names of `DenoiserBatch`.
-        names: dict[str, str] = {}
         profile = denoiser_profile(denoiser_spec(info), info, limits)
     else:
-        spec = served_specs(info, limits)[source.name]
-        names = served_names(source, spec)
-        profile = batched_profile(spec, info, limits)
+        profile = batched_profile(served_specs(info, limits)[source.name], info, limits)
     change = GraphChange(options.precision, names, plugin=options.attention == "plugin")
     return plan_build(profile, write_graph(source, graph, change), options)
+
+
+def _plan_names(source: Path, info: ModelInfo, limits: Limits) -> dict[str, str]:
+    """Inputs and outputs that a plan has under other names than its exported file.
+
+    The denoiser's has none: we call it ourselves, by the names of `DenoiserBatch`.
+    """
+    if source.name == DENOISER:
+        return {}
+    return served_names(source, served_specs(info, limits)[source.name])
 
 
 def _describe(

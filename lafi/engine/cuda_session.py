@@ -62,6 +62,11 @@ class TensorRTEngine:
         self.outputs: Mapping[str, torch.dtype] = self._tensors(self._trt.TensorIOMode.OUTPUT)
         self._scratch: Tensor | None = None
 
+    @property
+    def cuda_engine(self) -> Any:
+        """TensorRT's own engine; it lives no longer than this object."""
+        return self._engine
+
     def session(self, shapes: Mapping[str, Shape]) -> TensorRTSession:
         """A context for these shapes. Raises ValueError for one outside the profile."""
         self._metadata.check_shapes(shapes)
