@@ -34,7 +34,6 @@ from lafi.engine.text_encoder import TorchTextEncoder, load_text_encoder
 from lafi.engine.torch_device import (
     DeviceError,
     Running,
-    bring,
     bring_batch,
     check_running,
     current,
@@ -44,7 +43,8 @@ from lafi.engine.torch_device import (
     torch_device,
     vae_dtype,
 )
-from lafi.engine.torch_graphs import GraphDenoiser
+from lafi.engine.torch_graphs import ForwardEngine, GraphDenoiser
+from lafi.engine.torch_vae import TorchVaeDecoder, TorchVaeEncoder
 from lafi.layers import self_attention_layers
 from lafi.model_info import ModelInfo
 
@@ -64,34 +64,6 @@ __all__ = [
     "torch_denoiser",
     "torch_engines",
 ]
-
-
-class TorchVaeEncoder:
-    """`VaeEncoder`: the mean of the latent distribution, times the scaling factor."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        self._vae = vae
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        vae = self._vae
-        with current(vae.device):
-            posterior = vae.encode(bring(images, vae.device, vae.dtype)).latent_dist
-            return give_back(posterior.mean.float() * vae.config.scaling_factor, images)
-
-
-class TorchVaeDecoder:
-    """`VaeDecoder`."""
-
-    def __init__(self, vae: AutoencoderKL) -> None:
-        self._vae = vae
-
-    @torch.no_grad()
-    def __call__(self, latents: Tensor) -> Tensor:
-        vae = self._vae
-        with current(vae.device):
-            unscaled = (bring(latents, vae.device) / vae.config.scaling_factor).to(vae.dtype)
-            return give_back(vae.decode(unscaled).sample, latents)
 
 
 class TorchDenoiser:
@@ -150,7 +122,10 @@ def torch_denoiser(
     check_running(running, unet.device)
     denoiser = TorchDenoiser(unet)
     if running == "graphs":
-        return GraphDenoiser(denoiser.predict, cuda_device(unet.device), unet.device)
+        groups = bank_groups(self_attention_layers(unet))
+        added = unet.config.addition_embed_type == "text_time"
+        engine = ForwardEngine(denoiser.predict, groups, unet.dtype, added)
+        return GraphDenoiser(engine, groups, cuda_device(unet.device), unet.device)
     if running == "compile":
         unet.compile()
     return denoiser

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from lafi.bank import BankInputs
+from lafi.bank_groups import BANK_MASK, bank_groups, bank_shapes
 from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.denoiser_tensors import denoiser_tensors
 from lafi.engine.torch import TorchDenoiser, load_torch_engines, torch_denoiser
 from lafi.engine.torch_device import (
     DeviceError,
@@ -26,7 +28,7 @@ from lafi.engine.torch_device import (
     torch_device,
     vae_dtype,
 )
-from lafi.engine.torch_graphs import ADDED, ROWS, GraphDenoiser, batch_of, tensors_of
+from lafi.engine.torch_graphs import ForwardEngine, GraphDenoiser
 from lafi.engine_metadata import Shape
 from lafi.model_info import ModelInfo
 
@@ -204,35 +206,32 @@ def test_the_cpu_copies_nothing(batch: DenoiserBatch) -> None:
     assert give_back(batch.latents, batch.text) is batch.latents
 
 
-def full_batch(batch: DenoiserBatch) -> DenoiserBatch:
-    """With all that a batch may hold, each tensor another one."""
-    groups = [torch.full((1, 2, 4, 8), float(i)) for i in range(4)]
-    return replace(
-        batch,
-        pooled=torch.zeros(3, 5),
-        time_ids=torch.zeros(3, 6),
-        bank=BankInputs(tuple(groups[:2]), tuple(groups[2:]), torch.ones(2, 4, 4)),
+def with_bank(info: ModelInfo, batch: DenoiserBatch) -> DenoiserBatch:
+    """Row 0 reads entry 0 of two in all layers."""
+    gen = torch.Generator().manual_seed(5)
+    groups = bank_groups(info.layers)
+    shapes = bank_shapes(groups, 2, (batch.latents.shape[2], batch.latents.shape[3]))
+    drawn = {name: torch.rand(shape, generator=gen) for name, shape in shapes.items()}
+    routes = batch.routes.clone()
+    routes[:, 0] = len(batch.latents)
+    bank = BankInputs(
+        keys=tuple(drawn[group.keys] for group in groups),
+        values=tuple(drawn[group.values] for group in groups),
+        mask=drawn[BANK_MASK],
     )
+    return replace(batch, routes=routes, bank=bank)
 
 
-def test_every_tensor_of_a_batch_goes_along(batch: DenoiserBatch) -> None:
-    meta = torch.device("meta")
-    full = full_batch(batch)
-    moved = tensors_of(bring_batch(full, meta))
-    assert {name: x.device.type for name, x in moved.items()} == dict.fromkeys(
-        tensors_of(full), "meta"
+def test_every_tensor_of_a_batch_goes_along(engines: Engines, batch: DenoiserBatch) -> None:
+    meta, groups = torch.device("meta"), bank_groups(engines.info.layers)
+    full = replace(
+        with_bank(engines.info, batch), pooled=torch.zeros(3, 5), time_ids=torch.zeros(3, 6)
     )
+    moved = denoiser_tensors(bring_batch(full, meta), groups)
+    assert {x.device.type for x in moved.values()} == {"meta"}
+    assert list(moved) == list(denoiser_tensors(full, groups))
     bare = bring_batch(batch, meta)
     assert (bare.pooled, bare.time_ids, bare.bank) == (None, None, None)
-
-
-def test_a_batch_by_names_and_back(batch: DenoiserBatch) -> None:
-    names = {field.name for field in fields(DenoiserBatch)}
-    assert {*ROWS, *ADDED, "bank"} == names
-    assert batch_of(tensors_of(batch)) == batch
-    full = full_batch(batch)
-    assert batch_of(tensors_of(full)) == full
-    assert len(tensors_of(full)) == len(names) - 1 + 2 * 2 + 1
 
 
 def test_channels_last_changes_rounding_alone(
@@ -276,16 +275,26 @@ def test_the_cpu_captures_nothing(
         torch_denoiser(unet, "graphs", cuda_device=refused)
 
 
-def test_a_graph_for_each_shape(
-    unet: UNet2DConditionModel, engines: Engines, batch: DenoiserBatch
-) -> None:
+def graph_denoiser(unet: UNet2DConditionModel, info: ModelInfo, device: CpuDevice) -> GraphDenoiser:
+    groups = bank_groups(info.layers)
+    engine = ForwardEngine(
+        TorchDenoiser(unet).predict, groups, torch.float32, added=bool(info.pooled_width)
+    )
+    return GraphDenoiser(engine, groups, device, CPU)
+
+
+def test_a_graph_for_each_shape(unet: UNet2DConditionModel, engines: Engines) -> None:
     device = CpuDevice()
-    denoiser = GraphDenoiser(TorchDenoiser(unet).predict, device, CPU)
+    denoiser = graph_denoiser(unet, engines.info, device)
     shapes = [(3, 1, 2), (2, 0, 2), (3, 2, 2), (3, 1, 1)]
     batches = [random_rows(engines.info, i, b, r, s, s) for i, (b, r, s) in enumerate(shapes)]
+    # A bank of two entries is one shape more.
+    batches.append(with_bank(engines.info, batches[0]))
     for rows in (*batches, *batches):
         torch.testing.assert_close(denoiser(rows), engines.denoiser(rows), atol=0, rtol=0)
-    assert (device.captures, device.replays) == (4, 8)
+    assert (device.captures, device.replays) == (5, 10)
+    changed = engines.denoiser(batches[0]) - engines.denoiser(batches[-1])
+    assert changed[0].abs().max() > 0
 
 
 def test_graphs_of_a_model_with_added_inputs(
@@ -295,7 +304,7 @@ def test_graphs_of_a_model_with_added_inputs(
     sdxl = load_torch_engines(folder)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
     device = CpuDevice()
-    denoiser = GraphDenoiser(TorchDenoiser(unet).predict, device, CPU)
+    denoiser = graph_denoiser(unet, sdxl.info, device)
     for seed in (0, 1):
         rows = random_rows(sdxl.info, seed, 2, 1, 1, 1)
         assert torch.equal(denoiser(rows), sdxl.denoiser(rows))
