@@ -18,6 +18,7 @@ from lafi.events import (
     PanelImage,
     Portrait,
     Progress,
+    Waiting,
 )
 from lafi.image_file import ImageFileError, read_header
 from lafi.limits import MAX_CHARACTERS, MAX_FILE_BYTES
@@ -49,6 +50,7 @@ __all__ = [
     "PanelImage",
     "Portrait",
     "Progress",
+    "Waiting",
     "StoryboardError",
     "TensorSpec",
     "bytes_tensor",

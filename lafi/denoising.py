@@ -5,6 +5,7 @@ A storyboard hands over its panels and reads their steps; it cannot tell which o
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from lafi.panel_state import PanelState
 
 POLL_SECONDS = 0.05
 """How often a storyboard whose panels wait for a place asks whether anybody still wants them."""
+HEARTBEAT_SECONDS = 5.0
+"""How long it says nothing about panels that wait."""
 
 
 class Denoising(Protocol):
@@ -20,9 +23,10 @@ class Denoising(Protocol):
 
     def run(
         self, panels: Sequence[PanelState], priority: int, cancelled: Callable[[], bool]
-    ) -> Iterator[PanelStep]:
+    ) -> Iterator[PanelStep | None]:
         """Every step of the panels, until the last of each, or until `cancelled()`.
 
+        None from time to time while nothing happens, since others are denoised first.
         Raises what the denoiser raised.
         """
 
@@ -54,8 +58,10 @@ class SharedDenoising:
     generator is closed, are in no call that begins later.
     """
 
-    def __init__(self, batcher: Batcher) -> None:
+    def __init__(self, batcher: Batcher, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+        """heartbeat: seconds of silence after which a storyboard that waits gets a None."""
         self._batcher = batcher
+        self._heartbeat = heartbeat
         self._changed = threading.Condition()
         self._changes: list[Callable[[], None]] = []
         self._closed = False
@@ -65,7 +71,7 @@ class SharedDenoising:
 
     def run(
         self, panels: Sequence[PanelState], priority: int, cancelled: Callable[[], bool]
-    ) -> Iterator[PanelStep]:
+    ) -> Iterator[PanelStep | None]:
         """As `Denoising`, from any thread. Raises RuntimeError once the loop is closed."""
         steps: queue.SimpleQueue[PanelStep | Exception] = queue.SimpleQueue()
         tickets: list[Ticket] = []
@@ -79,6 +85,7 @@ class SharedDenoising:
             self._batcher.remove(tickets[0])
 
         left = len(panels)
+        heard = time.monotonic()
         self._change(join)
         try:
             while left and not cancelled():
@@ -86,10 +93,14 @@ class SharedDenoising:
                     step = steps.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     self._check_open()
+                    if time.monotonic() - heard >= self._heartbeat:
+                        heard = time.monotonic()
+                        yield None
                     continue
                 if isinstance(step, Exception):
                     raise step
                 left -= step.done
+                heard = time.monotonic()
                 yield step
         finally:
             self._change(leave)

@@ -1,7 +1,7 @@
 """What the model `storyboard` sends back, in this order.
 
-`accepted`, then in any mixture `portrait`, `progress`, `panel` and `failed` for single panels,
-and at last `finished`, or one `failed` without a panel.
+`accepted`, then in any mixture `portrait`, `progress`, `panel`, `waiting` and `failed` for single
+panels, and at last `finished`, or one `failed` without a panel.
 """
 
 from typing import Annotated, Literal
@@ -41,6 +41,14 @@ class Progress(CheckedModel):
     """Whose portrait; None: a panel."""
     step: Index
     steps: Index
+
+
+class Waiting(CheckedModel):
+    """Nothing has changed for a while: the server is alive and draws others first."""
+
+    kind: Literal["waiting"] = "waiting"
+    pictures: Index
+    """Panels or portraits that are not finished, of those that are drawn now."""
 
 
 class PanelImage(CheckedModel):
@@ -84,11 +92,12 @@ class Finished(CheckedModel):
     seconds: Seconds
 
 
-Event = Accepted | Progress | PanelImage | Portrait | Failed | Finished
+Event = Accepted | Progress | Waiting | PanelImage | Portrait | Failed | Finished
 
 EVENT_OF_KIND: dict[str, type[Event]] = {
     "accepted": Accepted,
     "progress": Progress,
+    "waiting": Waiting,
     "panel": PanelImage,
     "portrait": Portrait,
     "failed": Failed,

@@ -17,7 +17,16 @@ from lafi.batcher import Batcher, PanelStep
 from lafi.content_address import content_address
 from lafi.denoising import Denoising, OwnDenoising
 from lafi.engine.base import EncodedText, Engines
-from lafi.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
+from lafi.events import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    PanelImage,
+    Portrait,
+    Progress,
+    Waiting,
+)
 from lafi.image_file import sha256_hex
 from lafi.kept_references import KeptReferences
 from lafi.layers import first_injected_layer
@@ -204,6 +213,9 @@ class _Drawing:
         """Draws the portraits of `names`, all in one batch, and appends them to `pictures`."""
         states = [self._state(name, self._storyboard.portrait_panel(name)) for name in names]
         for progress in self._steps(states):
+            if progress is None:
+                yield self._waiting(states)
+                continue
             name = progress.panel.name
             yield Progress(character=name, step=progress.step, steps=progress.steps)
             if progress.done:
@@ -244,6 +256,9 @@ class _Drawing:
         states = [self._state(str(index), panel) for index, panel in panels]
         sent = 0
         for progress in self._steps(states):
+            if progress is None:
+                yield self._waiting(states)
+                continue
             index = int(progress.panel.name)
             yield Progress(panel=index, step=progress.step, steps=progress.steps)
             if not progress.done:
@@ -325,8 +340,12 @@ class _Drawing:
             noise=given.reference_noise,
         )
 
-    def _steps(self, panels: Sequence[PanelState]) -> Iterator[PanelStep]:
-        """Steps until every panel is done, or until nobody wants them."""
+    @staticmethod
+    def _waiting(panels: Sequence[PanelState]) -> Waiting:
+        return Waiting(pictures=sum(not panel.done for panel in panels))
+
+    def _steps(self, panels: Sequence[PanelState]) -> Iterator[PanelStep | None]:
+        """Steps until every panel is done, or until nobody wants them; None in a long wait."""
         if panels:
             yield from self._denoising.run(panels, self._storyboard.priority, self._cancelled)
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lafi.contract import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
+from lafi.contract import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    PanelImage,
+    Portrait,
+    Progress,
+    Waiting,
+)
 from lafi.storyboard import Storyboard, mentioned
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable
 from lafi_client.retry import RetryPolicy
@@ -67,7 +76,7 @@ class Drawing:
         match event:
             case Accepted():
                 return self._first_acceptance(event)
-            case Progress(panel=None):
+            case Progress(panel=None) | Waiting():
                 return event
             case Progress():
                 return event.model_copy(update={"panel": self._number(event.panel)})

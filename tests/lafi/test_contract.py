@@ -197,9 +197,21 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
     ("event", "image", "line"),
     [
         ([], b"", "EVENT: got [], allowed: a mapping with kind"),
-        ({}, b"", "EVENT.kind: got nothing, allowed: accepted, progress, panel, portrait, failed,"),
-        ({"kind": ["panel"]}, b"", "EVENT.kind: got ['panel'], allowed: accepted, progress, panel"),
-        ({"kind": "done"}, b"", "EVENT.kind: got 'done', allowed: accepted, progress, panel, port"),
+        (
+            {},
+            b"",
+            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, panel, portrait, failed,",
+        ),
+        (
+            {"kind": ["panel"]},
+            b"",
+            "EVENT.kind: got ['panel'], allowed: accepted, progress, waiting, panel",
+        ),
+        (
+            {"kind": "done"},
+            b"",
+            "EVENT.kind: got 'done', allowed: accepted, progress, waiting, panel, port",
+        ),
         (FINISHED, b"x", "IMAGE: got 1 bytes, allowed: empty for an event of kind finished"),
         (FINISHED | {"panels": -1}, b"", "EVENT.panels: got -1, allowed: greater than or equal to"),
         (FINISHED | {"panels": "1"}, b"", "EVENT.panels: got '1', allowed: a valid integer"),

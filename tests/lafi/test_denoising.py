@@ -108,6 +108,7 @@ def latents(loop: Denoising, panels: list[PanelState], pause: float = 0.0) -> li
     time.sleep(pause)
     steps: dict[str, list[int]] = {state.name: [] for state in panels}
     for step in loop.run(panels, 0, never):
+        assert step is not None, "nobody waits as long as that here"
         steps[step.panel.name].append(step.step)
         assert step.done == (step.step == step.steps)
     for state in panels:
@@ -166,7 +167,7 @@ def test_a_cancelled_storyboard_is_in_no_later_call(
 ) -> None:
     loop, denoiser = shared
     stop = threading.Event()
-    seen: list[PanelStep] = []
+    seen: list[PanelStep | None] = []
     for step in loop.run([panel(1, 100), panel(2, 100)], 0, stop.is_set):
         seen.append(step)
         stop.set()
@@ -221,3 +222,14 @@ def test_a_closed_loop_says_so() -> None:
     loop.close()
     with pytest.raises(RuntimeError, match="the denoising loop was closed"):
         latents(loop, [panel(1)])
+
+
+def test_a_storyboard_that_waits_is_told_that_the_loop_is_alive() -> None:
+    denoiser = Denoiser()
+    loop = SharedDenoising(batcher(denoiser), heartbeat=0.01)
+    denoiser.hold.clear()
+    steps = loop.run([panel(1, 1)], 0, never)
+    assert [next(steps), next(steps)] == [None, None]
+    denoiser.hold.set()
+    assert [step.done for step in steps if step is not None] == [True]
+    loop.close()
