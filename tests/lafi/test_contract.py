@@ -200,7 +200,7 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
         (
             {},
             b"",
-            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, panel, portrait, failed,",
+            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, panel, portrait",
         ),
         (
             {"kind": ["panel"]},
