@@ -231,7 +231,8 @@ def check_bundled_model(folder: Path | None) -> Finding:
 
 
 def check_repository(repository: Path | None) -> Finding:
-    """A folder that `lafi serve` can serve."""
+    """A folder that `lafi serve` can serve, and the variants that storyboards may choose there."""
+    from lafi.model_info import ModelInfoError, load_variant_infos
     from lafi.supervisor import RepositoryError, find_models
 
     if repository is None:
@@ -239,9 +240,12 @@ def check_repository(repository: Path | None) -> Finding:
         return Finding("model", "repository", State.NOTE, detail, advice)
     try:
         models = find_models(repository)
-    except RepositoryError as error:
+        variants = load_variant_infos(repository / "artifacts")
+    except (RepositoryError, ModelInfoError) as error:
         return Finding("model", "repository", State.NOTE, "not usable", str(error))
-    return Finding("model", "repository", State.OK, f"{repository}: {', '.join(models)}")
+    names = ", ".join(info.variant for info in variants) or "none"
+    detail = f"{repository}: {', '.join(models)}; variants: {names}"
+    return Finding("model", "repository", State.OK, detail)
 
 
 def check_port(name: str, port: int) -> Finding:

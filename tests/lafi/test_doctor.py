@@ -10,6 +10,7 @@ from rich.console import Console
 from lafi import doctor
 from lafi.doctor import GIB, MIB, Finding, State
 from lafi.machine import Gpu
+from lafi.model_info import ModelInfo, variant_folder
 
 
 def console() -> Console:
@@ -95,6 +96,23 @@ def test_a_folder_that_is_no_repository(tmp_path: Path):
     finding = doctor.check_repository(tmp_path / "none")
     assert finding.state is State.NOTE
     assert "lafi export" in finding.advice
+
+
+def test_a_repository_and_its_variants(tmp_path: Path, small_model: ModelInfo):
+    (tmp_path / "models" / "storyboard" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "storyboard" / "config.pbtxt").write_text("")
+    assert doctor.check_repository(tmp_path).detail == f"{tmp_path}: storyboard; variants: none"
+    for name in ("ink", "oil"):
+        folder = variant_folder(tmp_path / "artifacts", name)
+        folder.mkdir(parents=True)
+        small_model.model_copy(update={"variant": name}).save(folder)
+    finding = doctor.check_repository(tmp_path)
+    assert (finding.state, finding.advice) == (State.OK, "")
+    assert finding.detail.endswith("; variants: ink, oil")
+    (folder / "lafi.json").unlink()
+    finding = doctor.check_repository(tmp_path)
+    assert finding.state is State.NOTE
+    assert "oil/lafi.json: no such file" in finding.advice
 
 
 def test_a_taken_port_says_what_to_do():
