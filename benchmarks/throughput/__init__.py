@@ -1,0 +1,1 @@
+"""Panels per second of LAFI and of other ways to draw the same storyboards, in one run."""

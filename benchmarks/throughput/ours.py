@@ -1,0 +1,52 @@
+"""LAFI as its users meet it: a running server, storyboards over gRPC, panels as PNG files."""
+
+import time
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from lafi.events import PanelImage
+from lafi.storyboard import Storyboard
+from lafi.supervisor import TritonServer
+from lafi_client import StoryboardClient
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Seconds for all storyboards, and each one's until its first and its last panel arrived."""
+
+    seconds: float
+    first_panel: tuple[float, ...]
+    last_panel: tuple[float, ...]
+
+
+def draw_over_grpc(server: TritonServer, boards: Sequence[Storyboard], in_flight: int) -> Drawn:
+    """Draws the storyboards, `in_flight` at a time; a storyboard's clock starts with the first."""
+    with StoryboardClient(server.grpc_url) as client, ThreadPoolExecutor(in_flight) as threads:
+        began = time.perf_counter()
+        times = list(threads.map(partial(_draw_one, client, began), boards))
+        seconds = time.perf_counter() - began
+    return Drawn(seconds, tuple(t[0] for t in times), tuple(t[-1] for t in times))
+
+
+def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list[float]:
+    arrived = [
+        time.perf_counter() - began
+        for event in client.events(board)
+        if isinstance(event, PanelImage)
+    ]
+    if len(arrived) != len(board.panels):
+        raise RuntimeError(f"panels: got {len(arrived)}, allowed {len(board.panels)}")
+    return arrived
+
+
+def counters(server: TritonServer) -> dict[str, float]:
+    """LAFI's numbers at /metrics, brought up to date by waiting a little."""
+    time.sleep(1.2)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(server.metrics_url, timeout=10) as response:
+        text = response.read().decode()
+    found = (line.rpartition(" ") for line in text.splitlines() if line.startswith("lafi_"))
+    return {name: float(value) for name, _, value in found}
