@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+ENOUGH = 0.9
+"""Share of the resamples that must define a figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +74,25 @@ def ratio(left: Statistic, right: Statistic) -> Statistic:
 
 
 def interval(statistic: Statistic, groups: NDArray[np.int64], how: Resampling) -> Interval | None:
-    """The figure over all panels with its interval; None where it is not defined.
+    """The figure over all panels with its interval; None where it cannot be given.
 
+    That is: where the panels do not define it, where there is one group only, or where more than
+    a tenth of the resamples do not define it, so that its interval would be too short.
     groups: (P,), which panels are drawn together.
     """
     members, index = np.unique(groups, return_inverse=True)
     sums = np.zeros((len(members), statistic.terms.shape[1]))
     np.add.at(sums, index, statistic.terms)
     value = float(statistic.value(sums.sum(axis=0)))
-    if not np.isfinite(value):
+    if not np.isfinite(value) or len(members) < 2:
         return None
     rng = np.random.default_rng(how.seed)
     share = np.full(len(members), 1.0 / len(members))
     drawn = rng.multinomial(len(members), share, size=how.resamples).astype(float)
     values = statistic.value(drawn @ sums)
     values = values[np.isfinite(values)]
-    if not len(values):
-        return Interval(value, value, value)
+    if len(values) < ENOUGH * how.resamples:
+        return None
     low, high = np.quantile(values, [0.025, 0.975])
     return Interval(value, float(low), float(high))
 

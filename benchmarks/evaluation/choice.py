@@ -1,8 +1,9 @@
 """Which preset becomes the default, by the figures alone.
 
 A preset qualifies with at least 0.9 of the identity that `all` gains over `none`, at less than half
-of the pose leakage of `all`. Of those that do, the one with the most identity is taken. Settings
-that inject into all layers, or that need a mask or a second picture, are no candidates.
+of the pose leakage of `all`, over the same pairs. Of those that do, the one with the greatest
+share of that gain is taken. Settings that inject into all layers, or that need a mask or a second
+picture, are no candidates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,11 @@ def choose(methods: Sequence[Method], figures: Mapping[str, Figures]) -> Choice:
 
 
 def _most(names: Sequence[str], figures: Mapping[str, Figures]) -> str | None:
-    return max(names, key=lambda n: _value(figures[n], "identity_gain", -1.0), default=None)
+    def rank(name: str) -> tuple[float, float]:
+        found = figures[name]
+        return _value(found, "share_of_gain", -1.0), _value(found, "identity_gain", -1.0)
+
+    return max(names, key=rank, default=None)
 
 
 def _value(figures: Figures, name: str, missing: float) -> float:

@@ -220,7 +220,7 @@ def as_document(outcome: Outcome, settings: Mapping[str, Any]) -> dict[str, Any]
             }
             for sweep in outcome.sweeps
         },
-        **choose(outcome.methods, outcome.common).as_json(),
+        **choose(outcome.methods, outcome.figures).as_json(),
     }
 
 

@@ -10,7 +10,7 @@ FEW = Resampling(resamples=200)
 
 
 @quick
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.integers(0, 3))
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=30), st.integers(0, 3))
 def test_the_figure_is_the_mean_and_lies_in_its_interval(values: list[float], seed: int) -> None:
     groups = np.arange(len(values)) // 2
     found = interval(mean(np.array(values)), groups, Resampling(200, seed))
@@ -58,6 +58,13 @@ def test_what_is_not_defined_has_no_figure() -> None:
     nobody = mean(np.ones(3), np.zeros(3, dtype=bool))
     assert interval(nobody, np.arange(3), FEW) is None
     assert interval(ratio(mean(np.ones(3)), mean(np.zeros(3))), np.arange(3), FEW) is None
+
+
+def test_too_few_groups_have_no_figure_instead_of_one_that_looks_certain() -> None:
+    values = mean(np.array([1.0, 2.0, 3.0]))
+    assert interval(values, np.zeros(3, dtype=np.int64), FEW) is None
+    once = mean(np.arange(8.0), np.arange(8) == 0)
+    assert interval(once, np.arange(8), FEW) is None
 
 
 def test_a_ratio_is_that_of_the_means() -> None:

@@ -89,7 +89,7 @@ def comparison(drawer: CheckpointDrawer, tmp_path_factory: pytest.TempPathFactor
         ),
         drawer=drawer,
         reader=ColourReader(),
-        extent=Extent(named=3, sweep=2, chunk=2, diverse=1, seeds=2),
+        extent=Extent(named=3, sweep=2, chunk=2, diverse=2, seeds=2),
         how=Resampling(50),
         say=lambda line: None,
     )
