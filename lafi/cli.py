@@ -177,11 +177,25 @@ def export(
         tuple[int, int, int],
         typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
     ] = (256, 512, 1024),
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE[:STRENGTH][,...]",
+            help="A variant of the model: LoRA files, merged with a strength (1 if left out), and "
+            "textual inversions (FILE:WORD where the file does not name its word); may be given "
+            "again.",
+        ),
+    ] = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     if target == "tensorrt":
         if (runtime, precision, denoiser) != ("openvino", "f32", False):
             raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+        if variant:
+            raise typer.BadParameter(
+                f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
+                "built for the model alone"
+            )
         try:
             from lafi_export.tensorrt_command import build_command
         except ModuleNotFoundError as error:
@@ -197,6 +211,7 @@ def export(
         runtime=runtime,
         precision=precision,
         denoiser=denoiser,
+        variants=variant or (),
     )
     raise typer.Exit(code)
 

@@ -2,14 +2,18 @@
 
 import fcntl
 import os
+import shutil
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from lafi.model_info import load_model_info
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +70,21 @@ def small_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
     return made
 
 
+def _made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
+    """A folder that `make` writes; parallel test processes share it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            make(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def repository(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `lafi export` makes of `checkpoint`, denoiser included; read only.
@@ -74,12 +93,61 @@ def repository(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """
     from lafi_export import export_checkpoint
 
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "repository"
-    with (shared / "repository.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            export_checkpoint(checkpoint, folder, runtime="onnxruntime", denoiser=True)
-    return folder
+    def export(folder: Path) -> None:
+        export_checkpoint(checkpoint, folder, runtime="onnxruntime", denoiser=True)
+
+    return _made_once(tmp_path_factory, "repository", export)
+
+
+@pytest.fixture(scope="session")
+def variant_options(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """`--variant` for `ink`, a LoRA of the UNet at 0.5, and for `mia`, a word of 2 vectors."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("variant_files")
+    (unet,) = (checkpoint / "unet").glob("*.safetensors")
+    factors = {}
+    generator = torch.Generator().manual_seed(1)
+    for name, weight in load_file(unet).items():
+        if name.endswith(("attn1.to_v.weight", "attn2.to_v.weight")):
+            module = f"unet.{name.removesuffix('.weight')}"
+            out, inside = weight.shape
+            factors[f"{module}.lora_A.weight"] = torch.randn(2, inside, generator=generator)
+            factors[f"{module}.lora_B.weight"] = torch.randn(out, 2, generator=generator)
+    save_file(factors, folder / "ink.safetensors")
+    save_file({"<mia>": torch.randn(2, 64, generator=generator)}, folder / "mia.safetensors")
+    return f"ink={folder / 'ink.safetensors'}:0.5", f"mia={folder / 'mia.safetensors'}"
+
+
+@pytest.fixture(scope="session")
+def varied_repository(
+    checkpoint: Path,
+    repository: Path,
+    variant_options: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """`repository` with the variants `ink` and `mia`; read only.
+
+    The model's own graphs are those of `repository`; what the variants need is traced.
+    """
+    import lafi_export.artifacts
+    from lafi_export import export_checkpoint
+    from lafi_export.variant_option import parse_variants
+
+    trace = lafi_export.artifacts.export_graph
+
+    def traced_once(graph: Any, path: Path, weights: Any) -> tuple[str, ...]:
+        if path.parent.name != "artifacts":
+            return trace(graph, path, weights)
+        before = load_model_info(repository / "artifacts")
+        shutil.copy(repository / "artifacts" / graph.file, path)
+        return before.onnx_weights[graph.file]
+
+    def export(folder: Path) -> None:
+        variants = parse_variants(variant_options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lafi_export.artifacts, "export_graph", traced_once)
+            export_checkpoint(checkpoint, folder, runtime="onnxruntime", variants=variants)
+
+    return _made_once(tmp_path_factory, "varied_repository", export)

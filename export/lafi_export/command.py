@@ -1,5 +1,6 @@
-"""What `lafi export` does: exports, says each step, shows the parity report."""
+"""What `lafi export` does: exports, says each step, shows the parity reports."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -8,10 +9,22 @@ from rich.text import Text
 
 from lafi.engine.onnx import ArtifactsError, Precision, Runtime
 from lafi.engine.torch import CheckpointError
-from lafi_export.parity_report import ParityError, ParityReport
-from lafi_export.repository import ExportError, export_checkpoint
+from lafi.model_info import variant_folder
+from lafi_export.lora import LoraError
+from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
+from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+from lafi_export.textual_inversion import TextualInversionError
+from lafi_export.variant_option import VariantOptionError, parse_variants
 
-_EXPECTED_ERRORS = (CheckpointError, ExportError, ArtifactsError, ParityError)
+_EXPECTED_ERRORS = (
+    ArtifactsError,
+    CheckpointError,
+    ExportError,
+    LoraError,
+    ParityError,
+    TextualInversionError,
+    VariantOptionError,
+)
 
 
 def export_command(
@@ -20,11 +33,16 @@ def export_command(
     runtime: Runtime = "openvino",
     precision: Precision = "f32",
     denoiser: bool = False,
+    variants: Sequence[str] = (),
     console: Console | None = None,
 ) -> int:
-    """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed."""
+    """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed.
+
+    variants: as `lafi_export.variant_option` reads them.
+    """
     console = console or Console(highlight=False)
     try:
+        wanted = parse_variants(variants)
         with console.status("starting") as status:
 
             def tell(step: str) -> None:
@@ -37,19 +55,24 @@ def export_command(
                 runtime=runtime,
                 precision=precision,
                 denoiser=denoiser,
+                variants=wanted,
                 tell=tell,
             )
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
     console.print(parity_table(report))
+    for variant in wanted:
+        file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
+        console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))
+        console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
 
 
 def parity_table(report: ParityReport) -> Table:
     """The worst case of each engine and every picture."""
-    table = Table(title="Parity with torch in fp32")
+    table = Table(title=f"Parity of {report.model} with torch in fp32")
     for column in ("what", "runtime", "precision", "max error", "mean error"):
         table.add_column(column)
     kinds = dict.fromkeys((row.engine, row.runtime, row.precision) for row in report.engines)

@@ -110,10 +110,13 @@ class ExportModules:
         return torch_engines(texts, vae, unet, checkpoint, info)
 
 
-def load_modules(checkpoint: Path, weights: Path) -> ExportModules:
+def load_modules(
+    checkpoint: Path, weights: Path, written: Mapping[str, PartWeights] | None = None
+) -> ExportModules:
     """The networks of a diffusers folder, whatever precision it is stored in.
 
-    weights: a folder that gets a float32 file for each part; the modules map them.
+    weights: a folder that gets a float32 file for each part; the modules map them. written: files
+    that are there already, by part, of the very weights that the checkpoint has.
     Raises CheckpointError for a part without weights, or with weights that do not fit its config.
     """
     parts = weight_parts(checkpoint)
@@ -124,7 +127,8 @@ def load_modules(checkpoint: Path, weights: Path) -> ExportModules:
     for part in parts:
         module = meta_module(checkpoint / part)
         shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-        files.append(write_part(checkpoint, part, shapes, weights))
+        there = (written or {}).get(part)
+        files.append(there or write_part(checkpoint, part, shapes, weights))
         module.load_state_dict(files[-1].load(), assign=True)
         modules[part] = _with_buffers(module).eval().requires_grad_(False)
     unet, vae = modules["unet"], modules["vae"]

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+PARITY_FILE = "parity.json"
+"""Where an exported folder keeps its `ParityReport`."""
+
 
 class ParityError(RuntimeError):
     """A tolerance is broken; the text names every engine and panel that broke it."""
@@ -110,7 +113,7 @@ class ParityReport(BaseModel):
     def save(self, folder: Path) -> None:
         """Write `parity.json` and `parity.md` into `folder`."""
         json_text = self.model_dump_json(indent=2) + "\n"
-        (folder / "parity.json").write_text(json_text, encoding="utf-8")
+        (folder / PARITY_FILE).write_text(json_text, encoding="utf-8")
         (folder / "parity.md").write_text(self.markdown(), encoding="utf-8")
 
     def markdown(self) -> str:

@@ -3,29 +3,37 @@
     OUT/models/<model>/config.pbtxt and 1/model.py    what Triton Server loads
     OUT/artifacts/lafi.json, *.onnx, tokenizer/, scheduler/, parity.json, parity.md
     OUT/artifacts/weights/<part>.safetensors          float32, what the ONNX files point into
+    OUT/artifacts/variants/<name>/                    the same of a variant, but for what it shares
 
 The folder appears whole or not at all.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from lafi.contract import ModelSpec, config_pbtxt, served_models
+from lafi.contract import ModelSpec, config_pbtxt, served_models, text_encoder_spec
 from lafi.engine.base import Engines
-from lafi.engine.onnx import Precision, Runtime, check_runtime, file_sha256, load_onnx_engines
-from lafi.engine.session import DENOISER, WEIGHTS, tokenizer_folders
+from lafi.engine.onnx import Precision, Runtime, check_runtime, load_onnx_engines
+from lafi.engine.session import DENOISER, file_folder
 from lafi.engine.torch import read_model_info
-from lafi.model_info import MODEL_INFO_FILE, ModelInfo
-from lafi_export.modules import load_modules
-from lafi_export.onnx_export import export_graph, graphs
+from lafi.model_info import MODEL_INFO_FILE, VARIANTS, ModelInfo
+from lafi_export.artifacts import export_model, export_variant
+from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
-from lafi_export.parity_report import TOLERANCES, EngineParity, ParityReport, PixelParity
+from lafi_export.parity_report import (
+    TOLERANCES,
+    EngineParity,
+    ParityError,
+    ParityReport,
+    PixelParity,
+)
 
 ARTIFACTS: Final = "artifacts"
 LARGE: Final = 2**30
@@ -48,8 +56,10 @@ def export_checkpoint(
     runtime: Runtime = "openvino",
     precision: Precision = "f32",
     denoiser: bool = False,
+    variants: Sequence[Variant] = (),
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
+    finish: Callable[[Path], None] = lambda folder: None,
     tell: Callable[[str], None] = lambda step: None,
 ) -> ParityReport:
     """Write a model repository and return how near its engines are to torch.
@@ -57,50 +67,40 @@ def export_checkpoint(
     checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with. denoiser: serve it as a model too.
-    threads: for the comparison, 0 for all cores. tell: gets a line before each step.
+    variants: merged and exported beside the model, each with a parity report of its own in its
+    folder. threads: for the comparison, 0 for all cores. finish: is given the whole folder before
+    it takes the place of `out`. tell: gets a line before each step.
     Raises CheckpointError for a folder that lacks a part, ExportError for an `out` that holds
-    something else, ArtifactsError for a precision that this machine does not have, and
-    ParityError where a tolerance is broken; then `out` is as it was.
+    something else, ArtifactsError for a precision that this machine does not have, LoraError and
+    TextualInversionError for a variant that does not fit, all before anything is exported, and
+    ParityError where a tolerance is broken; then, or if `finish` raises, `out` is as it was.
     """
     check_runtime(runtime, precision)
     _check_out(out)
     info = read_model_info(checkpoint, engine=runtime, precision=precision)
+    for variant in variants:
+        plan_variant(checkpoint, variant)
     with _replaced(out) as folder:
         artifacts = folder / ARTIFACTS
         artifacts.mkdir()
-        info, reference = _write_artifacts(checkpoint, artifacts, info, tell)
+        compare = partial(
+            _compare, chosen=(runtime, precision), threads=threads, load_engines=load_engines
+        )
+        model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report = _compare(reference, artifacts, info, (runtime, precision), threads, load_engines)
-        report.check()
-        report.save(artifacts)
+        report = compare(reference, artifacts, model.info)
+        infos = []
+        for variant in variants:
+            # Planned again: the factors of one variant at a time are kept in memory.
+            plan = plan_variant(checkpoint, variant)
+            made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
+            tell(f"{variant.name}: comparing with torch")
+            compare(reference, made.artifacts, made.info)
+            infos.append(made.info)
         tell("writing the model repository")
-        for spec in served_models(info, with_denoiser=denoiser):
-            _write_model(folder / MODELS / spec.name, spec, info)
+        _write_models(folder, model.info, infos, denoiser)
+        finish(folder)
     return report
-
-
-def _write_artifacts(
-    checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Callable[[str], None]
-) -> tuple[ModelInfo, Engines]:
-    """Weights, ONNX files, tokenizers, scheduler and `lafi.json`.
-
-    Returns the info with the files' hashes, and torch engines of the same weights.
-    """
-    tell("writing the weights")
-    modules = load_modules(checkpoint, artifacts / WEIGHTS)
-    hashes = {part.location: file_sha256(part.path) for part in modules.weights}
-    weights = {}
-    for graph in graphs(modules, info):
-        tell(f"exporting {graph.file}")
-        path = artifacts / graph.file
-        weights[graph.file] = export_graph(graph, path, modules.weights)
-        hashes[graph.file] = file_sha256(path)
-    shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
-    for folder in tokenizer_folders(artifacts, info):
-        shutil.copytree(checkpoint / folder.name, folder)
-    info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": weights})
-    info.save(artifacts)
-    return info, modules.engines(checkpoint, info.model_copy(update={"engine": "torch"}))
 
 
 def _compare(
@@ -115,6 +115,7 @@ def _compare(
 
     Of a large model only the chosen kind, on one size, without pictures: a comparison of all would
     take longer than the export, and hold the weights once more for each runtime.
+    The report is saved beside the engines. Raises ParityError where one of them is wrong.
     """
     large = _denoiser_bytes(artifacts, info) > LARGE
     kinds: list[tuple[Runtime, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
@@ -134,31 +135,50 @@ def _compare(
         )
         if kind == chosen and not large:
             pictures += compare_pictures(reference, candidate, precision=kind[1])
-    return ParityReport(
-        model=info.name,
+    report = ParityReport(
+        model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
         weights_sha256=info.weights_sha256,
         engines=tuple(engines),
         pictures=tuple(pictures),
         tolerances={precision: TOLERANCES[precision] for _, precision in kinds},
     )
+    try:
+        report.check()
+    except ParityError as error:
+        raise ParityError(f"{info.variant}: {error}" if info.variant else str(error)) from error
+    report.save(artifacts)
+    return report
 
 
 def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:
     files = info.onnx_weights.get(DENOISER, ())
-    return sum((artifacts / file).stat().st_size for file in files)
+    folder = file_folder(artifacts, info, DENOISER)
+    return sum((folder / file).stat().st_size for file in files)
+
+
+def _write_models(
+    folder: Path, model: ModelInfo, variants: Sequence[ModelInfo], denoiser: bool
+) -> None:
+    # A served model that belongs to a variant alone has the variant's name at its end.
+    owners = {text_encoder_spec(info).name: info for info in (*variants, model)}
+    for spec in served_models(model, variants, with_denoiser=denoiser):
+        _write_model(folder / MODELS / spec.name, spec, owners.get(spec.name, model))
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:
+    """The config and the adapter of one served model; a variant's is that of the model's own."""
     version = folder / "1"
     version.mkdir(parents=True)
+    own = f"/{VARIANTS}/{info.variant}" if info.variant else ""
     parameters = {
-        "artifacts": f"../{ARTIFACTS}",
+        "artifacts": f"../{ARTIFACTS}{own}",
         "runtime": info.engine,
         "precision": info.precision,
     }
     text = config_pbtxt(spec, parameters=parameters)
     (folder / "config.pbtxt").write_text(text, encoding="utf-8")
-    template = files("lafi_repository") / spec.name / "1" / "model.py"
+    adapter = spec.name.removesuffix(f"_{info.variant}") if info.variant else spec.name
+    template = files("lafi_repository") / adapter / "1" / "model.py"
     (version / "model.py").write_bytes(template.read_bytes())
 
 

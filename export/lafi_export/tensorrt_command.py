@@ -48,7 +48,7 @@ def build_command(
 
     sides: smallest, tuned and largest side of a picture in pixels, None for `Limits`' own.
     Returns the exit code: 0, or 1 with the reason printed. Without a GPU or TensorRT nothing is
-    begun. If a build fails, `out` is left as a repository for the CPU.
+    begun. If the export or a build fails, `out` is as it was.
     """
     console = console or Console(highlight=False)
     options = options or BuildOptions()
@@ -78,13 +78,20 @@ def _build(
 
     if options.attention == "plugin":
         register_attention_plugin(int(machine.capability.replace(".", "")))
-    export_checkpoint(checkpoint, out, runtime="onnxruntime", tell=tell)
-    return build_repository(
-        out,
-        machine,
-        build_engine,
-        check=check_engine,
-        options=options,
-        limits=limits,
-        tell=tell,
-    )
+    made: dict[str, EngineMetadata] = {}
+
+    def build_plans(folder: Path) -> None:
+        made.update(
+            build_repository(
+                folder,
+                machine,
+                build_engine,
+                check=check_engine,
+                options=options,
+                limits=limits,
+                tell=tell,
+            )
+        )
+
+    export_checkpoint(checkpoint, out, runtime="onnxruntime", finish=build_plans, tell=tell)
+    return made

@@ -23,7 +23,7 @@ import onnx
 from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, file_sha256
 from lafi.engine.tensorrt import ENGINE, PLANS, refit_graph
 from lafi.engine_metadata import EngineMetadata, GpuMachine
-from lafi.model_info import ModelInfo, load_model_info
+from lafi.model_info import ModelInfo, load_model_info, load_variant_infos
 from lafi.model_spec import (
     ModelSpec,
     config_pbtxt,
@@ -35,7 +35,7 @@ from lafi.model_spec import (
 )
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
-from lafi_export.tensorrt_plan import BuildOptions, BuildPlan, plan_build
+from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan, plan_build
 from lafi_export.tensorrt_profiles import Limits, batched_profile, denoiser_profile
 
 ARTIFACTS: Final = "artifacts"
@@ -68,10 +68,14 @@ def build_repository(
     file; None where none was really built. limits: shapes that the engines must take; batches
     of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file. Until
     all plans are built, the repository serves what it served before. Raises ProfileError,
-    GraphError, PrecisionError, BuildError, ModelInfoError.
+    GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository with
+    variants, since plans are built for the model alone.
     """
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
+    if variants := load_variant_infos(artifacts):
+        names = ", ".join(other.variant for other in variants)
+        raise BuildError(f"variants: got {names}, allowed none: plans are for the model alone")
     made = {}
     with tempfile.TemporaryDirectory(prefix=".tensorrt.", dir=repository) as work:
         for name in PLANS:

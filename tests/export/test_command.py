@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import lafi_export.repository
+import lafi_export.artifacts
 from lafi.model_info import load_model_info
 from lafi_export.command import export_command
 from lafi_export.onnx_export import Graph
@@ -24,7 +24,7 @@ def test_it_says_its_steps_and_shows_the_report(
         shutil.copy(exported / graph.file, path)
         return load_model_info(exported).onnx_weights[graph.file]
 
-    monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
+    monkeypatch.setattr(lafi_export.artifacts, "export_graph", copy)
     console = Console(record=True, width=120, file=io.StringIO())
     code = export_command(
         checkpoint, tmp_path / "out", runtime="onnxruntime", denoiser=True, console=console

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+import lafi_export.artifacts
 import lafi_export.repository
 from lafi.contract import ModelSpec, served_models
 from lafi.engine.base import Engines
@@ -26,6 +27,7 @@ from lafi_export import ExportError, ParityError, ParityReport, export_checkpoin
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
 from lafi_export.repository import EngineLoader
+from lafi_export.tensorrt_plan import BuildError
 
 ROUTED = ("not routed", "1 routed", "2 routed")
 
@@ -39,7 +41,7 @@ def instant_trace(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
         shutil.copy(repository / "artifacts" / graph.file, path)
         return load_model_info(repository / "artifacts").onnx_weights[graph.file]
 
-    monkeypatch.setattr(lafi_export.repository, "export_graph", copy)
+    monkeypatch.setattr(lafi_export.artifacts, "export_graph", copy)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,33 @@ def test_an_earlier_export_stays_when_a_new_one_fails_and_goes_when_it_succeeds(
     export_checkpoint(checkpoint, out, runtime="onnxruntime", denoiser=True, load_engines=load_fast)
     assert not (out / "models" / "left_over").exists()
     assert snapshot(out).keys() == snapshot(repository).keys()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_what_finishes_an_export_sees_all_of_it_and_may_refuse_it(
+    checkpoint: Path, repository: Path, tmp_path: Path, load_fast: EngineLoader
+) -> None:
+    out = tmp_path / "repository"
+    shutil.copytree(repository, out)
+    before = snapshot(out)
+    seen: list[dict[str, str]] = []
+
+    def finish(folder: Path) -> None:
+        seen.append(snapshot(folder))
+        raise BuildError("denoiser.plan: no")
+
+    with pytest.raises(BuildError, match=r"denoiser\.plan: no"):
+        export_checkpoint(
+            checkpoint,
+            out,
+            runtime="onnxruntime",
+            denoiser=True,
+            load_engines=load_fast,
+            finish=finish,
+        )
+    assert seen[0].keys() == before.keys()
+    assert snapshot(out) == before
     assert list(tmp_path.iterdir()) == [out]
 
 

@@ -1,6 +1,8 @@
-"""`lafi export --target tensorrt` where there is no GPU: one message, and nothing begun."""
+"""`lafi export --target tensorrt`: without a GPU one message, and with one a whole repository."""
 
 import io
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,17 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
+import lafi_export.artifacts
+import lafi_export.repository
+import lafi_export.tensorrt_command
 from lafi.cli import app
+from lafi.engine.tensorrt import PLANS, tensorrt_model_info
+from lafi.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model_info import load_model_info
+from lafi_export.onnx_export import Graph
+from lafi_export.part_weights import PartWeights
 from lafi_export.tensorrt_command import build_command
+from lafi_export.tensorrt_plan import BuildError, BuildPlan
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -38,3 +49,76 @@ def test_options_for_the_cpu_are_refused(more: list[str]) -> None:
     result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
     assert result.exit_code == 2
     assert "--runtime, --precision and --denoiser are for the CPU only" in result.output
+
+
+def test_variants_are_refused() -> None:
+    arguments = ["export", "weights", "--target", "tensorrt", "--variant", "ink=a.safetensors"]
+    result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--variant: got 'ink=a.safetensors', allowed none with --target tensorrt" in (
+        result.output
+    )
+
+
+class PretendedBuilder:
+    """Writes the graph's name as the plan, or fails at one graph."""
+
+    def __init__(self) -> None:
+        self.fails_at = ""
+        self.compared: list[str] = []
+
+    def __call__(
+        self, graph: Path, target: Path, plan: BuildPlan, *, timing_cache: Path | None = None
+    ) -> int:
+        if graph.name == self.fails_at:
+            raise BuildError(f"{graph.name}: TensorRT built no engine")
+        target.write_bytes(graph.name.encode())
+        return plan.attention_plugins
+
+    def check(self, source: Path, names: Mapping[str, str], metadata: EngineMetadata) -> None:
+        assert source.with_name(metadata.plan).is_file()
+        self.compared.append(metadata.plan)
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch, repository: Path) -> PretendedBuilder:
+    """A machine on which plans can be built, as far as the command can tell."""
+    here = GpuMachine(gpu="NVIDIA H200", capability="9.0", tensorrt="11.4.0.106")
+    monkeypatch.setattr(lafi_export.tensorrt_command, "gpu_machine", lambda: here)
+    monkeypatch.setattr(lafi_export.tensorrt_command, "register_attention_plugin", lambda sm: None)
+    build = PretendedBuilder()
+    monkeypatch.setattr(lafi_export.tensorrt_command, "build_engine", build)
+    monkeypatch.setattr(lafi_export.tensorrt_command, "check_engine", build.check)
+    # As for a large model: the comparison of the ONNX files is the business of other tests.
+    monkeypatch.setattr(lafi_export.repository, "LARGE", 1000)
+
+    def copy(graph: Graph, path: Path, _: Sequence[PartWeights]) -> tuple[str, ...]:
+        shutil.copy(repository / "artifacts" / graph.file, path)
+        return load_model_info(repository / "artifacts").onnx_weights[graph.file]
+
+    monkeypatch.setattr(lafi_export.artifacts, "export_graph", copy)
+    return build
+
+
+def test_one_command_from_a_checkpoint_to_plans(
+    checkpoint: Path, tmp_path: Path, pretended_gpu: PretendedBuilder
+) -> None:
+    out = tmp_path / "out"
+    console = Console(record=True, width=200, file=io.StringIO())
+    code = build_command(checkpoint, out, sides=(32, 64, 128), console=console)
+    text = console.export_text()
+    assert code == 0, text
+    assert "denoiser.plan: f16, NVIDIA H200" in text
+    # Every engine is compared with its ONNX file.
+    assert pretended_gpu.compared == list(PLANS.values())
+    info = tensorrt_model_info(out / "artifacts")
+    assert (info.engine, info.precision) == ("tensorrt", "f16")
+    for name in ("text_encoder", "vae_encoder", "vae_decoder"):
+        assert (out / "models" / name / "1" / "model.plan").is_file()
+
+    before = sorted(out.rglob("*"))
+    pretended_gpu.fails_at = "vae_decoder.onnx"
+    assert build_command(checkpoint, out, sides=(32, 64, 128), console=console) == 1
+    assert "error: vae_decoder.onnx: TensorRT built no engine" in console.export_text()
+    assert sorted(out.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == [out]

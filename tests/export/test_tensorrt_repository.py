@@ -1,5 +1,6 @@
 """The repository that is left when the plans are built; the building itself is pretended."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from google.protobuf import text_format
 from onnx import numpy_helper
 from tritonclient.grpc import model_config_pb2 as pb
 
-from lafi.engine.session import DENOISER, FILES, TEXT_ENCODER, VAE_DECODER, file_sha256
+from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
 from lafi.engine.tensorrt import PLANS
-from lafi.engine_metadata import GpuMachine, load_engine_metadata
-from lafi.model_info import ModelInfo, SelfAttentionLayer
+from lafi.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
+from lafi.model_info import ModelInfo, SelfAttentionLayer, variant_folder
 from lafi.model_spec import text_encoder_spec
 from lafi_export.tensorrt_graph import GraphError, attention_nodes
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
@@ -70,7 +71,7 @@ def exported(tmp_path: Path) -> Path:
         if name == DENOISER:
             model.functions.append(attention_function())
         onnx.save(model, artifacts / name)
-    hashes = {name: file_sha256(artifacts / name) for name in FILES}
+    hashes = {name: file_sha256(artifacts / name) for name in GRAPHS}
     INFO.model_copy(update={"onnx_sha256": hashes}).save(artifacts)
     (tmp_path / "models" / "before").mkdir(parents=True)
     return tmp_path
@@ -130,7 +131,7 @@ def test_the_whole_repository(exported: Path) -> None:
         assert ends(build.graphs[f"{model}.onnx"]) == [given, output]
         served = exported / "models" / model / "1" / "model.plan"
         assert served.read_bytes() == (exported / "artifacts" / f"{model}.plan").read_bytes()
-    for name in FILES:
+    for name in PLANS:
         assert load_engine_metadata(exported / "artifacts" / PLANS[name]) == made[name]
         made[name].check_machine(HERE)
     assert steps[-1] == "writing the model repository"
@@ -206,6 +207,40 @@ def test_only_the_denoiser_is_refitted(exported: Path) -> None:
 def test_a_build_that_fails_leaves_the_models_as_they_were(exported: Path) -> None:
     with pytest.raises(BuildError, match=r"vae_decoder.onnx: no"):
         build_repository(exported, HERE, PretendedBuilder(fails_at=VAE_DECODER), limits=LIMITS)
+    assert [path.name for path in (exported / "models").iterdir()] == ["before"]
+
+
+def test_a_repository_with_variants_is_refused(exported: Path) -> None:
+    folder = variant_folder(exported / "artifacts", "ink")
+    folder.mkdir(parents=True)
+    INFO.model_copy(update={"variant": "ink"}).save(folder)
+    with pytest.raises(BuildError, match="variants: got ink, allowed none: plans are for"):
+        build_repository(exported, HERE, PretendedBuilder(), limits=LIMITS)
+
+
+def test_every_plan_is_compared_with_its_file(exported: Path) -> None:
+    seen: dict[str, Mapping[str, str]] = {}
+
+    def check(source: Path, names: Mapping[str, str], metadata: EngineMetadata) -> None:
+        assert metadata == load_engine_metadata(source.with_name(metadata.plan))
+        seen[source.name] = names
+
+    build_repository(exported, HERE, PretendedBuilder(), check=check, limits=LIMITS)
+    assert list(seen) == list(PLANS)
+    assert seen[DENOISER] == {}
+    for name in set(PLANS) - {DENOISER}:
+        exported_ends = ends(onnx.load(exported / "artifacts" / name))
+        assert list(seen[name]) == exported_ends
+        assert set(seen[name].values()) < {"TOKEN_IDS", "TEXT", "IMAGE", "LATENT"}
+
+
+def test_an_engine_that_disagrees_is_refused(exported: Path) -> None:
+    def check(source: Path, names: Mapping[str, str], metadata: EngineMetadata) -> None:
+        if source.name == VAE_DECODER:
+            raise BuildError(f"{metadata.plan}: got IMAGE off by 0.5")
+
+    with pytest.raises(BuildError, match=r"vae_decoder\.plan: got IMAGE off by 0\.5"):
+        build_repository(exported, HERE, PretendedBuilder(), check=check, limits=LIMITS)
     assert [path.name for path in (exported / "models").iterdir()] == ["before"]
 
 

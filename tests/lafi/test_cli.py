@@ -68,10 +68,14 @@ def test_draw_takes_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_export_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi_export.command", "export_command")
     arguments = ["export", "weights", "--out", "repo", "--runtime", "onnxruntime"]
+    variants = ["--variant", "ink=a.safetensors:0.5", "--variant", "oil=b.safetensors"]
+    assert runner.invoke(app, arguments + variants).exit_code == 7
     assert runner.invoke(app, arguments).exit_code == 7
-    ((args, options),) = calls
+    (args, options), (_, without) = calls
     assert args == (Path("weights"),)
     assert (options["out"], options["runtime"]) == (Path("repo"), "onnxruntime")
+    assert options["variants"] == ["ink=a.safetensors:0.5", "oil=b.safetensors"]
+    assert without["variants"] == ()
 
 
 def test_doctor_looks_at_the_ports_it_is_given(monkeypatch: pytest.MonkeyPatch):

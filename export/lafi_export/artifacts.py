@@ -1,0 +1,138 @@
+"""The artifacts of one model, or of a variant beside it: weights, graphs, tokenizers, facts.
+
+A variant has its own folder below the model's. Graphs whose weights are the model's own are not
+exported or stored again: the variant's `lafi.json` names them as shared, and they are read from the
+model's folder. (Links of weights would not do: onnx refuses weights that are links, hard ones too,
+and weights that lie above their graph.) A graph whose weights differ but lie in their file in the
+same places, as after a merge, is the model's graph, hard-linked and not traced again.
+Knows checkpoints and exported files, not runtimes.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lafi.engine.base import Engines
+from lafi.engine.checkpoint import read_model_info
+from lafi.engine.session import WEIGHTS, file_sha256, tokenizer_folders
+from lafi.model_info import ModelInfo, variant_folder
+from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
+from lafi_export.modules import ExportModules, load_modules
+from lafi_export.onnx_export import Graph, export_graph, graphs
+from lafi_export.part_weights import PartWeights
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedModel:
+    """A model's folder as it was written: facts with the files' hashes, and weights by part."""
+
+    artifacts: Path
+    info: ModelInfo
+    weights: Mapping[str, PartWeights]
+
+
+def export_model(
+    checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Tell
+) -> tuple[ExportedModel, Engines]:
+    """Write the folder of the model itself; also gives torch engines of the same weights."""
+    tell("writing the weights")
+    modules = load_modules(checkpoint, artifacts / WEIGHTS)
+    hashes = {part.location: file_sha256(part.path) for part in modules.weights}
+    used = {}
+    for graph in graphs(modules, info):
+        tell(f"exporting {graph.file}")
+        path = artifacts / graph.file
+        used[graph.file] = export_graph(graph, path, modules.weights)
+        hashes[graph.file] = file_sha256(path)
+    shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
+    info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": used})
+    _finish(checkpoint, artifacts, info)
+    model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights})
+    return model, _torch(modules, checkpoint, info)
+
+
+def export_variant(
+    checkpoint: Path, model: ExportedModel, name: str, plan: VariantPlan, tell: Tell
+) -> tuple[ExportedModel, Engines]:
+    """Write the folder of a variant of an exported model.
+
+    checkpoint: the one that the model was exported from, for which `plan` was made.
+    Also gives torch engines of the variant.
+    """
+    folder = variant_folder(model.artifacts, name)
+    with tempfile.TemporaryDirectory(prefix=".variant.", dir=model.artifacts) as work:
+        tell(f"{name}: merging")
+        merged = Path(work) / "checkpoint"
+        write_variant(checkpoint, plan, merged)
+        own = _own_graphs(model, plan)
+        modules = load_modules(merged, folder / WEIGHTS, _shared_weights(model, own))
+        info = _variant_info(merged, model, name, plan, own)
+        hashes = {file: model.info.onnx_sha256[file] for file in _files(model.info, info.shared)}
+        for part in modules.weights:
+            if part.path.is_relative_to(folder):
+                hashes[part.location] = file_sha256(part.path)
+        used = dict(model.info.onnx_weights)
+        for graph in graphs(modules, info):
+            if graph.file in own:
+                used[graph.file] = _own_graph(graph, folder, model, modules, tell)
+                hashes[graph.file] = file_sha256(folder / graph.file)
+        info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": used})
+        _finish(merged, folder, info)
+        made = ExportedModel(folder, info, {part.part: part for part in modules.weights})
+        return made, _torch(modules, merged, info)
+
+
+def _own_graphs(model: ExportedModel, plan: VariantPlan) -> frozenset[str]:
+    """ONNX files that the variant cannot share, since a part that they point into changes."""
+    changed = {model.weights[part].location for part in plan.parts}
+    return frozenset(
+        file for file, places in model.info.onnx_weights.items() if changed & {*places}
+    )
+
+
+def _shared_weights(model: ExportedModel, own: frozenset[str]) -> dict[str, PartWeights]:
+    """Parts that no graph of the variant's own points into; a graph's weights lie beside it."""
+    needed = {place for file in own for place in model.info.onnx_weights[file]}
+    return {part: kept for part, kept in model.weights.items() if kept.location not in needed}
+
+
+def _variant_info(
+    merged: Path, model: ExportedModel, name: str, plan: VariantPlan, own: frozenset[str]
+) -> ModelInfo:
+    info = read_model_info(merged, engine=model.info.engine, precision=model.info.precision)
+    shared = tuple(file for file in model.info.onnx_weights if file not in own)
+    facts = {"name": model.info.name, "variant": name, "shared": shared, "words": plan.tokens}
+    return info.model_copy(update=facts)
+
+
+def _files(info: ModelInfo, onnx_files: tuple[str, ...]) -> list[str]:
+    """ONNX files and the weights that they point into."""
+    return [file for name in onnx_files for file in (name, *info.onnx_weights[name])]
+
+
+def _own_graph(
+    graph: Graph, folder: Path, model: ExportedModel, modules: ExportModules, tell: Tell
+) -> tuple[str, ...]:
+    """Write a graph of the variant's own; returns the locations of its weights."""
+    used = model.info.onnx_weights[graph.file]
+    before = {part.location: part.places for part in model.weights.values()}
+    now = {part.location: part.places for part in modules.weights}
+    if any(before[location] != now[location] for location in used):
+        tell(f"{folder.name}: exporting {graph.file}")
+        return export_graph(graph, folder / graph.file, modules.weights)
+    link_or_copy(model.artifacts / graph.file, folder / graph.file)
+    return used
+
+
+def _finish(checkpoint: Path, artifacts: Path, info: ModelInfo) -> None:
+    for folder in tokenizer_folders(artifacts, info):
+        shutil.copytree(checkpoint / folder.name, folder)
+    info.save(artifacts)
+
+
+def _torch(modules: ExportModules, checkpoint: Path, info: ModelInfo) -> Engines:
+    return modules.engines(checkpoint, info.model_copy(update={"engine": "torch"}))
