@@ -11,9 +11,10 @@ from typing import Final, cast
 
 from lafi.contract import text_encoder_spec, vae_decoder_spec, vae_encoder_spec
 from lafi.engine.base import Denoiser, Engines
-from lafi.engine.onnx import load_denoiser, load_tokenizers
+from lafi.engine.onnx import load_denoiser, load_reference_reader, load_tokenizers
 from lafi.engine.session import (
     DENOISER,
+    REFERENCE,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
@@ -53,6 +54,11 @@ def load_storyboard_engines(
             if DENOISER in variant.shared
             else load_denoiser(folder, chosen, precision, threads)
         )
+        reader = (
+            base.reference_reader
+            if REFERENCE in variant.shared
+            else load_reference_reader(folder, chosen, precision, threads)
+        )
         info = model_info(folder, chosen, precision)
         engines[variant.variant] = replace(
             base,
@@ -60,6 +66,7 @@ def load_storyboard_engines(
             denoiser=denoiser,
             tokenizers=load_tokenizers(folder, info),
             info=info,
+            reference_reader=reader,
         )
     return engines
 
@@ -69,7 +76,9 @@ def _onnx_engines(
 ) -> Engines:
     info = model_info(artifacts, runtime, precision)
     denoiser = load_denoiser(artifacts, runtime, precision, threads)
-    return _with_served(artifacts, info, denoiser, infer, {})
+    reader = load_reference_reader(artifacts, runtime, precision, threads)
+    engines = _with_served(artifacts, info, denoiser, infer, {})
+    return replace(engines, reference_reader=reader)
 
 
 def _tensorrt_engines(artifacts: Path, infer: Infer) -> Engines:

@@ -13,11 +13,13 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig
 
+from lafi.bank_groups import bank_groups
 from lafi.engine.attention import install_processors
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.base import Engines, ReferenceBatch
 from lafi.engine.checkpoint import weight_files, weight_parts
+from lafi.engine.denoiser_tensors import batch_of_tensors
 from lafi.engine.text_encoder import CLASSES, encode_tokens
-from lafi.engine.torch import denoiser_conditions, torch_engines
+from lafi.engine.torch import denoiser_conditions, read_references, torch_engines
 from lafi.layers import self_attention_layers
 from lafi.model_info import ModelInfo
 from lafi_export.part_weights import PartWeights, write_part
@@ -67,30 +69,38 @@ class VaeDecoderModule(nn.Module):
 
 
 class DenoiserModule(nn.Module):
-    """The fields of `lafi.engine.base.DenoiserBatch` -> noise_pred (B, C, h, w)."""
+    """`lafi.engine.denoiser_tensors.denoiser_tensors` -> noise_pred (B, C, h, w)."""
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.unet = unet
+        self.groups = bank_groups(self_attention_layers(unet))
 
-    def forward(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        routes: Tensor,
-        bias: Tensor,
-        mask: Tensor,
-        region: Tensor,
-        pooled: Tensor | None = None,
-        time_ids: Tensor | None = None,
-    ) -> Tensor:
-        batch = DenoiserBatch(
-            latents, timesteps, text, routes, bias, mask, region, pooled, time_ids
-        )
-        conditions = denoiser_conditions(batch, latents.dtype)
-        noise: Tensor = self.unet(latents, timesteps, text, return_dict=False, **conditions)[0]
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        batch = batch_of_tensors(inputs, self.groups)
+        conditions = denoiser_conditions(batch, batch.latents.dtype)
+        noise: Tensor = self.unet(
+            batch.latents, batch.timesteps, batch.text, return_dict=False, **conditions
+        )[0]
         return noise
+
+
+class ReferenceModule(nn.Module):
+    """The fields of `lafi.engine.base.ReferenceBatch` but its mask -> keys and values.
+
+    Of each group of layers keys, then values, (n, B, S, width): a bank of B entries. What comes
+    after the last layer's keys and values reaches no output, so exporters leave it out.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+        self.groups = bank_groups(self_attention_layers(unet))
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        batch = ReferenceBatch(**inputs, mask=inputs["latents"][:, 0])
+        bank = read_references(self.unet, batch, self.groups)
+        return tuple(tensor for pair in zip(bank.keys, bank.values, strict=True) for tensor in pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,7 @@ class ExportModules:
     vae_encoder: VaeEncoderModule
     vae_decoder: VaeDecoderModule
     denoiser: DenoiserModule
+    reference: ReferenceModule
     weights: tuple[PartWeights, ...]
 
     def engines(self, checkpoint: Path, info: ModelInfo) -> Engines:
@@ -139,6 +150,7 @@ def load_modules(
         vae_encoder=VaeEncoderModule(vae).eval(),
         vae_decoder=VaeDecoderModule(vae).eval(),
         denoiser=DenoiserModule(unet).eval(),
+        reference=ReferenceModule(unet).eval(),
         weights=tuple(files),
     )
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.fx.experimental import _config as _trace_config
 
+from lafi.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model_info import ModelInfo
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
@@ -33,13 +34,17 @@ _BATCH: Final = Dim("batch", max=63)
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One network to export: example inputs in order, and which of their axes may vary."""
+    """One network to export: example inputs in order, and which of their axes may vary.
+
+    whole: whether the module takes all inputs as one dictionary, else each by itself.
+    """
 
     file: str
     module: nn.Module
     example: dict[str, Tensor]
     dynamic: dict[str, dict[int, Any]]
     outputs: tuple[str, ...]
+    whole: bool = False
 
 
 def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
@@ -49,6 +54,7 @@ def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
         _vae_encoder(modules, info),
         _vae_decoder(modules, info),
         _denoiser(modules, info),
+        _reference(modules, info),
     )
 
 
@@ -58,12 +64,14 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
     weights: the files that the module's weights are mapped from, in folders beside `path`.
     Returns the locations of those that the graph points into.
     """
+    arguments: tuple[Any, ...] = tuple(graph.example.values())
+    dynamic: dict[str, Any] = graph.dynamic
+    if graph.whole:
+        arguments, dynamic = (graph.example,), {"inputs": graph.dynamic}
     with torch.no_grad(), _expected_warnings():
         # The batch may be 1 when the file runs, whatever it was in the trace.
         with _trace_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-            program = torch.export.export(
-                graph.module, tuple(graph.example.values()), dynamic_shapes=graph.dynamic
-            )
+            program = torch.export.export(graph.module, arguments, dynamic_shapes=dynamic)
         exported = torch.onnx.export(
             program,
             dynamo=True,
@@ -145,31 +153,75 @@ def _vae_decoder(modules: ExportModules, info: ModelInfo) -> Graph:
 
 def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
     step = info.side_multiple // info.vae_scale
-    rows, references, height, width = 3, 2, 2 * step, 3 * step
+    rows, references, entries, size = 3, 2, 2, (2 * step, 3 * step)
     batch, slots = _BATCH, Dim("references")
     high, wide = step * Dim("rows"), step * Dim("columns")
-    example = {
-        "latents": torch.zeros(rows, info.latent_channels, height, width),
-        "timesteps": torch.zeros(rows),
-        "text": torch.zeros(rows, info.text_length, info.text_width),
+    shapes = bank_shapes(bank_groups(info.layers), entries, size)
+    example, dynamic = _row_inputs(info, rows, size)
+    example |= {
         "routes": torch.full((len(info.layers), rows, references), -1, dtype=torch.int32),
         "bias": torch.zeros(rows, references),
-        "mask": torch.ones(rows, height, width),
-        "region": torch.ones(rows, references, height, width),
+        "mask": torch.ones(rows, *size),
+        "region": torch.ones(rows, references, *size),
+        **_added_inputs(info, rows),
+        **{name: torch.ones(shape) for name, shape in shapes.items()},
     }
-    dynamic: dict[str, dict[int, Any]] = {
+    dynamic |= {
         "latents": {0: batch, 2: high, 3: wide},
-        "timesteps": {0: batch},
-        "text": {0: batch},
         "routes": {1: batch, 2: slots},
         "bias": {0: batch, 1: slots},
         "mask": {0: batch, 1: high, 2: wide},
         "region": {0: batch, 1: slots, 2: high, 3: wide},
+        **{name: {0: batch} for name in _added_inputs(info, rows)},
+        **_bank_axes(info, step),
     }
-    if info.pooled_width:
-        example |= {"pooled": torch.zeros(rows, info.pooled_width), "time_ids": torch.ones(rows, 6)}
-        dynamic |= {"pooled": {0: batch}, "time_ids": {0: batch}}
-    return Graph("denoiser.onnx", modules.denoiser, example, dynamic, ("noise_pred",))
+    return Graph("denoiser.onnx", modules.denoiser, example, dynamic, ("noise_pred",), whole=True)
+
+
+def _reference(modules: ExportModules, info: ModelInfo) -> Graph:
+    step = info.side_multiple // info.vae_scale
+    high, wide = step * Dim("rows"), step * Dim("columns")
+    example, dynamic = _row_inputs(info, 3, (2 * step, 3 * step))
+    example |= _added_inputs(info, 3)
+    dynamic |= {"latents": {0: _BATCH, 2: high, 3: wide}}
+    dynamic |= {name: {0: _BATCH} for name in _added_inputs(info, 3)}
+    names = tuple(bank_tensor_names(bank_groups(info.layers)))
+    return Graph("reference.onnx", modules.reference, example, dynamic, names, whole=True)
+
+
+def _row_inputs(
+    info: ModelInfo, rows: int, size: tuple[int, int]
+) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
+    """What every row of a UNet has, and which axes of it may vary; those of latents come later."""
+    example = {
+        "latents": torch.zeros(rows, info.latent_channels, *size),
+        "timesteps": torch.zeros(rows),
+        "text": torch.zeros(rows, info.text_length, info.text_width),
+    }
+    return example, {"latents": {}, "timesteps": {0: _BATCH}, "text": {0: _BATCH}}
+
+
+def _added_inputs(info: ModelInfo, rows: int) -> dict[str, Tensor]:
+    """`pooled` and `time_ids` of a model that takes them."""
+    if not info.pooled_width:
+        return {}
+    return {"pooled": torch.zeros(rows, info.pooled_width), "time_ids": torch.ones(rows, 6)}
+
+
+def _bank_axes(info: ModelInfo, step: int) -> dict[str, dict[int, Any]]:
+    """Free axes of the bank: its entries, their height and width, and the tokens of each group.
+
+    step: latent cells of which height and width are multiples. A trace cannot say that tokens
+    follow from height and width; who calls makes them agree.
+    """
+    entries = Dim("entries")
+    axes: dict[str, dict[int, Any]] = {
+        BANK_MASK: {0: entries, 1: step * Dim("bank_rows"), 2: step * Dim("bank_columns")}
+    }
+    for number, group in enumerate(bank_groups(info.layers)):
+        tokens = Dim(f"bank_tokens_{number}")
+        axes[group.keys] = axes[group.values] = {1: entries, 2: tokens}
+    return axes
 
 
 def _simplify(model: onnxscript.ir.Model) -> None:

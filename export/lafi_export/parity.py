@@ -4,12 +4,16 @@ Compares any two `Engines`; knows neither files nor runtimes.
 """
 
 import io
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from lafi.bank import stack_bank
+from lafi.bank_groups import bank_groups
 from lafi.engine.base import Engines
 from lafi.events import Failed, PanelImage, Portrait
 from lafi.pipeline import draw
@@ -17,6 +21,7 @@ from lafi.storyboard import Storyboard
 from lafi_export.parity_cases import (
     SIZES,
     Sizes,
+    bank_cases,
     denoiser_cases,
     image_cases,
     latent_cases,
@@ -35,12 +40,14 @@ def compare_engines(
     vocabulary: int,
     precision: str,
     sizes: Sizes = SIZES,
+    bank: bool = True,
 ) -> tuple[EngineParity, ...]:
     """Every engine on random inputs of several shapes and batches.
 
     reference: torch in fp32. candidate: judged by the tolerance of `precision` where the engine
-    is the denoiser, by that of f32 elsewhere. vocabulary: number of token ids. sizes: of the
-    random inputs.
+    is the denoiser or reads references, by that of f32 elsewhere. vocabulary: number of token
+    ids. sizes: of the random inputs. bank: whether the bank is compared, for which a candidate
+    opens a second graph; one that reads no references never has it compared.
     """
     rows = []
     for case, tokens in token_cases(reference.info, vocabulary):
@@ -58,7 +65,29 @@ def compare_engines(
     for case, batch in denoiser_cases(reference.info, sizes):
         pair = reference.denoiser(batch), candidate.denoiser(batch)
         rows.append(_judge("denoiser", case, candidate, precision, *pair))
+    if bank:
+        rows.extend(_compare_bank(reference, candidate, precision, sizes))
     return tuple(rows)
+
+
+def _compare_bank(
+    reference: Engines, candidate: Engines, precision: str, sizes: Sizes
+) -> Iterator[EngineParity]:
+    """Keys and values with torch's; and what is drawn with them from the bank, with the rows of
+    a batch in torch."""
+    readers = reference.reference_reader, candidate.reference_reader
+    if readers[0] is None or readers[1] is None:
+        return
+    groups = bank_groups(reference.info.layers)
+    for case, given in bank_cases(reference.info, sizes):
+        want, got = (stack_bank(reader(given.references)) for reader in readers if reader)
+        for i, group in enumerate(groups):
+            for name, part in ((group.keys, 0), (group.values, 1)):
+                pair = want[part][i], got[part][i]
+                yield _judge("reference", f"{case}, {name}", candidate, precision, *pair)
+        drawn = candidate.denoiser(replace(given.panels, bank=got))
+        expected = reference.denoiser(given.rows)[: len(drawn)]
+        yield _judge("denoiser", case, candidate, precision, expected, drawn)
 
 
 def compare_pictures(

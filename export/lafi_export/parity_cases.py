@@ -4,12 +4,13 @@ The same numbers every time: each kind of input has a seed of its own.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from lafi.engine.base import DenoiserBatch
+from lafi.engine.base import DenoiserBatch, ReferenceBatch
 from lafi.model_info import ModelInfo
 from lafi.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
 
@@ -17,6 +18,20 @@ Sizes = Sequence[tuple[int, int, int]]
 """Batch, then height and width in multiples of the model's side multiple."""
 
 SIZES: Final[Sizes] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class BankCase:
+    """Panels that read references, once as rows of their batch and once from a bank.
+
+    rows        panels, then the references, which read nobody
+    panels      the same panels alone; a route past them names the same reference in the bank
+    references  what the bank's entries are read from, in their order
+    """
+
+    rows: DenoiserBatch
+    panels: DenoiserBatch
+    references: ReferenceBatch
 
 
 def parity_storyboard(info: ModelInfo) -> Storyboard:
@@ -78,6 +93,49 @@ def denoiser_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str,
             )
 
 
+def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, BankCase]]:
+    """Random panels that read each other and two references, which may be in a bank."""
+    generator = torch.Generator().manual_seed(4)
+    references = 2
+    for panels, rows, columns in sizes:
+        size = (panels + references, 2, rows, columns)
+        batch = random_batch(info, generator, size, routed=True)
+        routes = batch.routes.clone()
+        routes[:, panels:] = -1
+        case = split_references(replace(batch, routes=routes), panels)
+        yield f"batch {panels}, {columns} x {rows} steps, {references} in the bank", case
+
+
+def split_references(batch: DenoiserBatch, panels: int) -> BankCase:
+    """batch: of which the first `panels` rows read, and the others are references.
+
+    A route to row `panels + m` is a route to entry m once those rows are gone.
+    """
+    added: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
+    if batch.pooled is not None and batch.time_ids is not None:
+        added = {"pooled": batch.pooled[panels:], "time_ids": batch.time_ids[panels:]}
+        kept = {"pooled": batch.pooled[:panels], "time_ids": batch.time_ids[:panels]}
+    first = DenoiserBatch(
+        latents=batch.latents[:panels],
+        timesteps=batch.timesteps[:panels],
+        text=batch.text[:panels],
+        routes=batch.routes[:, :panels],
+        bias=batch.bias[:panels],
+        mask=batch.mask[:panels],
+        region=batch.region[:panels],
+        **kept,
+    )
+    references = ReferenceBatch(
+        latents=batch.latents[panels:],
+        timesteps=batch.timesteps[panels:],
+        text=batch.text[panels:],
+        mask=batch.mask[panels:],
+        **added,
+    )
+    return BankCase(batch, first, references)
+
+
 def random_batch(
     info: ModelInfo,
     generator: torch.Generator,
@@ -111,7 +169,7 @@ def random_batch(
     )
 
 
-def _conditions(info: ModelInfo, generator: torch.Generator, batch: int) -> dict[str, Tensor]:
+def _conditions(info: ModelInfo, generator: torch.Generator, batch: int) -> dict[str, Any]:
     """`pooled` and `time_ids` of a denoiser that takes them."""
     if not info.pooled_width:
         return {}

@@ -113,8 +113,8 @@ def _compare(
 ) -> ParityReport:
     """Both runtimes in f32, since either may serve the files, and the chosen precision.
 
-    Of a large model only the chosen kind, on one size, without pictures: a comparison of all would
-    take longer than the export, and hold the weights once more for each runtime.
+    Of a large model only the chosen kind, on one size, without the bank and pictures: a comparison
+    of all would take longer than the export, and hold the weights once more for each graph.
     The report is saved beside the engines. Raises ParityError where one of them is wrong.
     """
     large = _denoiser_bytes(artifacts, info) > LARGE
@@ -132,6 +132,7 @@ def _compare(
             vocabulary=vocabulary,
             precision=kind[1],
             sizes=LARGE_SIZES if large else SIZES,
+            bank=not large,
         )
         if kind == chosen and not large:
             pictures += compare_pictures(reference, candidate, precision=kind[1])

@@ -3,7 +3,8 @@
 An engine keeps no state between calls. Knows tensors and sessions, not storyboards.
 """
 
-import dataclasses
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.engine.base import DenoiserBatch, EncodedText, Engines, VaeDecoder
+from lafi.bank import BankEntry, BankInputs, split_bank
+from lafi.bank_groups import BankGroup, bank_groups
+from lafi.engine.base import DenoiserBatch, EncodedText, Engines, ReferenceBatch, VaeDecoder
+from lafi.engine.denoiser_tensors import denoiser_tensors, reference_tensors
 from lafi.engine.session import (
     AGAIN,
     DENOISER,
     FILES,
+    REFERENCE,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
@@ -31,18 +36,21 @@ from lafi.engine.session import (
     model_info,
     open_session,
     tokenizer_folders,
+    verified,
 )
-from lafi.model_info import ModelInfo
+from lafi.model_info import ModelInfo, load_model_info
 
 __all__ = [
     "DENOISER",
     "FILES",
+    "REFERENCE",
     "TEXT_ENCODER",
     "VAE_DECODER",
     "VAE_ENCODER",
     "ArtifactsError",
     "ImageEngine",
     "OnnxDenoiser",
+    "OnnxReferenceReader",
     "OnnxTextEncoder",
     "Precision",
     "Runtime",
@@ -53,6 +61,7 @@ __all__ = [
     "file_sha256",
     "load_denoiser",
     "load_onnx_engines",
+    "load_reference_reader",
     "load_text_encoder",
     "load_tokenizers",
     "load_vae_decoder",
@@ -83,6 +92,7 @@ def load_onnx_engines(
         denoiser=load_denoiser(artifacts, runtime, precision, threads),
         tokenizers=load_tokenizers(artifacts, info),
         info=info,
+        reference_reader=load_reference_reader(artifacts, runtime, precision, threads),
     )
 
 
@@ -122,18 +132,50 @@ class ImageEngine:
 class OnnxDenoiser:
     """`lafi.engine.base.Denoiser` on an ONNX file."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, groups: Sequence[BankGroup]) -> None:
+        """groups: how the model's bank is packed."""
         self._session = session
+        self._groups = groups
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32: what the model predicts."""
-        return torch.from_numpy(self._session(denoiser_feed(batch))[0])
+        return torch.from_numpy(self._session(denoiser_feed(batch, self._groups))[0])
 
 
-def denoiser_feed(batch: DenoiserBatch) -> dict[str, np.ndarray[Any, Any]]:
+class OnnxReferenceReader:
+    """`lafi.engine.base.ReferenceReader` on an ONNX file, which holds the denoiser's weights too.
+
+    So it is opened when it is first called: who keeps no bank pays no memory for it.
+    """
+
+    def __init__(self, open_file: Callable[[], Session], groups: Sequence[BankGroup]) -> None:
+        """open_file: called once at most. groups: how the model's bank is packed."""
+        self._open_file = open_file
+        self._groups = groups
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        """One entry for each row, float32."""
+        outputs = [torch.from_numpy(x) for x in self._opened()(_arrays(reference_tensors(batch)))]
+        if len(outputs) != 2 * len(self._groups):
+            got, allowed = len(outputs), 2 * len(self._groups)
+            raise ArtifactsError(f"{REFERENCE}: got {got} outputs, allowed {allowed}; {AGAIN}")
+        # Keys and values of a group follow each other.
+        return split_bank(BankInputs(tuple(outputs[::2]), tuple(outputs[1::2]), batch.mask))
+
+    def _opened(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._open_file()
+            return self._session
+
+
+def denoiser_feed(
+    batch: DenoiserBatch, groups: Sequence[BankGroup]
+) -> dict[str, np.ndarray[Any, Any]]:
     """The inputs of `denoiser.onnx` by name, sharing memory where they can."""
-    fields = ((field.name, getattr(batch, field.name)) for field in dataclasses.fields(batch))
-    return {name: _array(tensor) for name, tensor in fields if tensor is not None}
+    return _arrays(denoiser_tensors(batch, groups))
 
 
 def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
@@ -157,7 +199,28 @@ def load_denoiser(
     artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
-    return OnnxDenoiser(load_session(artifacts, DENOISER, runtime, precision, threads))
+    session = load_session(artifacts, DENOISER, runtime, precision, threads)
+    return OnnxDenoiser(session, bank_groups(load_model_info(artifacts).layers))
+
+
+def load_reference_reader(
+    artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+) -> OnnxReferenceReader:
+    """Reads references for the bank of the denoiser in the same runtime and precision.
+
+    Its graph is checked now; its weights are read and checked with the first call.
+    Raises ArtifactsError for a missing or changed graph.
+    """
+    verified(artifacts, REFERENCE, weights=False)
+
+    def open_file() -> Session:
+        return load_session(artifacts, REFERENCE, runtime, precision, threads)
+
+    return OnnxReferenceReader(open_file, bank_groups(load_model_info(artifacts).layers))
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: _array(tensor) for name, tensor in tensors.items()}
 
 
 def _array(tensor: Tensor) -> np.ndarray[Any, Any]:

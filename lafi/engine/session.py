@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from lafi.bank_groups import bank_groups, placeholder_shapes
 from lafi.model_info import ModelInfo, load_model_info
 
 Runtime = Literal["onnxruntime", "openvino"]
@@ -22,7 +23,8 @@ TEXT_ENCODER: Final = "text_encoder.onnx"
 VAE_ENCODER: Final = "vae_encoder.onnx"
 VAE_DECODER: Final = "vae_decoder.onnx"
 DENOISER: Final = "denoiser.onnx"
-FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER)
+REFERENCE: Final = "reference.onnx"
+FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER, REFERENCE)
 
 WEIGHTS: Final = "weights"
 """The folder beside the ONNX files in which their weights lie."""
@@ -49,14 +51,15 @@ def load_session(
 ) -> Session:
     """One of FILES in an exported folder, ready to run.
 
-    threads: CPU threads, 0 for all cores. Raises ArtifactsError for a missing or changed file,
-    and for a runtime or precision that this machine does not have.
+    threads: CPU threads, 0 for all cores. The denoiser's bank inputs may be left out of a call.
+    Raises ArtifactsError for a missing or changed file, and for a runtime or precision that this
+    machine does not have.
     """
-    session = open_session(_verified(artifacts, name), runtime, precision, threads)
-    if name == DENOISER and precision == "bf16":
-        info = load_model_info(artifacts)
-        return _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
-    return session
+    session = open_session(verified(artifacts, name), runtime, precision, threads)
+    info = load_model_info(artifacts)
+    if name in (DENOISER, REFERENCE) and precision == "bf16":
+        session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
+    return _bank_optional(session, artifacts, info) if name == DENOISER else session
 
 
 def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
@@ -191,11 +194,31 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
     return run
 
 
-def _verified(artifacts: Path, name: str) -> Path:
-    """The path of an ONNX file; it and its weights have the hashes that `lafi.json` says."""
+def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:
+    """Gives a call without a bank one small entry of zeros, which no route names.
+
+    Not a bank of no entries: `lafi.engine.denoiser_tensors` says why.
+    Raises ArtifactsError for an export whose denoiser takes no bank.
+    """
+    if REFERENCE not in info.onnx_sha256:
+        raise ArtifactsError(f"{artifacts}: got a denoiser without a bank, allowed one; {AGAIN}")
+    shapes = placeholder_shapes(bank_groups(info.layers))
+    empty = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        return session({**empty, **feed})
+
+    return run
+
+
+def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
+    """The path of one of FILES; it and its weights have the hashes that `lafi.json` says.
+
+    weights: whether they are checked as well. Raises ArtifactsError.
+    """
     info = load_model_info(artifacts)
     folder = file_folder(artifacts, info, name)
-    for file in (name, *info.onnx_weights.get(name, ())):
+    for file in (name, *(info.onnx_weights.get(name, ()) if weights else ())):
         _verify(folder / file, info.onnx_sha256.get(file))
     return folder / name
 

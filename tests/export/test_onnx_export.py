@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lafi.bank_groups import bank_groups, bank_tensor_names
 from lafi.engine.onnx import FILES
 from lafi.engine.torch import CheckpointError
 from lafi.model_info import load_model_info
@@ -29,13 +30,43 @@ def test_every_self_attention_layer_is_one_node(
     assert [function.name for function in denoiser.functions] == [onnx_function.OP_NAME]
 
 
-def test_inputs_are_those_of_a_denoiser_batch(denoiser: onnx.ModelProto) -> None:
-    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region"]
-    assert [value.name for value in denoiser.graph.input] == names
+def sides(value: onnx.ValueInfoProto) -> list[str | int]:
+    """Free axes by name, others by size."""
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def test_inputs_are_those_of_a_denoiser_batch(repository: Path, denoiser: onnx.ModelProto) -> None:
+    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "bank_mask"]
+    groups = bank_groups(load_model_info(repository / "artifacts").layers)
+    bank = list(bank_tensor_names(groups))
+    assert [value.name for value in denoiser.graph.input] == names + bank
+    for group in groups:
+        keys, values = (
+            next(sides(value) for value in denoiser.graph.input if value.name == name)
+            for name in (group.keys, group.values)
+        )
+        assert keys == values
+        assert (keys[0], keys[3]) == (len(group.layers), group.width)
+        assert all(isinstance(side, str) for side in keys[1:3])
     assert [value.name for value in denoiser.graph.output] == ["noise_pred"]
     batch = denoiser.graph.input[0].type.tensor_type.shape.dim[0]
     assert batch.dim_param
     assert not batch.dim_value
+
+
+def test_the_reference_graph_gives_the_bank_and_nothing_else(
+    repository: Path, denoiser: onnx.ModelProto
+) -> None:
+    reference = onnx.load(repository / "artifacts" / "reference.onnx").graph
+    groups = bank_groups(load_model_info(repository / "artifacts").layers)
+    assert [value.name for value in reference.input] == ["latents", "timesteps", "text"]
+    assert [value.name for value in reference.output] == list(bank_tensor_names(groups))
+    # It needs no attention of ours, and ends before what nothing reads.
+    assert not [node for node in reference.node if node.domain == onnx_function.DOMAIN]
+    weights = {tensor.name for tensor in reference.initializer}
+    assert "unet.conv_in.weight" in weights
+    assert "unet.conv_out.weight" not in weights
+    assert "unet.conv_out.weight" in {tensor.name for tensor in denoiser.graph.initializer}
 
 
 def test_every_linear_weight_keeps_its_name(checkpoint: Path, denoiser: onnx.ModelProto) -> None:

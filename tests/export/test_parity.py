@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.bank import BankEntry, stack_bank
+from lafi.bank_groups import bank_groups
+from lafi.engine.base import DenoiserBatch, Engines, ReferenceBatch
 from lafi.engine.torch import load_torch_engines
 from lafi_export.parity import compare_engines, compare_pictures
-from lafi_export.parity_cases import denoiser_cases
+from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.parity_report import TOLERANCES, EngineParity, ParityError, ParityReport
 
 
@@ -38,8 +40,12 @@ def test_an_engine_equals_itself(engines: Engines) -> None:
         "vae_encoder",
         "vae_decoder",
         "denoiser",
+        "reference",
     }
-    assert all(row.passed and row.max_error == 0 for row in rows)
+    # From the bank it is computed in batches of another size than in the rows' batch.
+    assert all(row.passed and row.max_error < 1e-5 for row in rows)
+    exact = [row for row in rows if row.engine != "denoiser" or "bank" not in row.case]
+    assert all(row.max_error == 0 for row in exact)
     report(engines, rows).check()
 
 
@@ -83,6 +89,49 @@ def test_an_error_in_injection_alone_is_found(engines: Engines) -> None:
     failed = [row.case for row in rows if not row.passed]
     assert failed
     assert all("not routed" not in case for case in failed)
+    assert any("in the bank" in case for case in failed)
+
+
+def test_a_bank_that_is_not_the_references_is_found(engines: Engines) -> None:
+    def wrong(batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        assert engines.reference_reader is not None
+        entries = engines.reference_reader(batch)
+        return tuple(
+            replace(entry, values=tuple(1.01 * values for values in entry.values))
+            for entry in entries
+        )
+
+    rows = compare_engines(
+        engines, replace(engines, reference_reader=wrong), vocabulary=100, precision="f32"
+    )
+    failed = [row for row in rows if not row.passed]
+    assert {row.engine for row in failed} == {"reference", "denoiser"}
+    assert all("in the bank" in row.case for row in failed)
+    assert all("bank_k" not in row.case for row in failed)
+
+
+def test_the_bank_is_compared_where_there_is_one_and_it_is_asked_for(engines: Engines) -> None:
+    rows = compare_engines(engines, engines, vocabulary=100, precision="f32", bank=False)
+    assert "reference" not in {row.engine for row in rows}
+    without = replace(engines, reference_reader=None)
+    assert rows == compare_engines(engines, without, vocabulary=100, precision="f32")
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl"])
+def test_references_of_published_architectures_may_be_in_a_bank(
+    small_checkpoints: Callable[[str], Path], name: str
+) -> None:
+    """Among them one with pooled embeddings, and layers of four widths and grids."""
+    engines = load_torch_engines(small_checkpoints(name))
+    assert engines.reference_reader is not None
+    ((_, given),) = bank_cases(engines.info, sizes=((2, 1, 2),))
+    bank = stack_bank(engines.reference_reader(given.references))
+    assert len(bank.keys) == len(bank_groups(engines.info.layers)) < len(engines.info.layers)
+    got = engines.denoiser(replace(given.panels, bank=bank))
+    wanted = engines.denoiser(given.rows)[: len(got)]
+    torch.testing.assert_close(got, wanted, atol=2e-5, rtol=0)
+    deaf = replace(given.panels, bank=bank._replace(mask=torch.zeros_like(bank.mask)))
+    assert (engines.denoiser(deaf) - got).abs().max() > 1e-4
 
 
 def test_a_wrong_shape_is_an_error_of_its_own(engines: Engines) -> None:

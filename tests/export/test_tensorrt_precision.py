@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from lafi.bank_groups import bank_groups
 from lafi.engine.onnx import denoiser_feed
 from lafi.model_info import load_model_info
 from lafi_export.parity_cases import denoiser_cases
@@ -210,8 +211,9 @@ def test_a_whole_denoiser_is_near(repository: Path) -> None:
     half = to_half(copy(model))
     onnx.checker.check_model(half, full_check=True)
     assert half.ByteSize() < 0.6 * model.ByteSize()
-    for _, batch in list(denoiser_cases(load_model_info(artifacts)))[3:6]:
-        feed = denoiser_feed(batch)
+    info = load_model_info(artifacts)
+    for _, batch in list(denoiser_cases(info))[3:6]:
+        feed = denoiser_feed(batch, bank_groups(info.layers))
         wanted, got = run(model, **feed), run(half, **feed)
         error = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
         assert 0 < error < 5e-3
