@@ -38,7 +38,10 @@ class DrawnReader:
         self._reader = reader
 
     def read(self, pixels: Pixels) -> list[Shown]:
-        """RGB uint8 (N, 64, 64, 3) -> one reading each."""
+        """RGB uint8 (N, 64, 64, 3) -> one reading each; angles to a hundredth of a degree.
+
+        So the last bits of torch, which differ from run to run, do not reach the figures.
+        """
         readings = [
             reading
             for start in range(0, len(pixels), 64)
@@ -50,7 +53,7 @@ class DrawnReader:
                 action=reading.action,
                 background=reading.scene.background,
                 time=reading.scene.time,
-                angles=tuple(reading.angles[name] for name in ANGLES),
+                angles=tuple(round(reading.angles[name], 2) for name in ANGLES),
             )
             for reading in readings
         ]

@@ -52,7 +52,7 @@ def write_page(
         _table(document),
         *(f'<p><img alt="{plot.stem}" src="{_inline(plot.read_bytes())}"></p>' for plot in plots),
         "<h2>Panels</h2>",
-        _pictures(outcome, groups, rows),
+        _pictures(outcome, groups, rows, document["best"]),
     ]
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -95,8 +95,9 @@ def _cell(found: Mapping[str, float] | None) -> str:
     return f"{value}<br><small>{low} to {high}</small>"
 
 
-def _pictures(outcome: Outcome, groups: Sequence[Group], rows: int) -> str:
-    shown = [method.name for method in outcome.methods if method.family != "sweep"]
+def _pictures(outcome: Outcome, groups: Sequence[Group], rows: int, best: str | None) -> str:
+    """Of the sweeps only the best preset is shown."""
+    shown = [m.name for m in outcome.methods if m.family != "sweep" or m.name == best]
     places = _places(groups, min(len(outcome.panels[name].pairs) for name in shown))[:rows]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("asked for", "reference", *shown))
     lines = []

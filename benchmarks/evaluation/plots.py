@@ -87,7 +87,7 @@ def _pareto(document: Mapping[str, Any]) -> Figure:
     axes.axvline(0.0, color="#bbbbbb", linewidth=0.8)
     axes.set_xlabel("pose leakage: weight of the reference's pose, minus that of `none`")
     axes.set_ylabel("identity: attributes that match the reference")
-    axes.set_title("Identity against pose leakage (95% intervals; dots: none is better in both)")
+    axes.set_title("Identity against pose leakage (95% intervals; dot: no method beats it in both)")
     axes.legend(fontsize=8, loc="best")
     figure.tight_layout()
     return figure
@@ -119,6 +119,9 @@ def _sweep(name: str, points: Mapping[str, Entry], document: Mapping[str, Any]) 
         )
         axes.set_ylabel(label, color=colour)
     _floor_line(left, document)
+    # A range of its own would make differences of nothing look large.
+    low, high = right.get_ylim()
+    right.set_ylim(min(low, -0.1), max(high, 0.1))
     right.axhline(0.0, color="#e8b4ae", linewidth=0.8)
     left.set_xticks(places, list(points), rotation=20 if len(points) > 6 else 0, fontsize=8)
     left.set_xlabel(name)

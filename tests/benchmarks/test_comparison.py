@@ -162,8 +162,9 @@ def test_the_page_and_the_plots_are_written(
     page = tmp_path / "evaluate.html"
     write_page(page, document, outcome, comparison.groups, plots, rows=2)
     text = page.read_text()
-    named = [method for method in outcome.methods if method.family != "sweep"]
-    assert text.count("<img") == len(plots) + 2 * (1 + len(named))
+    best = document["best"]
+    shown = [m for m in outcome.methods if m.family != "sweep" or m.name == best]
+    assert text.count("<img") == len(plots) + 2 * (1 + len(shown))
     assert 'src="data:image/png;base64,' in text
     assert "http" not in text
 
