@@ -1,7 +1,6 @@
 """Step-level batching, with a fake denoiser that shows what it was given."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
@@ -147,23 +146,6 @@ def test_references_leave_the_batch_when_nobody_reads_them() -> None:
     assert [len(batch.latents) for batch in fake.batches] == [2] * 2 + [3] * 6 + [2] * 2
 
 
-def test_a_panel_reads_several_references_each_in_its_region() -> None:
-    loop, fake = batcher()
-    state = panel("a", MIA, BO, strength=0.5)
-    left = torch.zeros(SIZE)
-    left[:, :3] = 1.0
-    state.injection = PanelInjection(
-        (MIA, BO), (left, 1.0 - left), first_layer=1, end=1.0, strength=0.5, both_branches=False
-    )
-    loop.add([state])
-    list(loop.step())
-    (batch,) = fake.batches
-    assert batch.routes[1:, 0].max() == -1
-    assert batch.routes[3, 1].tolist() == [2, 3]
-    assert torch.equal(batch.region[1], torch.stack([left, 1.0 - left]))
-    assert batch.bias[1].tolist() == [0.5, 0.5]
-
-
 def test_guidance_of_one_or_less_has_no_row_without_prompt() -> None:
     loop, fake = batcher()
     loop.add([panel("a", guidance=1.0)])
@@ -235,31 +217,6 @@ def test_panels_of_other_sizes_never_share_a_call() -> None:
 def test_too_few_rows_for_one_panel_are_refused() -> None:
     with pytest.raises(ValueError, match="max_rows: got 5, allowed 6 or more"):
         batcher(max_rows=5)
-
-
-def test_a_model_without_further_conditioning_gets_none() -> None:
-    loop, fake = batcher()
-    loop.add([panel("a", MIA)])
-    list(loop.step())
-    assert fake.batches[0].pooled is None
-    assert fake.batches[0].time_ids is None
-
-
-def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
-    loop, fake = batcher(info=INFO.model_copy(update={"pooled_width": 2}))
-    state = panel("a")
-    state.text = state.text._replace(pooled=torch.full((2,), 1.0))
-    state.negative = text(0.0)._replace(pooled=torch.full((2,), 2.0))
-    mia = replace(MIA, text=MIA.text._replace(pooled=torch.full((2,), 3.0)))
-    state.injection = PanelInjection((mia,), (torch.ones(SIZE),), end=1.0)
-    loop.add([state])
-    list(loop.step())
-    (batch,) = fake.batches
-    assert batch.pooled is not None
-    assert batch.pooled.tolist() == [[2.0, 2.0], [1.0, 1.0], [3.0, 3.0]]
-    assert batch.time_ids is not None
-    assert batch.time_ids.dtype == torch.float32
-    assert batch.time_ids.tolist() == [[32, 48, 0, 0, 32, 48]] * 3
 
 
 @settings(max_examples=40, deadline=None)
