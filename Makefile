@@ -14,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 REPOSITORY := $(OUT)/repository/artifacts/lafi.json
 DRAWING_CODE := $(wildcard lafi/*.py lafi/engine/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
-BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/peers/*.py)
+BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/*/*.py)
 ADAPTERS = $(wildcard model_repository/*.py model_repository/*/1/*.py)
 
 # Idle threads of OpenMP must not spin: the server, the client and the tests share the cores.
@@ -23,7 +23,7 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check format types test test-slow demo lock clean distclean
+.PHONY: help setup check format types test test-slow demo evaluate lock clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ demo: $(REPOSITORY) ## draw an example storyboard through a real server, into ou
 
 $(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(DRAWING_CODE)
 	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository
+
+evaluate: $(REPOSITORY) ## identity against leakage, all methods (about an hour, goes on where it stopped)
+	$(BIN)/python -m benchmarks.evaluate --repository $(OUT)/repository --out $(OUT)/evaluate
 
 lock: $(READY) ## write the versions of this environment to constraints.txt
 	$(BIN)/python scripts/lock.py > constraints.txt

@@ -74,7 +74,7 @@ def draw(
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
     """A batcher for panels that these engines draw.
 
-    max_rows: of one denoiser call. bank: keeps references at a fixed level for later storyboards;
+    max_rows: of one denoiser call, if the denoiser takes that many. bank: keeps references at a fixed level for later storyboards;
     None keeps them as long as they are read.
     """
     info = engines.info
@@ -82,7 +82,8 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
     kept = None
     if engines.reference_reader is not None:
         kept = KeptReferences(engines.reference_reader, bank or Bank(0), process, info)
-    return Batcher(engines.denoiser, process, info, max_rows, kept=kept)
+    most = min([max_rows, *engines.row_counts[-1:]])
+    return Batcher(engines.denoiser, process, info, most, engines.row_counts, kept)
 
 
 def check_drawable(storyboard: Storyboard, engines: Engines) -> None:

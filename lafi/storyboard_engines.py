@@ -90,7 +90,9 @@ def _tensorrt_engines(artifacts: Path, infer: Infer) -> Engines:
     for name in (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER):
         profile = load_engine_metadata(Path(artifacts) / tensorrt.PLANS[name]).profile
         batches[name] = min(shapes.largest[0] for shapes in profile.values())
-    return _with_served(artifacts, info, tensorrt.load_denoiser(artifacts), infer, batches)
+    engines = _with_served(artifacts, info, tensorrt.load_denoiser(artifacts), infer, batches)
+    plan = load_engine_metadata(Path(artifacts) / tensorrt.PLANS[DENOISER])
+    return replace(engines, row_counts=tensorrt.denoiser_row_counts(plan))
 
 
 def _with_served(

@@ -11,6 +11,7 @@ from lafi.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.engine_metadata import Shape, ShapeRange
 from lafi.model_info import ModelInfo
 from lafi.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
+from lafi.pipeline import MAX_ROWS
 
 Axis = Literal["rows", "references", "height", "width"]
 
@@ -47,7 +48,7 @@ class Limits:
     bank it is one placeholder of the smallest size. side: of a picture, in pixels.
     """
 
-    rows: Range = Range(1, 8, 16)
+    rows: Range = Range(1, 8, MAX_ROWS)
     batch: Range = Range(1, 1, 8)
     references: Range = Range(1, 1, 4)
     entries: Range = Range(1, 1, 8)

@@ -111,6 +111,8 @@ class Engines:
     """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
 
     Without a `reference_reader` references can be read as rows of a batch only.
+    row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
+    last; none if it takes any.
     """
 
     text_encoder: TextEncoder
@@ -120,3 +122,4 @@ class Engines:
     tokenizers: tuple[CLIPTokenizer, ...]
     info: ModelInfo
     reference_reader: ReferenceReader | None = None
+    row_counts: tuple[int, ...] = ()

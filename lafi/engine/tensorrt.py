@@ -190,6 +190,11 @@ def denoiser_padding(metadata: EngineMetadata) -> Padding:
     return Padding(rows_of="latents", axes=axes, fill={"routes": -1})
 
 
+def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:
+    """Numbers of rows that the denoiser's plan is run with, ascending."""
+    return _sizes(metadata, "latents", 0)
+
+
 def batch_padding(metadata: EngineMetadata) -> Padding:
     """The batch padded to few sizes; for an engine with one input."""
     (name,) = metadata.profile

@@ -105,10 +105,10 @@ def test_a_feed_outside_the_profile(tmp_path: Path) -> None:
 
 def test_feeds_of_a_denoiser() -> None:
     profile: dict[str, tuple[Shape, Shape]] = {
-        "latents": ((1, 4, 8, 8), (16, 4, 16, 16)),
-        "timesteps": ((1,), (16,)),
+        "latents": ((1, 4, 8, 8), (20, 4, 16, 16)),
+        "timesteps": ((1,), (20,)),
         "routes": ((7, 1, 1), (7, 16, 4)),
-        "mask": ((1, 8, 8), (16, 16, 16)),
+        "mask": ((1, 8, 8), (20, 16, 16)),
         "bank_mask": ((1, 4, 4), (8, 16, 16)),
     }
     metadata = metadata_of(profile, "f16")

@@ -151,7 +151,7 @@ def test_the_denoiser_is_for_the_python_model(exported: Path) -> None:
     attributes = {attribute.name: attribute for attribute in node.attribute}
     assert attributes["plugin_namespace"].s == b"lafi"
     assert attributes["heads"].i == 2
-    assert build.plans[DENOISER].profile["latents"].largest == (16, 4, 16, 16)
+    assert build.plans[DENOISER].profile["latents"].largest == (20, 4, 16, 16)
 
 
 def test_precision_of_each(exported: Path) -> None:

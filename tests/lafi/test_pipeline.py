@@ -237,3 +237,15 @@ def test_the_facts_of_a_checkpoint(engines: Engines, checkpoint: Path) -> None:
     assert info.scaling_factor == 0.5
     assert len(info.weights_sha256) == 64
     assert read_model_info(checkpoint) == info
+
+
+def test_a_denoiser_gets_only_numbers_of_rows_that_it_is_good_at(engines: Engines) -> None:
+    seen = []
+
+    def denoise(batch: DenoiserBatch) -> Tensor:
+        seen.append(len(batch.latents))
+        return engines.denoiser(batch)
+
+    picky = replace(engines, denoiser=denoise, row_counts=(4, 8))
+    assert len(panels_of(list(draw(board(), picky)))) == 4
+    assert set(seen) == {4, 8}

@@ -137,7 +137,7 @@ def plan(artifacts: Path, file: str, rows: int) -> None:
         capability="9.0",
         tensorrt="11.4.0.106",
         precision="f16",
-        profile={"rows": ShapeRange(**shapes)},
+        profile={"latents": ShapeRange(**shapes)},
         attention_plugins=0,
     ).save(artifacts)
 
@@ -163,6 +163,7 @@ def test_a_gpu_repository_draws_with_its_plan(
     (engines,) = load(artifacts, "tensorrt", calls).values()
     assert loaded == [artifacts]
     assert engines.denoiser is cast(Denoiser, predicts_nothing)
+    assert engines.row_counts == (1, 2, 4)
     assert (engines.info.engine, engines.info.precision) == ("tensorrt", "f16")
     # Never more rows than the plan takes.
     assert texts_called(engines, calls) == [
