@@ -74,8 +74,8 @@ def draw(
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
     """A batcher for panels that these engines draw.
 
-    max_rows: of one denoiser call, if the denoiser takes that many. bank: keeps references at a fixed level for later storyboards;
-    None keeps them as long as they are read.
+    max_rows: of one denoiser call, if the denoiser takes that many. bank: keeps references at a
+    fixed level for later storyboards; None keeps them as long as they are read.
     """
     info = engines.info
     process = ForwardProcess(info.scheduler_config)
