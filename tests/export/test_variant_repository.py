@@ -33,6 +33,8 @@ from lafi_export.part_weights import PartWeights
 from lafi_export.variant_option import parse_variants
 
 TEXT = "a child, <mia>, is running"
+# The first of these tests exports the model and its variants.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

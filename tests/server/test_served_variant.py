@@ -14,6 +14,8 @@ from lafi.storyboard import Character, Panel, Storyboard
 from lafi.supervisor import TritonServer
 
 VARIANTS = ("", "ink", "mia")
+# The first of these tests exports the model and its variants.
+pytestmark = pytest.mark.timeout(900)
 
 
 def board(variant: str) -> Storyboard:
@@ -31,7 +33,7 @@ def board(variant: str) -> Storyboard:
 
 @pytest.fixture(scope="module")
 def variant_server(varied_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(varied_repository, threads=1) as running:
+    with TritonServer(varied_repository, threads=1, startup_timeout=600) as running:
         yield running
 
 
