@@ -69,11 +69,10 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
     panel = Reading(sources=(1,), regions=(torch.ones(size),), first_layer=start)
     table = build_table([panel, Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
-    conditions = {}
+    pooled, time_ids = None, None
     if info.pooled_width:
         pooled = torch.randn(2, info.pooled_width, generator=generator)
-        sizes = torch.tensor([[side, side, 0, 0, side, side]]).float().repeat(2, 1)
-        conditions = {"pooled": pooled, "time_ids": sizes}
+        time_ids = torch.tensor([[side, side, 0, 0, side, side]]).float().repeat(2, 1)
     return DenoiserBatch(
         latents=torch.randn(2, info.latent_channels, *size, generator=generator),
         timesteps=torch.full((2,), 500.0),
@@ -82,7 +81,8 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
         bias=table.bias,
         mask=torch.ones(2, *size),
         region=table.region,
-        **conditions,
+        pooled=pooled,
+        time_ids=time_ids,
     )
 
 
