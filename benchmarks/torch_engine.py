@@ -36,6 +36,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
+from lafi.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
 from lafi.engine.base import Denoiser, DenoiserBatch
 from lafi.engine.torch import DeviceError, Running, TorchDenoiser, torch_denoiser
 from lafi.engine.torch_device import bring_batch, place, torch_device
@@ -43,8 +44,6 @@ from lafi.layers import first_injected_layer, self_attention_layers
 from lafi.model_info import SelfAttentionLayer
 from lafi.routing import Reading, build_table
 from lafi.storyboard import LayerPreset
-from lafi_export.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
-from lafi_export.random_checkpoint import meta_module
 
 PRESETS: tuple[LayerPreset, ...] = ("none", "decoder", "all")
 RUNNINGS: tuple[Running, ...] = ("eager", "graphs")
@@ -69,6 +68,15 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.model} {self.side} px, {self.panels} panels, {self.preset}"
+
+
+def meta_unet(model: ArchitectureName, size: Size) -> nn.Module:
+    """An architecture's UNet without weights, on torch's meta device."""
+    with torch.device("meta"):
+        unet: nn.Module = UNet2DConditionModel.from_config(
+            architecture(model, size).configs["unet"]
+        )
+    return unet
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def random_unet(
 ) -> UNet2DConditionModel:
     """Made where it runs. Weights keep the scale of activations, so that none of them overflows."""
     # The plain `to`: diffusers' own warns of modules that must stay fp32, and has none here.
-    unet = nn.Module.to(meta_module(architecture(model, size), "unet"), dtype)
+    unet = nn.Module.to(meta_unet(model, size), dtype)
     unet.to_empty(device=device)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -166,7 +174,7 @@ def count(case: Case, size: Size, element_bytes: int) -> Work:
 
     Nothing is computed: the UNet and its rows have no values.
     """
-    unet = meta_module(architecture(case.model, size), "unet")
+    unet = meta_unet(case.model, size)
     layers = self_attention_layers(unet)
     rows = bring_batch(make_batch(case, unet, layers), torch.device("meta"))
     with FlopCounterMode(display=False) as counter:

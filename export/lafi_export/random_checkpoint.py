@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
-from lafi_export.architectures import (
+from lafi.architectures import (
     TEXT_LENGTH,
     Architecture,
     ArchitectureName,

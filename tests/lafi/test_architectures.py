@@ -7,8 +7,8 @@ import pytest
 from diffusers import UNet2DConditionModel
 from torch import nn
 
+from lafi.architectures import architecture
 from lafi.layers import first_injected_layer, self_attention_layers
-from lafi_export.architectures import architecture
 from lafi_export.random_checkpoint import meta_module
 
 PARAMETERS = {
