@@ -49,9 +49,7 @@ format: $(READY) ## format and sort imports
 	$(BIN)/ruff format .
 
 test: $(READY) ## run the tests (JOBS=workers, TESTS=path)
-	@# A worker that dies fails the run at once: replaced near its end, it would leave it waiting.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0 \
-		-m "not slow" $(TESTS)
+	@scripts/run_tests.sh $(BIN)/python $(JOBS) $(TESTS)
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(TESTS)
