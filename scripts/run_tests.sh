@@ -13,7 +13,7 @@ trap 'rm -f "$log"' EXIT
 # A process that dies is not replaced: near the end of a run, pytest-xdist would wait for ever.
 "$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" "$@" | tee "$log"
 status=$?
-died=$(grep -c "^FAILED.*crashed while running" "$log")
+died=$(grep -c "^worker '.*' crashed while running" "$log")
 # With one process left, it ran all the other tests.
 if [ "$status" -ne 0 ] && [ "$died" -eq 1 ] && [ "$jobs" -gt 1 ]; then
     echo "== a test process died; what it was running and what failed is run again, alone"
