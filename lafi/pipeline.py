@@ -298,6 +298,7 @@ class _Drawing:
             "sampling": board.effective_sampling(panel).model_dump(mode="json"),
             "injection": board.effective_injection(panel).model_dump(mode="json"),
             "model": self._info.name,
+            "variant": self._info.variant,
             "engine": self._info.engine,
             "precision": self._info.precision,
             "address": content_address(board, panel, self._info),
