@@ -39,7 +39,12 @@ def test_a_finished_run_is_evaluated(folder: Path, tiny: Architecture) -> None:
         assert figures[part]["panels"] == 2
         assert all(0 <= figures[part][k] <= 1 for k in ("identity", "action", "scene"))
     for part in ("twins", "strips"):
-        assert figures[part].keys() == {"agreement", "agreement_with_a_stranger", "action"}
+        assert figures[part].keys() == {
+            "agreement",
+            "agreement_with_a_stranger",
+            "agreement_of_real_pictures",
+            "action",
+        }
         assert all(0 <= share <= 1 for share in figures[part].values())
     grids = {path.stem for path in (folder / "grids").iterdir()}
     assert {"panels", "described", "twins", "strip"} <= grids

@@ -18,13 +18,13 @@ from lafi_tiny.architecture import BUNDLED, Architecture
 from lafi_tiny.attributes import random_identity, random_setting
 from lafi_tiny.caption import IDENTITY_NAMES, describe, plain_caption, random_caption
 from lafi_tiny.draw import draw_pictures
-from lafi_tiny.picture import Kind, random_picture
+from lafi_tiny.picture import Kind, Picture, random_picture, render
 from lafi_tiny.reader import Reader, halves, load_reader
 from lafi_tiny.scores import Wanted, score, twin_agreement
 from lafi_tiny.text_to_latent import TextToLatent, load_denoiser, stage_tokenizer
 from lafi_tiny.train_reader import READER_FILE
 from lafi_tiny.train_vae import load_vae
-from lafi_tiny.training import device, save_grid, to_pixels
+from lafi_tiny.training import device, from_pixels, save_grid, to_pixels
 
 WATCHED_PANELS = 24
 """Single figures in the grid that is drawn at every save."""
@@ -72,8 +72,8 @@ def evaluate(settings: Evaluation, folder: Path, arch: Architecture = BUNDLED) -
         "settings": asdict(settings),
         "panels": _panels(settings, reader, draw),
         "described": _described(settings, reader, draw),
-        "twins": _twins(settings, reader, draw, "twins"),
-        "strips": _twins(settings, reader, draw, "strip"),
+        "twins": _twins(settings, reader, draw, vae, "twins"),
+        "strips": _twins(settings, reader, draw, vae, "strip"),
     }
 
 
@@ -128,7 +128,9 @@ def _described(settings: Evaluation, reader: Reader, draw: Draw) -> dict[str, An
     return asdict(score(reader.read(draw(captions, "described")), wanted))
 
 
-def _twins(settings: Evaluation, reader: Reader, draw: Draw, kind: Kind) -> dict[str, Any]:
+def _twins(
+    settings: Evaluation, reader: Reader, draw: Draw, vae: AutoencoderKL, kind: Kind
+) -> dict[str, Any]:
     """Pictures that show one character twice: do both figures agree with each other?"""
     rng = np.random.default_rng([settings.seed, 6])
     pictures = [random_picture(rng, kind, held_out=True) for _ in range(settings.twins)]
@@ -138,6 +140,7 @@ def _twins(settings: Evaluation, reader: Reader, draw: Draw, kind: Kind) -> dict
     return {
         "agreement": twin_agreement(left, right),
         "agreement_with_a_stranger": twin_agreement(left, shuffled),
+        "agreement_of_real_pictures": _real_agreement(pictures, reader, vae),
         "action": float(
             np.mean(
                 [
@@ -150,3 +153,13 @@ def _twins(settings: Evaluation, reader: Reader, draw: Draw, kind: Kind) -> dict
             )
         ),
     }
+
+
+def _real_agreement(pictures: list[Picture], reader: Reader, vae: AutoencoderKL) -> float:
+    """The most that twins can agree by this reader: renders that went through the VAE."""
+    renders = from_pixels(np.stack([np.asarray(render(picture)) for picture in pictures]))
+    with torch.inference_mode():
+        latents = vae.encode(renders.to(vae.device)).latent_dist.mean
+        images = vae.decode(latents).sample.float().cpu()
+    left, right = (reader.read(half) for half in halves(images))
+    return twin_agreement(left, right)
