@@ -25,6 +25,7 @@ class MetricsExport:
         self._every = every
         self._families: dict[str, Any] = {}
         self._shown: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._stop = threading.Event()
         self.update()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -33,11 +34,16 @@ class MetricsExport:
     def update(self) -> None:
         """Shows the numbers as they are now."""
         for metric in self._read():
+            key = (metric.name, tuple(metric.labels.items()))
+            before = self._values.get(key)
+            if before == metric.value:
+                continue
             shown = self._shown_metric(metric)
             if metric.kind == "gauge":
                 shown.set(metric.value)
             else:
-                shown.increment(metric.value - shown.value())
+                shown.increment(metric.value - (before or 0.0))
+            self._values[key] = metric.value
 
     def close(self) -> None:
         """Stops; the server wants metrics to go before their families."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 
 import grpc
@@ -16,7 +16,7 @@ from lafi.storyboard import Storyboard
 from lafi_client.channel import channel_options, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
-from lafi_client.patience import Deadline, Silence, Timeouts
+from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RetryPolicy
 from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 
@@ -146,6 +146,8 @@ class AsyncStoryboardClient:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
+            if drawing.stream_finished:
+                await _let_end(call)
             call.cancel()
 
     async def _next_response(
@@ -171,6 +173,14 @@ class AsyncStoryboardClient:
             ) from error
         if not answer.live:
             raise ServerUnavailable(f"{self._target}: is shutting down", retryable=True)
+
+
+async def _let_end(call: grpc.aio.StreamStreamCall) -> None:
+    """Wait, but not for long, until the server has ended the stream by itself."""
+    with suppress(TimeoutError, grpc.RpcError):
+        async with asyncio.timeout(END_SECONDS):
+            while await call.read() is not grpc.aio.EOF:
+                pass
 
 
 def _in_order(panels: list[PanelImage]) -> list[PanelImage]:

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Generator, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from types import TracebackType
 
 import grpc
@@ -17,7 +17,7 @@ from lafi.storyboard import Storyboard
 from lafi_client.channel import channel_options, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
-from lafi_client.patience import Deadline, Silence, Timeouts
+from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RetryPolicy
 from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 
@@ -159,6 +159,8 @@ class StoryboardClient:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
+            if drawing.stream_finished:
+                reader.let_end(END_SECONDS)
             reader.close()
 
     def _next_response(
@@ -204,6 +206,13 @@ class _StreamReader:
         if isinstance(item, Exception):
             raise item
         return item
+
+    def let_end(self, seconds: float) -> None:
+        """Wait, but no longer than this, until the server has ended the stream by itself."""
+        end = time.monotonic() + seconds
+        with suppress(queue.Empty, grpc.RpcError):
+            while self.get(max(0.0, end - time.monotonic())) is not None:
+                pass
 
     def close(self) -> None:
         """Cancel the call if it is still going on, and end the thread."""

@@ -14,6 +14,10 @@ from lafi_client.errors import DrawTimeout
 
 Clock = Callable[[], float]
 
+END_SECONDS = 2.0
+"""How long a finished stream may take to end by itself: Triton Server 2.51 can die of a call that
+is cancelled while it sends the last response."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
