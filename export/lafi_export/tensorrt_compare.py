@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 
 from lafi.engine.session import tokenizer_folders
-from lafi.engine.tensorrt import open_plan
+from lafi.engine.tensorrt import BANK, ROW_AXIS, open_plan
 from lafi.engine_metadata import EngineMetadata, Shape
 from lafi.model_info import load_model_info
 from lafi.served_engine import vocabulary_size
@@ -31,7 +31,6 @@ fp32 products are TF32 on the GPU, which keeps as few digits of its factors as f
 """
 
 _ROWS: Final = 2
-_ROW_AXIS: Final = {"routes": 1}
 _LATE: Final = 500.0
 
 
@@ -134,8 +133,8 @@ def sample_feeds(metadata: EngineMetadata, vocabulary: int) -> list[Feed]:
 def _shape(metadata: EngineMetadata, name: str) -> Shape:
     """The smallest of the profile, but `_ROWS` rows. A bank keeps its smallest number of entries"""
     shapes = metadata.profile[name]
-    axis = _ROW_AXIS.get(name, 0)
-    if name.startswith("bank"):
+    axis = ROW_AXIS.get(name, 0)
+    if name.startswith(BANK):
         return shapes.smallest
     rows = min(max(_ROWS, shapes.smallest[axis]), shapes.largest[axis])
     return (*shapes.smallest[:axis], rows, *shapes.smallest[axis + 1 :])

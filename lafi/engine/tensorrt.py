@@ -40,10 +40,11 @@ PLANS: Final = {
 }
 """Plan files by the ONNX files that they are built from."""
 
-# Axes of the denoiser's inputs that count rows and references. Any other input has rows first.
-_ROW_AXIS: Final = {"routes": 1}
+ROW_AXIS: Final = {"routes": 1}
+"""The axis of the denoiser's inputs that counts rows; the first, of all that are not named."""
+# The axis that counts references.
 _REFERENCE_AXIS: Final = {"routes": 2, "bias": 1, "region": 1}
-_BANK: Final = "bank_"
+BANK: Final = "bank_"
 """How the names of the bank's inputs begin; those with keys and values have their layers first."""
 
 
@@ -180,11 +181,11 @@ def denoiser_padding(metadata: EngineMetadata) -> Padding:
     references = _sizes(metadata, "bias", _REFERENCE_AXIS["bias"])
     axes = {}
     for name in metadata.profile:
-        if name.startswith(_BANK):
+        if name.startswith(BANK):
             axis = 0 if name == BANK_MASK else 1
             axes[name] = {axis: _sizes(metadata, name, axis)}
             continue
-        axes[name] = {_ROW_AXIS.get(name, 0): rows}
+        axes[name] = {ROW_AXIS.get(name, 0): rows}
         if name in _REFERENCE_AXIS:
             axes[name][_REFERENCE_AXIS[name]] = references
     return Padding(rows_of="latents", axes=axes, fill={"routes": -1})
