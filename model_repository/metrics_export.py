@@ -13,6 +13,9 @@ import triton_python_backend_utils as pb_utils
 
 from lafi.metrics import Metric
 
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric's name and labels."""
+
 
 class MetricsExport:
     """Brings the numbers up to date from time to time, in a thread of its own.
@@ -24,8 +27,8 @@ class MetricsExport:
         self._read = read
         self._every = every
         self._families: dict[str, Any] = {}
-        self._shown: dict[tuple[str, tuple[tuple[str, str], ...]], Any] = {}
-        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._shown: dict[Key, Any] = {}
+        self._values: dict[Key, float] = {}
         self._stop = threading.Event()
         self.update()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -38,7 +41,7 @@ class MetricsExport:
             before = self._values.get(key)
             if before == metric.value:
                 continue
-            shown = self._shown_metric(metric)
+            shown = self._shown_metric(key, metric)
             if metric.kind == "gauge":
                 shown.set(metric.value)
             else:
@@ -56,8 +59,7 @@ class MetricsExport:
         while not self._stop.wait(self._every):
             self.update()
 
-    def _shown_metric(self, metric: Metric) -> Any:
-        key = (metric.name, tuple(metric.labels.items()))
+    def _shown_metric(self, key: Key, metric: Metric) -> Any:
         if key not in self._shown:
             self._shown[key] = self._family(metric).Metric(labels=dict(metric.labels))
         return self._shown[key]
