@@ -179,6 +179,7 @@ def _combined() -> _Made:
     made = [
         Method(
             f"{name}, noise 0.1, strength 1",
+            "named",
             injection=Injection(layers=name, reference_noise=0.1, strength=1.0),
         )
         for name in NAMED[1:]
