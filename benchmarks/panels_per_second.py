@@ -1,14 +1,23 @@
 """Panels per second against peers on the same checkpoint, and how cost grows.
 
-    python -m benchmarks.panels_per_second out/repository tiny_model/weights
+    lafi export tiny_model/weights --out out/repository_bf16 --precision bf16
+    python -m benchmarks.panels_per_second out/repository tiny_model/weights \\
+        --fastest out/repository_bf16
 
 Everybody draws storyboards of 8 panels with a character each, 4 storyboards in flight; ours
-through the server over gRPC. All take turns, and ratios are medians over the rounds.
+through the server over gRPC. All take turns, and ratios are medians over the rounds. Peers draw
+in f32, as people run them on a CPU; so a ratio of the fastest engine is told apart.
 """
 
 import json
+import os
 import platform
+import shlex
+import statistics
 import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,20 +29,22 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cpu_engines import cpu_name
-from benchmarks.throughput.comparison import compare, ratio
+from benchmarks.throughput.comparison import Field, compare, ratio
 from benchmarks.throughput.growth import growth
 from benchmarks.throughput.workload import Workload
 from lafi.model_info import load_model_info
 
 RESULTS = Path("benchmarks/results")
 PUBLISHED = "lafi decoder, published"
+FASTEST = f"{PUBLISHED}, fastest engine"
+CONCAT, DIFFUSERS = "diffusers, reference per image", "diffusers plain"
 
 
 def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
-    """The figures that decide, as the project states them."""
-    return {
-        "ratio_vs_concat_fp32": ratio(speeds, PUBLISHED, "diffusers, reference per image"),
-        "ratio_vs_plain_fp32": ratio(speeds, PUBLISHED, "diffusers plain"),
+    """The figures that decide, as the project states them; those of an engine that took part."""
+    figures = {
+        "ratio_vs_concat_fp32": ratio(speeds, PUBLISHED, CONCAT),
+        "ratio_vs_plain_fp32": ratio(speeds, PUBLISHED, DIFFUSERS),
         "ratio_vs_story_fp32": ratio(speeds, PUBLISHED, "StoryDiffusion's manner"),
         "ratio_vs_tutorial_fp32": ratio(speeds, PUBLISHED, "Triton Server tutorial's manner"),
         "known_character_cost": ratio(
@@ -41,6 +52,34 @@ def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
         ),
         "published_cost": ratio(speeds, "lafi none", PUBLISHED),
     }
+    if FASTEST in speeds:
+        figures |= {
+            "ratio_vs_concat_fastest": ratio(speeds, FASTEST, CONCAT),
+            "ratio_vs_plain_fastest": ratio(speeds, FASTEST, DIFFUSERS),
+            "ratio_fastest_vs_fp32": ratio(speeds, FASTEST, PUBLISHED),
+        }
+    return figures
+
+
+def distances(psnr: Sequence[float]) -> dict[str, float]:
+    """How far the fastest engine's panels are from those of f32, in dB."""
+    if not psnr:
+        return {}
+    return {
+        "fastest_psnr_median": statistics.median(psnr),
+        "fastest_psnr_worst": min(psnr),
+        "fastest_psnr_panels": len(psnr),
+    }
+
+
+def check_same_model(repository: Path, fastest: Path) -> None:
+    """Raises BadParameter unless both are exports of the same weights."""
+    one, other = (load_model_info(folder / "artifacts") for folder in (repository, fastest))
+    if one.weights_sha256 != other.weights_sha256:
+        raise typer.BadParameter(
+            f"--fastest: got weights {other.weights_sha256[:12]}, "
+            f"allowed {one.weights_sha256[:12]}, those of {repository}"
+        )
 
 
 def plot(document: dict[str, Any], path: Path) -> None:
@@ -62,6 +101,12 @@ def plot(document: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def engine_name(repository: Path) -> str:
+    """Runtime and precision that an export is served with."""
+    info = load_model_info(repository / "artifacts")
+    return f"{info.engine} {info.precision}"
+
+
 def commit() -> str:
     """Of the working tree, or nothing where there is none."""
     found = subprocess.run(
@@ -75,17 +120,30 @@ def main(
     checkpoint: Annotated[Path, typer.Argument(help="the diffusers folder it was made from")],
     rounds: Annotated[int, typer.Option(help="of the comparison")] = 3,
     steps: Annotated[int, typer.Option(help="of every panel")] = 20,
+    fastest: Annotated[
+        Path | None, typer.Option(help="another export of it, with the fastest engine")
+    ] = None,
+    peer_storyboards: Annotated[
+        int, typer.Option(help="storyboards that a peer draws in a round; ours are 4", min=1, max=4)
+    ] = 1,
     out: Annotated[Path, typer.Option(help="folder of peers.json and peers.png")] = RESULTS,
 ) -> None:
     """Measure, print, write."""
     console = Console(highlight=False)
     torch.set_num_threads(2)
+    if fastest is not None:
+        check_same_model(repository, fastest)
     load = Workload(storyboards=4, panels=8, in_flight=4, steps=steps)
-    speeds = compare(repository, checkpoint, load, rounds, console.print)
+    began = time.perf_counter()
+    field = Field(repository, checkpoint, fastest, peer_storyboards)
+    speeds, psnr = compare(field, load, rounds, console.print)
+    compared = time.perf_counter()
     grown = growth(repository, steps, console.print)
+    ended = time.perf_counter()
     info = load_model_info(repository / "artifacts")
     document: dict[str, Any] = {
         **ratios(speeds),
+        **distances(psnr),
         "overhead_share": next(
             row["overhead_share"]
             for row in grown["panels"]
@@ -94,14 +152,22 @@ def main(
         "panels_per_second": speeds,
         "growth": grown,
         "steps": steps,
-        "engine": f"{info.engine} {info.precision}",
+        "rounds": rounds,
+        "peer_storyboards": peer_storyboards,
+        "seconds": {"comparison": compared - began, "growth": ended - compared},
+        "engine": engine_name(repository),
+        "fastest_engine": None if fastest is None else engine_name(fastest),
         "weights_sha256": info.weights_sha256,
-        "cpu": cpu_name(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "openvino")},
+        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.platform()},
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                name: version(name)
+                for name in ("torch", "diffusers", "openvino", "nvidia-pytriton")
+            },
+        },
         "commit": commit(),
-        "command": "python -m benchmarks.panels_per_second out/repository tiny_model/weights"
-        + f" --rounds {rounds} --steps {steps}",
+        "command": shlex.join(["python", "-m", "benchmarks.panels_per_second", *sys.argv[1:]]),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "peers.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -98,7 +98,7 @@ def _injection_problems(field: str, injection: "Injection") -> Iterator[str]:
 
 
 def model_problems(storyboard: "Storyboard", model: ModelInfo) -> list[str]:
-    """Sides that are no multiple of the model's, and layers that it does not have."""
+    """Sides that the model or its precision cannot draw, and layers that it does not have."""
     return [*_all_model_problems(storyboard, model)]
 
 
@@ -108,6 +108,11 @@ def _all_model_problems(storyboard: "Storyboard", model: ModelInfo) -> Iterator[
         if side % model.side_multiple:
             allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
             yield problem(field, side, allowed)
+    narrowest = 2 * model.side_multiple
+    if (model.engine, model.precision) == ("openvino", "bf16") and storyboard.width < narrowest:
+        # The session says why; here the panel is refused before any work.
+        allowed = f"{narrowest} pixels or more in bf16 (model {model.name})"
+        yield problem("width", storyboard.width, allowed)
     yield from _layer_problems("injection", storyboard.injection, model)
     for index, panel in enumerate(storyboard.panels):
         if panel.injection is not None:

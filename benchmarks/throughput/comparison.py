@@ -3,7 +3,8 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from benchmarks.peers.drawing import PeerPanels, draw_panels, load_peer_model
 from benchmarks.peers.reference_per_image import ReferencePerImage
 from benchmarks.peers.story_diffusion import StoryDiffusion
 from benchmarks.peers.tutorial_server import draw_one_by_one, tutorial_server
-from benchmarks.throughput.ours import draw_over_grpc
+from benchmarks.throughput.ours import draw_over_grpc, panels_over_grpc
+from benchmarks.throughput.picture_distance import psnr
 from benchmarks.throughput.workload import Workload, prompts, storyboards
 from lafi.layers import first_injected_layer
 from lafi.storyboard import Injection, Storyboard
@@ -29,13 +31,15 @@ Draw = Callable[[Sequence[Storyboard]], None]
 class Contestant:
     """A way to draw storyboards; injection: what the storyboards ask for, which peers ignore.
 
-    fresh: whether every round has characters that were never seen before.
+    fresh: whether every round has characters that were never seen before. most: storyboards that
+    it draws in a round, None for all; who draws one at a time is as fast with fewer.
     """
 
     name: str
     draw: Draw
     injection: Injection = PLAIN
     fresh: bool = True
+    most: int | None = None
 
 
 def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
@@ -52,8 +56,21 @@ def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
     ]
 
 
-def peers(checkpoint: Path, tutorial: TritonServer, in_flight: int) -> list[Contestant]:
-    """Others on the same checkpoint, a storyboard at a time but for the tutorial's server."""
+def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
+    """LAFI through a server whose denoiser is the fastest there is, plain and as published."""
+    return [
+        Contestant(f"{each.name}, fastest engine", each.draw, each.injection)
+        for each in ours(server, in_flight)[:2]
+    ]
+
+
+def peers(
+    checkpoint: Path, tutorial: TritonServer, in_flight: int, most: int | None = None
+) -> list[Contestant]:
+    """Others on the same checkpoint, a storyboard at a time but for the tutorial's server.
+
+    most: storyboards of a round; see `Contestant`.
+    """
     plain, per_image = PlainDiffusers(checkpoint), ReferencePerImage(checkpoint)
     story = load_peer_model(checkpoint)
     manner = StoryDiffusion(first_injected_layer(story.engines.info.layers, "decoder"))
@@ -93,35 +110,44 @@ def peers(checkpoint: Path, tutorial: TritonServer, in_flight: int) -> list[Cont
         draw_one_by_one(tutorial, asked, seeds, in_flight)
 
     return [
-        Contestant("diffusers plain", draw_plain),
-        Contestant("diffusers, reference per image", draw_per_image),
-        Contestant("StoryDiffusion's manner", draw_story),
-        Contestant("Triton Server tutorial's manner", draw_tutorial),
+        Contestant("diffusers plain", draw_plain, most=most),
+        Contestant("diffusers, reference per image", draw_per_image, most=most),
+        Contestant("StoryDiffusion's manner", draw_story, most=most),
+        Contestant("Triton Server tutorial's manner", draw_tutorial, most=most),
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Who takes part: an export of the checkpoint, the checkpoint, an export with a fast engine.
+
+    peer_storyboards: how many of a round's storyboards the peers draw, None for all.
+    """
+
+    repository: Path
+    checkpoint: Path
+    fastest: Path | None = None
+    peer_storyboards: int | None = None
+
+
 def compare(
-    repository: Path, checkpoint: Path, load: Workload, rounds: int, tell: Callable[[str], None]
-) -> dict[str, list[float]]:
-    """Panels per second of each contestant in each round, after a short round that warms all up."""
+    field: Field, load: Workload, rounds: int, tell: Callable[[str], None]
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Panels per second of each contestant in each round, after a short round that warms all up.
+
+    Then PSNR in dB of panels by the fastest engine against the same by the first, published
+    injection; none without a fastest engine.
+    """
     warm = Workload(1, 2, 1, 2)
-    stage = storyboards(warm, PLAIN)[0].sampling.stages[0]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        tutorial_server(
-            checkpoint,
-            Path(folder),
-            side=64,
-            steps=load.steps,
-            guidance=stage.guidance,
-            threads=2,
-        ) as tutorial,
-        TritonServer(repository) as server,
-    ):
-        contestants = [
-            *ours(server, load.in_flight),
-            *peers(checkpoint, tutorial, load.in_flight),
-        ]
+    with ExitStack() as stack:
+        server = stack.enter_context(TritonServer(field.repository))
+        contestants = ours(server, load.in_flight)
+        fast = None
+        if field.fastest is not None:
+            fast = stack.enter_context(TritonServer(field.fastest))
+            contestants += fastest(fast, load.in_flight)
+        tutorial = stack.enter_context(_tutorial(field.checkpoint, load))
+        contestants += peers(field.checkpoint, tutorial, load.in_flight, field.peer_storyboards)
         for contestant in contestants:
             contestant.draw(storyboards(warm, contestant.injection))
         known = storyboards(load, KEPT)
@@ -133,11 +159,35 @@ def compare(
                 if contestant.fresh:
                     first = number * load.storyboards
                     boards = storyboards(load, contestant.injection, first)
-                began = time.perf_counter()
-                contestant.draw(boards)
-                speeds[contestant.name].append(load.total / (time.perf_counter() - began))
+                speeds[contestant.name].append(_speed(contestant, boards[: contestant.most]))
                 tell(f"round {number}: {contestant.name} {speeds[contestant.name][-1]:.2f}")
-    return speeds
+        return speeds, [] if fast is None else _picture_distance(server, fast, load)
+
+
+@contextmanager
+def _tutorial(checkpoint: Path, load: Workload) -> Iterator[TritonServer]:
+    guidance = storyboards(Workload(1, 1, 1, 1), PLAIN)[0].sampling.stages[0].guidance
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tutorial_server(
+            checkpoint, Path(folder), side=64, steps=load.steps, guidance=guidance, threads=2
+        ) as server,
+    ):
+        yield server
+
+
+def _speed(contestant: Contestant, boards: Sequence[Storyboard]) -> float:
+    """Panels per second."""
+    began = time.perf_counter()
+    contestant.draw(boards)
+    return sum(len(board.panels) for board in boards) / (time.perf_counter() - began)
+
+
+def _picture_distance(one: TritonServer, other: TritonServer, load: Workload) -> list[float]:
+    """PSNR in dB between two servers' panels of two storyboards, published injection."""
+    boards = storyboards(Workload(2, load.panels, 1, load.steps), PUBLISHED)
+    pairs = zip(panels_over_grpc(one, boards), panels_over_grpc(other, boards), strict=True)
+    return [psnr(a, b) for a, b in pairs]
 
 
 def ratio(speeds: dict[str, list[float]], one: str, other: str) -> float:

@@ -31,6 +31,20 @@ def draw_over_grpc(server: TritonServer, boards: Sequence[Storyboard], in_flight
     return Drawn(seconds, tuple(t[0] for t in times), tuple(t[-1] for t in times))
 
 
+def panels_over_grpc(server: TritonServer, boards: Sequence[Storyboard]) -> list[bytes]:
+    """A PNG file for each panel, in order, of one storyboard after the other."""
+    with StoryboardClient(server.grpc_url) as client:
+        drawn = [
+            sorted((e for e in client.events(board) if isinstance(e, PanelImage)), key=_number)
+            for board in boards
+        ]
+    return [event.png for events in drawn for event in events]
+
+
+def _number(event: PanelImage) -> int:
+    return event.panel
+
+
 def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list[float]:
     arrived = [
         time.perf_counter() - began

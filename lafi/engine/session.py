@@ -32,6 +32,14 @@ WEIGHTS: Final = "weights"
 INLINE_BYTES: Final = 2**30
 """Weights up to this go through memory to OpenVINO; a protobuf message ends at 2 GiB."""
 
+BF16_SETTINGS: Final = {"SNIPPETS_MODE": "DISABLE"}
+"""What OpenVINO 2026.4 needs beside the precision, or it gives NaN, with and without AMX.
+
+Its snippets fuse a softmax with the products beside it into one compiled loop, which in bf16 gives
+NaN for some shapes: with 9 plain rows of the bundled model at 64 px, and in most calls of
+`reference.onnx`. Without them the time is the same (benchmarks/README.md).
+"""
+
 AGAIN: Final = "run `lafi export CHECKPOINT --out REPO` again"
 
 Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
@@ -133,6 +141,8 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> Session
 
     core = openvino.Core()
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+    if precision == "bf16":
+        settings |= BF16_SETTINGS
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
@@ -182,7 +192,9 @@ def _outside_bytes(model: Any) -> int:
 def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
     """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
 
-    OpenVINO 2026.4 in bf16 with several threads gives NaN for most of them.
+    oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and higher
+    than that: it reads memory that nobody wrote, and so does torch in bf16. Whoever is asked for
+    such a panel refuses it first (`lafi.storyboard_checks`).
     """
 
     def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
