@@ -18,6 +18,7 @@ from lafi.engine.onnx import (
     ArtifactsError,
     Precision,
     Runtime,
+    cpu_has_bf16,
     file_sha256,
     model_info,
 )
@@ -253,3 +254,18 @@ def test_a_missing_part_is_named(checkpoint: Path, tmp_path: Path, part: str) ->
 def test_a_precision_that_cannot_run_is_refused_at_once(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactsError, match="got 'bf16', allowed f32 with onnxruntime"):
         export_checkpoint(checkpoint, tmp_path / "out", runtime="onnxruntime", precision="bf16")
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_an_export_in_bf16_draws_what_torch_draws(checkpoint: Path, tmp_path: Path) -> None:
+    if not cpu_has_bf16():
+        pytest.skip("this CPU has no bf16")
+    out = tmp_path / "out"
+    report = export_checkpoint(checkpoint, out, precision="bf16", threads=1)
+    assert report.passed
+    judged = {(row.engine, row.precision) for row in report.engines}
+    assert {("denoiser", "bf16"), ("reference", "bf16"), ("vae_decoder", "f32")} <= judged
+    assert {"bf16"} == {picture.precision for picture in report.pictures}
+    assert all(30 <= picture.psnr < 100 for picture in report.pictures)
+    assert load_model_info(out / "artifacts").precision == "bf16"
+    assert 'string_value: "bf16"' in (out / "models/storyboard/config.pbtxt").read_text()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lafi.engine.session
-from lafi.engine.base import DenoiserBatch, Engines
+from lafi.engine.base import DenoiserBatch, Engines, ReferenceBatch
 from lafi.engine.onnx import (
     ArtifactsError,
     Runtime,
     cpu_has_bf16,
     load_denoiser,
     load_onnx_engines,
+    load_reference_reader,
     load_text_encoder,
     model_info,
     open_session,
@@ -166,7 +168,25 @@ def test_bf16_is_near(artifacts: Path, torch_engines: Engines) -> None:
     assert float(error.mean()) < 0.02
 
 
-def test_bf16_refuses_the_width_that_openvino_gets_wrong(artifacts: Path) -> None:
+@pytest.mark.parametrize(("rows", "height", "width"), [(9, 4, 4), (2, 1, 2), (3, 4, 2)])
+def test_bf16_gives_numbers_where_fused_softmax_gives_none(
+    artifacts: Path, torch_engines: Engines, rows: int, height: int, width: int
+) -> None:
+    if not cpu_has_bf16():
+        pytest.skip("this CPU has no bf16")
+    batch = random_rows(torch_engines.info, 3, rows, 1, height, width)
+    plain = replace(batch, routes=torch.full_like(batch.routes, -1))
+    got = load_denoiser(artifacts, "openvino", "bf16", threads=2)(plain)
+    assert float((got - torch_engines.denoiser(plain)).abs().mean()) < 0.02
+    assert torch_engines.reference_reader is not None
+    read = ReferenceBatch(batch.latents, batch.timesteps, batch.text, batch.mask)
+    reader = load_reference_reader(artifacts, "openvino", "bf16", threads=2)
+    for kept, wanted in zip(reader(read), torch_engines.reference_reader(read), strict=True):
+        for one, other in zip(kept.values, wanted.values, strict=True):
+            assert float((one - other).abs().mean()) < 0.02
+
+
+def test_bf16_refuses_the_width_that_onednn_gets_wrong(artifacts: Path) -> None:
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bf16")
     denoiser = load_denoiser(artifacts, "openvino", "bf16", threads=1)

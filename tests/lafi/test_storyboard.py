@@ -368,6 +368,24 @@ def test_check_against_a_model(small_model: ModelInfo) -> None:
     )
 
 
+@pytest.mark.parametrize(("engine", "precision"), [("openvino", "bf16"), ("openvino", "f32")])
+def test_a_panel_one_token_wide_is_refused_in_bf16(
+    small_model: ModelInfo, engine: str, precision: str
+) -> None:
+    wide = {"engine": engine, "precision": precision, "side_multiple": 64}
+    model = small_model.model_copy(update=wide)
+    check_against(storyboard(width=128, height=64), model)
+    narrow = storyboard(width=64, height=128)
+    if precision == "f32":
+        check_against(narrow, model)
+        return
+    with pytest.raises(StoryboardError) as refused:
+        check_against(narrow, model)
+    assert refused.value.problems == (
+        "width: got 64, allowed: 128 pixels or more in bf16 (model small)",
+    )
+
+
 def test_clients_need_neither_torch_nor_triton() -> None:
     code = (
         "import sys, lafi.storyboard, lafi.contract, lafi.content_address, lafi.model_info\n"

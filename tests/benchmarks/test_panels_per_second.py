@@ -1,0 +1,69 @@
+"""What is made of the measured speeds and pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from benchmarks.panels_per_second import (
+    CONCAT,
+    DIFFUSERS,
+    FASTEST,
+    PUBLISHED,
+    check_same_model,
+    distances,
+    ratios,
+)
+from benchmarks.throughput.picture_distance import psnr
+from lafi.images import encode_png
+from lafi.model_info import load_model_info
+
+SPEEDS = {
+    PUBLISHED: [2.0, 4.0, 3.0],
+    CONCAT: [1.0, 1.0, 1.0],
+    DIFFUSERS: [2.0, 2.0, 2.0],
+    "StoryDiffusion's manner": [1.0, 1.0, 1.0],
+    "Triton Server tutorial's manner": [1.0, 1.0, 1.0],
+    "lafi none": [3.0, 6.0, 3.0],
+    "lafi decoder, fixed level, known characters": [3.0, 5.0, 2.0],
+}
+
+
+def grey(value: int, side: int = 8) -> bytes:
+    return encode_png(np.full((side, side, 3), value, dtype=np.uint8), {})
+
+
+def test_ratios_are_medians_and_the_fastest_engine_is_told_apart() -> None:
+    figures = ratios(SPEEDS)
+    assert figures["ratio_vs_concat_fp32"] == 3.0
+    assert figures["ratio_vs_plain_fp32"] == 1.5
+    assert figures["known_character_cost"] == 1.2
+    assert not any("fastest" in name for name in figures)
+    with_fastest = ratios({**SPEEDS, FASTEST: [4.0, 8.0, 5.0]})
+    assert with_fastest["ratio_vs_concat_fastest"] == 5.0
+    assert with_fastest["ratio_vs_plain_fastest"] == 2.5
+    assert {name: with_fastest[name] for name in figures} == figures
+
+
+def test_the_distance_of_pictures_is_their_psnr() -> None:
+    assert psnr(grey(7), grey(7)) == 100.0
+    assert psnr(grey(0), grey(255)) == 0.0
+    assert psnr(grey(100), grey(110)) == pytest.approx(20 * np.log10(25.5))
+    with pytest.raises(ValueError, match="allowed: one size"):
+        psnr(grey(0), grey(0, side=9))
+    assert distances([]) == {}
+    assert distances([40.0, 50.0, 45.0]) == {
+        "fastest_psnr_median": 45.0,
+        "fastest_psnr_worst": 40.0,
+        "fastest_psnr_panels": 3,
+    }
+
+
+def test_the_fastest_engine_draws_the_same_model(repository: Path, tmp_path: Path) -> None:
+    check_same_model(repository, repository)
+    info = load_model_info(repository / "artifacts")
+    (tmp_path / "artifacts").mkdir()
+    info.model_copy(update={"weights_sha256": "0" * 64}).save(tmp_path / "artifacts")
+    with pytest.raises(typer.BadParameter, match="got weights 000000000000"):
+        check_same_model(repository, tmp_path)
