@@ -13,11 +13,12 @@ from benchmarks.panels_per_second import (
     PUBLISHED,
     check_same_model,
     distances,
+    engine_name,
     ratios,
 )
 from benchmarks.throughput.picture_distance import psnr
+from lafi.engine.torch import read_model_info
 from lafi.images import encode_png
-from lafi.model_info import load_model_info
 
 SPEEDS = {
     PUBLISHED: [2.0, 4.0, 3.0],
@@ -60,10 +61,13 @@ def test_the_distance_of_pictures_is_their_psnr() -> None:
     }
 
 
-def test_the_fastest_engine_draws_the_same_model(repository: Path, tmp_path: Path) -> None:
-    check_same_model(repository, repository)
-    info = load_model_info(repository / "artifacts")
-    (tmp_path / "artifacts").mkdir()
-    info.model_copy(update={"weights_sha256": "0" * 64}).save(tmp_path / "artifacts")
+def test_the_fastest_engine_draws_the_same_model(checkpoint: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, weights in ((one, "1" * 64), (other, "0" * 64)):
+        (folder / "artifacts").mkdir(parents=True)
+        info = read_model_info(checkpoint, engine="openvino", precision="bf16")
+        info.model_copy(update={"weights_sha256": weights}).save(folder / "artifacts")
+    check_same_model(one, one)
+    assert engine_name(one) == "openvino bf16"
     with pytest.raises(typer.BadParameter, match="got weights 000000000000"):
-        check_same_model(repository, tmp_path)
+        check_same_model(one, other)
