@@ -15,14 +15,17 @@ from benchmarks.peers.story_diffusion import StoryDiffusion
 from benchmarks.peers.tutorial_server import draw_one_by_one, tutorial_server
 from benchmarks.throughput.ours import draw_over_grpc, panels_over_grpc
 from benchmarks.throughput.picture_distance import psnr
-from benchmarks.throughput.workload import Workload, prompts, storyboards
+from benchmarks.throughput.workload import (
+    KEPT,
+    PLAIN,
+    PUBLISHED,
+    Workload,
+    prompts,
+    storyboards,
+)
 from lafi.layers import first_injected_layer
 from lafi.storyboard import Injection, Storyboard
 from lafi.supervisor import TritonServer
-
-PLAIN = Injection(layers="none")
-PUBLISHED = Injection(layers="decoder")
-KEPT = Injection(layers="decoder", reference_noise=0.1)
 
 Draw = Callable[[Sequence[Storyboard]], None]
 

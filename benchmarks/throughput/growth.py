@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.throughput.comparison import KEPT, PLAIN, PUBLISHED
-from benchmarks.throughput.ours import counters, draw_over_grpc
-from benchmarks.throughput.workload import Workload, storyboards
+from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
+from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
 from lafi.supervisor import TritonServer
 
 INJECTIONS = {"none": PLAIN, "published": PUBLISHED, "fixed level": KEPT}
@@ -40,8 +39,7 @@ def _figures(
     boards = storyboards(load, INJECTIONS[name], first=100 * (number + 1))
     before = counters(server)
     drawn = draw_over_grpc(server, boards, load.in_flight)
-    after = counters(server)
-    spent = {key: after[key] - before.get(key, 0.0) for key in after}
+    counted = spent(before, counters(server))
     figures = {
         "injection": name,
         "storyboards": load.storyboards,
@@ -51,13 +49,10 @@ def _figures(
         "panels_per_second": load.total / drawn.seconds,
         "first_panel_p50": float(np.percentile(drawn.first_panel, 50)),
         "first_panel_p99": float(np.percentile(drawn.first_panel, 99)),
-        "rows_per_call": sum(
-            value for key, value in spent.items() if key.startswith("lafi_denoiser_rows_total")
-        )
-        / spent["lafi_denoiser_calls_total"],
+        "rows_per_call": rows_per_call(counted),
         "overhead_share": 1.0
-        - spent["lafi_denoiser_seconds_total"] / spent["lafi_step_seconds_total"],
-        "engine_share_of_wall": spent["lafi_denoiser_seconds_total"] / drawn.seconds,
+        - counted["lafi_denoiser_seconds_total"] / counted["lafi_step_seconds_total"],
+        "engine_share_of_wall": counted["lafi_denoiser_seconds_total"] / drawn.seconds,
     }
     tell(f"{name}, {load}: {figures['panels_per_second']:.2f} panels/s")
     return figures

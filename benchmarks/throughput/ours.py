@@ -59,8 +59,24 @@ def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list
 def counters(server: TritonServer) -> dict[str, float]:
     """LAFI's numbers at /metrics, brought up to date by waiting a little."""
     time.sleep(1.2)
+    return counters_now(server)
+
+
+def counters_now(server: TritonServer) -> dict[str, float]:
+    """LAFI's numbers at /metrics, which may be some tenths of a second old."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(server.metrics_url, timeout=10) as response:
         text = response.read().decode()
     found = (line.rpartition(" ") for line in text.splitlines() if line.startswith("lafi_"))
     return {name: float(value) for name, _, value in found}
+
+
+def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What the counters have counted between two readings."""
+    return {key: value - before.get(key, 0.0) for key, value in after.items()}
+
+
+def rows_per_call(counted: dict[str, float]) -> float:
+    """Rows of an average denoiser call, from `spent`; 0 where there was none."""
+    rows = sum(value for key, value in counted.items() if key.startswith("lafi_denoiser_rows"))
+    return rows / max(1.0, counted["lafi_denoiser_calls_total"])

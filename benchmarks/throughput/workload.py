@@ -1,4 +1,4 @@
-"""The storyboards that everybody draws: a character each, with a reference, and prompts."""
+"""The storyboards that everybody draws: characters with references, and prompts."""
 
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -8,15 +8,31 @@ from lafi_tiny.caption import plain_caption
 from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reference_sheet import reference_png
 
+PLAIN = Injection(layers="none")
+PUBLISHED = Injection(layers="decoder")
+KEPT = Injection(layers="decoder", reference_noise=0.1)
+
+NAMES = ("mia", "tom", "ada", "leo")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """How much is drawn. DDIM, guidance 5, 64 px; storyboards have a character each."""
+    """How much is drawn, in DDIM with guidance 5.
+
+    panels: of each storyboard. characters: of each storyboard, 0 to 4, each with a reference and
+    all in every panel. side: pixels.
+    """
 
     storyboards: int
     panels: int
     in_flight: int
     steps: int
+    characters: int = 1
+    side: int = 64
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.characters <= len(NAMES):
+            raise ValueError(f"characters: got {self.characters}, allowed 0 to {len(NAMES)}")
 
     @property
     def total(self) -> int:
@@ -28,19 +44,44 @@ def storyboards(load: Workload, injection: Injection, first: int = 0) -> list[St
     """The storyboards of a load; another `first` gives other characters, so nothing is known."""
     wanted = held_out_wanted(first + load.storyboards, 7)[first:]
     sampling = Sampling.model_validate({"steps": load.steps, "guidance": 5.0, "sampler": "DDIM"})
+    casts = _casts(load, first)
+    who = " and ".join(f"{{{name}}}" for name in NAMES[: load.characters]) or "a child"
     boards = []
-    for number, one in enumerate(wanted, first):
-        reference = ReferenceImage(data=reference_png(one.identity, seed=number))
-        who = Character(name="mia", prompt="a child", reference=reference)
+    for number, cast in enumerate(casts, first):
         told = islice(cycle(wanted), load.panels)
         panels = tuple(
-            Panel(prompt=plain_caption(w.action, w.scene, who="{mia}"), seed=1000 * number + index)
+            Panel(prompt=plain_caption(w.action, w.scene, who=who), seed=1000 * number + index)
             for index, w in enumerate(told)
         )
         boards.append(
-            Storyboard(characters=(who,), panels=panels, sampling=sampling, injection=injection)
+            Storyboard(
+                width=load.side,
+                height=load.side,
+                characters=cast,
+                panels=panels,
+                sampling=sampling,
+                injection=injection,
+            )
         )
     return boards
+
+
+def _casts(load: Workload, first: int) -> list[tuple[Character, ...]]:
+    """The characters of each storyboard."""
+    looks = [
+        held_out_wanted(first + load.storyboards, 7 + place) for place in range(load.characters)
+    ]
+    return [
+        tuple(
+            Character(
+                name=name,
+                prompt="a child",
+                reference=ReferenceImage(data=reference_png(wanted[number].identity, seed=number)),
+            )
+            for name, wanted in zip(NAMES, looks, strict=False)
+        )
+        for number in range(first, first + load.storyboards)
+    ]
 
 
 def prompts(board: Storyboard) -> list[str]:

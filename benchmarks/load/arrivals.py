@@ -1,0 +1,96 @@
+"""Throughput and latency against arrival rate: LoadGen's Offline, then Server at shares of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load.loadgen import Test, run_loadgen
+from benchmarks.load.query import figures
+from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
+from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
+from lafi.supervisor import TritonServer
+from lafi_client import StoryboardClient
+
+REFUSED = "lafi_storyboards_refused_total"
+THREADS = 64
+"""So many storyboards the client can wait for at a time; the server refuses long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What is measured.
+
+    queries: of every run, by panels of a storyboard. shares: arrival rates, of the Offline
+    throughput. at_once: how many the client sends at a time in Offline, as many as the server
+    lets in. samples: different storyboards.
+    """
+
+    queries: Mapping[int, int] = field(default_factory=lambda: {1: 80, 4: 28})
+    shares: tuple[float, ...] = (0.3, 0.6, 0.9, 1.1, 2.0)
+    steps: int = 8
+    at_once: int = 16
+    samples: int = 16
+    side: int = 64
+
+
+QUICK = Arrivals(queries={1: 8, 2: 4}, shares=(0.5, 4.0), steps=2, at_once=2, samples=3, side=32)
+
+
+def measure_arrivals(
+    server: TritonServer, what: Arrivals, logs: Path, tell: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """A row of figures for each run; LoadGen's logs lie in a folder of `logs` for each."""
+    rows = []
+    for panels, queries in what.queries.items():
+        _warm_up(server, what, panels)
+        offline = Test("Offline", queries, what.at_once)
+        row = _row(server, what, panels, offline, logs / f"offline_{panels}")
+        rows.append({**row, "share": None})
+        tell(_line(rows[-1]))
+        for share in what.shares:
+            rate = share * row["storyboards_per_second"]
+            test = Test("Server", queries, THREADS, rate=rate)
+            served = _row(server, what, panels, test, logs / f"server_{panels}_{share:g}")
+            rows.append({**served, "share": share})
+            tell(_line(rows[-1]))
+    return rows
+
+
+def _warm_up(server: TritonServer, what: Arrivals, panels: int) -> None:
+    """Draws all at once, so that batches of every size have been seen."""
+    load = Workload(what.at_once, panels, what.at_once, 2, side=what.side)
+    draw_over_grpc(server, storyboards(load, PUBLISHED), load.in_flight)
+
+
+def _row(
+    server: TritonServer, what: Arrivals, panels: int, test: Test, folder: Path
+) -> dict[str, Any]:
+    boards = storyboards(Workload(what.samples, panels, 1, what.steps, side=what.side), PUBLISHED)
+    # In Offline the client waits and asks again, so that all is drawn; in Server nobody waits.
+    retries = 0 if test.scenario == "Server" else 8
+    before = counters(server)
+    with StoryboardClient(server.grpc_url, retries=retries) as client:
+        queries, said = run_loadgen(client, boards, test, folder)
+    counted = spent(before, counters(server))
+    return {
+        "scenario": test.scenario,
+        "panels": panels,
+        "steps": what.steps,
+        "arrival_rate": test.rate if test.scenario == "Server" else None,
+        **figures(queries),
+        "refused_by_the_servers_count": round(counted[REFUSED]),
+        "rows_per_call": rows_per_call(counted),
+        "loadgen": said,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    rate = f" at {row['arrival_rate']:.2f}/s" if row["arrival_rate"] else ""
+    first, last = row["first_panel_p99"], row["storyboard_p99"]
+    seconds = (
+        f"first panel p99 {first:.2f} s, storyboard p99 {last:.2f} s" if last else "none drawn"
+    )
+    speed = f"{row['panels']} panels: {row['panels_per_second']:.2f} panels/s"
+    refused = f"refused {row['refused']} of {row['queries']}"
+    return f"{row['scenario']}{rate}, {speed}, {seconds}, {refused}"

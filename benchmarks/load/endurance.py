@@ -1,0 +1,91 @@
+"""Whether the server grows: many small storyboards, each with a character never seen before."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.load.line_fit import fit_line
+from benchmarks.load.resources import CLIENT, Held, held
+from benchmarks.throughput.ours import draw_over_grpc
+from benchmarks.throughput.workload import KEPT, Workload, storyboards
+from lafi.supervisor import TritonServer
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Endurance:
+    """What is drawn: storyboards of one panel, whose reference is read at a fixed level.
+
+    every: storyboards between two samples. warm_up: how many are drawn before growth is fitted.
+    bank_megabytes: so few that the bank is full, and lets go, long before the end of the warm-up.
+    """
+
+    storyboards: int = 1000
+    every: int = 25
+    warm_up: int = 300
+    in_flight: int = 4
+    steps: int = 2
+    bank_megabytes: int = 32
+    side: int = 64
+
+    def __post_init__(self) -> None:
+        if self.storyboards - self.warm_up < 2 * self.every:
+            most = self.storyboards - 2 * self.every
+            raise ValueError(f"warm_up: got {self.warm_up}, allowed at most {most}")
+
+
+QUICK = Endurance(storyboards=12, every=3, warm_up=3, in_flight=2, bank_megabytes=1)
+
+
+def measure_endurance(
+    server: TritonServer, what: Endurance, tell: Callable[[str], None]
+) -> list[Held]:
+    """What the server holds before the first storyboard, and after every `every`.
+
+    Samples are taken while nothing is drawn. Raises RuntimeError if one was not drawn.
+    """
+    began = time.perf_counter()
+    samples = [held(server, 0, 0.0)]
+    for first in range(0, what.storyboards, what.every):
+        count = min(what.every, what.storyboards - first)
+        load = Workload(count, 1, what.in_flight, what.steps, side=what.side)
+        draw_over_grpc(server, storyboards(load, KEPT, first), what.in_flight)
+        samples.append(held(server, first + count, time.perf_counter() - began))
+        tell(
+            f"{samples[-1].storyboards} storyboards, {samples[-1].seconds:.0f} s: "
+            f"{samples[-1].resident_total / MIB:.1f} MiB, {samples[-1].handles} handles, "
+            f"{samples[-1].bank_entries} references, {samples[-1].bank_evictions} let go"
+        )
+    return samples
+
+
+def growth_after(samples: Sequence[Held], warm_up: int) -> dict[str, Any]:
+    """Growth per 1,000 storyboards after the warm-up, as lines with standard errors.
+
+    MiB of each process and of all but the client; handles, threads and files in /dev/shm as they
+    are. Raises ValueError unless two samples or more were taken after the warm-up.
+    """
+    kept = [sample for sample in samples if sample.storyboards >= warm_up]
+    counts = [sample.storyboards for sample in kept]
+
+    def per_thousand(values: Sequence[float]) -> dict[str, float]:
+        line = fit_line(counts, values)
+        return {"per_1000": 1000 * line.slope, "error": 1000 * line.slope_error}
+
+    names = sorted({name for sample in kept for name in sample.resident} - {CLIENT})
+    return {
+        "samples": len(kept),
+        "resident_mib": {
+            "total": per_thousand([sample.resident_total / MIB for sample in kept]),
+            **{
+                name: per_thousand([sample.resident.get(name, 0) / MIB for sample in kept])
+                for name in (*names, CLIENT)
+            },
+        },
+        "handles": per_thousand([sample.handles for sample in kept]),
+        "threads": per_thousand([sample.threads for sample in kept]),
+        "shared_files": per_thousand([sample.shared_files for sample in kept]),
+        "shared_mib": per_thousand([sample.shared_bytes / MIB for sample in kept]),
+    }

@@ -1,0 +1,39 @@
+"""What stands beside every figure: machine, versions, commit, command."""
+
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lafi.machine import cpu_name_and_flags, usable_cores
+from lafi.model_info import load_model_info
+
+
+def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[str, Any]:
+    """Of a benchmark of the model in `repository`, which was written by `lafi export`.
+
+    packages: distributions whose versions matter. The commit is that of the working tree,
+    nothing where there is none.
+    """
+    info = load_model_info(repository / "artifacts")
+    return {
+        "command": command,
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cpu": cpu_name_and_flags()[0],
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "engine": f"{info.engine} {info.precision}",
+        "weights_sha256": info.weights_sha256,
+    }
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()

@@ -1,0 +1,120 @@
+"""How the cost of a panel grows with references per panel and with the size of the picture.
+
+Beside `benchmarks.throughput.growth`, which has panels per storyboard and storyboards in flight.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psutil
+
+from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
+from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
+from lafi.storyboard import Injection
+from lafi.supervisor import TritonServer
+
+INJECTIONS: Mapping[str, Injection] = {
+    "none": PLAIN,
+    "published": PUBLISHED,
+    "fixed level, known": KEPT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """What is measured: one storyboard at a time, `rounds` times for each point."""
+
+    characters: tuple[int, ...] = (0, 1, 2, 3, 4)
+    sides: tuple[int, ...] = (64, 96, 128)
+    panels: int = 4
+    steps: int = 12
+    rounds: int = 3
+
+
+QUICK = Axes(characters=(0, 4), sides=(32, 64), panels=2, steps=2, rounds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One storyboard that is drawn again and again."""
+
+    axis: str
+    injection: str
+    load: Workload
+
+
+def points(what: Axes) -> list[Point]:
+    """What is drawn on both axes; without references, injection has nothing to read."""
+    base = Workload(1, what.panels, 1, what.steps, side=what.sides[0])
+    return [
+        *(
+            Point("characters", name, replace(base, characters=count))
+            for count in what.characters
+            for name in INJECTIONS
+            if (name == "none") == (count == 0)
+        ),
+        *(
+            Point("side", name, replace(base, side=side))
+            for side in what.sides
+            for name in INJECTIONS
+        ),
+    ]
+
+
+def measure_axes(
+    server: TritonServer, what: Axes, tell: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """A row for each point, medians over the rounds; `seconds_per_panel` of all rounds beside.
+
+    Every point is drawn once before, so its shape and its characters are known. The points take
+    turns, so that a noisy machine is noisy for all. CPU seconds are those of all the server's
+    processes, and do not depend on who else uses the machine.
+    """
+    drawn = points(what)
+    for point in drawn:
+        _draw(server, point)
+    rounds: list[list[dict[str, float]]] = [[] for _ in drawn]
+    for number in range(1, what.rounds + 1):
+        for point, found in zip(drawn, rounds, strict=True):
+            found.append(_draw(server, point))
+            tell(
+                f"round {number}: {point.axis} {getattr(point.load, point.axis)}, "
+                f"{point.injection}: {found[-1]['seconds_per_panel']:.3f} s a panel"
+            )
+    return [_row(point, found) for point, found in zip(drawn, rounds, strict=True)]
+
+
+def _draw(server: TritonServer, point: Point) -> dict[str, float]:
+    boards = storyboards(point.load, INJECTIONS[point.injection])
+    before, cpu = counters(server), server_cpu_seconds(server)
+    took = draw_over_grpc(server, boards, 1).seconds
+    counted = spent(before, counters(server))
+    panels = point.load.total
+    return {
+        "seconds_per_panel": took / panels,
+        "cpu_seconds_per_panel": (server_cpu_seconds(server) - cpu) / panels,
+        "engine_seconds_per_panel": counted["lafi_denoiser_seconds_total"] / panels,
+        "rows_per_call": rows_per_call(counted),
+    }
+
+
+def _row(point: Point, rounds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    return {
+        "axis": point.axis,
+        "injection": point.injection,
+        "characters": point.load.characters,
+        "side": point.load.side,
+        "panels": point.load.panels,
+        "steps": point.load.steps,
+        **{name: statistics.median(found[name] for found in rounds) for name in rounds[0]},
+        "rounds_seconds_per_panel": [found["seconds_per_panel"] for found in rounds],
+    }
+
+
+def server_cpu_seconds(server: TritonServer) -> float:
+    """CPU seconds, user and system, of the server and of its models' processes so far."""
+    main = psutil.Process(server.pid)
+    times = [process.cpu_times() for process in (main, *main.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
