@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.loadgen import Test, run_loadgen
+from benchmarks.load.loadgen import LoadgenRun, run_loadgen
 from benchmarks.load.query import figures
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
@@ -26,7 +26,7 @@ class Arrivals:
     lets in. samples: different storyboards.
     """
 
-    queries: Mapping[int, int] = field(default_factory=lambda: {1: 80, 4: 28})
+    queries: Mapping[int, int] = field(default_factory=lambda: {1: 70, 4: 22})
     shares: tuple[float, ...] = (0.3, 0.6, 0.9, 1.1, 2.0)
     steps: int = 8
     at_once: int = 16
@@ -44,14 +44,14 @@ def measure_arrivals(
     rows = []
     for panels, queries in what.queries.items():
         _warm_up(server, what, panels)
-        offline = Test("Offline", queries, what.at_once)
+        offline = LoadgenRun("Offline", queries, what.at_once)
         row = _row(server, what, panels, offline, logs / f"offline_{panels}")
         rows.append({**row, "share": None})
         tell(_line(rows[-1]))
         for share in what.shares:
             rate = share * row["storyboards_per_second"]
-            test = Test("Server", queries, THREADS, rate=rate)
-            served = _row(server, what, panels, test, logs / f"server_{panels}_{share:g}")
+            run = LoadgenRun("Server", queries, THREADS, rate=rate)
+            served = _row(server, what, panels, run, logs / f"server_{panels}_{share:g}")
             rows.append({**served, "share": share})
             tell(_line(rows[-1]))
     return rows
@@ -64,20 +64,20 @@ def _warm_up(server: TritonServer, what: Arrivals, panels: int) -> None:
 
 
 def _row(
-    server: TritonServer, what: Arrivals, panels: int, test: Test, folder: Path
+    server: TritonServer, what: Arrivals, panels: int, run: LoadgenRun, folder: Path
 ) -> dict[str, Any]:
     boards = storyboards(Workload(what.samples, panels, 1, what.steps, side=what.side), PUBLISHED)
     # In Offline the client waits and asks again, so that all is drawn; in Server nobody waits.
-    retries = 0 if test.scenario == "Server" else 8
+    retries = 0 if run.scenario == "Server" else 8
     before = counters(server)
     with StoryboardClient(server.grpc_url, retries=retries) as client:
-        queries, said = run_loadgen(client, boards, test, folder)
+        queries, said = run_loadgen(client, boards, run, folder)
     counted = spent(before, counters(server))
     return {
-        "scenario": test.scenario,
+        "scenario": run.scenario,
         "panels": panels,
         "steps": what.steps,
-        "arrival_rate": test.rate if test.scenario == "Server" else None,
+        "arrival_rate": run.rate if run.scenario == "Server" else None,
         **figures(queries),
         "refused_by_the_servers_count": round(counted[REFUSED]),
         "rows_per_call": rows_per_call(counted),

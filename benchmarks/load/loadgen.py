@@ -22,9 +22,9 @@ from lafi_client import StoryboardClient
 
 Scenario = Literal["Offline", "Server"]
 
-SEED = 6
+SEED = 21
 """Of LoadGen's samples and schedule: every rate has the same arrivals, closer together. With it
-80 and 28 arrivals come at the rate that was asked for within 2.2%; other seeds miss it by 20%."""
+70 and 22 arrivals come at the rate that was asked for within 0.7%; other seeds miss it by 20%."""
 MARK = ":::MLLOG "
 KEPT_KEYS = (
     "result_validity",
@@ -41,7 +41,7 @@ KEPT_KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class LoadgenRun:
     """One run of LoadGen.
 
     rate: storyboards per second that arrive on average, in Server. at_once: how many the client
@@ -73,14 +73,14 @@ class Test:
 
 
 def run_loadgen(
-    client: StoryboardClient, boards: Sequence[Storyboard], test: Test, folder: Path
+    client: StoryboardClient, boards: Sequence[Storyboard], run: LoadgenRun, folder: Path
 ) -> tuple[list[Query], dict[str, Any]]:
     """What became of every query, and what LoadGen says itself; its logs stay in `folder`.
 
     boards: LoadGen's samples, of which each query is one. A query that is refused or fails is
     completed for LoadGen like any other, which cannot tell: its own figures hold those too.
     """
-    sut = _Drawer(client, boards, test)
+    sut = _Drawer(client, boards, run)
     folder.mkdir(parents=True, exist_ok=True)
     system = mlperf_loadgen.ConstructSUT(sut.issue, lambda: None)
     # The storyboards are in memory already, so there is nothing to load.
@@ -88,7 +88,7 @@ def run_loadgen(
     try:
         with sut.threads:
             mlperf_loadgen.StartTestWithLogSettings(
-                system, library, test.settings(), _log_settings(folder), "none.config"
+                system, library, run.settings(), _log_settings(folder), "none.config"
             )
     finally:
         mlperf_loadgen.DestroyQSL(library)
@@ -118,11 +118,13 @@ def parse_detail(text: str) -> dict[str, Any]:
 class _Drawer:
     """The system under test: hands each query to a thread at once, as LoadGen asks for."""
 
-    def __init__(self, client: StoryboardClient, boards: Sequence[Storyboard], test: Test) -> None:
+    def __init__(
+        self, client: StoryboardClient, boards: Sequence[Storyboard], run: LoadgenRun
+    ) -> None:
         self.queries: list[Query] = []
-        self.threads = ThreadPoolExecutor(test.at_once, thread_name_prefix="query")
+        self.threads = ThreadPoolExecutor(run.at_once, thread_name_prefix="query")
         # What waits for its turn in the client, in Offline, has not been asked of the server yet.
-        self._waits = test.scenario == "Offline"
+        self._waits = run.scenario == "Offline"
         self._client = client
         self._boards = boards
         self._lock = threading.Lock()

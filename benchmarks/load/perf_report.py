@@ -19,17 +19,22 @@ COMPONENTS = (
 )
 
 
-def parse_csv(text: str) -> dict[str, float]:
-    """The report of one concurrency: latencies and their parts in seconds.
+def parse_csv(text: str) -> dict[str, Any]:
+    """The report of one concurrency: latencies, and the parts of their mean, in seconds.
 
-    It says microseconds. Raises ValueError unless it has one row.
+    It says microseconds. For a stream a latency ends with the last response, whatever it prints,
+    and the server's parts are those of taking the request in. Raises ValueError unless it has
+    one row.
     """
     rows = list(csv.DictReader(text.splitlines()))
     if len(rows) != 1:
         raise ValueError(f"perf_analyzer's CSV: got {len(rows)} rows, allowed 1")
-    names = {**LATENCIES, **{name: name for name in COMPONENTS}}
-    parts = {short: float(rows[0][name]) * 1e-6 for name, short in names.items() if name in rows[0]}
-    return {**parts, "its_requests_per_second": float(rows[0]["Inferences/Second"])}
+    row = rows[0]
+    return {
+        **{short: float(row[name]) * 1e-6 for name, short in LATENCIES.items()},
+        "mean_parts": {name: float(row[name]) * 1e-6 for name in COMPONENTS if name in row},
+        "its_requests_per_second": float(row["Inferences/Second"]),
+    }
 
 
 def parse_profile(raw: bytes) -> list[Mapping[str, Any]]:

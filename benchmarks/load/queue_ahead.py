@@ -29,7 +29,7 @@ class Queues:
     ahead: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
     panels: tuple[int, ...] = (1, 4)
     repeats: int = 8
-    steps: int = 8
+    steps: int = 6
     side: int = 64
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.throughput.ours import counters_now
+from benchmarks.throughput.ours import counters
 from lafi.supervisor import TritonServer
 
 SHARED = Path("/dev/shm")
@@ -46,7 +46,8 @@ class Held:
 
 
 def held(server: TritonServer, storyboards: int, seconds: float) -> Held:
-    """Reads it all now. The server must be running."""
+    """Reads it all, after a little rest. The server must be running."""
+    counted = counters(server)
     main = psutil.Process(server.pid)
     children = main.children(recursive=True)
     resident = {SERVER: main.memory_info().rss, CLIENT: psutil.Process().memory_info().rss}
@@ -54,7 +55,6 @@ def held(server: TritonServer, storyboards: int, seconds: float) -> Held:
         name = model_of(child.cmdline())
         resident[name] = resident.get(name, 0) + child.memory_info().rss
     files = [path.stat().st_size for path in SHARED.glob(server.shared_memory_prefix + "*")]
-    counted = counters_now(server)
     return Held(
         storyboards=storyboards,
         seconds=seconds,

@@ -59,11 +59,6 @@ def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list
 def counters(server: TritonServer) -> dict[str, float]:
     """LAFI's numbers at /metrics, brought up to date by waiting a little."""
     time.sleep(1.2)
-    return counters_now(server)
-
-
-def counters_now(server: TritonServer) -> dict[str, float]:
-    """LAFI's numbers at /metrics, which may be some tenths of a second old."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(server.metrics_url, timeout=10) as response:
         text = response.read().decode()

@@ -114,7 +114,7 @@ def test_the_report_is_read_in_seconds() -> None:
     found = parse_csv(CSV)
     assert found["p50"] == pytest.approx(1.458271)
     assert found["p99"] == pytest.approx(2.297424)
-    assert found["Server Compute Infer"] == pytest.approx(0.011082)
+    assert found["mean_parts"]["Server Compute Infer"] == pytest.approx(0.011082)
     assert found["its_requests_per_second"] == pytest.approx(0.499927)
     with pytest.raises(ValueError, match="got 0 rows, allowed 1"):
         parse_csv(CSV.splitlines()[0])
