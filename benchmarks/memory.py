@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 
 from benchmarks.load.endurance import MIB, QUICK, Endurance, growth_after, measure_endurance
-from benchmarks.load.resources import Held
+from benchmarks.load.resources import Held, total
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
 from lafi.supervisor import TritonServer
@@ -34,8 +34,8 @@ def plot(samples: Sequence[Held], warm_up: int, path: Path) -> None:
     for name in sorted({name for sample in samples for name in sample.resident}):
         memory.plot(drawn, [s.resident.get(name, 0) / MIB for s in samples], label=name)
     memory.set_ylabel("resident MiB")
-    counts.plot(drawn, [s.handles for s in samples], label="open handles")
-    counts.plot(drawn, [s.threads for s in samples], label="threads")
+    counts.plot(drawn, [total(s.handles) for s in samples], label="open handles")
+    counts.plot(drawn, [total(s.threads) for s in samples], label="threads")
     counts.plot(drawn, [s.shared_files for s in samples], label="files in /dev/shm")
     counts.plot(drawn, [s.bank_entries for s in samples], label="references in the bank")
     for axes in (memory, counts):
@@ -70,9 +70,10 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     (out / "memory.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     plot(samples, what.warm_up, out / "memory.png")
-    for name, found in growth["resident_mib"].items():
-        grown = f"{found['per_1000']:+.1f} +- {found['error']:.1f} MiB"
-        console.print(f"{name}: {grown} per 1,000 storyboards")
+    for what_grows in ("resident_mib", "handles", "threads"):
+        for name, found in growth[what_grows].items():
+            grown = f"{found['per_1000']:+.1f} +- {found['error']:.1f}"
+            console.print(f"{what_grows}, {name}: {grown} per 1,000 storyboards")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Whether the server grows: many small storyboards, each with a character never seen before."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.load.line_fit import fit_line
-from benchmarks.load.resources import CLIENT, Held, held
+from benchmarks.load.resources import Held, held, total
 from benchmarks.throughput.ours import draw_over_grpc
 from benchmarks.throughput.workload import KEPT, Workload, storyboards
 from lafi.supervisor import TritonServer
@@ -55,7 +55,8 @@ def measure_endurance(
         samples.append(held(server, first + count, time.perf_counter() - began))
         tell(
             f"{samples[-1].storyboards} storyboards, {samples[-1].seconds:.0f} s: "
-            f"{samples[-1].resident_total / MIB:.1f} MiB, {samples[-1].handles} handles, "
+            f"{total(samples[-1].resident) / MIB:.1f} MiB, "
+            f"{total(samples[-1].handles)} handles, {total(samples[-1].threads)} threads, "
             f"{samples[-1].bank_entries} references, {samples[-1].bank_evictions} let go"
         )
     return samples
@@ -64,8 +65,9 @@ def measure_endurance(
 def growth_after(samples: Sequence[Held], warm_up: int) -> dict[str, Any]:
     """Growth per 1,000 storyboards after the warm-up, as lines with standard errors.
 
-    MiB of each process and of all but the client; handles, threads and files in /dev/shm as they
-    are. Raises ValueError unless two samples or more were taken after the warm-up.
+    Resident MiB, handles and threads of each process and, as `total`, of all but the client;
+    files and MiB in /dev/shm. Raises ValueError unless two samples or more were taken after the
+    warm-up.
     """
     kept = [sample for sample in samples if sample.storyboards >= warm_up]
     counts = [sample.storyboards for sample in kept]
@@ -74,18 +76,18 @@ def growth_after(samples: Sequence[Held], warm_up: int) -> dict[str, Any]:
         line = fit_line(counts, values)
         return {"per_1000": 1000 * line.slope, "error": 1000 * line.slope_error}
 
-    names = sorted({name for sample in kept for name in sample.resident} - {CLIENT})
+    def by_process(found: Sequence[Mapping[str, int]], unit: int = 1) -> dict[str, Any]:
+        names = sorted({name for each in found for name in each})
+        return {
+            "total": per_thousand([total(each) / unit for each in found]),
+            **{name: per_thousand([each.get(name, 0) / unit for each in found]) for name in names},
+        }
+
     return {
         "samples": len(kept),
-        "resident_mib": {
-            "total": per_thousand([sample.resident_total / MIB for sample in kept]),
-            **{
-                name: per_thousand([sample.resident.get(name, 0) / MIB for sample in kept])
-                for name in (*names, CLIENT)
-            },
-        },
-        "handles": per_thousand([sample.handles for sample in kept]),
-        "threads": per_thousand([sample.threads for sample in kept]),
+        "resident_mib": by_process([sample.resident for sample in kept], MIB),
+        "handles": by_process([sample.handles for sample in kept]),
+        "threads": by_process([sample.threads for sample in kept]),
         "shared_files": per_thousand([sample.shared_files for sample in kept]),
         "shared_mib": per_thousand([sample.shared_bytes / MIB for sample in kept]),
     }

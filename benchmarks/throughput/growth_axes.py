@@ -33,7 +33,7 @@ class Axes:
     rounds: int = 3
 
 
-QUICK = Axes(characters=(0, 4), sides=(32, 64), panels=2, steps=2, rounds=1)
+QUICK = Axes(characters=(0, 4), sides=(32,), panels=2, steps=2, rounds=1)
 
 
 @dataclass(frozen=True, slots=True)
