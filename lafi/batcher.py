@@ -62,6 +62,8 @@ class BatchCounts:
     """References that a call read from the bank instead of as rows."""
     padding_rows: int = 0
     panel_steps: int = 0
+    reused_steps: int = 0
+    """Of the panels' steps: those taken without the denoiser."""
     engine_seconds: float = 0.0
     step_seconds: float = 0.0
     """Of whole steps, the engine's part included."""
@@ -87,6 +89,8 @@ class Batcher:
     As many panels are in flight as their rows fit into one denoiser call. A place that becomes
     free goes to the storyboard that was served longest ago (`lafi.turns`), so a storyboard's
     first panel waits for at most one panel of each storyboard before it, never for all of them.
+    A panel that reuses a step keeps its place but has no row in that step's calls, and what
+    only such panels would read is not read; where all reuse, there is no call.
     """
 
     def __init__(
@@ -139,13 +143,17 @@ class Batcher:
         self._flying = [member for member in self._flying if member[0] is not ticket]
 
     def step(self) -> Iterator[PanelStep]:
-        """One step of every panel in flight; reports each as soon as its rows are computed.
+        """One step of every panel in flight; reports each as soon as it is taken.
 
         To be read to its end before the next call, and before panels join or leave.
         Raises BatchError where a call fails; then the panels of that call are in flight no more.
         """
         self._admit()
-        chunks = self._chunks(self._flying)
+        reusing = [member for member in self._flying if member[1].reuses]
+        chunks = self._chunks([member for member in self._flying if not member[1].reuses])
+        for ticket, panel in reusing:
+            self._reuse(panel)
+            yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
         for chunk in chunks:
             began = time.perf_counter()
             try:
@@ -163,6 +171,13 @@ class Batcher:
                 source for _, panel in self._flying for source in self._readings(panel)[1]
             )
             self._kept.release({*still_read})
+
+    def _reuse(self, panel: PanelState) -> None:
+        began = time.perf_counter()
+        panel.advance_by_reuse()
+        self.counts.panel_steps += 1
+        self.counts.reused_steps += 1
+        self.counts.step_seconds += time.perf_counter() - began
 
     def _run(self, chunk: _Chunk) -> None:
         panels = [panel for _, panel in chunk.members]
@@ -196,7 +211,10 @@ class Batcher:
         counts.engine_seconds += seconds
 
     def _admit(self) -> None:
-        """Give places to those whose turn it is, as long as all rows fit into one call."""
+        """Give places to those whose turn it is, as long as all rows fit into one call.
+
+        Those who reuse this step count too, since they may all compute the next.
+        """
         room = _Chunk()
         for ticket, panel in self._flying:
             self._put(room, ticket, panel)

@@ -29,8 +29,9 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
-_NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end")
-"""Both are counted only where they differ from their defaults, so that older addresses stay."""
+_REUSE_WINDOW = ("reuse_start", "reuse_end")
+_NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end", "reuse_threshold", *_REUSE_WINDOW)
+"""All are counted only where they differ from their defaults, so that older addresses stay."""
 
 
 def content_address(
@@ -58,7 +59,8 @@ def content_address(
 
 
 def _stage(stage: SamplingStage) -> dict[str, Any]:
-    newer = stage.model_dump(mode="json", include={*_NEWER_STAGE_FIELDS}, exclude_defaults=True)
+    counted = {*_NEWER_STAGE_FIELDS} - (set() if stage.reuse_threshold else {*_REUSE_WINDOW})
+    newer = stage.model_dump(mode="json", include=counted, exclude_defaults=True)
     return stage.model_dump(mode="json", exclude={*_NEWER_STAGE_FIELDS}) | newer
 
 

@@ -63,6 +63,9 @@ def _denoiser_metrics(studio: Studio) -> Iterator[Metric]:
     yield Metric("lafi_denoiser_calls_total", "counter", "Calls of the denoiser", calls)
     steps = sum(count.panel_steps for count in counts)
     yield Metric("lafi_panel_steps_total", "counter", "Steps of all panels", steps)
+    reused = sum(count.reused_steps for count in counts)
+    help_ = "Steps of all panels that were taken without the denoiser"
+    yield Metric("lafi_reused_steps_total", "counter", help_, reused)
     engine = sum(count.engine_seconds for count in counts)
     yield Metric("lafi_denoiser_seconds_total", "counter", "Seconds within the denoiser", engine)
     whole = sum(count.step_seconds for count in counts)

@@ -35,7 +35,8 @@ from lafi.prompts import MAX_BATCH, encode_texts, zeros_like
 from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.routing import in_window, region_weights
 from lafi.sampling import ForwardProcess, PanelSchedule, check_stage
-from lafi.storyboard import Panel, Storyboard, StoryboardError, check_against
+from lafi.step_reuse import ReuseRule, StepReuse
+from lafi.storyboard import Panel, SamplingStage, Storyboard, StoryboardError, check_against
 
 MAX_ROWS = 20
 """Rows of one denoiser call: eight guided panels and the four references that they may read."""
@@ -317,7 +318,14 @@ class _Drawing:
             guidance=stage.guidance,
             injection=self._injection(panel),
             guided_steps=(stage.guidance_start, stage.guidance_end),
+            reuse=self._reuse(stage),
         )
+
+    def _reuse(self, stage: SamplingStage) -> StepReuse | None:
+        if stage.reuse_threshold == 0.0:
+            return None
+        rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end)
+        return StepReuse(rule, ForwardProcess(self._info.scheduler_config))
 
     def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
         if self._zero_negative(panel):

@@ -89,6 +89,7 @@ class ForwardProcess:
     def __init__(self, config: Mapping[str, Any]) -> None:
         scheduler = diffusers.DDPMScheduler.from_config(dict(config))
         self._alphas: Tensor = scheduler.alphas_cumprod.double()
+        self._predicts_noise = config.get("prediction_type", "epsilon") == "epsilon"
 
     @property
     def last_timestep(self) -> int:
@@ -100,8 +101,40 @@ class ForwardProcess:
         A timestep between two of the training's, as Karras sigmas make them, lies between
         their noise levels on a logarithmic scale.
         """
+        signal_level, noise_level = self._levels(timestep)
+        return signal_level * latents + noise_level * noise
+
+    def flow_point(self, latents: Tensor, timestep: float) -> Tensor:
+        """Latents as the model sees them, written as (1 - t) * picture + t * noise."""
+        signal, noise = self._levels(timestep)
+        return latents / (signal + noise)
+
+    def as_flow(
+        self, latents: Tensor, prediction: Tensor, timestep: float
+    ) -> tuple[Tensor, Tensor]:
+        """Latents and the model's prediction, (C, h, w), as a rectified flow (arXiv:2209.03003).
+
+        Gives the point as `flow_point`, and noise - picture as the prediction implies them.
+        """
+        signal, noise = self._levels(timestep)
+        if self._predicts_noise:
+            flow = (prediction * (signal + noise) - latents) / signal
+        else:
+            flow = (noise - signal) * latents + (signal + noise) * prediction
+        return latents / (signal + noise), flow
+
+    def from_flow(self, point: Tensor, flow: Tensor, timestep: float) -> Tensor:
+        """What the model would have predicted; the inverse of `as_flow`."""
+        signal, noise = self._levels(timestep)
+        latents = point * (signal + noise)
+        if self._predicts_noise:
+            return (flow * signal + latents) / (signal + noise)
+        return (flow - (noise - signal) * latents) / (signal + noise)
+
+    def _levels(self, timestep: float) -> tuple[float, float]:
+        """Shares of picture and noise in the latents; their squares add up to 1."""
         alpha = self._alpha(timestep)
-        return math.sqrt(alpha) * latents + math.sqrt(1.0 - alpha) * noise
+        return math.sqrt(alpha), math.sqrt(1.0 - alpha)
 
     def _alpha(self, timestep: float) -> float:
         low = min(max(int(timestep), 0), self.last_timestep)

@@ -138,6 +138,13 @@ class SamplingStage(CheckedModel):
     guidance_start: Fraction = 0.0
     guidance_end: Fraction = 1.0
     """Step i of N is guided if start <= i / N < end; the others cost half (arXiv:2404.07724)."""
+    reuse_threshold: Fraction = 0.0
+    """Steps are taken without the model while its prediction is foretold to change by less in all
+    since the last computed one, as a share of itself (EasyCache, arXiv:2507.02860); 0 is off."""
+    reuse_start: Fraction = 0.15
+    reuse_end: Fraction = 0.95
+    """Step i of N may be reused if start <= i / N < end; never the first or the last, and none
+    where guidance or injection switches."""
 
 
 class Sampling(CheckedModel):

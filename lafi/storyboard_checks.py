@@ -87,9 +87,10 @@ def _sampling_problems(field: str, sampling: "Sampling") -> Iterator[str]:
             yield problem(
                 f"{field}.sigmas", stage.sigmas, f"{', '.join(allowed)} with {stage.sampler}"
             )
-        if stage.guidance_end < stage.guidance_start:
-            allowed_end = f"{stage.guidance_start:g} (its guidance_start) to 1"
-            yield problem(f"{field}.guidance_end", stage.guidance_end, allowed_end)
+        for name in ("guidance", "reuse"):
+            start, end = getattr(stage, f"{name}_start"), getattr(stage, f"{name}_end")
+            if end < start:
+                yield problem(f"{field}.{name}_end", end, f"{start:g} (its {name}_start) to 1")
 
 
 def _injection_problems(field: str, injection: "Injection") -> Iterator[str]:

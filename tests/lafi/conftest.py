@@ -59,6 +59,7 @@ def _sampling(draw: st.DrawFn) -> Sampling:
         sampler=sampler,
         sigmas=draw(st.sampled_from(sigmas)),
         guidance=draw(st.floats(0, 30)),
+        reuse_threshold=draw(_UNIT),
     )
     return Sampling(stages=(stage,))
 

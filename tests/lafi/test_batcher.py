@@ -16,9 +16,11 @@ from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.reference import Reference
 from lafi.sampling import ForwardProcess, PanelSchedule
+from lafi.step_reuse import ReuseRule, StepReuse
 from lafi.storyboard import SamplingStage
 
 LAYERS, SIZE = 5, (4, 6)
+REUSE = st.sampled_from([0.0, 0.05, 0.3, 1.0])
 INFO = ModelInfo(
     name="small",
     architecture="unet",
@@ -81,6 +83,7 @@ def panel(
     guidance: float = 3.0,
     sampler: str = "DDIM",
     size: tuple[int, int] = SIZE,
+    reuse: float = 0.0,
     **injection: object,
 ) -> PanelState:
     schedule = PanelSchedule(SamplingStage(steps=steps, sampler=sampler), CONFIG, len(name))
@@ -97,6 +100,7 @@ def panel(
             regions=tuple(torch.ones(size) for _ in references),
             **given,  # type: ignore[arg-type]
         ),
+        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), PROCESS) if reuse else None,
     )
 
 
@@ -183,12 +187,18 @@ def test_company_and_chunks_do_not_change_a_panel(
 ) -> None:
     samplers = st.sampled_from(["DDIM", "EulerAncestral", "DPM++2MSDE"])
     settings_ = [
-        (f"{i:03}" + "x" * i, r, data.draw(st.integers(1, 6)), data.draw(samplers))
+        (
+            f"{i:03}" + "x" * i,
+            r,
+            data.draw(st.integers(1, 12)),
+            data.draw(samplers),
+            data.draw(REUSE),
+        )
         for i, r in enumerate(reads)
     ]
     counts = data.draw(st.sampled_from([(), (4, 8), (7,)]))
     together, fake = batcher(max_rows=data.draw(st.integers(6, 12)), row_counts=counts)
-    states = [panel(name, *r, steps=n, sampler=s) for name, r, n, s in settings_]
+    states = [panel(name, *r, steps=n, sampler=s, reuse=u) for name, r, n, s, u in settings_]
     ended = []
     for state in states:
         together.add([state], priority=data.draw(st.integers(-1, 1)))
@@ -198,9 +208,9 @@ def test_company_and_chunks_do_not_change_a_panel(
     assert sorted(ended) == [state.name for state in states]
     largest = max(len(batch.latents) for batch in fake.batches)
     assert largest <= max([together._max_rows, *counts])
-    for state, (name, r, n, s) in zip(states, settings_, strict=True):
+    for state, (name, r, n, s, u) in zip(states, settings_, strict=True):
         alone, _ = batcher()
-        single = panel(name, *r, steps=n, sampler=s)
+        single = panel(name, *r, steps=n, sampler=s, reuse=u)
         alone.add([single])
         list(finish(alone))
         torch.testing.assert_close(state.latents, single.latents, rtol=0.0, atol=1e-5)
@@ -221,20 +231,22 @@ def test_too_few_rows_for_one_panel_are_refused() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4)), min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6), REUSE), min_size=1, max_size=5),
     st.integers(6, 10),
 )
-def test_nobody_waits_for_another_to_end(boards: list[tuple[int, int]], max_rows: int) -> None:
+def test_nobody_waits_for_another_to_end(
+    boards: list[tuple[int, int, float]], max_rows: int
+) -> None:
     """A storyboard's first panel starts after at most one panel's steps for each board in flight.
 
-    boards: (panels, steps of each) of storyboards that all wait before the first step.
+    boards: (panels, steps of each, threshold) of storyboards that all wait before the first step.
     """
     loop, _ = batcher(max_rows)
     tickets = [
-        loop.add([panel(f"{i}.{j}", steps=steps) for j in range(panels)])
-        for i, (panels, steps) in enumerate(boards)
+        loop.add([panel(f"{i}.{j}", steps=steps, reuse=reuse) for j in range(panels)])
+        for i, (panels, steps, reuse) in enumerate(boards)
     ]
-    longest = max(steps for _, steps in boards)
+    longest = max(steps for _, steps, _ in boards)
     began: dict[int, int] = {}
     round_ = 0
     while loop.active:

@@ -58,6 +58,9 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"sampling": {"sampler": "Euler", "sigmas": "karras"}}},
     {"panel": {"sampling": {"guidance_start": 0.2}}},
     {"panel": {"sampling": {"guidance_end": 0.8}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2, "reuse_start": 0.3}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2, "reuse_end": 0.8}}},
     {"panel": {"injection": {"layers": 1}}},
     {"panel": {"injection": {"start": 0.1}}},
     {"panel": {"injection": {"end": 0.9}}},
@@ -76,6 +79,7 @@ DECIDES_NOT: list[dict[str, Any]] = [
     {"eva": {"prompt": "a queen"}},
     {"panel": {"characters": ["mia", "tom"]}},
     {"panel": {"sampling": {"steps": 30}}},
+    {"panel": {"sampling": {"reuse_start": 0.3, "reuse_end": 0.8}}},
     {"panel": {"injection": {}}},
     {"panel": {"prompt": " {mia}  and {tom}\n"}},
 ]

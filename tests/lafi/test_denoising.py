@@ -18,6 +18,7 @@ from lafi.model_info import ModelInfo, SelfAttentionLayer
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.reference import Reference
 from lafi.sampling import ForwardProcess, PanelSchedule
+from lafi.step_reuse import ReuseRule, StepReuse
 from lafi.storyboard import SamplingStage
 
 SIZE = (4, 4)
@@ -72,7 +73,7 @@ MIA = Reference(
 )
 
 
-def panel(seed: int, steps: int = 4, reads: bool = False) -> PanelState:
+def panel(seed: int, steps: int = 4, reads: bool = False, reuse: float = 0.0) -> PanelState:
     schedule = PanelSchedule(SamplingStage(steps=steps, sampler="EulerAncestral"), CONFIG, seed)
     references = (MIA,) if reads else ()
     return PanelState(
@@ -83,6 +84,7 @@ def panel(seed: int, steps: int = 4, reads: bool = False) -> PanelState:
         negative=text(0.0),
         guidance=3.0,
         injection=PanelInjection(references, tuple(torch.ones(SIZE) for _ in references), end=0.8),
+        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), ForwardProcess(CONFIG)) if reuse else None,
     )
 
 
@@ -118,7 +120,11 @@ def latents(loop: Denoising, panels: list[PanelState], pause: float = 0.0) -> li
 
 BOARDS = st.lists(
     st.tuples(
-        st.lists(st.tuples(st.integers(1, 5), st.booleans()), min_size=1, max_size=4),
+        st.lists(
+            st.tuples(st.integers(1, 8), st.booleans(), st.sampled_from([0.0, 0.5])),
+            min_size=1,
+            max_size=4,
+        ),
         st.floats(0, 0.02),
     ),
     min_size=1,
@@ -129,7 +135,7 @@ BOARDS = st.lists(
 @settings(max_examples=15, deadline=None)
 @given(BOARDS)
 def test_random_arrivals_do_not_change_a_panel(
-    boards: list[tuple[list[tuple[int, bool]], float]],
+    boards: list[tuple[list[tuple[int, bool, float]], float]],
 ) -> None:
     def panels(board: int) -> list[PanelState]:
         return [panel(10 * board + i, *given) for i, given in enumerate(boards[board][0])]
@@ -175,6 +181,16 @@ def test_a_cancelled_storyboard_is_in_no_later_call(
     after = denoiser.calls
     latents(loop, [panel(3, 2)])
     assert denoiser.calls <= after + 3
+
+
+def test_a_storyboard_is_cancelled_between_two_reused_steps() -> None:
+    loop = batcher(Denoiser())
+    state = panel(1, 100, reuse=1.0)
+    reused: list[bool] = []
+    for _ in OwnDenoising(loop).run([state], 0, lambda: any(reused)):
+        reused.append(loop.counts.reused_steps > 0)
+    assert reused.count(True) == 1
+    assert (state.done, loop.active) == (False, 0)
 
 
 def test_a_storyboard_that_waits_for_a_place_can_be_cancelled(

@@ -20,7 +20,8 @@ def test_numbers_follow_what_was_drawn(checkpoint: Path) -> None:
     admission = Admission(1)
     before = list(server_metrics(studio, admission))
     panels = (Panel(prompt="a child"), Panel(prompt="the beach"))
-    board = Storyboard(width=32, height=32, panels=panels, sampling={"steps": 2, "guidance": 3.0})
+    sampling = {"steps": 8, "guidance": 3.0, "reuse_threshold": 1.0}
+    board = Storyboard(width=32, height=32, panels=panels, sampling=sampling)
     admission.admit()
     with pytest.raises(RefusedError):
         admission.admit()
@@ -32,9 +33,11 @@ def test_numbers_follow_what_was_drawn(checkpoint: Path) -> None:
     found = values(after)
     assert found["lafi_storyboards_in_flight"] == 1
     assert found["lafi_storyboards_refused_total"] == 1
-    assert found["lafi_panel_steps_total"] == 4
-    assert found["lafi_denoiser_calls_total"] == 2
-    assert found["lafi_denoiser_rows_total panel"] == 8
+    assert found["lafi_panel_steps_total"] == 16
+    assert 0 < found["lafi_reused_steps_total"] <= 16 - 2 * 3
+    assert 3 <= found["lafi_denoiser_calls_total"] <= 8
+    computed = found["lafi_panel_steps_total"] - found["lafi_reused_steps_total"]
+    assert found["lafi_denoiser_rows_total panel"] == 2 * computed
     assert found["lafi_panels denoising"] == found["lafi_panels waiting"] == 0
     assert found["lafi_step_seconds_total"] >= found["lafi_denoiser_seconds_total"] > 0
 

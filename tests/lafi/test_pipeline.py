@@ -115,6 +115,26 @@ def test_a_storyboard_split_in_two_gives_the_same_pictures(engines: Engines, lay
             assert np.abs(pixels(event) - pixels(whole[part[place]])).max() <= 2
 
 
+def test_reused_steps_are_reported_and_do_not_depend_on_company(engines: Engines) -> None:
+    reusing = Panel(
+        prompt="{mia} is running", seed=1, sampling={"steps": 12, "reuse_threshold": 1.0}
+    )
+    plain = Panel(prompt="the beach", seed=4, sampling={"steps": 12})
+    rows: list[int] = []
+
+    def denoiser(batch: DenoiserBatch) -> Tensor:
+        rows.append(len(batch.latents))
+        return engines.denoiser(batch)
+
+    together = list(draw(board((reusing, plain)), replace(engines, denoiser=denoiser)))
+    steps = [e.step for e in together if isinstance(e, Progress) and e.panel == 0]
+    assert steps == list(range(1, 13))
+    assert len(rows) == 12
+    assert 2 in rows, "the step of the one that computes, with no row of the other's reference"
+    alone = panels_of(list(draw(board((reusing,)), engines)))[0]
+    assert np.abs(pixels(panels_of(together)[0]) - pixels(alone)).max() <= 2
+
+
 def test_references_change_the_panels_that_read_them(engines: Engines, events: list[Event]) -> None:
     plain = panels_of(list(draw(board(injection={"layers": "none"}), engines)))
     changed = [

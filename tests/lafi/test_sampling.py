@@ -36,6 +36,7 @@ CLASSES = {
     "DPM++2MSDE": diffusers.DPMSolverMultistepScheduler,
 }
 SHAPE = (4, 6, 5)
+ONE = torch.ones((), dtype=torch.float64)
 
 
 def model(latents: Tensor) -> Tensor:
@@ -145,6 +146,24 @@ def test_the_forward_process_is_that_of_training(timestep: int, config: str) -> 
     expected = scheduler.add_noise(latents[None], noise[None], torch.tensor([timestep]))[0]
     ours = ForwardProcess(CONFIGS[config]).noised(latents, noise, float(timestep))
     torch.testing.assert_close(ours, expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.0, 998.0), st.sampled_from(sorted(CONFIGS)), st.integers(0, 99))
+def test_a_flow_is_made_of_the_picture_and_noise_that_a_prediction_implies(
+    timestep: float, config: str, seed: int
+) -> None:
+    picture, noise = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(seed)).double()
+    process = ForwardProcess(CONFIGS[config])
+    signal, level = (process.noised(a, b, timestep) for a, b in ((ONE, 0 * ONE), (0 * ONE, ONE)))
+    latents = process.noised(picture, noise, timestep)
+    prediction = noise if config == "epsilon" else signal * noise - level * picture
+    point, flow = process.as_flow(latents, prediction, timestep)
+    share = level / (signal + level)
+    torch.testing.assert_close(flow, noise - picture)
+    torch.testing.assert_close(point, (1 - share) * picture + share * noise)
+    torch.testing.assert_close(point, process.flow_point(latents, timestep))
+    torch.testing.assert_close(process.from_flow(point, flow, timestep), prediction)
 
 
 @settings(max_examples=30, deadline=None)

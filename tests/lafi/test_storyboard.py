@@ -266,7 +266,7 @@ BAD_PANELS: list[tuple[dict[str, object], str]] = [
     (
         {"sampling": {"stepz": 3}},
         "sampling.stepz: unknown field, allowed: steps, sampler, sigmas, guidance, guidance_start, "
-        "guidance_end (did you mean steps?)",
+        "guidance_end, reuse_threshold, reuse_start, reuse_end (did you mean steps?)",
     ),
     (
         {"sampling": {"guidance_start": 0.5, "guidance_end": 0.4}},
