@@ -13,6 +13,7 @@ from lafi_tiny.dataset import CHUNK, DatasetSpec, render_dataset
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 FOLDER = typer.Option(Path("out/tiny_model"), help="Where the stages keep their state.")
+WEIGHTS = typer.Option(Path("tiny_model/weights"), help="The packed model.")
 
 
 @app.command()
@@ -69,6 +70,39 @@ def reader(folder: Path = FOLDER, steps: int = 2500, threads: int = 0) -> None:
     train_reader(BUNDLED, ReaderTraining(steps=steps), folder)
     for name, value in measure_floor(BUNDLED, folder).items():
         typer.echo(f"{name:20} {value:.3f}")
+
+
+@app.command()
+def recogniser(
+    folder: Path = FOLDER,
+    weights: Path = WEIGHTS,
+    steps: int = 600,
+    pictures: int = 6000,
+    workers: int = 2,
+    student_only: bool = False,
+) -> None:
+    """Train the recognisers of characters, teacher and student together or the student on."""
+    from functools import partial
+
+    from lafi_tiny.team import run_team
+    from lafi_tiny.train_recogniser import RecogniserTraining, train_recognisers, train_student
+
+    settings = RecogniserTraining(steps=steps, pictures=pictures)
+    work = train_student if student_only else train_recognisers
+    folder.mkdir(parents=True, exist_ok=True)
+    run_team(partial(work, settings, folder, weights), workers, folder)
+
+
+@app.command()
+def export_recogniser(
+    folder: Path = FOLDER,
+    out: Path = Path("tiny_model/recogniser"),
+    note: str = typer.Option("", help="How they were trained; goes into recogniser.json."),
+) -> None:
+    """Write both recognisers as ONNX and `recogniser.json` with their threshold."""
+    from lafi_tiny.export_recogniser import export_recognisers
+
+    typer.echo(json.dumps(export_recognisers(folder, out, note), indent=2))
 
 
 @app.command()

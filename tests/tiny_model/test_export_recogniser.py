@@ -1,0 +1,88 @@
+"""The recognisers as ONNX, and what `recogniser.json` says of them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from lafi_tiny.export_recogniser import (
+    ROLES,
+    calibrate,
+    describe_file,
+    onnx_embedder,
+    write_onnx,
+)
+from lafi_tiny.recogniser import (
+    EMBEDDING_WIDTH,
+    SIDE,
+    Role,
+    build_recogniser,
+    load_recogniser,
+    save_recogniser,
+)
+from lafi_tiny.training import from_pixels
+
+SHIPPED = Path(__file__).parents[2] / "tiny_model" / "recogniser"
+
+
+@pytest.fixture(scope="module", params=ROLES)
+def role(request: pytest.FixtureRequest) -> Role:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def exported(role: Role, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network of random weights, as float16 safetensors and as ONNX."""
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp(role)
+    network = build_recogniser(role)
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.rand(16, 3, SIDE, SIDE) * 2 - 1)
+    save_recogniser(network, folder / "weights.safetensors")
+    write_onnx(load_recogniser(role, folder / "weights.safetensors"), folder / "network.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_onnx_agrees_with_torch(exported: Path, role: Role, count: int) -> None:
+    pixels = np.random.default_rng(count).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+    network = load_recogniser(role, exported / "weights.safetensors")
+    with torch.inference_mode():
+        expected = network(from_pixels(pixels)).numpy()
+    found = onnx_embedder(exported / "network.onnx")(pixels)
+    assert np.abs(found - expected).max() <= 1e-4
+
+
+def test_the_graph_has_the_promised_interface_and_small_weights(exported: Path) -> None:
+    model = onnx.load(exported / "network.onnx")
+    shapes = {
+        value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert list(shapes) == ["image", "embedding"]
+    assert shapes["image"][1:] == [3, SIDE, SIDE]
+    assert shapes["embedding"][1:] == [EMBEDDING_WIDTH]
+    assert all(isinstance(shape[0], str) for shape in shapes.values())
+    assert (exported / "network.onnx").stat().st_size < 10 * 2**20
+
+
+def test_the_card_describes_the_files_beside_it(role: Role) -> None:
+    card = json.loads((SHIPPED / "recogniser.json").read_text())
+    path = SHIPPED / f"{role}.onnx"
+    data = path.read_bytes()
+    assert (card["side"], card["width"]) == (SIDE, EMBEDDING_WIDTH)
+    assert -1 < card["threshold"] < 1
+    assert card[role]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert {k: card[role][k] for k in ("file", "sha256", "bytes")} == describe_file(path)
+
+
+def test_the_shipped_student_tells_unseen_characters_apart() -> None:
+    found = calibrate(onnx_embedder(SHIPPED / "student.onnx"), characters=30, images=3)
+    assert found["equal_error"] <= 0.08

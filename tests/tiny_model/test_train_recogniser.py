@@ -1,0 +1,118 @@
+"""Training of both recognisers: it learns, and goes on exactly where it stopped."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lafi_tiny import figure_pool
+from lafi_tiny.attributes import Identity
+from lafi_tiny.recogniser import AttributePrototypes, labels_of, visible
+from lafi_tiny.train_recogniser import (
+    BY_DEFAULT,
+    STATE_FILE,
+    RecogniserTraining,
+    character_loss,
+    cosine_rate,
+    student_loss,
+    train_recognisers,
+    train_student,
+)
+
+WEIGHTS = Path(__file__).parents[2] / "tiny_model" / "weights"
+SHORT = RecogniserTraining(steps=4, batch=4, pictures=8, sides=(32, 32, 32), save_every=2)
+
+
+@pytest.fixture(autouse=True)
+def small_pool_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figure_pool, "CHUNK", 8)
+
+
+def weights_in(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / STATE_FILE, weights_only=True)["model"]
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_recognisers(SHORT, tmp_path / "whole", WEIGHTS)
+
+    class Stopped(Exception):
+        """As if the process had been ended."""
+
+    def stop(step: int, steps: int, peak: float) -> float:
+        if step == 3:
+            raise Stopped
+        return cosine_rate(step, steps, peak)
+
+    with monkeypatch.context() as context:
+        context.setattr("lafi_tiny.train_recogniser.cosine_rate", stop)
+        with pytest.raises(Stopped):
+            train_recognisers(SHORT, tmp_path / "stopped", WEIGHTS)
+    train_recognisers(SHORT, tmp_path / "stopped", WEIGHTS)
+    whole, stopped = weights_in(tmp_path / "whole"), weights_in(tmp_path / "stopped")
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    assert {p.name for p in (tmp_path / "whole").glob("*.safetensors")} == {
+        "student.safetensors",
+        "teacher.safetensors",
+    }
+
+
+def test_a_few_steps_lower_the_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Pictures hardly vary: four of them, over and over.
+    settings = replace(SHORT, steps=21, pictures=4)
+    train_recognisers(settings, tmp_path, WEIGHTS)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
+    losses = [float(line.rpartition(" ")[2]) for line in lines]
+    assert len(losses) == 3
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_student_is_trained_on_and_the_teacher_stays(tmp_path: Path) -> None:
+    train_recognisers(replace(SHORT, steps=2), tmp_path, WEIGHTS)
+    train_student(replace(SHORT, steps=2), tmp_path, WEIGHTS)
+    before, after = weights_in(tmp_path), weights_in(tmp_path / "student")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"student"}
+
+
+@given(st.lists(st.from_type(Identity), min_size=2, max_size=5))
+def test_hidden_hair_costs_nothing(people: list[Identity]) -> None:
+    torch.manual_seed(0)
+    prototypes = AttributePrototypes()
+    embeddings = torch.nn.functional.normalize(torch.randn(len(people), 128), dim=1)
+    labels = [
+        torch.tensor([labels_of(p) for p in group]) for group in (people, map(visible, people))
+    ]
+    losses = [character_loss(prototypes, embeddings, each, SHORT) for each in labels]
+    assert torch.equal(*losses)
+
+
+def test_a_student_that_says_the_same_pays_for_the_labels_alone() -> None:
+    torch.manual_seed(0)
+    prototypes = AttributePrototypes()
+    labels = torch.zeros(3, 8, dtype=torch.long)
+    theirs = torch.nn.functional.normalize(torch.randn(3, 128), dim=1)
+    same = student_loss(prototypes, theirs, theirs, labels, SHORT, BY_DEFAULT)
+    hard = BY_DEFAULT.hard * character_loss(prototypes, theirs, labels, SHORT)
+    assert same.item() == pytest.approx(hard.item(), abs=1e-4)
+
+
+@given(st.integers(1, 2000), st.data())
+def test_the_rate_rises_then_falls_to_nothing(steps: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(0, steps - 1))
+    assert 0 < cosine_rate(step, steps, 2e-3) <= 2e-3
+    assert cosine_rate(steps, steps, 2e-3) == pytest.approx(0, abs=1e-9)
+    if step >= 20:
+        assert cosine_rate(step + 1, steps, 2e-3) < cosine_rate(step, steps, 2e-3)
+
+
+@given(st.integers(3, 1000))
+def test_sides_change_in_thirds(steps: int) -> None:
+    settings = RecogniserTraining(steps=steps, sides=(32, 48, 64))
+    sides = [settings.side_at(step) for step in range(steps)]
+    assert sides == sorted(sides)
+    assert set(sides) == {32, 48, 64}
