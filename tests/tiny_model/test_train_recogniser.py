@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi_tiny import figure_pool
@@ -63,12 +63,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 
 def test_a_few_steps_lower_the_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Pictures hardly vary: four of them, over and over.
-    settings = replace(SHORT, steps=21, pictures=4)
-    train_recognisers(settings, tmp_path, WEIGHTS)
+    train_recognisers(replace(SHORT, steps=11, pictures=4), tmp_path, WEIGHTS)
     lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
     losses = [float(line.rpartition(" ")[2]) for line in lines]
-    assert len(losses) == 3
-    assert losses[-1] < 0.8 * losses[0]
+    assert len(losses) == 2
+    assert losses[1] < 0.9 * losses[0]
 
 
 def test_the_student_is_trained_on_and_the_teacher_stays(tmp_path: Path) -> None:
@@ -79,6 +78,7 @@ def test_the_student_is_trained_on_and_the_teacher_stays(tmp_path: Path) -> None
     assert changed == {"student"}
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.from_type(Identity), min_size=2, max_size=5))
 def test_hidden_hair_costs_nothing(people: list[Identity]) -> None:
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def test_the_rate_rises_then_falls_to_nothing(steps: int, data: st.DataObject) -
 
 @given(st.integers(3, 1000))
 def test_sides_change_in_thirds(steps: int) -> None:
-    settings = RecogniserTraining(steps=steps, sides=(32, 48, 64))
-    sides = [settings.side_at(step) for step in range(steps)]
+    training = RecogniserTraining(steps=steps, sides=(32, 48, 64))
+    sides = [training.side_at(step) for step in range(steps)]
     assert sides == sorted(sides)
     assert set(sides) == {32, 48, 64}

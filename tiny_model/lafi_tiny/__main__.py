@@ -76,7 +76,7 @@ def reader(folder: Path = FOLDER, steps: int = 2500, threads: int = 0) -> None:
 def recogniser(
     folder: Path = FOLDER,
     weights: Path = WEIGHTS,
-    steps: int = 600,
+    steps: int = 800,
     pictures: int = 6000,
     workers: int = 2,
     student_only: bool = False,
