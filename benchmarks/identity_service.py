@@ -12,7 +12,8 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ import numpy as np
 import onnxruntime
 import torch
 import typer
+from diffusers import AutoencoderKL
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +48,7 @@ from lafi_tiny.open_set import (
     unseen_characters,
     verify,
 )
-from lafi_tiny.recogniser import SIDE
+from lafi_tiny.recogniser import SIDE, Role
 from lafi_tiny.train_recogniser import bundled_vae
 from lafi_tiny.verification import Array, equal_error_rate, error_rates
 
@@ -67,13 +69,18 @@ def characters_for_the_test(count: int) -> list[Identity]:
 
 
 def measure(
-    embed: Embed, characters: list[Identity], pictures: Pixels, threshold: float, verified: int
+    embed: Embed,
+    characters: list[Identity],
+    embedded: Array,
+    threshold: float,
+    verified: int,
 ) -> tuple[Figures, dict[str, Array]]:
     """Verification of the first `verified` characters, identification of all.
 
-    The last STRANGERS characters are never enrolled. Also returns the scores for the plot.
+    `embedded` (characters, IMAGES, D) are their pictures, `embed` sees the other halves of
+    the hard pairs. The last STRANGERS characters are never enrolled. Also returns the
+    scores for the plot.
     """
-    embedded = embed_all(embed, pictures)
     found = verify(embed, characters[:verified], IMAGES, TEST_SEED, embedded[:verified])
     enrolled, strangers = embedded[:-STRANGERS], embedded[-STRANGERS:]
     figures: Figures = {"verification": found.summary(), "identification": []}
@@ -98,13 +105,12 @@ def measure(
     return figures, scores
 
 
-def through_vae(pictures: Pixels, weights: Path) -> Pixels:
-    """The same pictures encoded and decoded: the most that a drawn panel can show."""
-    flat = pictures.reshape(-1, *pictures.shape[2:])
-    return degrade(bundled_vae(weights), flat, seed=0, noise=0.0).reshape(pictures.shape)
+def through_vae(vae: AutoencoderKL, embed: Embed) -> Embed:
+    """Sees pictures encoded and decoded: the most that a drawn panel can show."""
+    return lambda pixels: embed(degrade(vae, pixels, seed=0, noise=0.0))
 
 
-def speed(models: dict[str, Path], rounds: int) -> Figures:
+def speed(models: Mapping[Role, Path], rounds: int) -> Figures:
     """Milliseconds of CPU time per call, one thread, the models in turns; and their ratio."""
     figures: Figures = {}
     for batch in (1, 8):
@@ -112,19 +118,19 @@ def speed(models: dict[str, Path], rounds: int) -> Figures:
         runs: dict[str, Callable[[], Any]] = {}
         for role, path in models.items():
             embed = onnx_embedder(path)
-            runs[role] = lambda embed=embed, images=images: embed(images)
-        times: dict[str, list[float]] = {role: [] for role in runs}
+            runs[role] = partial(embed, images)
+        times: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(rounds):
-            for role, run in runs.items():
+            for name, run in runs.items():
                 run()
                 start = time.process_time()
                 for _ in range(5):
                     run()
-                times[role].append((time.process_time() - start) / 5 * 1e3)
-        medians = {role: statistics.median(t) for role, t in times.items()}
+                times[name].append((time.process_time() - start) / 5 * 1e3)
+        medians = {name: statistics.median(t) for name, t in times.items()}
         ratios = [a / b for a, b in zip(times["teacher"], times["student"], strict=True)]
         figures[f"batch_{batch}"] = {
-            "cpu_ms": {role: round(value, 3) for role, value in medians.items()},
+            "cpu_ms": {name: round(value, 3) for name, value in medians.items()},
             "student_is_faster": round(statistics.median(ratios), 2),
         }
     return figures
@@ -135,6 +141,7 @@ def drawn_panels(repository: Path, count: int, steps: int) -> tuple[Pixels, Pixe
     engines = load_onnx_engines(repository / "artifacts", runtime="openvino", precision="f32")
     references, panels = [], []
     for group in drawn_groups(0, count // 4, seed=TEST_SEED, side=SIDE):
+        assert group.second is not None
         who = Character(
             name="who", prompt=group.caption, reference=ReferenceImage(data=group.reference.png)
         )
@@ -222,16 +229,17 @@ def main(
     paths = {role: models / f"{role}.onnx" for role in ROLES}
     characters = characters_for_the_test(enrolled + STRANGERS)
     pictures = portraits(characters, IMAGES, TEST_SEED)
-    decoded = through_vae(pictures, weights)
+    vae = bundled_vae(weights)
     drawn = drawn_panels(repository, panels, steps) if repository else None
     document: Figures = {"renders": {}, "through_vae": {}, "drawn": {}}
     scores: dict[str, dict[str, Array]] = {}
     for role, path in paths.items():
         embed, threshold = onnx_embedder(path), card[role]["threshold"]
-        arguments = (threshold, min(verified, enrolled))
-        figures, scores[role] = measure(embed, characters, pictures, *arguments)
-        document["renders"][role] = figures
-        document["through_vae"][role] = measure(embed, characters, decoded, *arguments)[0]
+        for kind, see in (("through_vae", through_vae(vae, embed)), ("renders", embed)):
+            seen = embed_all(see, pictures)
+            document[kind][role], scores[role] = measure(
+                see, characters, seen, threshold, min(verified, enrolled)
+            )
         if drawn:
             document["drawn"][role] = measure_drawn(embed, *drawn, threshold)
     document["speed"] = speed(paths, rounds)

@@ -78,6 +78,7 @@ def recogniser(
     weights: Path = WEIGHTS,
     steps: int = 800,
     pictures: int = 6000,
+    rate: float = 2e-3,
     workers: int = 2,
     student_only: bool = False,
 ) -> None:
@@ -87,7 +88,7 @@ def recogniser(
     from lafi_tiny.team import run_team
     from lafi_tiny.train_recogniser import RecogniserTraining, train_recognisers, train_student
 
-    settings = RecogniserTraining(steps=steps, pictures=pictures)
+    settings = RecogniserTraining(steps=steps, pictures=pictures, peak_rate=rate)
     work = train_student if student_only else train_recognisers
     folder.mkdir(parents=True, exist_ok=True)
     run_team(partial(work, settings, folder, weights), workers, folder)

@@ -13,7 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lafi_tiny.open_set import (
     CALIBRATION_SEED,
-    Array,
     Embed,
     Pixels,
     unseen_characters,
@@ -22,6 +21,7 @@ from lafi_tiny.open_set import (
 from lafi_tiny.recogniser import EMBEDDING_WIDTH, SIDE, Recogniser, Role, load_recogniser
 from lafi_tiny.train_recogniser import STATE_FILE
 from lafi_tiny.training import from_pixels
+from lafi_tiny.verification import Array
 
 ROLES: tuple[Role, ...] = ("student", "teacher")
 SMALLEST = 1024
@@ -56,7 +56,7 @@ def training_card(folder: Path, note: str) -> dict[str, Any]:
     return {"note": note, "steps_done": found["step"], **found["settings"]}
 
 
-def calibrate(embed: Embed, characters: int = 96, images: int = 4) -> dict[str, float]:
+def calibrate(embed: Embed, characters: int = 64, images: int = 3) -> dict[str, float]:
     """Threshold and error rates on characters that neither training nor the benchmark uses."""
     unseen = unseen_characters(characters, CALIBRATION_SEED)
     summary = verify(embed, unseen, images, CALIBRATION_SEED).summary()
@@ -137,6 +137,7 @@ def onnx_embedder(path: Path, threads: int = 1, batch: int = 32) -> Embed:
             session.run(["embedding"], {"image": images[i : i + batch]})[0]
             for i in range(0, len(images), batch)
         ]
-        return np.concatenate(parts).astype(np.float64)
+        embeddings: Array = np.concatenate(parts).astype(np.float64)
+        return embeddings
 
     return embed

@@ -216,4 +216,4 @@ def load_recogniser(role: Role, path: Path) -> Recogniser:
     network = build_recogniser(role)
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     network.load_state_dict(state)
-    return cast(Recogniser, network.eval())
+    return network.eval()
