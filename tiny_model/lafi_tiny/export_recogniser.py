@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,21 @@ def write_onnx(network: Recogniser, path: Path) -> None:
     Each float16 weight is cast to float32 where it is used, which engines do once, when
     they load the graph. So only the weights are rounded, never what is computed.
     """
-    program = torch.onnx.export(
-        network.eval(),
-        (torch.zeros(2, 3, SIDE, SIDE),),
-        input_names=["image"],
-        output_names=["embedding"],
-        dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        optimize=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # torch.export warns of itself.
+        warnings.filterwarnings(
+            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+        )
+        program = torch.onnx.export(
+            network.eval(),
+            (torch.zeros(2, 3, SIDE, SIDE),),
+            input_names=["image"],
+            output_names=["embedding"],
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
     assert program is not None
     model = program.model_proto
     _halve(model)
