@@ -94,7 +94,7 @@ def write_onnx(network: Recogniser, path: Path) -> None:
             output_names=["embedding"],
             dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
             dynamo=True,
-            optimize=False,
+            optimize=True,
             verbose=False,
         )
     assert program is not None
