@@ -76,11 +76,12 @@ def describe_file(path: Path) -> dict[str, Any]:
     return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def write_onnx(network: Recogniser, path: Path) -> None:
+def write_onnx(network: Recogniser, path: Path, *, half: bool = True) -> None:
     """`image` (B, 3, 64, 64) float32 -> `embedding` (B, 128) float32; weights kept in float16.
 
     Each float16 weight is cast to float32 where it is used, which engines do once, when
-    they load the graph. So only the weights are rounded, never what is computed.
+    they load the graph. So only the weights are rounded, never what is computed. Without
+    `half` they stay in float32.
     """
     with warnings.catch_warnings():
         # torch.export warns of itself.
@@ -99,7 +100,8 @@ def write_onnx(network: Recogniser, path: Path) -> None:
         )
     assert program is not None
     model = program.model_proto
-    _halve(model)
+    if half:
+        _halve(model)
     _strip(model)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
