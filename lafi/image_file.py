@@ -92,12 +92,17 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def check_reference(data: bytes) -> None:
     """Raise `ImageFileError` unless `data` is one decodable still image within the limits."""
+    check_header(data)
+    decode(data)
+
+
+def check_header(data: bytes) -> None:
+    """Raise `ImageFileError` unless bytes and sides are within the limits. Decodes nothing."""
     if len(data) > MAX_REFERENCE_BYTES:
         limit = MAX_REFERENCE_BYTES // 2**20
         raise ImageFileError(f"{len(data)} bytes", f"an image file of at most {limit} MiB")
     header = read_header(data)
     _check_sides(header.format, header.width, header.height)
-    decode(data)
 
 
 def decode(data: bytes) -> Image.Image:

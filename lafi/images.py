@@ -10,20 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from lafi import image_file
+from lafi.letterbox import Pixels as Pixels
+from lafi.letterbox import fit
 
 PNG_SETTINGS_KEY = "lafi"
 """Name of the iTXt chunk that holds the settings as JSON."""
-
-Pixels = npt.NDArray[np.uint8]
-"""RGB uint8 (H, W, 3)."""
-
-_MID_GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +39,10 @@ def letterbox(data: bytes, width: int, height: int) -> LetterboxedImage:
 
     Raises `image_file.ImageFileError` where it cannot be decoded.
     """
-    image = image_file.decode(data)
-    scale = min(width / image.width, height / image.height)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    corner = ((width - size[0]) // 2, (height - size[1]) // 2)
-    # Colour under transparent pixels is arbitrary, so it goes before pixels are mixed.
-    opaque = Image.new("RGB", image.size, _MID_GREY)
-    opaque.paste(image, mask=image.getchannel("A"))
-    alpha = image.getchannel("A")
-    if size != image.size:
-        opaque = opaque.resize(size, Image.Resampling.LANCZOS)
-        alpha = alpha.resize(size, Image.Resampling.LANCZOS)
-    canvas = Image.new("RGB", (width, height), _MID_GREY)
-    canvas.paste(opaque, corner)
-    mask = Image.new("L", (width, height), 0)
-    mask.paste(alpha, corner)
-    weights = torch.from_numpy(np.array(mask, dtype=np.float32) / 255.0)
-    return LetterboxedImage(np.array(canvas, dtype=np.uint8), weights)
+    fitted = fit(image_file.decode(data), width, height)
+    return LetterboxedImage(
+        fitted.pixels, torch.from_numpy(fitted.alpha.astype(np.float32) / 255.0)
+    )
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

@@ -31,6 +31,24 @@ class SelfAttentionLayer(BaseModel):
     """Latent cells per token along a side: 1 at the latent's own size, then 2, 4 ..."""
 
 
+class RecogniserInfo(BaseModel):
+    """What is known of a recogniser of characters without loading it; `recogniser.json` says it.
+
+    Whatever else the file holds, such as how it was trained, is left there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    side: int = Field(ge=8, le=1024)
+    """Pixels of the square picture that it sees, S."""
+    width: int = Field(ge=1, le=4096)
+    """Of an embedding, D."""
+    threshold: float = Field(ge=-1, le=1, allow_inf_nan=False)
+    """Cosine from which on two pictures show the same character: at equal error rate."""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """By file name, of the files beside an exported model; empty elsewhere."""
+
+
 class ModelInfo(BaseModel):
     """Sizes, layers and hashes of one model; immutable, stored as `lafi.json`."""
 
@@ -73,6 +91,9 @@ class ModelInfo(BaseModel):
     """ONNX files of a variant that are the model's own, with their weights: they lie there."""
     words: tuple[str, ...] = ()
     """Tokens that a variant's tokenizers have and the model's have not, in the order of ids."""
+
+    recogniser: RecogniserInfo | None = None
+    """What recognises characters, in a folder beside the files; None if there is nothing."""
 
     @property
     def text_encoders(self) -> int:

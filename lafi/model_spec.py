@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lafi.engine.session import TEXT_ENCODER
-from lafi.model_info import ModelInfo
+from lafi.model_info import ModelInfo, RecogniserInfo
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
+EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
+ACTION, IMAGES, PICTURES = "ACTION", "IMAGES", "PICTURES"
 ANY = -1
 """A dimension that may have any size."""
 InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
@@ -92,6 +94,42 @@ def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
     )
 
 
+def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> ModelSpec:
+    """IMAGE BYTES (1), an image file -> EMBEDDING FP32 (D), CHARACTER BYTES (1), SCORE FP32 (1).
+
+    CHARACTER is empty for somebody unknown; SCORE is the cosine to the nearest picture all the
+    same, and -1 where nobody is enrolled.
+    """
+    return ModelSpec(
+        name="identity",
+        inputs=(TensorSpec(IMAGE, "BYTES", (1,)),),
+        outputs=(
+            TensorSpec(EMBEDDING, "FP32", (recogniser.width,)),
+            TensorSpec(CHARACTER, "BYTES", (1,)),
+            TensorSpec(SCORE, "FP32", (1,)),
+        ),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
+    )
+
+
+def enrolment_spec() -> ModelSpec:
+    """ACTION, CHARACTER BYTES (1), IMAGES BYTES (n), image files -> PICTURES INT64 (1).
+
+    ACTION `enrol` gives how many pictures of the character are known now, `forget`, with one empty
+    image, how many were forgotten.
+    """
+    return ModelSpec(
+        name="identity_enrolment",
+        inputs=(
+            TensorSpec(ACTION, "BYTES", (1,)),
+            TensorSpec(CHARACTER, "BYTES", (1,)),
+            TensorSpec(IMAGES, "BYTES", (ANY,)),
+        ),
+        outputs=(TensorSpec(PICTURES, "INT64", (1,)),),
+    )
+
+
 def denoiser_spec(model: ModelInfo) -> ModelSpec:
     """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
     channels = model.latent_channels
@@ -131,8 +169,16 @@ def served_models(
         *texts.values(),
         vae_encoder_spec(model),
         vae_decoder_spec(model),
+        *identity_specs(model),
     )
     return (*specs, denoiser_spec(model)) if with_denoiser else specs
+
+
+def identity_specs(model: ModelInfo) -> tuple[ModelSpec, ...]:
+    """Those of the recogniser; none where the model has none."""
+    if model.recogniser is None:
+        return ()
+    return identity_spec(model.recogniser), enrolment_spec()
 
 
 def config_pbtxt(

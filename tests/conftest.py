@@ -151,3 +151,54 @@ def varied_repository(
             export_checkpoint(checkpoint, folder, runtime="onnxruntime", variants=variants)
 
     return _made_once(tmp_path_factory, "varied_repository", export)
+
+
+@pytest.fixture(scope="session")
+def make_recogniser() -> Callable[[Path], Path]:
+    """Writes a recogniser with random weights into a folder: S 16, D 8, threshold 0.9."""
+    import json
+
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def make(folder: Path, seed: int = 0, side: int = 16, width: int = 8) -> Path:
+        weights = np.random.default_rng(seed).normal(size=(3 * 16, width)).astype(np.float32)
+        nodes = [
+            helper.make_node(
+                "AveragePool",
+                ["image"],
+                ["pooled"],
+                kernel_shape=[side // 4] * 2,
+                strides=[side // 4] * 2,
+            ),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["raw"]),
+            helper.make_node("LpNormalization", ["raw"], ["embedding"], axis=1, p=2),
+        ]
+        rows = TensorProto.FLOAT
+        graph = helper.make_graph(
+            nodes,
+            "recogniser",
+            [helper.make_tensor_value_info("image", rows, ["B", 3, side, side])],
+            [helper.make_tensor_value_info("embedding", rows, ["B", width])],
+            [numpy_helper.from_array(weights, "weights")],
+        )
+        opset = [helper.make_opsetid("", 20)]
+        folder.mkdir(parents=True, exist_ok=True)
+        onnx.save(
+            helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "student.onnx"
+        )
+        facts = {"side": side, "width": width, "threshold": 0.9, "trained_on": "nothing"}
+        (folder / "recogniser.json").write_text(json.dumps(facts), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recogniser_folder(
+    make_recogniser: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Such a recogniser; read only."""
+    return make_recogniser(tmp_path_factory.mktemp("recogniser"))

@@ -231,11 +231,12 @@ def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
     info = load_model_info(artifacts)
     folder = file_folder(artifacts, info, name)
     for file in (name, *(info.onnx_weights.get(name, ()) if weights else ())):
-        _verify(folder / file, info.onnx_sha256.get(file))
+        check_file(folder / file, info.onnx_sha256.get(file))
     return folder / name
 
 
-def _verify(path: Path, expected: str | None) -> None:
+def check_file(path: Path, expected: str | None) -> None:
+    """Raise ArtifactsError unless the file is there and has the hash that `lafi.json` says."""
     if expected is None:
         raise ArtifactsError(f"{path}: lafi.json has no hash of this file; {AGAIN}")
     if not path.is_file():

@@ -1,0 +1,224 @@
+"""Who is enrolled: embeddings of characters' pictures in one file, for many writers and readers.
+
+A writer takes a lock, reads what is there, and puts a whole new file in its place, so that no
+update is lost and nobody ever reads half of one, whatever dies when. Knows embeddings, neither
+pictures nor networks.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_PICTURES_EACH: Final = 64
+"""Pictures of one character."""
+MAX_PICTURES: Final = 100_000
+"""Of all characters; at width 128 a file of 50 MB."""
+
+_MAGIC: Final = b"lafi enrolments 1 "
+_FIRST_LINE: Final = len(_MAGIC) + 64 + 1
+_STORED: Final = np.dtype("<f4")
+
+Embedding = npt.NDArray[np.float32]
+"""(D,) of unit length."""
+
+
+class EnrolmentError(ValueError):
+    """The enrolments cannot be read or changed as asked; the text says what is allowed."""
+
+
+class Match(NamedTuple):
+    """The nearest enrolled character, and the cosine in [-1, 1]; "" and -1 where nobody is."""
+
+    character: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolments:
+    """Everybody who is enrolled at one moment.
+
+    pictures    (name, SHA-256 of the picture's file, hexadecimal) of each, sorted, so that
+                nothing depends on the order in which they came
+    embeddings  (N, D) float32, a row for each
+    """
+
+    pictures: tuple[tuple[str, str], ...]
+    embeddings: npt.NDArray[np.float32]
+
+    def of(self, name: str) -> int:
+        """How many pictures of a character are known."""
+        return sum(each == name for each, _ in self.pictures)
+
+    def names(self) -> tuple[str, ...]:
+        """Everybody, sorted."""
+        return tuple(dict.fromkeys(name for name, _ in self.pictures))
+
+    def nearest(self, embedding: Embedding) -> Match:
+        """Whose picture is nearest. Of equally near ones the first by name."""
+        if not self.pictures:
+            return Match("", -1.0)
+        scores = self.embeddings @ embedding
+        best = int(scores.argmax())
+        return Match(self.pictures[best][0], float(np.clip(scores[best], -1, 1)))
+
+    def with_pictures(self, name: str, pictures: Mapping[str, Embedding]) -> "Enrolments":
+        """With more pictures of a character, by their SHA-256; one that is there stays as it is."""
+        rows = dict(zip(self.pictures, self.embeddings, strict=True))
+        for digest, embedding in pictures.items():
+            rows.setdefault((name, digest), embedding)
+        return self._made(rows)
+
+    def without(self, name: str) -> "Enrolments":
+        """Without a character."""
+        rows = zip(self.pictures, self.embeddings, strict=True)
+        return self._made({key: row for key, row in rows if key[0] != name})
+
+    def _made(self, rows: Mapping[tuple[str, str], Embedding]) -> "Enrolments":
+        keys = tuple(sorted(rows))
+        stacked = np.array([rows[key] for key in keys], dtype=np.float32)
+        return Enrolments(keys, stacked.reshape(len(keys), self.embeddings.shape[1]))
+
+
+class EnrolmentDatabase:
+    """The enrolments of one recogniser in a folder, shared by threads and processes.
+
+    Each recogniser has a file of its own there: an embedding means nothing to another one. So
+    after a new training everybody has to be enrolled again, and going back brings all back.
+    """
+
+    def __init__(self, folder: Path, recogniser: str, width: int) -> None:
+        """recogniser: SHA-256 of its network, hexadecimal. width: of an embedding, D."""
+        self._folder = Path(folder)
+        self.path = self._folder / f"enrolled_{recogniser[:16]}.bin"
+        self._recogniser = recogniser
+        self._width = width
+        self._turn = threading.Lock()
+        self._seen: bytes | None = None
+        self._state = self._empty()
+
+    def others(self) -> tuple[Path, ...]:
+        """Files of other recognisers, which are left as they are and not read."""
+        found = sorted(self._folder.glob("enrolled_*.bin"))
+        return tuple(path for path in found if path != self.path)
+
+    def read(self) -> Enrolments:
+        """What was enrolled last, by whomever. Raises EnrolmentError for a damaged file."""
+        with self._turn:
+            try:
+                with self.path.open("rb") as file:
+                    first = file.read(_FIRST_LINE)
+                    # The first line holds the hash of all others, so it changes with them.
+                    if first != self._seen:
+                        self._state = self._parsed(first, file.read())
+                        self._seen = first
+            except FileNotFoundError:
+                self._seen, self._state = None, self._empty()
+            except OSError as error:
+                raise EnrolmentError(f"{self.path}: cannot be read ({error.strerror})") from error
+            return self._state
+
+    def enrol(self, name: str, pictures: Mapping[str, Embedding]) -> int:
+        """Add pictures of a character, by the SHA-256 of their files; how many it has now.
+
+        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, and where the folder cannot
+        be written to; then nothing has changed.
+        """
+        with self._locked():
+            before = self.read()
+            after = before.with_pictures(name, pictures)
+            self._check_room(name, after)
+            if after.pictures != before.pictures:
+                self._write(after)
+        return after.of(name)
+
+    def forget(self, name: str) -> int:
+        """Remove a character; how many pictures it had. Raises EnrolmentError as `enrol`."""
+        with self._locked():
+            before = self.read()
+            if known := before.of(name):
+                self._write(before.without(name))
+        return known
+
+    def _empty(self) -> Enrolments:
+        return Enrolments((), np.zeros((0, self._width), np.float32))
+
+    @staticmethod
+    def _check_room(name: str, state: Enrolments) -> None:
+        if (count := state.of(name)) > MAX_PICTURES_EACH:
+            allowed = f"at most {MAX_PICTURES_EACH} of one character; forget it first"
+            raise EnrolmentError(f"pictures of {name}: got {count}, allowed: {allowed}")
+        if (count := len(state.pictures)) > MAX_PICTURES:
+            raise EnrolmentError(f"pictures: got {count} in all, allowed: at most {MAX_PICTURES}")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among all writers. The kernel takes the lock from one that dies."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Opened anew each time: threads exclude each other too, as a lock is an open file's.
+            with (self._folder / "enrolled.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise EnrolmentError(
+                f"{self._folder}: got a folder that cannot be written to ({error.strerror}), "
+                "allowed: one that can"
+            ) from error
+
+    def _write(self, state: Enrolments) -> None:
+        """Put a new file in place; called under the lock, so its name is nobody else's."""
+        by_name: dict[str, list[str]] = {}
+        for name, digest in state.pictures:
+            by_name.setdefault(name, []).append(digest)
+        header = {"recogniser": self._recogniser, "width": self._width, "pictures": by_name}
+        rest = json.dumps(header).encode() + b"\n" + state.embeddings.astype(_STORED).tobytes()
+        new = self.path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(_first_line(rest) + rest)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, self.path)
+        _sync(self._folder)
+
+    def _parsed(self, first: bytes, rest: bytes) -> Enrolments:
+        if not first.startswith(_MAGIC):
+            raise self._refused("a file that is none of enrolments", "one that `enrol` wrote")
+        if first != _first_line(rest):
+            raise self._refused("a damaged file", "a whole one; put back a copy, or remove it")
+        line, _, rows = rest.partition(b"\n")
+        header = json.loads(line)
+        whose, width = header["recogniser"], header["width"]
+        if (whose, width) != (self._recogniser, self._width):
+            got = f"embeddings of width {width} of the recogniser {whose[:16]}"
+            raise self._refused(got, f"width {self._width} of {self._recogniser[:16]}")
+        pictures = tuple(
+            (name, digest) for name, digests in header["pictures"].items() for digest in digests
+        )
+        embeddings = np.frombuffer(rows, _STORED).reshape(len(pictures), self._width)
+        return Enrolments(pictures, embeddings.astype(np.float32))
+
+    def _refused(self, got: str, allowed: str) -> EnrolmentError:
+        return EnrolmentError(f"{self.path}: got {got}, allowed: {allowed}")
+
+
+def _first_line(rest: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(rest).hexdigest().encode() + b"\n"
+
+
+def _sync(folder: Path) -> None:
+    """Have the rename itself on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,96 @@
+"""Who is in a picture: characters are enrolled by pictures, without training, and found again.
+
+Knows image files and names, neither requests nor Triton Server.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from lafi import image_file
+from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Match
+from lafi.letterbox import fit
+from lafi.limits import NAME_PATTERN
+from lafi.recogniser import Embeddings, Recogniser
+from lafi.storyboard_error import problem
+
+MAX_IMAGES: Final = 16
+"""Pictures of one enrolment; more are enrolled by another one."""
+
+
+class Identity:
+    """A recogniser and those whom it knows.
+
+    A character's score is the cosine to the nearest of its pictures, not to their mean: the
+    threshold is measured on pairs of pictures, a picture that was enrolled is found with score 1,
+    and one odd picture of a character cannot pull the others away from it.
+    """
+
+    def __init__(self, recogniser: Recogniser, database: EnrolmentDatabase) -> None:
+        self.recogniser = recogniser
+        self._database = database
+
+    def enrol(self, character: str, images: Sequence[bytes]) -> int:
+        """Add pictures of a character, new or known; how many of it are known now.
+
+        images: PNG, JPEG or WebP files, 1 to MAX_IMAGES; one that was enrolled before counts once.
+        Raises EnrolmentError for a name, a number of images or an image that is not allowed; then
+        nothing has changed.
+        """
+        _check_name(character)
+        if not 1 <= len(images) <= MAX_IMAGES:
+            raise EnrolmentError(problem("images", len(images), f"1 to {MAX_IMAGES} images"))
+        side = self.recogniser.info.side
+        pictures = []
+        for place, data in enumerate(images):
+            try:
+                image_file.check_header(data)
+                pictures.append(fit(image_file.decode(data), side, side).pixels)
+            except image_file.ImageFileError as refused:
+                line = problem(f"images[{place}]", refused.got, refused.allowed)
+                raise EnrolmentError(line) from refused
+        digests = [image_file.sha256_hex(data) for data in images]
+        embeddings = self.recogniser(pictures)
+        return self._database.enrol(character, dict(zip(digests, embeddings, strict=True)))
+
+    def forget(self, character: str) -> int:
+        """Remove a character; how many of its pictures were known. Raises EnrolmentError."""
+        _check_name(character)
+        return self._database.forget(character)
+
+    def characters(self) -> tuple[str, ...]:
+        """Everybody who is enrolled, sorted. Raises EnrolmentError for a damaged file."""
+        return self._database.read().names()
+
+    def identify(self, image: bytes) -> Match:
+        """Who is in an image file: a character, or "" for somebody unknown, and the score.
+
+        Raises `image_file.ImageFileError`, and EnrolmentError for a damaged database.
+        """
+        side = self.recogniser.info.side
+        image_file.check_header(image)
+        pixels = fit(image_file.decode(image), side, side).pixels
+        (match,) = self.matches(self.recogniser([pixels]))
+        return match
+
+    def matches(self, embeddings: Embeddings) -> list[Match]:
+        """For each row the nearest character, "" below the threshold; the score either way."""
+        enrolments = self._database.read()
+        nearest = [enrolments.nearest(np.asarray(row)) for row in embeddings]
+        least = self.recogniser.info.threshold
+        return [match if match.score >= least else Match("", match.score) for match in nearest]
+
+
+def open_identity(recogniser: Recogniser, folder: Path) -> Identity:
+    """An identity whose enrolments lie in `folder`, which the first enrolment makes."""
+    database = EnrolmentDatabase(folder, recogniser.sha256, recogniser.info.width)
+    return Identity(recogniser, database)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        allowed = "a lower-case name of up to 32 letters, digits and _, such as mia"
+        raise EnrolmentError(problem("character", name, allowed))

@@ -1,0 +1,189 @@
+"""The recogniser: pictures of characters as vectors, near each other where the character is one.
+
+Knows pictures, not who is in them. Imports no torch, so that the served models start at once.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import ValidationError
+
+from lafi import image_file
+from lafi.engine.session import ArtifactsError, Session, check_file, file_sha256, open_session
+from lafi.letterbox import Pixels, fit, fit_pixels
+from lafi.model_info import ModelInfo, RecogniserInfo
+from lafi.model_spec import IMAGE, identity_spec
+
+Embeddings = npt.NDArray[np.float32]
+"""(n, D), each row of unit length, so that the product of two rows is their cosine."""
+
+RECOGNISER: Final = "recogniser"
+"""The folder of an exported model that holds it."""
+STUDENT: Final = "student.onnx"
+TEACHER: Final = "teacher.onnx"
+INFO: Final = "recogniser.json"
+FILES: Final = (STUDENT, INFO)
+"""What is served: the student, which has the teacher's interface and a part of its size."""
+MAX_BATCH: Final = 16
+"""Pictures in one call of the network."""
+
+_UNIT_TOLERANCE = 1e-3
+
+
+class Recogniser(Protocol):
+    """What turns pictures into embeddings, here or in a served model."""
+
+    @property
+    def info(self) -> RecogniserInfo:
+        """Its sizes and threshold."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the network's file: embeddings of one recogniser mean nothing to another."""
+
+    def __call__(self, pictures: Sequence[Pixels], /) -> Embeddings:
+        """RGB uint8 (H, W, 3) of any sizes, one or more -> (n, D)."""
+
+
+class OnnxRecogniser:
+    """`Recogniser` on an ONNX file: `image` (B, 3, S, S) in [-1, 1] -> `embedding` (B, D)."""
+
+    def __init__(self, run: Session, info: RecogniserInfo, sha256: str) -> None:
+        self._run = run
+        self.info = info
+        self.sha256 = sha256
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
+        """As `Recogniser`; pictures are letterboxed to S x S."""
+        side = self.info.side
+        return self.embed(np.stack([_row(fit_pixels(each, side, side)) for each in pictures]))
+
+    def embed(self, rows: npt.NDArray[np.float32]) -> Embeddings:
+        """(B, 3, S, S) float32 in [-1, 1] -> (B, D); ArtifactsError for anything else than that."""
+        chunks = (rows[start : start + MAX_BATCH] for start in range(0, len(rows), MAX_BATCH))
+        return np.concatenate([self._checked(self._run({"image": chunk})[0]) for chunk in chunks])
+
+    def _checked(self, embeddings: Embeddings) -> Embeddings:
+        width = self.info.width
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            got = f"shape {embeddings.shape}"
+            raise ArtifactsError(f"{STUDENT}: embedding: got {got}, allowed (B, {width})")
+        lengths = np.linalg.norm(embeddings, axis=1)
+        if not bool((np.abs(lengths - 1) <= _UNIT_TOLERANCE).all()):
+            raise ArtifactsError(f"{STUDENT}: embedding: got lengths {lengths[:4]}, allowed 1")
+        return embeddings.astype(np.float32, copy=False)
+
+
+def letterboxed_row(data: bytes, side: int) -> npt.NDArray[np.float32]:
+    """An image file as the network sees it, (3, S, S) float32 in [-1, 1].
+
+    Raises `image_file.ImageFileError` for a file that is no allowed reference image.
+    """
+    image_file.check_header(data)
+    return _row(fit(image_file.decode(data), side, side).pixels)
+
+
+def _row(pixels: Pixels) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1.0
+
+
+class RemoteRecogniser:
+    """`Recogniser` by calls of the served model `identity`, whose batching joins them with others.
+
+    Pictures travel as small PNG files, letterboxed already, which changes no pixel that the
+    network sees.
+    """
+
+    def __init__(
+        self,
+        info: RecogniserInfo,
+        infer: Callable[[str, Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]],
+    ) -> None:
+        """infer: calls a served model, as `lafi.remote_engine.Infer`."""
+        self.info = info
+        self.sha256 = info.sha256[STUDENT]
+        self._spec = identity_spec(info)
+        self._infer = infer
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
+        """As `Recogniser`."""
+        return np.concatenate([*self._calls([self._file(picture) for picture in pictures])])
+
+    def _calls(self, files: Sequence[bytes]) -> Iterator[Embeddings]:
+        for start in range(0, len(files), self._spec.max_batch_size):
+            rows = files[start : start + self._spec.max_batch_size]
+            column = np.array(rows, dtype=object).reshape(-1, 1)
+            answer = self._infer(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
+            # A copy: the array may lie in memory that is given back when the response goes.
+            yield np.array(answer, dtype=np.float32)
+
+    def _file(self, pixels: Pixels) -> bytes:
+        buffer = io.BytesIO()
+        fitted = fit_pixels(pixels, self.info.side, self.info.side)
+        Image.fromarray(fitted, mode="RGB").save(buffer, format="PNG", compress_level=1)
+        return buffer.getvalue()
+
+
+def load_recogniser(folder: Path, file: str = STUDENT, threads: int = 0) -> OnnxRecogniser:
+    """A recogniser's folder, ready to run in ONNX Runtime.
+
+    file: STUDENT or TEACHER. threads: CPU threads, 0 for all cores.
+    Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
+    """
+    info = read_recogniser_info(folder)
+    path = Path(folder) / file
+    if not path.is_file():
+        raise ArtifactsError(f"{path}: no such file; allowed: a folder with {file} and {INFO}")
+    recogniser = OnnxRecogniser(
+        open_session(path, "onnxruntime", "f32", threads), info, file_sha256(path)
+    )
+    _try_once(recogniser, path)
+    return recogniser
+
+
+def _try_once(recogniser: OnnxRecogniser, path: Path) -> None:
+    side = recogniser.info.side
+    ramp = np.linspace(-1, 1, 2 * 3 * side * side, dtype=np.float32).reshape(2, 3, side, side)
+    try:
+        recogniser.embed(ramp)
+    except ArtifactsError:
+        raise
+    except Exception as error:
+        # ONNX Runtime has a type of its own for every failure, and names inputs and shapes in it.
+        wanted = f"image (B, 3, {side}, {side}) -> embedding (B, {recogniser.info.width})"
+        raise ArtifactsError(f"{path}: got a network that fails ({error}), allowed {wanted}") from (
+            error
+        )
+
+
+def read_recogniser_info(folder: Path) -> RecogniserInfo:
+    """What `recogniser.json` says. Raises ArtifactsError."""
+    path = Path(folder) / INFO
+    try:
+        return RecogniserInfo.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ArtifactsError(
+            f"{path}: no such file; allowed: a folder with {STUDENT} and {INFO}"
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise ArtifactsError(f"{path}: {error}") from error
+
+
+def load_exported_recogniser(
+    artifacts: Path, info: ModelInfo, threads: int = 0
+) -> OnnxRecogniser | None:
+    """The recogniser in an exported folder; None if it was exported without one.
+
+    Raises ArtifactsError for a missing or changed file.
+    """
+    if info.recogniser is None:
+        return None
+    folder = Path(artifacts) / RECOGNISER
+    for name in FILES:
+        check_file(folder / name, info.recogniser.sha256.get(name))
+    return load_recogniser(folder, threads=threads)
