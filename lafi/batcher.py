@@ -137,6 +137,10 @@ class Batcher:
         """
         return self._turns.join(panels, priority)
 
+    def extend(self, ticket: Ticket, panels: Sequence[PanelState]) -> None:
+        """Let a caller that has not left bring more panels, behind those of it that wait."""
+        self._turns.extend(ticket, panels)
+
     def remove(self, ticket: Ticket) -> None:
         """Let a caller's panels leave, done or not; they are in no later call."""
         self._turns.leave(ticket)

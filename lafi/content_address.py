@@ -35,9 +35,17 @@ _NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end", "reuse_threshold", *_RE
 
 
 def content_address(
-    storyboard: Storyboard, panel: Panel, model: ModelInfo, *, version: int = DRAWING_VERSION
+    storyboard: Storyboard,
+    panel: Panel,
+    model: ModelInfo,
+    *,
+    recogniser: str = "",
+    version: int = DRAWING_VERSION,
 ) -> str:
-    """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel)."""
+    """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel).
+
+    recogniser: SHA-256 of its network; it has a part where its scores decide which drawing stays.
+    """
     decides = {
         "version": version,
         "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
@@ -53,9 +61,15 @@ def content_address(
             | {"region": panel.regions.get(name)}
             for name in panel.characters
         ],
-    }
+    } | _retry(storyboard, panel, recogniser)
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, Any]:
+    """Nothing where a panel is drawn once, so that older addresses stay."""
+    retry = storyboard.effective_retry(panel)
+    return {"retry": [*retry, recogniser]} if retry and panel.characters else {}
 
 
 def _stage(stage: SamplingStage) -> dict[str, Any]:

@@ -20,6 +20,18 @@ from lafi.events import (
     Progress,
     Waiting,
 )
+from lafi.identity_wire import (
+    ENROLMENT,
+    IDENTITY,
+    Enrolment,
+    Identified,
+    enrolment_from_tensors,
+    enrolment_to_tensors,
+    identified_from_tensors,
+    image_to_tensors,
+    pictures_from_tensors,
+    pictures_to_tensors,
+)
 from lafi.image_file import ImageFileError, read_header
 from lafi.limits import MAX_CHARACTERS, MAX_FILE_BYTES
 from lafi.model_spec import (
@@ -29,8 +41,11 @@ from lafi.model_spec import (
     STORYBOARD,
     ModelSpec,
     TensorSpec,
+    bytes_tensor,
     config_pbtxt,
     denoiser_spec,
+    enrolment_spec,
+    identity_spec,
     served_models,
     storyboard_spec,
     text_encoder_spec,
@@ -42,10 +57,14 @@ from lafi.storyboard_error import Said, StoryboardError, problem
 from lafi.storyboard_file import decode_utf8, parse_json
 
 __all__ = [
+    "ENROLMENT",
+    "IDENTITY",
     "Accepted",
+    "Enrolment",
     "Event",
     "Failed",
     "Finished",
+    "Identified",
     "ModelSpec",
     "PanelImage",
     "Portrait",
@@ -56,8 +75,16 @@ __all__ = [
     "bytes_tensor",
     "config_pbtxt",
     "denoiser_spec",
+    "enrolment_from_tensors",
+    "enrolment_spec",
+    "enrolment_to_tensors",
     "event_from_tensors",
     "event_to_tensors",
+    "identified_from_tensors",
+    "identity_spec",
+    "image_to_tensors",
+    "pictures_from_tensors",
+    "pictures_to_tensors",
     "served_models",
     "storyboard_from_tensors",
     "storyboard_spec",
@@ -68,13 +95,6 @@ __all__ = [
 ]
 
 Tensors = dict[str, npt.NDArray[Any]]
-
-
-def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
-    """A BYTES tensor of shape (n,)."""
-    tensor = np.empty(len(elements), dtype=object)
-    tensor[:] = elements
-    return tensor
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from lafi.batcher import Batcher, BatchError, PanelStep, Ticket
@@ -18,16 +19,26 @@ HEARTBEAT_SECONDS = 5.0
 """How long it says nothing about panels that wait."""
 
 
+def nobody() -> Sequence[PanelState]:
+    """The default of `joining`."""
+    return ()
+
+
 class Denoising(Protocol):
     """Takes panels from noise to latents."""
 
     def run(
-        self, panels: Sequence[PanelState], priority: int, cancelled: Callable[[], bool]
+        self,
+        panels: Sequence[PanelState],
+        priority: int,
+        cancelled: Callable[[], bool],
+        joining: Callable[[], Sequence[PanelState]] = nobody,
     ) -> Iterator[PanelStep | None]:
         """Every step of the panels, until the last of each, or until `cancelled()`.
 
         None from time to time while nothing happens, since others are denoised first.
-        Raises what the denoiser raised.
+        joining: asked whenever steps were read, the last one too, for panels that come late; they
+        wait behind the others. Raises what the denoiser raised.
         """
 
 
@@ -38,13 +49,18 @@ class OwnDenoising:
         self._batcher = batcher
 
     def run(
-        self, panels: Sequence[PanelState], priority: int, cancelled: Callable[[], bool]
+        self,
+        panels: Sequence[PanelState],
+        priority: int,
+        cancelled: Callable[[], bool],
+        joining: Callable[[], Sequence[PanelState]] = nobody,
     ) -> Iterator[PanelStep]:
         """As `Denoising`; priority means nothing where nobody else is."""
         ticket = self._batcher.add(panels, priority)
         try:
             while self._batcher.active and not cancelled():
                 yield from self._batcher.step()
+                self._batcher.extend(ticket, joining())
         except BatchError as error:
             raise error.__cause__ or error from None
         finally:
@@ -70,7 +86,11 @@ class SharedDenoising:
         self._thread.start()
 
     def run(
-        self, panels: Sequence[PanelState], priority: int, cancelled: Callable[[], bool]
+        self,
+        panels: Sequence[PanelState],
+        priority: int,
+        cancelled: Callable[[], bool],
+        joining: Callable[[], Sequence[PanelState]] = nobody,
     ) -> Iterator[PanelStep | None]:
         """As `Denoising`, from any thread. Raises RuntimeError once the loop is closed."""
         steps: queue.SimpleQueue[PanelStep | Exception] = queue.SimpleQueue()
@@ -79,6 +99,11 @@ class SharedDenoising:
         def join() -> None:
             tickets.append(self._batcher.add(panels, priority))
             self._readers[tickets[0]] = steps
+
+        def join_late(late: Sequence[PanelState]) -> None:
+            # Not after a call with the others failed: nobody reads the steps any more.
+            if tickets[0] in self._readers:
+                self._batcher.extend(tickets[0], late)
 
         def leave() -> None:
             self._readers.pop(tickets[0], None)
@@ -102,6 +127,9 @@ class SharedDenoising:
                 left -= step.done
                 heard = time.monotonic()
                 yield step
+                if late := joining():
+                    left += len(late)
+                    self._change(partial(join_late, late))
         finally:
             self._change(leave)
 

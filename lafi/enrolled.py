@@ -36,6 +36,10 @@ class EnrolmentError(ValueError):
     """The enrolments cannot be read or changed as asked; the text says what is allowed."""
 
 
+class EnrolmentDatabaseError(EnrolmentError):
+    """The file or its folder is at fault, not what was asked."""
+
+
 class Match(NamedTuple):
     """The nearest enrolled character, and the cosine in [-1, 1]; "" and -1 where nobody is."""
 
@@ -112,7 +116,7 @@ class EnrolmentDatabase:
         return tuple(path for path in found if path != self.path)
 
     def read(self) -> Enrolments:
-        """What was enrolled last, by whomever. Raises EnrolmentError for a damaged file."""
+        """What was enrolled last, by whomever. Raises EnrolmentDatabaseError for a damaged file."""
         with self._turn:
             try:
                 with self.path.open("rb") as file:
@@ -124,14 +128,16 @@ class EnrolmentDatabase:
             except FileNotFoundError:
                 self._seen, self._state = None, self._empty()
             except OSError as error:
-                raise EnrolmentError(f"{self.path}: cannot be read ({error.strerror})") from error
+                raise EnrolmentDatabaseError(
+                    f"{self.path}: cannot be read ({error.strerror})"
+                ) from error
             return self._state
 
     def enrol(self, name: str, pictures: Mapping[str, Embedding]) -> int:
         """Add pictures of a character, by the SHA-256 of their files; how many it has now.
 
-        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, and where the folder cannot
-        be written to; then nothing has changed.
+        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, EnrolmentDatabaseError where
+        the folder cannot be written to; then nothing has changed.
         """
         with self._locked():
             before = self.read()
@@ -142,7 +148,7 @@ class EnrolmentDatabase:
         return after.of(name)
 
     def forget(self, name: str) -> int:
-        """Remove a character; how many pictures it had. Raises EnrolmentError as `enrol`."""
+        """Remove a character; how many pictures it had. Raises as `enrol`."""
         with self._locked():
             before = self.read()
             if known := before.of(name):
@@ -170,7 +176,7 @@ class EnrolmentDatabase:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise EnrolmentError(
+            raise EnrolmentDatabaseError(
                 f"{self._folder}: got a folder that cannot be written to ({error.strerror}), "
                 "allowed: one that can"
             ) from error
@@ -207,8 +213,8 @@ class EnrolmentDatabase:
         embeddings = np.frombuffer(rows, _STORED).reshape(len(pictures), self._width)
         return Enrolments(pictures, embeddings.astype(np.float32))
 
-    def _refused(self, got: str, allowed: str) -> EnrolmentError:
-        return EnrolmentError(f"{self.path}: got {got}, allowed: {allowed}")
+    def _refused(self, got: str, allowed: str) -> EnrolmentDatabaseError:
+        return EnrolmentDatabaseError(f"{self.path}: got {got}, allowed: {allowed}")
 
 
 def _first_line(rest: bytes) -> bytes:

@@ -19,6 +19,8 @@ def _encodable(text: object) -> object:
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
 
 
+Attempt = Annotated[int, Field(strict=True, ge=1)]
+Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(_encodable), Field(strict=True)]
 
 
@@ -41,6 +43,8 @@ class Progress(CheckedModel):
     """Whose portrait; None: a panel."""
     step: Index
     steps: Index
+    attempt: Attempt = 1
+    """Which drawing of the panel: 2 and more are retries."""
 
 
 class Waiting(CheckedModel):
@@ -58,11 +62,18 @@ class PanelImage(CheckedModel):
     panel: Index
     png: bytes = Field(default=b"", exclude=True, repr=False)
     seed: Index
+    """Of the drawing that is sent; that of a retry is not the panel's own."""
     prompt: Text
     """With the characters' descriptions put in."""
     address: Text
     """Content address, 64 hexadecimal digits."""
     seconds: Seconds
+    scores: dict[Text, Cosine] = Field(default={})
+    """By the name of a character in it that has a picture; none on a server without recogniser."""
+    attempt: Attempt = 1
+    """Which drawing this is, from 1."""
+    attempts: Attempt = 1
+    """How many drawings there were, of which this has the best score."""
 
 
 class Portrait(CheckedModel):

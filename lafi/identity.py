@@ -3,6 +3,7 @@
 Knows image files and names, neither requests nor Triton Server.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from lafi.letterbox import fit
 from lafi.limits import NAME_PATTERN
 from lafi.recogniser import Embeddings, Recogniser
 from lafi.storyboard_error import problem
+
+_log = logging.getLogger(__name__)
 
 MAX_IMAGES: Final = 16
 """Pictures of one enrolment; more are enrolled by another one."""
@@ -85,8 +88,13 @@ class Identity:
 
 
 def open_identity(recogniser: Recogniser, folder: Path) -> Identity:
-    """An identity whose enrolments lie in `folder`, which the first enrolment makes."""
+    """An identity whose enrolments lie in `folder`, which the first enrolment makes.
+
+    Enrolments of other recognisers that lie there are named in the log.
+    """
     database = EnrolmentDatabase(folder, recogniser.sha256, recogniser.info.width)
+    for path in database.others():
+        _log.warning("%s: enrolments of another recogniser, not used: enrol them again", path)
     return Identity(recogniser, database)
 
 

@@ -21,6 +21,7 @@ MAX_EXPANDED_PROMPT_BYTES = 8192
 MAX_STEPS = 100
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 10.0
+MAX_RETRIES = 8
 MAX_SEED = 2**63 - 1
 MAX_PRIORITY = 9
 MAX_LAYER = 1023
@@ -132,6 +133,10 @@ Strength = Annotated[
     float,
     Field(strict=True, ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False),
     Allowed(f"-{MAX_STRENGTH:g} to {MAX_STRENGTH:g}"),
+]
+Score = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False), Allowed("-1 to 1")]
+Retries = Annotated[
+    int, Field(strict=True, ge=0, le=MAX_RETRIES), Allowed(f"a whole number, 0 to {MAX_RETRIES}")
 ]
 UnitNumber = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Fraction = Annotated[UnitNumber, Allowed("0 to 1")]

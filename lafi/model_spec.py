@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from lafi.engine.session import TEXT_ENCODER
 from lafi.model_info import ModelInfo, RecogniserInfo
 
@@ -16,6 +19,13 @@ InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
 """Where an instance of a served model runs."""
 MAX_QUEUE_DELAY_US = 2000
 """How long dynamic batching may hold a request back, microseconds."""
+
+
+def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
+    """A BYTES tensor of shape (n,)."""
+    tensor = np.empty(len(elements), dtype=object)
+    tensor[:] = elements
+    return tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,29 +7,29 @@ tensors, not gRPC and not Triton Server.
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from lafi import images
+from lafi.attempts import Attempts
 from lafi.bank import Bank
 from lafi.batcher import Batcher, PanelStep
-from lafi.content_address import content_address
 from lafi.denoising import Denoising, OwnDenoising
 from lafi.engine.base import EncodedText, Engines
 from lafi.events import (
     Accepted,
     Event,
-    Failed,
     Finished,
     PanelImage,
     Portrait,
     Progress,
     Waiting,
 )
+from lafi.finished_panel import finished_panel
 from lafi.image_file import sha256_hex
 from lafi.kept_references import KeptReferences
 from lafi.layers import first_injected_layer
+from lafi.panel_scores import PanelScores, retry_problems
 from lafi.panel_state import PanelInjection, PanelState
 from lafi.prompts import MAX_BATCH, encode_texts, zeros_like
 from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
@@ -90,7 +90,7 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
 def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
     """Raise StoryboardError unless the engines' model can draw every panel."""
     check_against(storyboard, engines.info)
-    problems: list[str] = []
+    problems = retry_problems(storyboard, engines.recogniser)
     for index, panel in enumerate(storyboard.panels):
         injection = storyboard.effective_injection(panel)
         try:
@@ -137,6 +137,7 @@ class _Drawing:
         self._started = time.monotonic()
         self._texts: dict[str, EncodedText] = {}
         self._references: dict[str, Reference] = {}
+        self._scores = PanelScores(storyboard, engines.recogniser)
 
     def events(self) -> Iterator[Event]:
         used = self._characters_read()
@@ -214,14 +215,16 @@ class _Drawing:
     def _draw_portraits(self, names: Sequence[str], pictures: list[_Picture]) -> Iterator[Event]:
         """Draws the portraits of `names`, all in one batch, and appends them to `pictures`."""
         states = [self._state(name, self._storyboard.portrait_panel(name)) for name in names]
-        for progress in self._steps(states):
-            if progress is None:
-                yield self._waiting(states)
-                continue
-            name = progress.panel.name
-            yield Progress(character=name, step=progress.step, steps=progress.steps)
-            if progress.done:
-                picture = self._drawn(name, self._decode(progress.panel))
+
+        def told(step: PanelStep) -> Progress:
+            return Progress(character=step.panel.name, step=step.step, steps=step.steps)
+
+        for event, done in self._steps(states, told):
+            yield event
+            if done is not None:
+                pixels = self._decode(done)
+                self._scores.know(done.name, pixels)
+                picture = self._drawn(done.name, pixels)
                 pictures.append(picture)
                 yield self._portrait_event(picture)
 
@@ -253,57 +256,38 @@ class _Drawing:
                 )
 
     def _draw_panels(self) -> Generator[Event, None, int]:
-        """Draws all panels; returns how many were sent."""
-        panels = enumerate(self._storyboard.panels)
-        states = [self._state(str(index), panel) for index, panel in panels]
+        """Draws all panels, those with low scores again; returns how many were sent."""
+        board = self._storyboard
+        tries = [Attempts(panel, board.effective_retry(panel)) for panel in board.panels]
+        states = [self._state(str(index), panel) for index, panel in enumerate(board.panels)]
+        late: list[PanelState] = []
         sent = 0
-        for progress in self._steps(states):
-            if progress is None:
-                yield self._waiting(states)
-                continue
-            index = int(progress.panel.name)
-            yield Progress(panel=index, step=progress.step, steps=progress.steps)
-            if not progress.done:
-                continue
-            event = self._finished_panel(index, progress.panel)
-            sent += isinstance(event, PanelImage)
+
+        def told(step: PanelStep) -> Progress:
+            index = int(step.panel.name)
+            attempt = tries[index].number
+            return Progress(panel=index, step=step.step, steps=step.steps, attempt=attempt)
+
+        for event, done in self._steps(states, told, late):
             yield event
+            if done is None:
+                continue
+            index = int(done.name)
+            if self._again(tries[index], done):
+                late.append(self._state(done.name, tries[index].panel))
+                continue
+            last = finished_panel(board, index, tries[index], self._engines, self._seconds())
+            sent += isinstance(last, PanelImage)
+            yield last
         return sent
 
-    def _finished_panel(self, index: int, state: PanelState) -> Event:
-        panel = self._storyboard.panels[index]
+    def _again(self, attempts: Attempts, state: PanelState) -> bool:
+        """Decodes and scores a drawing; whether the panel is drawn once more."""
         try:
             pixels = self._decode(state)
         except DrawingError as error:
-            return Failed(panel=index, error=str(error), retryable=False)
-        settings = self._settings(panel)
-        return PanelImage(
-            panel=index,
-            png=images.encode_png(pixels, settings),
-            seed=panel.seed,
-            prompt=settings["prompt"],
-            address=settings["address"],
-            seconds=self._seconds(),
-        )
-
-    def _settings(self, panel: Panel) -> dict[str, Any]:
-        """What drew a panel, for its file: nothing of its place among others."""
-        board = self._storyboard
-        return {
-            "prompt": panel.prompt_text(board),
-            "negative_prompt": panel.negative_text(board),
-            "characters": list(panel.characters),
-            "regions": {name: list(box) for name, box in panel.regions.items()},
-            "seed": panel.seed,
-            "size": [board.width, board.height],
-            "sampling": board.effective_sampling(panel).model_dump(mode="json"),
-            "injection": board.effective_injection(panel).model_dump(mode="json"),
-            "model": self._info.name,
-            "variant": self._info.variant,
-            "engine": self._info.engine,
-            "precision": self._info.precision,
-            "address": content_address(board, panel, self._info),
-        }
+            return attempts.fail(str(error))
+        return attempts.take(pixels, self._scores.of(attempts.panel, pixels))
 
     def _state(self, name: str, panel: Panel) -> PanelState:
         stage = self._storyboard.effective_sampling(panel).stages[0]
@@ -350,14 +334,32 @@ class _Drawing:
             noise=given.reference_noise,
         )
 
-    @staticmethod
-    def _waiting(panels: Sequence[PanelState]) -> Waiting:
-        return Waiting(pictures=sum(not panel.done for panel in panels))
+    def _steps(
+        self,
+        panels: list[PanelState],
+        told: Callable[[PanelStep], Progress],
+        late: list[PanelState] | None = None,
+    ) -> Iterator[tuple[Event, PanelState | None]]:
+        """An event for each step and each long wait, and with its last step the picture.
 
-    def _steps(self, panels: Sequence[PanelState]) -> Iterator[PanelStep | None]:
-        """Steps until every panel is done, or until nobody wants them; None in a long wait."""
-        if panels:
-            yield from self._denoising.run(panels, self._storyboard.priority, self._cancelled)
+        Until every panel is done, or until nobody wants them. late: panels that join whenever
+        there are any; both lists change.
+        """
+
+        def joining() -> list[PanelState]:
+            new = list(late or ())
+            (late or []).clear()
+            panels.extend(new)
+            return new
+
+        if not panels:
+            return
+        board = self._storyboard
+        for step in self._denoising.run(panels, board.priority, self._cancelled, joining):
+            if step is None:
+                yield Waiting(pictures=sum(not panel.done for panel in panels)), None
+            else:
+                yield told(step), step.panel if step.done else None
 
     def _decode(self, state: PanelState) -> images.Pixels:
         """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""

@@ -19,6 +19,8 @@ from lafi.letterbox import Pixels, fit, fit_pixels
 from lafi.model_info import ModelInfo, RecogniserInfo
 from lafi.model_spec import IMAGE, identity_spec
 
+Infer = Callable[[str, Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]]
+"""(served model, inputs by name) -> outputs by name, as `lafi.remote_engine.Infer`."""
 Embeddings = npt.NDArray[np.float32]
 """(n, D), each row of unit length, so that the product of two rows is their cosine."""
 
@@ -99,15 +101,11 @@ class RemoteRecogniser:
     network sees.
     """
 
-    def __init__(
-        self,
-        info: RecogniserInfo,
-        infer: Callable[[str, Mapping[str, npt.NDArray[Any]]], Mapping[str, npt.NDArray[Any]]],
-    ) -> None:
-        """infer: calls a served model, as `lafi.remote_engine.Infer`."""
-        self.info = info
-        self.sha256 = info.sha256[STUDENT]
-        self._spec = identity_spec(info)
+    def __init__(self, model: ModelInfo, infer: Infer) -> None:
+        """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
+        self.info = facts_of(model)
+        self.sha256 = self.info.sha256[STUDENT]
+        self._spec = identity_spec(self.info)
         self._infer = infer
 
     def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
@@ -174,16 +172,21 @@ def read_recogniser_info(folder: Path) -> RecogniserInfo:
         raise ArtifactsError(f"{path}: {error}") from error
 
 
-def load_exported_recogniser(
-    artifacts: Path, info: ModelInfo, threads: int = 0
-) -> OnnxRecogniser | None:
-    """The recogniser in an exported folder; None if it was exported without one.
+def exported_recogniser(artifacts: Path, info: ModelInfo, threads: int = 0) -> OnnxRecogniser:
+    """The recogniser in an exported folder, whose facts are `info`.
 
-    Raises ArtifactsError for a missing or changed file.
+    Raises ArtifactsError for a missing or changed file, and where there is no recogniser.
     """
-    if info.recogniser is None:
-        return None
+    facts = facts_of(info)
     folder = Path(artifacts) / RECOGNISER
     for name in FILES:
-        check_file(folder / name, info.recogniser.sha256.get(name))
+        check_file(folder / name, facts.sha256.get(name))
     return load_recogniser(folder, threads=threads)
+
+
+def facts_of(info: ModelInfo) -> RecogniserInfo:
+    """What an exported model says of its recogniser; ArtifactsError if it has none."""
+    if info.recogniser is None:
+        again = "export it with: lafi export CHECKPOINT --recogniser FOLDER"
+        raise ArtifactsError(f"{info.name}: got no recogniser, allowed one; {again}")
+    return info.recogniser

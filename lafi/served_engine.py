@@ -12,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lafi.contract import ModelSpec
+from lafi.image_file import ImageFileError
+from lafi.model_spec import IMAGE
+from lafi.recogniser import letterboxed_row
 
 Array = npt.NDArray[Any]
 Check = Callable[[Array], None]
+Prepare = Callable[[Array], Array]
+"""A request's array -> what the engine is given for it; raises InputError."""
 Engine = Callable[[Array], tuple[Array, ...]]
 """One batched input -> every output of the model, batched alike."""
 Answer = tuple[Array, ...] | Exception
@@ -30,27 +35,34 @@ class BatchedEngine:
     A bad request gets its own error and does not touch the others.
     """
 
-    def __init__(self, spec: ModelSpec, engine: Engine, check: Check) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        engine: Engine,
+        check: Check = lambda array: None,
+        prepare: Prepare = lambda array: array,
+    ) -> None:
         self.spec = spec
         self._engine = engine
         self._check = check
+        self._prepare = prepare
 
     def answer(self, requests: Sequence[Array]) -> list[Answer]:
         """(B_i, ...) for each request -> its outputs (B_i, ...) or an error, in order."""
         answers: list[Answer] = []
+        rows: dict[int, Array] = {}
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, array in enumerate(requests):
             answers.append(InputError("not answered"))
             try:
                 self._check(array)
+                rows[index] = self._prepare(array)
             except InputError as error:
                 answers[index] = error
             else:
-                groups.setdefault(array.shape[1:], []).append(index)
+                groups.setdefault(rows[index].shape[1:], []).append(index)
         for indices in groups.values():
-            for index, answer in zip(
-                indices, self._run([requests[i] for i in indices]), strict=True
-            ):
+            for index, answer in zip(indices, self._run([rows[i] for i in indices]), strict=True):
                 answers[index] = answer
         return answers
 
@@ -113,6 +125,18 @@ def check_latents(multiple: int, largest: int) -> Check:
         _check_finite("LATENT", array)
 
     return check
+
+
+def image_rows(side: int) -> Prepare:
+    """IMAGE (B, 1), image files -> (B, 3, side, side) float32 in [-1, 1], letterboxed."""
+
+    def prepare(array: Array) -> Array:
+        try:
+            return np.stack([letterboxed_row(data, side) for data in array.reshape(-1)])
+        except ImageFileError as refused:
+            raise InputError(f"{IMAGE}: {refused}") from refused
+
+    return prepare
 
 
 def check_denoiser_inputs(arrays: Mapping[str, Array]) -> None:

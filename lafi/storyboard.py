@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ from lafi.limits import (
     PanelPrompt,
     Priority,
     Region,
+    Retries,
+    Score,
     Seed,
     Side,
     Steps,
@@ -48,6 +50,7 @@ __all__ = [
     "Injection",
     "Panel",
     "ReferenceImage",
+    "Retry",
     "Sampling",
     "SamplingStage",
     "Storyboard",
@@ -207,6 +210,10 @@ class Panel(CheckedModel):
         default={}, description="a mapping from a character's name to [x0, y0, x1, y1]"
     )
     """Where a character stands, as fractions of width and height from the upper left corner."""
+    retry_below: Score | None = None
+    """Default: the storyboard's."""
+    retries: Retries | None = None
+    """Default: the storyboard's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -243,6 +250,13 @@ def _filled(settings: _Settings, base: _Settings) -> _Settings:
     return base.model_copy(update=given)
 
 
+class Retry(NamedTuple):
+    """A panel whose lowest score is less than `below` is drawn again, at most `most` times."""
+
+    below: float
+    most: int
+
+
 class Storyboard(CheckedModel):
     """Panels that share characters, width x height pixels each."""
 
@@ -258,6 +272,14 @@ class Storyboard(CheckedModel):
     injection: Injection = Injection()
     priority: Priority = 0
     """On a busy server a higher one gets every free place first; it changes no pixel."""
+    retry_below: Score | None = None
+    """Draw a panel again, with another seed, whose lowest score is less than this; the best stays.
+
+    A score is the cosine of a panel to the picture of a character in it, as the recogniser sees
+    them. None: draw each panel once.
+    """
+    retries: Retries = 2
+    """How often at most."""
     characters: tuple[Character, ...] = Field(
         default=(),
         max_length=MAX_CHARACTERS,
@@ -293,6 +315,12 @@ class Storyboard(CheckedModel):
     def effective_injection(self, panel: Panel) -> Injection:
         """The panel's own injection, or the storyboard's."""
         return panel.injection or self.injection
+
+    def effective_retry(self, panel: Panel) -> Retry | None:
+        """When the panel is drawn again, as it says itself or the storyboard; None is never."""
+        below = self.retry_below if panel.retry_below is None else panel.retry_below
+        most = self.retries if panel.retries is None else panel.retries
+        return Retry(below, most) if below is not None and most else None
 
     def portrait_panel(self, name: str) -> Panel:
         """The panel that draws the portrait of a character without a reference.

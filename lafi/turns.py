@@ -44,6 +44,12 @@ class Turns(Generic[T]):
         self._turns.append(turn)
         return turn
 
+    def extend(self, turn: Turn[T], items: Sequence[T]) -> None:
+        """Let a party wait for more, behind what it waits for already; its turn stays its turn."""
+        turn.waiting.extend(items)
+        if turn.waiting and turn not in self._turns:
+            self._turns.append(turn)
+
     def leave(self, turn: Turn[T]) -> None:
         """Forget what a party still waits for; nothing happens if it waits for nothing."""
         turn.waiting.clear()

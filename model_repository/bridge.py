@@ -27,7 +27,8 @@ from lafi.supervisor import STOP_FILE, THREADS
 class ModelSettings:
     """What a model is told by its config.pbtxt (`parameters`) and by its server.
 
-    artifacts: the folder that `lafi export` wrote. runtime, precision: see lafi.engine.session.
+    artifacts: the folder that `lafi export` wrote. state: the folder that models may
+    write to. runtime, precision: see lafi.engine.session.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
@@ -36,6 +37,7 @@ class ModelSettings:
         # args["model_repository"] is the folder of this model; the repository is its parent.
         repository = Path(args["model_repository"]).parent
         self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
+        self.state = (repository / self.text("state", "../state")).resolve()
         self.runtime = cast(Runtime, self.text("runtime", "onnxruntime"))
         self.precision = cast(Precision, self.text("precision", "f32"))
         self.threads = self.number("threads", 0) or int(os.environ.get(THREADS, "1"))

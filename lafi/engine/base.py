@@ -12,6 +12,7 @@ from transformers import CLIPTokenizer
 
 from lafi.bank import BankEntry, BankInputs
 from lafi.model_info import ModelInfo
+from lafi.recogniser import Recogniser
 
 
 class EncodedText(NamedTuple):
@@ -110,7 +111,8 @@ class VaeDecoder(Protocol):
 class Engines:
     """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
 
-    Without a `reference_reader` references can be read as rows of a batch only.
+    Without a `reference_reader` references can be read as rows of a batch only, and without a
+    `recogniser` panels have no scores.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
     last; none if it takes any.
     """
@@ -123,3 +125,4 @@ class Engines:
     info: ModelInfo
     reference_reader: ReferenceReader | None = None
     row_counts: tuple[int, ...] = ()
+    recogniser: Recogniser | None = None

@@ -98,6 +98,9 @@ def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
         cast = draw(st.lists(st.sampled_from(names), unique=True, max_size=4))
         fields["characters"] = cast
     if draw(st.booleans()):
+        fields["retry_below"] = draw(st.none() | st.floats(-1, 1))
+        fields["retries"] = draw(st.none() | st.integers(0, 8))
+    if draw(st.booleans()):
         fields["seed"] = draw(st.integers(0, 2**63 - 1))
     if cast:
         fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
@@ -123,6 +126,8 @@ def _storyboard(draw: st.DrawFn) -> Storyboard:
         negative_prompt=draw(_TEXT),
         sampling=draw(_sampling()),
         injection=draw(_injection()),
+        retry_below=draw(st.none() | st.floats(-1, 1)),
+        retries=draw(st.integers(0, 8)),
         characters=characters,
         panels=draw(st.lists(_panel(names), min_size=1, max_size=3)),
     )

@@ -19,8 +19,8 @@ from lafi.recogniser import (
     MAX_BATCH,
     OnnxRecogniser,
     RemoteRecogniser,
+    exported_recogniser,
     letterboxed_row,
-    load_exported_recogniser,
     load_recogniser,
 )
 
@@ -65,7 +65,7 @@ def test_letterboxing_what_has_the_size_changes_nothing() -> None:
 
 
 def test_a_served_recogniser_gives_the_same_embeddings(
-    recogniser: OnnxRecogniser, recogniser_folder: Path
+    recogniser: OnnxRecogniser, recogniser_folder: Path, small_model: ModelInfo
 ) -> None:
     sizes: list[tuple[int, ...]] = []
 
@@ -77,8 +77,8 @@ def test_a_served_recogniser_gives_the_same_embeddings(
         return {"EMBEDDING": recogniser.embed(rows)}
 
     hashes = {name: file_sha256(recogniser_folder / name) for name in FILES}
-    info = recogniser.info.model_copy(update={"sha256": hashes})
-    remote = RemoteRecogniser(info, infer)
+    facts = recogniser.info.model_copy(update={"sha256": hashes})
+    remote = RemoteRecogniser(small_model.model_copy(update={"recogniser": facts}), infer)
     pictures = [picture(seed, (10 + seed, 40)) for seed in range(18)]
     np.testing.assert_allclose(remote(pictures), recogniser(pictures), atol=1e-6)
     assert sizes == [(16, 1), (2, 1)]
@@ -141,14 +141,14 @@ def test_a_changed_file_of_an_export_is_refused(
 ) -> None:
     folder = tmp_path / "recogniser"
     shutil.copytree(recogniser_folder, folder)
-    assert load_exported_recogniser(tmp_path, small_model) is None
+    with pytest.raises(ArtifactsError, match="small: got no recogniser, allowed one"):
+        exported_recogniser(tmp_path, small_model)
     hashes = {file: file_sha256(folder / file) for file in FILES}
     facts = load_recogniser(folder).info.model_copy(update={"sha256": hashes})
     info = small_model.model_copy(update={"recogniser": facts})
-    loaded = load_exported_recogniser(tmp_path, info)
-    assert loaded is not None
+    loaded = exported_recogniser(tmp_path, info)
     assert loaded.sha256 == hashes["student.onnx"]
     with (folder / name).open("ab") as file:
         file.write(b" ")
     with pytest.raises(ArtifactsError, match=f"{name}: got SHA-256"):
-        load_exported_recogniser(tmp_path, info)
+        exported_recogniser(tmp_path, info)

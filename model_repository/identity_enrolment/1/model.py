@@ -1,0 +1,30 @@
+"""The served model `identity_enrolment`: characters become known by pictures, or are forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lafi.contract import enrolment_spec
+from lafi.identity import open_identity
+from lafi.identity_engine import answer_enrolment
+from lafi.recogniser import RemoteRecogniser
+from lafi_repository.bridge import ModelSettings, call_model, input_array, response
+
+
+class TritonPythonModel:
+    """Has the model `identity` make the embeddings, so that there is one network for all."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Finds the folder of the enrolments, which the first of them makes."""
+        settings = ModelSettings(args)
+        self._spec = enrolment_spec()
+        recogniser = RemoteRecogniser(settings.info(), call_model)
+        self._identity = open_identity(recogniser, settings.state)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """One response for each request."""
+        return [response(self._spec, self._answer(request)) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        inputs = {spec.name: input_array(request, spec.name) for spec in self._spec.inputs}
+        return answer_enrolment(self._identity, inputs)
