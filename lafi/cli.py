@@ -186,6 +186,14 @@ def export(
             "again.",
         ),
     ] = None,
+    recogniser: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with student.onnx and recogniser.json: panels get scores, characters "
+            "can be enrolled.",
+            show_default="recogniser beside the checkpoint, if there",
+        ),
+    ] = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     if target == "tensorrt":
@@ -200,7 +208,7 @@ def export(
             from lafi_export.tensorrt_command import build_command
         except ModuleNotFoundError as error:
             raise _missing(error, "export") from None
-        raise typer.Exit(build_command(checkpoint, out, sides=sides))
+        raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
     try:
         from lafi_export.command import export_command
     except ModuleNotFoundError as error:
@@ -212,6 +220,7 @@ def export(
         precision=precision,
         denoiser=denoiser,
         variants=variant or (),
+        recogniser=recogniser,
     )
     raise typer.Exit(code)
 

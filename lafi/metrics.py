@@ -37,6 +37,7 @@ def server_metrics(studio: Studio, admission: Admission) -> Iterator[Metric]:
         admission.refused,
     )
     yield from _panel_metrics(studio)
+    yield from _score_metrics(studio)
     yield from _denoiser_metrics(studio)
     yield from _bank_metrics(studio)
 
@@ -47,6 +48,13 @@ def _panel_metrics(studio: Studio) -> Iterator[Metric]:
     help_ = "Panels that are being denoised, and that wait for a place"
     yield Metric("lafi_panels", "gauge", help_, active - waiting, {"state": "denoising"})
     yield Metric("lafi_panels", "gauge", help_, waiting, {"state": "waiting"})
+
+
+def _score_metrics(studio: Studio) -> Iterator[Metric]:
+    help_ = "Panels that were sent with scores of their characters"
+    yield Metric("lafi_panels_scored_total", "counter", help_, studio.scored)
+    help_ = "Drawings of panels beyond the first, since a score was low"
+    yield Metric("lafi_panel_retries_total", "counter", help_, studio.retries)
 
 
 def _denoiser_metrics(studio: Studio) -> Iterator[Metric]:

@@ -25,6 +25,7 @@ from lafi.engine.session import (
 )
 from lafi.engine_metadata import load_engine_metadata
 from lafi.model_info import ModelInfo, load_variant_infos, variant_folder
+from lafi.recogniser import RemoteRecogniser
 from lafi.remote_engine import Infer, RemoteEngine, RemoteTextEncoder
 
 TENSORRT: Final = "tensorrt"
@@ -112,6 +113,7 @@ def _with_served(
         denoiser=denoiser,
         tokenizers=load_tokenizers(artifacts, info),
         info=info,
+        recogniser=RemoteRecogniser(info, infer) if info.recogniser is not None else None,
     )
 
 

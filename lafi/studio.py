@@ -3,12 +3,13 @@
 Knows storyboards and engines, neither requests nor Triton Server.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from lafi.bank import Bank
 from lafi.denoising import SharedDenoising
 from lafi.engine.base import Engines
-from lafi.events import Event
+from lafi.events import Event, PanelImage
 from lafi.pipeline import MAX_ROWS, draw, make_batcher
 from lafi.storyboard import Storyboard
 from lafi.variants import engines_of
@@ -33,19 +34,32 @@ class Studio:
         """engines: by the name of the variant, "" is the model itself. max_rows: of one call.
 
         bank_bytes: of references at a fixed level that are kept from one storyboard to the next.
+        Counted since the start: `scored`, panels sent with scores, and `retries`, drawings of
+        panels beyond the first.
         """
         self._engines = dict(engines)
         self.bank = Bank(bank_bytes)
         self.batchers = {
             name: make_batcher(each, max_rows, self.bank) for name, each in engines.items()
         }
+        self._counting = threading.Lock()
+        self.scored = 0
+        self.retries = 0
         self._loops = {name: SharedDenoising(batcher) for name, batcher in self.batchers.items()}
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.pipeline.draw`, with all storyboards of the same variant in one loop."""
         engines = engines_of(storyboard, self._engines)
         loop = self._loops[storyboard.variant]
-        return draw(storyboard, engines, cancelled=cancelled, denoising=loop)
+        return self._counted(draw(storyboard, engines, cancelled=cancelled, denoising=loop))
+
+    def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, PanelImage):
+                with self._counting:
+                    self.scored += bool(event.scores)
+                    self.retries += event.attempts - 1
+            yield event
 
     def close(self) -> None:
         """Ends the loops; a storyboard that is being drawn fails."""

@@ -4,16 +4,20 @@ from lafi_client.aio import AsyncStoryboardClient
 from lafi_client.client import StoryboardClient
 from lafi_client.errors import (
     DrawTimeout,
+    IdentityRefused,
     LafiError,
     PanelFailed,
     ServerUnavailable,
     StoryboardRefused,
 )
+from lafi_client.identity import IdentityClient
 from lafi_client.retry import RetryPolicy
 
 __all__ = [
     "AsyncStoryboardClient",
     "DrawTimeout",
+    "IdentityClient",
+    "IdentityRefused",
     "LafiError",
     "PanelFailed",
     "RetryPolicy",

@@ -22,7 +22,9 @@ class PanelEntry:
     """A panel. `picture` is a PNG, or None with `error` saying why there is none.
 
     `caption` is the prompt with names for characters, `prompt` what the model was told.
-    `seconds` is the time on the server; `note` says where an older picture comes from.
+    `seed` is that of the drawing, `attempts` how many there were; `scores` tell how much each
+    character looks like its picture, -1 to 1. `seconds` is the time on the server; `note`
+    says where an older picture comes from.
     """
 
     number: int
@@ -38,6 +40,8 @@ class PanelEntry:
     seconds: float | None = None
     address: str = ""
     note: str = ""
+    scores: tuple[tuple[str, float], ...] = ()
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,14 @@ def _entry(storyboard: Storyboard, number: int, folder: DrawingFolder, run: _Run
     entry = replace(entry, picture=picture, note=note)
     if record is None:
         return entry
-    return replace(entry, seconds=record.seconds, address=record.address)
+    return replace(
+        entry,
+        seconds=record.seconds,
+        address=record.address,
+        seed=entry.seed if record.seed is None else record.seed,
+        scores=tuple(record.scores.items()),
+        attempts=record.attempts,
+    )
 
 
 def _note(current: bool) -> str:

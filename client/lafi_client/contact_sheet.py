@@ -59,7 +59,9 @@ class _Sheet:
 
     def _panel(self, column: int, row: int, entry: PanelEntry) -> None:
         caption = self._text.wrap(entry.caption, _CELL, _CAPTION_LINES)
-        self._cell(column, row, entry.picture, f"panel {entry.number}, seed {entry.seed}", caption)
+        scores = "".join(f", {name} {score:.2f}" for name, score in entry.scores)
+        heading = f"panel {entry.number}, seed {entry.seed}{scores}"
+        self._cell(column, row, entry.picture, heading, caption)
         if entry.picture is None:
             x, y = self._corner(column, row)
             message = self._text.wrap(entry.error or "not drawn", _CELL - 2 * _GAP, 8)

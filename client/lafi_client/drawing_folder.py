@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lafi.contract import PanelImage, Portrait
@@ -20,12 +20,18 @@ RECORD_NAME = "drawing.json"
 
 @dataclass(frozen=True, slots=True)
 class PictureRecord:
-    """What is known of a picture file: hashes of its settings and bytes, seconds, address."""
+    """What is known of a picture file: hashes of its settings and bytes, seconds, address.
+
+    seed, scores, attempts: as in the event of a panel; none for a portrait.
+    """
 
     settings: str
     sha256: str
     seconds: float | None = None
     address: str = ""
+    seed: int | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    attempts: int = 1
 
 
 class DrawingFolder:
@@ -59,7 +65,15 @@ class DrawingFolder:
 
     def save_panel(self, image: PanelImage) -> None:
         settings = panel_settings(self._storyboard, image.panel)
-        record = PictureRecord(settings, _sha256(image.png), image.seconds, image.address)
+        record = PictureRecord(
+            settings,
+            _sha256(image.png),
+            image.seconds,
+            image.address,
+            image.seed,
+            image.scores,
+            image.attempts,
+        )
         self._save(panel_file(image.panel), image.png, record)
 
     def save_portrait(self, portrait: Portrait) -> None:
@@ -111,6 +125,7 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
             "negative": panel.negative_text(storyboard),
             "characters": [_character(storyboard, name) for name in panel.characters],
             **_panel(storyboard, panel),
+            **_retry(storyboard, panel),
         }
     )
 
@@ -123,6 +138,12 @@ def _panel(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
         "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
         "regions": {name: list(box) for name, box in panel.regions.items()},
     }
+
+
+def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    """Nothing where a panel is drawn once, so that older drawings are still known."""
+    retry = storyboard.effective_retry(panel)
+    return {"retry": list(retry)} if retry else {}
 
 
 def _character(storyboard: Storyboard, name: str) -> dict[str, object]:

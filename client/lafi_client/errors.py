@@ -61,6 +61,10 @@ class StoryboardRefused(LafiError):
     """The server read the storyboard and will not draw it; the message is the server's."""
 
 
+class IdentityRefused(LafiError):
+    """The server will not enrol or identify this; the message is the server's."""
+
+
 class ServerUnavailable(LafiError):
     """No server answers there, it does not serve the model, or it went away while drawing."""
 

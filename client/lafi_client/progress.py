@@ -80,7 +80,7 @@ class DrawingProgress:
             case PanelImage():
                 self._arrived += 1
                 self._finish(event.panel)
-                self._picture(f"panel {event.panel}  {event.seconds:.1f} s", event.png)
+                self._picture(_finished_line(event), event.png)
             case Failed(panel=int(number)):
                 self._finish(number)
                 self._say(f"panel {number} failed: {event.error}")
@@ -107,3 +107,9 @@ class DrawingProgress:
 
     def _panels(self) -> str:
         return f"{self._arrived}/{len(self._steps)} panels"
+
+
+def _finished_line(event: PanelImage) -> str:
+    scores = "".join(f"  {name} {score:.2f}" for name, score in event.scores.items())
+    best = f"  best of {event.attempts}, seed {event.seed}" if event.attempts > 1 else ""
+    return f"panel {event.panel}  {event.seconds:.1f} s{scores}{best}"

@@ -73,9 +73,11 @@ def _reference(member: CastMember) -> str:
 
 
 def _facts(entry: PanelEntry) -> str:
+    drawings = f"{entry.seed}, best of {entry.attempts} drawings"
     seconds = "" if entry.seconds is None else f"{entry.seconds:.2f} s"
     facts = {
-        "Seed": str(entry.seed),
+        "Seed": drawings if entry.attempts > 1 else str(entry.seed),
+        "Scores": ", ".join(f"{name} {score:.2f}" for name, score in entry.scores),
         "Time": seconds,
         "Sampling": entry.sampling,
         "Injection": entry.injection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -19,8 +20,15 @@ def storyboard_request(
     storyboard: Storyboard, request_id: str = ""
 ) -> service_pb2.ModelInferRequest:
     """The one message that is sent: every input is a BYTES tensor."""
-    request = service_pb2.ModelInferRequest(model_name=MODEL_NAME, id=request_id)
-    for name, values in storyboard_to_tensors(storyboard).items():
+    return bytes_request(MODEL_NAME, storyboard_to_tensors(storyboard), request_id)
+
+
+def bytes_request(
+    model: str, tensors: Mapping[str, npt.NDArray[Any]], request_id: str = ""
+) -> service_pb2.ModelInferRequest:
+    """A request of any served model all of whose inputs are BYTES tensors."""
+    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    for name, values in tensors.items():
         request.inputs.add(name=name, datatype="BYTES", shape=values.shape)
         request.raw_input_contents.append(serialize_byte_tensor(values).item())
     return request
@@ -34,7 +42,7 @@ def event_in(response: service_pb2.ModelStreamInferResponse, target: str) -> Eve
     """
     if response.error_message:
         raise error_from_text(response.error_message, target)
-    tensors = _tensors(response.infer_response)
+    tensors = tensors_in(response.infer_response)
     if "EVENT" not in tensors:
         return None
     try:
@@ -46,6 +54,7 @@ def event_in(response: service_pb2.ModelStreamInferResponse, target: str) -> Eve
         ) from error
 
 
-def _tensors(response: service_pb2.ModelInferResponse) -> dict[str, npt.NDArray[Any]]:
+def tensors_in(response: service_pb2.ModelInferResponse) -> dict[str, npt.NDArray[Any]]:
+    """A response's outputs by name."""
     result = InferResult(response)
     return {output.name: result.as_numpy(output.name) for output in response.outputs}

@@ -34,11 +34,13 @@ def export_command(
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),
+    recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
     """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
-    variants: as `lafi_export.variant_option` reads them.
+    variants: as `lafi_export.variant_option` reads them. recogniser: a folder of one, None for that
+    beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
@@ -56,6 +58,7 @@ def export_command(
                 precision=precision,
                 denoiser=denoiser,
                 variants=wanted,
+                recogniser=recogniser,
                 tell=tell,
             )
     except _EXPECTED_ERRORS as error:

@@ -3,6 +3,8 @@
     OUT/models/<model>/config.pbtxt and 1/model.py    what Triton Server loads
     OUT/artifacts/lafi.json, *.onnx, tokenizer/, scheduler/, parity.json, parity.md
     OUT/artifacts/weights/<part>.safetensors          float32, what the ONNX files point into
+    OUT/artifacts/recogniser/                         student.onnx, recogniser.json, if one is given
+    OUT/state/                                        who is enrolled; made by the first enrolment
     OUT/artifacts/variants/<name>/                    the same of a variant, but for what it shares
 
 The folder appears whole or not at all.
@@ -13,16 +15,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from lafi.contract import ModelSpec, config_pbtxt, served_models, text_encoder_spec
+from lafi.contract import ModelSpec, served_models, text_encoder_spec
 from lafi.engine.base import Engines
 from lafi.engine.onnx import Precision, Runtime, check_runtime, load_onnx_engines
 from lafi.engine.session import DENOISER, file_folder
 from lafi.engine.torch import read_model_info
 from lafi.model_info import MODEL_INFO_FILE, VARIANTS, ModelInfo
+from lafi.model_spec import identity_specs
+from lafi.recogniser import load_recogniser
 from lafi_export.artifacts import export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.parity import compare_engines, compare_pictures
@@ -33,6 +36,13 @@ from lafi_export.parity_report import (
     ParityError,
     ParityReport,
     PixelParity,
+)
+from lafi_export.recogniser_files import (
+    add_recogniser,
+    find_recogniser,
+    keep_state,
+    write_adapter,
+    write_identity_models,
 )
 
 ARTIFACTS: Final = "artifacts"
@@ -57,6 +67,7 @@ def export_checkpoint(
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
+    recogniser: Path | None = None,
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
     finish: Callable[[Path], None] = lambda folder: None,
@@ -68,8 +79,10 @@ def export_checkpoint(
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with. denoiser: serve it as a model too.
     variants: merged and exported beside the model, each with a parity report of its own in its
-    folder. threads: for the comparison, 0 for all cores. finish: is given the whole folder before
-    it takes the place of `out`. tell: gets a line before each step.
+    folder. recogniser: a folder of one, that scores panels and knows characters; None: that beside
+    the checkpoint, if there is one. What was enrolled in an earlier export stays. threads: for
+    the comparison, 0 for all cores. finish: is given the whole folder before it
+    takes the place of `out`. tell: gets a line before each step.
     Raises CheckpointError for a folder that lacks a part, ExportError for an `out` that holds
     something else, ArtifactsError for a precision that this machine does not have, LoraError and
     TextualInversionError for a variant that does not fit, all before anything is exported, and
@@ -80,6 +93,9 @@ def export_checkpoint(
     info = read_model_info(checkpoint, engine=runtime, precision=precision)
     for variant in variants:
         plan_variant(checkpoint, variant)
+    recogniser = find_recogniser(checkpoint, recogniser)
+    if recogniser is not None:
+        load_recogniser(recogniser)
     with _replaced(out) as folder:
         artifacts = folder / ARTIFACTS
         artifacts.mkdir()
@@ -97,9 +113,14 @@ def export_checkpoint(
             tell(f"{variant.name}: comparing with torch")
             compare(reference, made.artifacts, made.info)
             infos.append(made.info)
+        info = model.info
+        if recogniser is not None:
+            tell("adding the recogniser")
+            info = add_recogniser(recogniser, artifacts, info)
         tell("writing the model repository")
-        _write_models(folder, model.info, infos, denoiser)
+        _write_models(folder, info, infos, denoiser)
         finish(folder)
+        keep_state(out, folder)
     return report
 
 
@@ -162,25 +183,23 @@ def _write_models(
 ) -> None:
     # A served model that belongs to a variant alone has the variant's name at its end.
     owners = {text_encoder_spec(info).name: info for info in (*variants, model)}
+    identity = identity_specs(model)
     for spec in served_models(model, variants, with_denoiser=denoiser):
-        _write_model(folder / MODELS / spec.name, spec, owners.get(spec.name, model))
+        if spec not in identity:
+            _write_model(folder / MODELS / spec.name, spec, owners.get(spec.name, model))
+    write_identity_models(folder / MODELS, f"../{ARTIFACTS}", model)
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:
     """The config and the adapter of one served model; a variant's is that of the model's own."""
-    version = folder / "1"
-    version.mkdir(parents=True)
     own = f"/{VARIANTS}/{info.variant}" if info.variant else ""
     parameters = {
         "artifacts": f"../{ARTIFACTS}{own}",
         "runtime": info.engine,
         "precision": info.precision,
     }
-    text = config_pbtxt(spec, parameters=parameters)
-    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
     adapter = spec.name.removesuffix(f"_{info.variant}") if info.variant else spec.name
-    template = files("lafi_repository") / adapter / "1" / "model.py"
-    (version / "model.py").write_bytes(template.read_bytes())
+    write_adapter(folder, spec, parameters, adapter)
 
 
 def _check_out(out: Path) -> None:

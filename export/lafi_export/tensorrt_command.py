@@ -42,11 +42,13 @@ def build_command(
     *,
     options: BuildOptions | None = None,
     sides: tuple[int, int, int] | None = None,
+    recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
     """Export `checkpoint` to `out` and build its engines for the GPU of this machine.
 
     sides: smallest, tuned and largest side of a picture in pixels, None for `Limits`' own.
+    recogniser: as in `export_checkpoint`; it runs on the CPU.
     Returns the exit code: 0, or 1 with the reason printed. Without a GPU or TensorRT nothing is
     begun. If the export or a build fails, `out` is as it was.
     """
@@ -55,7 +57,7 @@ def build_command(
     limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
         machine = gpu_machine()
-        made = _build(checkpoint, out, machine, options, limits, console)
+        made = _build(checkpoint, out, machine, options, limits, recogniser, console)
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
@@ -71,6 +73,7 @@ def _build(
     machine: GpuMachine,
     options: BuildOptions,
     limits: Limits,
+    recogniser: Path | None,
     console: Console,
 ) -> dict[str, EngineMetadata]:
     def tell(step: str) -> None:
@@ -93,5 +96,12 @@ def _build(
             )
         )
 
-    export_checkpoint(checkpoint, out, runtime="onnxruntime", finish=build_plans, tell=tell)
+    export_checkpoint(
+        checkpoint,
+        out,
+        runtime="onnxruntime",
+        recogniser=recogniser,
+        finish=build_plans,
+        tell=tell,
+    )
     return made

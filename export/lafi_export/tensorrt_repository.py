@@ -33,6 +33,7 @@ from lafi.model_spec import (
     vae_decoder_spec,
     vae_encoder_spec,
 )
+from lafi_export.recogniser_files import write_identity_models
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan, plan_build
@@ -206,6 +207,7 @@ def _write_models(
         _write_storyboard(new / "storyboard", made[DENOISER])
         for name, spec in served_specs(info, limits).items():
             _write_served(new / spec.name, spec, repository / ARTIFACTS / made[name].plan)
+        write_identity_models(new, f"../{ARTIFACTS}", info)
         if models.exists():
             models.rename(work / "old")
         new.rename(models)

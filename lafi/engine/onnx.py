@@ -39,6 +39,7 @@ from lafi.engine.session import (
     verified,
 )
 from lafi.model_info import ModelInfo, load_model_info
+from lafi.recogniser import exported_recogniser
 
 __all__ = [
     "DENOISER",
@@ -93,6 +94,9 @@ def load_onnx_engines(
         tokenizers=load_tokenizers(artifacts, info),
         info=info,
         reference_reader=load_reference_reader(artifacts, runtime, precision, threads),
+        recogniser=None
+        if info.recogniser is None
+        else exported_recogniser(artifacts, info, threads),
     )
 
 

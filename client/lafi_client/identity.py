@@ -1,0 +1,101 @@
+"""The client of the served models `identity` and `identity_enrolment`: who is in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2_grpc
+
+from lafi.contract import (
+    ENROLMENT,
+    IDENTITY,
+    Enrolment,
+    Identified,
+    enrolment_to_tensors,
+    identified_from_tensors,
+    image_to_tensors,
+    pictures_from_tensors,
+)
+from lafi_client.channel import channel_options, parse_target
+from lafi_client.errors import IdentityRefused, StoryboardRefused, error_from_status
+from lafi_client.wire import bytes_request, tensors_in
+
+
+class IdentityClient:
+    """Enrols and identifies characters on the server at `url` (host:port of its gRPC port).
+
+    timeout      seconds for one call
+    credentials  for TLS; default is a plain channel
+
+    Use it as a context manager. Threads may share one client; what they ask at the same time the
+    server answers with one call of its network. Every call raises IdentityRefused for what the
+    server will not take, ServerUnavailable if it is not there or was exported without a
+    recogniser, and DrawTimeout. To enrol the same pictures again changes nothing, so a call whose
+    answer was lost may be repeated.
+    """
+
+    def __init__(
+        self,
+        url: str = "127.0.0.1:8001",
+        *,
+        timeout: float = 60.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = parse_target(url)
+        self._timeout = timeout
+        options = channel_options(self._target)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self._target, options)
+        else:
+            self._channel = grpc.secure_channel(self._target, credentials, options)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+
+    def __enter__(self) -> IdentityClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def identify(self, image: bytes) -> Identified:
+        """Who is in a picture: character ("" for somebody unknown), score, embedding.
+
+        image: a PNG, JPEG or WebP file of 8 to 4096 pixels a side.
+        """
+        return identified_from_tensors(self._infer(IDENTITY, image_to_tensors(image)))
+
+    def enrol(self, character: str, images: Sequence[bytes]) -> int:
+        """Make a character known by 1 to 16 pictures, or by more of them; how many it has now."""
+        asked = Enrolment("enrol", character, tuple(images))
+        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
+
+    def forget(self, character: str) -> int:
+        """Forget a character; how many pictures of it were known."""
+        asked = Enrolment("forget", character, ())
+        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
+
+    def _infer(
+        self, model: str, tensors: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[str, npt.NDArray[Any]]:
+        request = bytes_request(model, tensors)
+        try:
+            response = self._stub.ModelInfer(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raised = error_from_status(error.code(), error.details(), self._target)
+            if isinstance(raised, StoryboardRefused):
+                text = str(raised).removeprefix("INVALID_ARGUMENT: ")
+                raise IdentityRefused(text) from error
+            raise raised from error
+        return tensors_in(response)

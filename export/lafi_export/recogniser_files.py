@@ -1,0 +1,76 @@
+"""A recogniser beside an exported model: its files with their hashes, and its served models.
+
+Knows files and configs, not what a recogniser was trained on.
+"""
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from lafi.contract import ModelSpec, config_pbtxt
+from lafi.engine.session import file_sha256
+from lafi.model_info import ModelInfo
+from lafi.model_spec import identity_specs
+from lafi.recogniser import FILES, RECOGNISER, STUDENT, load_recogniser
+
+STATE: Final = "state"
+"""The folder of a repository in which served models keep what they are told."""
+
+
+def find_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
+    """The folder that was given, else `recogniser` beside the checkpoint if it is there."""
+    if given is not None:
+        return given
+    beside = Path(checkpoint).absolute().parent / RECOGNISER
+    return beside if (beside / STUDENT).is_file() else None
+
+
+def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
+    """Copy a recogniser into an exported folder; the facts, saved there, that name it.
+
+    Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
+    """
+    facts = load_recogniser(folder).info
+    target = Path(artifacts) / RECOGNISER
+    target.mkdir()
+    for name in FILES:
+        shutil.copyfile(Path(folder) / name, target / name)
+    hashes = {name: file_sha256(target / name) for name in FILES}
+    info = info.model_copy(update={"recogniser": facts.model_copy(update={"sha256": hashes})})
+    info.save(artifacts)
+    return info
+
+
+def write_identity_models(models: Path, artifacts: str, info: ModelInfo) -> None:
+    """Configs and adapters of `identity` and `identity_enrolment`, if there is a recogniser.
+
+    models: the folder of all served models. artifacts: seen from there. They run on the CPU, in
+    ONNX Runtime, whatever draws.
+    """
+    for spec in identity_specs(info):
+        write_adapter(
+            models / spec.name,
+            spec,
+            {"artifacts": artifacts, "runtime": "onnxruntime", "state": f"../{STATE}"},
+        )
+
+
+def write_adapter(
+    folder: Path, spec: ModelSpec, parameters: dict[str, str], adapter: str = ""
+) -> None:
+    """The config and the adapter of one served model of the Python backend.
+
+    adapter: the name of its template, if that is not the model's.
+    """
+    version = folder / "1"
+    version.mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(config_pbtxt(spec, parameters=parameters), "utf-8")
+    template = files("lafi_repository") / (adapter or spec.name) / "1" / "model.py"
+    (version / "model.py").write_bytes(template.read_bytes())
+
+
+def keep_state(before: Path, after: Path) -> None:
+    """Take what served models were told over from an earlier export, as it is now."""
+    if (before / STATE).is_dir():
+        shutil.copytree(before / STATE, after / STATE)
