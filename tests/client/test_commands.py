@@ -82,6 +82,31 @@ def test_a_second_run_draws_nothing(server: Any, story: Path) -> None:
     assert (story.parent / "out" / "report.html").read_text(encoding="utf-8").count(">kept<") == 2
 
 
+def test_scores_are_said_and_kept(server: Any, story: Path) -> None:
+    def scored(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
+        for event in well(storyboard, context):
+            if isinstance(event, PanelImage):
+                drawn = {"scores": {"mia": 0.5}, "seed": 1_000_000, "attempt": 2, "attempts": 3}
+                event = event.model_copy(update=drawn)
+            yield event
+
+    well = server.scripts[0]
+    server.scripts = [scored]
+    _, said = run(server, story)
+    assert "mia 0.50  best of 3, seed 1000000" in said
+    out = story.parent / "out"
+    for _ in range(2):
+        record = json.loads((out / "drawing.json").read_text(encoding="utf-8"))["panel_00.png"]
+        assert (record["scores"], record["seed"], record["attempts"]) == ({"mia": 0.5}, 1000000, 3)
+        page = (out / "report.html").read_text(encoding="utf-8")
+        assert page.count("<dd>mia 0.50</dd>") == 2
+        assert page.count("1000000, best of 3 drawings") == 2
+        assert run(server, story)[0] == 0
+    story.write_text("retry_below: 0.9\n" + STORY, encoding="utf-8")
+    run(server, story)
+    assert asked(server) == [[0, 1], [0, 1]]
+
+
 def test_only_what_changed_is_drawn_again(server: Any, story: Path) -> None:
     run(server, story)
     story.write_text(STORY.replace("standing", "waving"), encoding="utf-8")

@@ -104,6 +104,14 @@ def test_a_report_shows_settings_times_and_what_is_missing() -> None:
     assert "no picture" in report(Album("", 8, 8, (CastMember("a", "b", None, False),), ()))
 
 
+def test_a_report_shows_scores_and_how_often_a_panel_was_drawn() -> None:
+    scores = (("mia", 0.876), ("tom", -0.25))
+    shown = " ".join(checked(report(album(scores=scores, attempts=3))).text)
+    assert "mia 0.88, tom -0.25" in shown
+    assert "0, best of 3 drawings" in shown
+    assert "Scores" not in " ".join(checked(report(album())).text)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_pictures_are_inside_the_report(kind: str) -> None:
     page = report(album(picture=picture(kind=kind)))

@@ -1,12 +1,14 @@
 """The folder that `lafi export` writes: complete, or not there at all."""
 
+import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
+from PIL import Image
 from tritonclient.grpc import model_config_pb2
 
 import lafi_export.artifacts
@@ -23,7 +25,9 @@ from lafi.engine.onnx import (
     model_info,
 )
 from lafi.engine.torch import CheckpointError, load_torch_engines
+from lafi.identity import open_identity
 from lafi.model_info import load_model_info
+from lafi.recogniser import exported_recogniser
 from lafi_export import ExportError, ParityError, ParityReport, export_checkpoint
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
@@ -65,6 +69,12 @@ def load_broken(load_fast: EngineLoader) -> EngineLoader:
         return replace(engines, vae_decoder=lambda latents: engines.vae_decoder(latents) * 1.01)
 
     return load
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -202,6 +212,62 @@ def test_what_finishes_an_export_sees_all_of_it_and_may_refuse_it(
     assert seen[0].keys() == before.keys()
     assert snapshot(out) == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_a_recogniser_is_served_with_the_model_and_what_was_enrolled_stays(
+    checkpoint: Path, recogniser_folder: Path, tmp_path: Path, load_fast: EngineLoader
+) -> None:
+    out = tmp_path / "repository"
+    for _ in range(2):
+        export_checkpoint(
+            checkpoint,
+            out,
+            runtime="openvino",
+            recogniser=recogniser_folder,
+            load_engines=load_fast,
+        )
+        info = load_model_info(out / "artifacts")
+        assert info.recogniser is not None
+        copied = out / "artifacts" / "recogniser"
+        assert info.recogniser.sha256 == {
+            name: file_sha256(copied / name) for name in ("student.onnx", "recogniser.json")
+        }
+        specs = served_models(info)
+        assert {"identity", "identity_enrolment"} < {spec.name for spec in specs}
+        for spec in specs:
+            check_config(read_config(out, spec.name), spec)
+        parameters = read_config(out, "identity_enrolment").parameters
+        assert {key: value.string_value for key, value in parameters.items()} == {
+            "artifacts": "../artifacts",
+            "runtime": "onnxruntime",
+            "state": "../state",
+        }
+        identity = open_identity(exported_recogniser(out / "artifacts", info), out / "state")
+        assert identity.enrol("mia", [picture()]) == 1
+    assert identity.characters() == ("mia",)
+
+
+@pytest.mark.usefixtures("instant_trace")
+def test_a_recogniser_beside_the_checkpoint_is_taken(
+    checkpoint: Path,
+    make_recogniser: Callable[[Path], Path],
+    tmp_path: Path,
+    load_fast: EngineLoader,
+) -> None:
+    (tmp_path / "weights").symlink_to(checkpoint)
+    make_recogniser(tmp_path / "recogniser")
+    out = tmp_path / "repository"
+    export_checkpoint(tmp_path / "weights", out, load_engines=load_fast)
+    assert load_model_info(out / "artifacts").recogniser is not None
+
+
+def test_a_recogniser_that_does_not_fit_is_refused_before_anything(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactsError, match=r"recogniser\.json: no such file"):
+        export_checkpoint(checkpoint, tmp_path / "out", recogniser=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("instant_trace")

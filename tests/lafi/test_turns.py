@@ -86,3 +86,22 @@ def test_a_party_that_leaves_is_not_served_and_may_leave_twice() -> None:
     turns.leave(gone)
     turns.leave(gone)
     assert [item for _, item in turns.take(lambda _: True)] == ["c"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(0, 4))
+def test_a_party_that_comes_back_keeps_its_turn(more: list[int], others: int) -> None:
+    turns: Turns[int] = Turns()
+    turn = turns.join([0])
+    given = [0]
+    for count in more:
+        items = list(range(len(given), len(given) + count))
+        turns.extend(turn, items)
+        given += items
+    for _ in range(others):
+        turns.join([-1])
+    taken = [item for _, item in turns.take(lambda _: True)]
+    assert taken == given + [-1] * others
+    turns.extend(turn, [7])
+    assert [item for _, item in turns.take(lambda _: True)] == [7]
+    assert turns.waiting == 0

@@ -65,6 +65,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "invalid UTF-8": (b"title: \xff\xfe\n", "UTF-8"),
     "a repeated key": ("title: a\ntitle: b\n", "title"),
     "an alias": ("title: &a x\nnegative_prompt: *a\n", "allowed"),
+    "scores without a recogniser": (setting("retry_below: 0.5"), "retry_below: got 0.5, allowed"),
     "no panels": (CHARACTER, "panels"),
     "an empty list of panels": (CHARACTER + "panels: []\n", "panels: got 0"),
     "65 panels": (

@@ -1,0 +1,195 @@
+"""Identity served by a real server: enrolled over gRPC, identified by many, panels with scores."""
+
+import io
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+from PIL import Image
+
+from lafi.contract import PanelImage, bytes_tensor
+from lafi.engine.onnx import load_onnx_engines
+from lafi.identity import open_identity
+from lafi.model_info import load_model_info
+from lafi.pipeline import draw
+from lafi.recogniser import load_recogniser
+from lafi.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.supervisor import TritonServer
+from lafi_client import IdentityClient, IdentityRefused, StoryboardClient
+from lafi_export.recogniser_files import add_recogniser, write_identity_models
+
+NAMES = ("mia", "tom", "ann")
+
+
+def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
+    """A picture of 16 coloured squares."""
+    squares = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(squares).resize(size, Image.Resampling.NEAREST).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def identity_repository(
+    repository: Path, recogniser_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The exported repository with a recogniser, as `lafi export --recogniser` makes it."""
+    folder = tmp_path_factory.mktemp("identity") / "repository"
+    shutil.copytree(repository / "models", folder / "models")
+    artifacts = folder / "artifacts"
+    artifacts.mkdir()
+    for path in (repository / "artifacts").iterdir():
+        if path.name == "lafi.json":
+            shutil.copy(path, artifacts)
+        else:
+            (artifacts / path.name).symlink_to(path)
+    info = add_recogniser(recogniser_folder, artifacts, load_model_info(artifacts))
+    write_identity_models(folder / "models", "../artifacts", info)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(identity_repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(identity_repository, threads=1) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: TritonServer) -> Iterator[IdentityClient]:
+    with IdentityClient(server.grpc_url) as made:
+        for name in (*NAMES, "zoe"):
+            made.forget(name)
+        yield made
+
+
+def test_who_was_enrolled_is_identified_by_many_at_once(
+    client: IdentityClient, server: TritonServer
+) -> None:
+    for seed, name in enumerate(NAMES):
+        assert client.enrol(name, [png(seed), png(10 + seed)]) == 2
+    asked = [seed for seed in (0, 1, 2, 10, 11, 12) for _ in range(5)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda seed: client.identify(png(seed)), asked))
+    assert [each.character for each in found] == [NAMES[seed % 10] for seed in asked]
+    assert min(each.score for each in found) == pytest.approx(1.0, abs=1e-5)
+    with grpcclient.InferenceServerClient(server.grpc_url) as raw:
+        (stats,) = raw.get_inference_statistics("identity").model_stats
+    assert stats.inference_count >= len(asked) + 6
+    assert stats.execution_count <= stats.inference_count
+
+
+def test_enrolment_is_online(
+    client: IdentityClient, identity_repository: Path, recogniser_folder: Path
+) -> None:
+    assert client.identify(png(20)).character == ""
+    assert client.enrol("zoe", [png(20)]) == 1
+    assert client.identify(png(20)).character == "zoe"
+    assert client.enrol("zoe", [png(20)]) == 1
+    assert client.enrol("zoe", [png(21, (64, 40))]) == 2
+    assert client.identify(png(21, (64, 40))).character == "zoe"
+    # A process beside the server reads the same file.
+    beside = open_identity(load_recogniser(recogniser_folder), identity_repository / "state")
+    assert beside.characters() == ("zoe",)
+    embedding = client.identify(png(30)).embedding
+    np.testing.assert_allclose(beside.recogniser([_pixels(png(30))])[0], embedding, atol=1e-5)
+    assert client.forget("zoe") == 2
+    assert client.identify(png(20)).character == ""
+
+
+def test_many_enrol_at_once_and_nothing_is_lost(client: IdentityClient) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        counts = list(threads.map(lambda seed: client.enrol("tom", [png(seed)]), range(40, 52)))
+    assert sorted(counts) == list(range(1, 13))
+
+
+def test_a_bad_image_fails_its_own_request_only(client: IdentityClient) -> None:
+    client.enrol("mia", [png(0)])
+    images = [png(0), b"text", png(0), b"", png(0)[:70], png(0)] * 3
+
+    def ask(image: bytes) -> str:
+        try:
+            return client.identify(image).character
+        except IdentityRefused as error:
+            return str(error)
+
+    with ThreadPoolExecutor(9) as threads:
+        answers = list(threads.map(ask, images))
+    for image, answer in zip(images, answers, strict=True):
+        if image == png(0):
+            assert answer == "mia"
+        else:
+            assert answer.startswith("IMAGE: got ")
+            assert "allowed:" in answer
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "message"),
+    [
+        ("../mia", [png(0)], "character: got '../mia', allowed: a lower-case name"),
+        ("mia", [b"text"], "images[0]: got 4 bytes that are no image"),
+        ("mia", [], "images: got 0, allowed: 1 to 16"),
+    ],
+)
+def test_a_bad_enrolment_is_refused(
+    client: IdentityClient, name: str, images: list[bytes], message: str
+) -> None:
+    with pytest.raises(IdentityRefused) as refused:
+        client.enrol(name, images)
+    assert str(refused.value).startswith(message)
+    assert client.identify(png(0)).character == ""
+
+
+def test_an_unknown_action_is_refused(server: TritonServer) -> None:
+    inputs = []
+    tensors = {"ACTION": b"drop", "CHARACTER": b"mia", "IMAGES": b""}
+    for name, value in tensors.items():
+        inputs.append(grpcclient.InferInput(name, [1], "BYTES"))
+        inputs[-1].set_data_from_numpy(bytes_tensor(value))
+    with (
+        grpcclient.InferenceServerClient(server.grpc_url) as raw,
+        pytest.raises(Exception, match="ACTION: got 'drop', allowed: enrol, forget"),
+    ):
+        raw.infer("identity_enrolment", inputs)
+
+
+def test_panels_come_with_scores_and_low_ones_are_drawn_again(
+    server: TritonServer, identity_repository: Path
+) -> None:
+    mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=png(0)))
+    board = Storyboard(
+        width=32,
+        height=32,
+        sampling={"steps": 3},
+        characters=(mia, Character(name="ann", prompt="a child at night")),
+        panels=(
+            Panel(prompt="{mia} is running", retry_below=1.0, retries=2),
+            Panel(prompt="{mia} and {ann}", regions={"mia": (0.0, 0.0, 0.5, 1.0)}),
+            Panel(prompt="the beach"),
+        ),
+    )
+    with StoryboardClient(server.grpc_url) as client:
+        served = client.draw_all(board)
+    engines = load_onnx_engines(identity_repository / "artifacts", threads=1)
+    assert engines.recogniser is not None
+    local = {e.panel: e for e in draw(board, engines) if isinstance(e, PanelImage)}
+    assert [panel.attempts for panel in served] == [3, 1, 1]
+    for panel in served:
+        here = local[panel.panel]
+        assert panel.scores.keys() == here.scores.keys()
+        assert panel.scores == pytest.approx(here.scores, abs=2e-3)
+        assert (panel.seed, panel.attempt) == (here.seed, here.attempt)
+        assert panel.address == here.address
+    assert [list(panel.scores) for panel in served] == [["mia"], ["mia", "ann"], []]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(server.metrics_url, timeout=10) as response:
+        assert b"lafi_panel_retries_total" in response.read()
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
