@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, export, doctor.
+"""The `lafi` command: serve, draw, enrol, identify, forget, export, doctor.
 
 Only options live here. Every subcommand imports what it needs when it runs, so that `lafi draw`
 works where neither torch nor the server is installed.
@@ -22,6 +22,9 @@ app = typer.Typer(
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 
+
+Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
+DEFAULT_URL = "127.0.0.1:8001"
 
 Runtime = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
@@ -108,9 +111,7 @@ def draw(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for panels, contact sheet and report.")
     ] = Path("out/draw"),
-    url: Annotated[
-        str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")
-    ] = "127.0.0.1:8001",
+    url: Url = DEFAULT_URL,
     panel: Annotated[
         list[int] | None,
         typer.Option(min=0, help="Draw this panel only, counted from 0; may be given again."),
@@ -150,6 +151,46 @@ def draw(
         retries=retries,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def enrol(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Make a character known to a running server, by pictures and without training."""
+    try:
+        from lafi_client.identity_commands import enrol as enrol_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(enrol_command(character, images, url))
+
+
+@app.command()
+def identify(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Say which enrolled character is in each picture."""
+    try:
+        from lafi_client.identity_commands import identify as identify_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(identify_command(images, url))
+
+
+@app.command()
+def forget(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Have a running server forget a character."""
+    try:
+        from lafi_client.identity_commands import forget as forget_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(forget_command(character, url))
 
 
 @app.command()

@@ -14,7 +14,7 @@ import numpy as np
 from lafi import image_file
 from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Match
 from lafi.letterbox import fit
-from lafi.limits import NAME_PATTERN
+from lafi.limits import NAME_ALLOWED, NAME_PATTERN
 from lafi.recogniser import Embeddings, Recogniser
 from lafi.storyboard_error import problem
 
@@ -100,5 +100,4 @@ def open_identity(recogniser: Recogniser, folder: Path) -> Identity:
 
 def _check_name(name: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
-        allowed = "a lower-case name of up to 32 letters, digits and _, such as mia"
-        raise EnrolmentError(problem("character", name, allowed))
+        raise EnrolmentError(problem("character", name, NAME_ALLOWED))

@@ -31,6 +31,7 @@ MAX_FILE_BYTES = 2**20
 """A storyboard as text, without its images."""
 
 NAME_PATTERN = "[a-z][a-z0-9_]{0,31}"
+NAME_ALLOWED = "a lower-case name of up to 32 letters, digits and _, such as mia"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ OptionalText = Annotated[
 Name = Annotated[
     str,
     Field(strict=True, pattern=f"^{NAME_PATTERN}$"),
-    Allowed("a lower-case name of up to 32 letters, digits and _, such as mia"),
+    Allowed(NAME_ALLOWED),
 ]
 VariantName = Annotated[
     str,

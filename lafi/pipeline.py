@@ -219,7 +219,7 @@ class _Drawing:
         def told(step: PanelStep) -> Progress:
             return Progress(character=step.panel.name, step=step.step, steps=step.steps)
 
-        for event, done in self._steps(states, told):
+        for event, done in self._steps(states, told, []):
             yield event
             if done is not None:
                 pixels = self._decode(done)
@@ -338,17 +338,17 @@ class _Drawing:
         self,
         panels: list[PanelState],
         told: Callable[[PanelStep], Progress],
-        late: list[PanelState] | None = None,
+        late: list[PanelState],
     ) -> Iterator[tuple[Event, PanelState | None]]:
         """An event for each step and each long wait, and with its last step the picture.
 
-        Until every panel is done, or until nobody wants them. late: panels that join whenever
-        there are any; both lists change.
+        Until every panel is done, or until nobody wants them. late: panels that join as soon
+        as there are any; both lists change.
         """
 
         def joining() -> list[PanelState]:
-            new = list(late or ())
-            (late or []).clear()
+            new = late.copy()
+            late.clear()
             panels.extend(new)
             return new
 

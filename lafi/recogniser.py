@@ -27,10 +27,9 @@ Embeddings = npt.NDArray[np.float32]
 RECOGNISER: Final = "recogniser"
 """The folder of an exported model that holds it."""
 STUDENT: Final = "student.onnx"
-TEACHER: Final = "teacher.onnx"
 INFO: Final = "recogniser.json"
 FILES: Final = (STUDENT, INFO)
-"""What is served: the student, which has the teacher's interface and a part of its size."""
+"""What is served: the student. Its teacher has the same interface and is larger."""
 MAX_BATCH: Final = 16
 """Pictures in one call of the network."""
 
@@ -127,16 +126,16 @@ class RemoteRecogniser:
         return buffer.getvalue()
 
 
-def load_recogniser(folder: Path, file: str = STUDENT, threads: int = 0) -> OnnxRecogniser:
+def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
     """A recogniser's folder, ready to run in ONNX Runtime.
 
-    file: STUDENT or TEACHER. threads: CPU threads, 0 for all cores.
+    threads: CPU threads, 0 for all cores.
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
     info = read_recogniser_info(folder)
-    path = Path(folder) / file
+    path = Path(folder) / STUDENT
     if not path.is_file():
-        raise ArtifactsError(f"{path}: no such file; allowed: a folder with {file} and {INFO}")
+        raise ArtifactsError(f"{path}: no such file; allowed: a folder with {STUDENT} and {INFO}")
     recogniser = OnnxRecogniser(
         open_session(path, "onnxruntime", "f32", threads), info, file_sha256(path)
     )

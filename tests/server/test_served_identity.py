@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
 from PIL import Image
+from typer.testing import CliRunner
 
+from lafi.cli import app
 from lafi.contract import PanelImage, bytes_tensor
 from lafi.engine.onnx import load_onnx_engines
 from lafi.identity import open_identity
@@ -142,6 +144,24 @@ def test_a_bad_enrolment_is_refused(
         client.enrol(name, images)
     assert str(refused.value).startswith(message)
     assert client.identify(png(0)).character == ""
+
+
+def test_the_commands_do_the_same(server: TritonServer, tmp_path: Path) -> None:
+    picture, text = tmp_path / "mia.png", tmp_path / "mia.txt"
+    picture.write_bytes(png(60))
+    text.write_bytes(b"text")
+    runner = CliRunner(env={"LAFI_URL": server.grpc_url})
+    said = {
+        ("enrol", "mia", str(picture)): (0, "mia: 1 pictures known"),
+        ("identify", str(picture)): (0, f"{picture}: mia 1.000"),
+        ("identify", str(text)): (2, "error: IMAGE: got 4 bytes that are no image"),
+        ("enrol", "mia", str(tmp_path / "nobody.png")): (2, "No such file"),
+        ("forget", "mia"): (0, "mia: 1 pictures forgotten"),
+        ("forget", "mia", "--url", "127.0.0.1:1"): (3, "error: 127.0.0.1:1"),
+    }
+    for arguments, (code, text_said) in said.items():
+        result = runner.invoke(app, arguments)
+        assert (result.exit_code, text_said in result.output) == (code, True), result.output
 
 
 def test_an_unknown_action_is_refused(server: TritonServer) -> None:

@@ -1,0 +1,68 @@
+"""What `lafi enrol`, `lafi identify` and `lafi forget` do; each returns the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from lafi_client.commands import BAD_STORYBOARD, DRAWN, SERVER_UNAVAILABLE
+from lafi_client.errors import IdentityRefused, LafiError
+from lafi_client.identity import IdentityClient
+
+DONE = DRAWN
+REFUSED = BAD_STORYBOARD
+
+
+def enrol(
+    character: str, images: Sequence[Path], url: str, *, console: Console | None = None
+) -> int:
+    """Make a character known by pictures.
+
+    Returns 0, 2 for a name or file that is not allowed, 3 if the server is not there.
+    """
+
+    def ask(client: IdentityClient) -> str:
+        count = client.enrol(character, [path.read_bytes() for path in images])
+        return f"{character}: {count} pictures known"
+
+    return _asked(ask, url, console)
+
+
+def identify(images: Sequence[Path], url: str, *, console: Console | None = None) -> int:
+    """Say who is in each of the pictures, with the score; exit codes as for `enrol`."""
+
+    def ask(client: IdentityClient) -> str:
+        lines = []
+        for path in images:
+            found = client.identify(path.read_bytes())
+            lines.append(f"{path}: {found.character or 'unknown'} {found.score:.3f}")
+        return "\n".join(lines)
+
+    return _asked(ask, url, console)
+
+
+def forget(character: str, url: str, *, console: Console | None = None) -> int:
+    """Forget a character; exit codes as for `enrol`."""
+    return _asked(
+        lambda client: f"{character}: {client.forget(character)} pictures forgotten", url, console
+    )
+
+
+def _asked(ask: Callable[[IdentityClient], str], url: str, console: Console | None) -> int:
+    console = console or Console()
+    try:
+        with IdentityClient(url) as client:
+            said = ask(client)
+    except (IdentityRefused, ValueError, OSError) as error:
+        return _fail(console, REFUSED, error)
+    except LafiError as error:
+        return _fail(console, SERVER_UNAVAILABLE, error)
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    return DONE
+
+
+def _fail(console: Console, code: int, error: Exception) -> int:
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code
