@@ -42,14 +42,8 @@ def identity_repository(
 ) -> Path:
     """The exported repository with a recogniser, as `lafi export --recogniser` makes it."""
     folder = tmp_path_factory.mktemp("identity") / "repository"
-    shutil.copytree(repository / "models", folder / "models")
+    shutil.copytree(repository, folder)
     artifacts = folder / "artifacts"
-    artifacts.mkdir()
-    for path in (repository / "artifacts").iterdir():
-        if path.name == "lafi.json":
-            shutil.copy(path, artifacts)
-        else:
-            (artifacts / path.name).symlink_to(path)
     info = add_recogniser(recogniser_folder, artifacts, load_model_info(artifacts))
     write_identity_models(folder / "models", "../artifacts", info)
     return folder
@@ -194,7 +188,8 @@ def test_panels_come_with_scores_and_low_ones_are_drawn_again(
     )
     with StoryboardClient(server.grpc_url) as client:
         served = client.draw_all(board)
-    engines = load_onnx_engines(identity_repository / "artifacts", threads=1)
+    artifacts = identity_repository / "artifacts"
+    engines = load_onnx_engines(artifacts, load_model_info(artifacts).engine, threads=1)
     assert engines.recogniser is not None
     local = {e.panel: e for e in draw(board, engines) if isinstance(e, PanelImage)}
     assert [panel.attempts for panel in served] == [3, 1, 1]
