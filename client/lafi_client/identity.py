@@ -93,7 +93,10 @@ class IdentityClient:
         try:
             response = self._stub.ModelInfer(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raised = error_from_status(error.code(), error.details(), self._target)
+            details = error.details()
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                details = f"{details} (was the server's model exported with --recogniser?)"
+            raised = error_from_status(error.code(), details, self._target)
             if isinstance(raised, StoryboardRefused):
                 text = str(raised).removeprefix("INVALID_ARGUMENT: ")
                 raise IdentityRefused(text) from error

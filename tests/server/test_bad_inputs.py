@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from lafi.supervisor import TritonServer
+from lafi_client import IdentityClient, ServerUnavailable
 from lafi_client.commands import BAD_STORYBOARD, DRAWN, draw
 
 CHARACTER = "characters: [{name: mia, prompt: a child}]\n"
@@ -160,3 +162,11 @@ def test_after_all_of_them_the_server_draws(caller: Any, tmp_path: Path) -> None
     code, _ = run(tmp_path, GOOD, caller.url)
     assert code == DRAWN
     assert (tmp_path / "out" / "panel_00.png").exists()
+
+
+def test_a_server_without_a_recogniser_says_so_to_who_asks_for_one(server: TritonServer) -> None:
+    with (
+        IdentityClient(server.grpc_url) as client,
+        pytest.raises(ServerUnavailable, match="exported with --recogniser"),
+    ):
+        client.identify(small_png())
