@@ -49,6 +49,12 @@ def instant_trace(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
     monkeypatch.setattr(lafi_export.artifacts, "export_graph", copy)
 
 
+@pytest.fixture
+def instant_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No comparison with torch, for tests of what lies beside the engines."""
+    monkeypatch.setattr(lafi_export.repository, "_compare", lambda *args, **options: None)
+
+
 @pytest.fixture(scope="module")
 def load_fast(checkpoint: Path) -> EngineLoader:
     """Torch in place of ONNX: `repository` was compared with the real runtimes already."""
@@ -214,9 +220,9 @@ def test_what_finishes_an_export_sees_all_of_it_and_may_refuse_it(
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.usefixtures("instant_trace")
+@pytest.mark.usefixtures("instant_trace", "instant_comparison")
 def test_a_recogniser_is_served_with_the_model_and_what_was_enrolled_stays(
-    checkpoint: Path, recogniser_folder: Path, tmp_path: Path, load_fast: EngineLoader
+    checkpoint: Path, recogniser_folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "repository"
     for _ in range(2):
@@ -225,7 +231,6 @@ def test_a_recogniser_is_served_with_the_model_and_what_was_enrolled_stays(
             out,
             runtime="openvino",
             recogniser=recogniser_folder,
-            load_engines=load_fast,
         )
         info = load_model_info(out / "artifacts")
         assert info.recogniser is not None
@@ -248,17 +253,16 @@ def test_a_recogniser_is_served_with_the_model_and_what_was_enrolled_stays(
     assert identity.characters() == ("mia",)
 
 
-@pytest.mark.usefixtures("instant_trace")
+@pytest.mark.usefixtures("instant_trace", "instant_comparison")
 def test_a_recogniser_beside_the_checkpoint_is_taken(
     checkpoint: Path,
     make_recogniser: Callable[[Path], Path],
     tmp_path: Path,
-    load_fast: EngineLoader,
 ) -> None:
     (tmp_path / "weights").symlink_to(checkpoint)
     make_recogniser(tmp_path / "recogniser")
     out = tmp_path / "repository"
-    export_checkpoint(tmp_path / "weights", out, load_engines=load_fast)
+    export_checkpoint(tmp_path / "weights", out)
     assert load_model_info(out / "artifacts").recogniser is not None
 
 
