@@ -8,6 +8,7 @@ import hashlib
 import json
 from typing import Any
 
+from lafi.character_words import limited_words
 from lafi.model_info import ModelInfo
 from lafi.storyboard import Character, Panel, SamplingStage, Storyboard
 
@@ -32,6 +33,8 @@ _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
 _REUSE_WINDOW = ("reuse_start", "reuse_end")
 _NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end", "reuse_threshold", *_REUSE_WINDOW)
 """All are counted only where they differ from their defaults, so that older addresses stay."""
+_WORDS = "words"
+"""Counted by which words it limits: a panel in which it limits none is drawn as it always was."""
 
 
 def content_address(
@@ -46,7 +49,7 @@ def content_address(
 
     recogniser: SHA-256 of its network; it has a part where its scores decide which drawing stays.
     """
-    decides = {
+    decides: dict[str, Any] = {
         "version": version,
         "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
         | model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True),
@@ -55,13 +58,17 @@ def content_address(
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
         "sampling": {"stages": [_stage(s) for s in storyboard.effective_sampling(panel).stages]},
-        "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
+        "injection": storyboard.effective_injection(panel).model_dump(
+            mode="json", exclude={_WORDS}
+        ),
         "characters": [
             _reference(storyboard, storyboard.character(name), model, version)
             | {"region": panel.regions.get(name)}
             for name in panel.characters
         ],
     } | _retry(storyboard, panel, recogniser)
+    if limited := limited_words(storyboard, panel):
+        decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -14,18 +14,22 @@ from lafi.engine.base import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.model_info import ModelInfo
 from lafi.panel_state import PanelState
 from lafi.reference import Source
-from lafi.routing import Reading, build_table
+from lafi.routing import NOWHERE, Reading, build_table
 from lafi.sampling import ForwardProcess
 
 
 class _Row(NamedTuple):
-    """One row: latents as the model wants to see them, and what it reads; mask where it is read."""
+    """One row: latents as the model wants to see them, and what it reads; mask where it is read.
+
+    words (T,) int32: the slot that limits each token of its text, or -1; None limits none.
+    """
 
     latents: Tensor
     timestep: float
     text: EncodedText
     reading: Reading
     mask: Tensor
+    words: Tensor | None = None
 
 
 def build_batch(
@@ -56,7 +60,7 @@ def build_batch(
         for row in _panel_rows(panel, _reading(panel, place, process), everywhere)
     ]
     rows += [_source_row(source, process) for source in sources]
-    rows += [rows[-1]._replace(reading=Reading())] * padding
+    rows += [rows[-1]._replace(reading=Reading(), words=None)] * padding
     table = build_table([row.reading for row in rows], len(info.layers), size, len(kept))
     return DenoiserBatch(
         latents=torch.stack([row.latents for row in rows]).float(),
@@ -68,6 +72,7 @@ def build_batch(
         region=table.region,
         pooled=_stacked_pooled([row.text for row in rows]),
         time_ids=_time_ids(len(rows), size, info),
+        words=_stacked_words(rows),
         bank=stack_bank([*kept.values()]) if kept else None,
     )
 
@@ -93,7 +98,7 @@ def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_
     if panel.unconditional is not None:
         own = reading if panel.injection.both_branches else Reading()
         yield _Row(latents, timestep, panel.unconditional, own, mask)
-    yield _Row(latents, timestep, panel.text, reading, mask)
+    yield _Row(latents, timestep, panel.text, reading, mask, panel.words)
 
 
 def _source_row(source: Source, process: ForwardProcess) -> _Row:
@@ -105,6 +110,15 @@ def _source_row(source: Source, process: ForwardProcess) -> _Row:
 def _stacked_pooled(text: Sequence[EncodedText]) -> Tensor | None:
     pooled = [row.pooled for row in text if row.pooled is not None]
     return torch.stack(pooled) if pooled else None
+
+
+def _stacked_words(rows: Sequence[_Row]) -> Tensor | None:
+    """(B, T) int32; None where no row has limited words."""
+    given = [row.words for row in rows if row.words is not None]
+    if not given:
+        return None
+    unlimited = torch.full_like(given[0], NOWHERE)
+    return torch.stack([unlimited if row.words is None else row.words for row in rows])
 
 
 def _time_ids(rows: int, size: tuple[int, int], info: ModelInfo) -> Tensor | None:
@@ -119,7 +133,7 @@ def _reading(panel: PanelState, place: Mapping[Source, int], process: ForwardPro
     sources = tuple(place[source] for source in panel.readings(process))
     return Reading(
         sources=sources,
-        regions=panel.injection.regions if sources else (),
+        regions=panel.injection.regions if sources or panel.words is not None else (),
         first_layer=panel.injection.first_layer,
         bias=panel.injection.strength,
     )

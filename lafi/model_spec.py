@@ -159,6 +159,7 @@ def denoiser_spec(model: ModelInfo) -> ModelSpec:
             TensorSpec("bias", "FP32", (ANY, ANY)),
             TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
             TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
+            TensorSpec("words", "INT32", (ANY, model.text_length)),
             *conditions,
         ),
         outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),

@@ -18,7 +18,8 @@ from lafi.step_reuse import StepReuse
 class PanelInjection:
     """Which references a panel reads, where and when. The default reads nothing.
 
-    regions        (h, w) float32 in [0, 1] for each reference: where in the panel it may be read
+    regions        (h, w) float32 in [0, 1] for each of the panel's characters: where its reference
+                   may be read and its words act; as many as references, or no references
     first_layer    injected are this self-attention layer and all later ones
     start, end     step i of N injects if start <= i / N < end
     strength       added to the references' logits
@@ -46,6 +47,8 @@ class PanelState:
     negative  the encoded negative prompt; None draws without guidance
     guided_steps  (start, end): step i of N is guided if start <= i / N < end (arXiv:2404.07724)
     reuse     of computed steps; None computes each
+    words     (T,) int32: for each token of the prompt the place of the region that it is limited
+              to, or -1; None limits none
     """
 
     name: str
@@ -57,6 +60,7 @@ class PanelState:
     injection: PanelInjection
     guided_steps: tuple[float, float] = (0.0, 1.0)
     reuse: StepReuse | None = None
+    words: Tensor | None = None
 
     @property
     def unconditional(self) -> EncodedText | None:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lafi import images
 from lafi.attempts import Attempts
 from lafi.bank import Bank
 from lafi.batcher import Batcher, PanelStep
+from lafi.character_words import EVERYWHERE, limited_words
 from lafi.denoising import Denoising, OwnDenoising
 from lafi.engine.base import EncodedText, Engines
 from lafi.events import (
@@ -31,7 +33,7 @@ from lafi.kept_references import KeptReferences
 from lafi.layers import first_injected_layer
 from lafi.panel_scores import PanelScores, retry_problems
 from lafi.panel_state import PanelInjection, PanelState
-from lafi.prompts import MAX_BATCH, encode_texts, zeros_like
+from lafi.prompts import MAX_BATCH, encode_texts, word_slots, zeros_like
 from lafi.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.routing import in_window, region_weights
 from lafi.sampling import ForwardProcess, PanelSchedule, check_stage
@@ -303,6 +305,7 @@ class _Drawing:
             injection=self._injection(panel),
             guided_steps=(stage.guidance_start, stage.guidance_end),
             reuse=self._reuse(stage),
+            words=self._words(panel),
         )
 
     def _reuse(self, stage: SamplingStage) -> StepReuse | None:
@@ -311,21 +314,30 @@ class _Drawing:
         rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end)
         return StepReuse(rule, ForwardProcess(self._info.scheduler_config))
 
+    def _words(self, panel: Panel) -> Tensor | None:
+        """(T,) int32, the characters' words that are limited to their regions; None if none are."""
+        spans = limited_words(self._storyboard, panel)
+        if not spans:
+            return None
+        text, length = panel.prompt_text(self._storyboard), self._info.text_length
+        slots = word_slots(self._engines.tokenizers, text, spans, length)
+        return slots if bool((slots >= 0).any()) else None
+
     def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
         if self._zero_negative(panel):
             return zeros_like(text)
         return self._texts[panel.negative_text(self._storyboard)]
 
     def _injection(self, panel: Panel) -> PanelInjection:
-        if not self._injects(panel):
-            return PanelInjection()
-        given = self._storyboard.effective_injection(panel)
         size = self._latent_shape()[1:]
-        everywhere = (0.0, 0.0, 1.0, 1.0)
-        boxes = [panel.regions.get(name, everywhere) for name in panel.characters]
+        boxes = [panel.regions.get(name, EVERYWHERE) for name in panel.characters]
+        regions = tuple(region_weights(box, size) for box in boxes)
+        if not self._injects(panel):
+            return PanelInjection(regions=regions)
+        given = self._storyboard.effective_injection(panel)
         return PanelInjection(
             references=tuple(self._references[name] for name in panel.characters),
-            regions=tuple(region_weights(box, size) for box in boxes),
+            regions=regions,
             first_layer=self._first_layer(panel),
             start=given.start,
             end=given.end,

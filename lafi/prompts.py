@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from lafi.character_words import WordSpan
 from lafi.engine.base import EncodedText, TextEncoder
+from lafi.routing import NOWHERE
 
 MAX_BATCH = 8
 """Rows of one call of an encoder; the same with and without a server, so that bytes agree."""
@@ -41,6 +43,21 @@ def encode_texts(
     return encoded
 
 
+def word_slots(
+    tokenizers: Sequence[CLIPTokenizer], text: str, spans: Sequence[WordSpan], length: int
+) -> Tensor:
+    """(length,) int32: for each token of `text` the slot of the span that it belongs to, or -1.
+
+    A token belongs to a span if all its letters do: one that runs over an edge is nobody's, as
+    are the tokens that begin, end and pad a text. What `tokenize` cuts off is not there. Where
+    two tokenizers disagree on a token, it is nobody's.
+    """
+    first, *others = (_word_slots(tokenizer, text, spans, length) for tokenizer in tokenizers)
+    for other in others:
+        first = torch.where(first == other, first, NOWHERE)
+    return first
+
+
 def expand_words(tokenizer: CLIPTokenizer, text: str) -> str:
     """`text` with every learnt word of several embeddings written out, one token for each.
 
@@ -48,14 +65,34 @@ def expand_words(tokenizer: CLIPTokenizer, text: str) -> str:
     same rule as `maybe_convert_prompt` in diffusers' loaders/textual_inversion.py. Here letters
     may be upper or lower case, as for CLIP's tokenizers, and what is written out already stays.
     """
+    return _expanded(tokenizer, text)[0]
+
+
+def _expanded(tokenizer: CLIPTokenizer, text: str) -> tuple[str, list[tuple[int, int]]]:
+    """`text` with learnt words written out; and for each of its letters where in `text` it is from.
+
+    Every letter of a written-out word is from [start, stop), all of the word.
+    """
     written = _written_out(tokenizer)
     if not written:
-        return text
+        return text, [(i, i + 1) for i in range(len(text))]
     # A token that only begins like the word is itself, and the written-out word is longer.
     known = {*written.values(), *(token.lower() for token in tokenizer.added_tokens_encoder)}
     longest_first = sorted(known, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
-    return pattern.sub(lambda found: written.get(found[0].lower(), found[0]), text)
+    parts: list[str] = []
+    origins: list[tuple[int, int]] = []
+    end = 0
+    for found in pattern.finditer(text):
+        word = written.get(found[0].lower())
+        if word is None:
+            continue
+        start, stop = found.span()
+        parts += [text[end:start], word]
+        origins += [(i, i + 1) for i in range(end, start)] + [(start, stop)] * len(word)
+        end = stop
+    origins += [(i, i + 1) for i in range(end, len(text))]
+    return "".join([*parts, text[end:]]), origins
 
 
 def _written_out(tokenizer: CLIPTokenizer) -> dict[str, str]:
@@ -86,3 +123,25 @@ def _tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Te
         return_tensors="pt",
     ).input_ids
     return ids
+
+
+def _word_slots(
+    tokenizer: CLIPTokenizer, text: str, spans: Sequence[WordSpan], length: int
+) -> Tensor:
+    expanded, origins = _expanded(tokenizer, text)
+    offsets = tokenizer(
+        expanded,
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        return_offsets_mapping=True,
+    ).offset_mapping
+    slots = [NOWHERE] * length
+    for token, (start, stop) in enumerate(offsets):
+        if start == stop:
+            continue
+        first, last = origins[start][0], origins[stop - 1][1]
+        for span in spans:
+            if span.start <= first and last <= span.stop:
+                slots[token] = span.slot
+    return torch.tensor(slots, dtype=torch.int32)

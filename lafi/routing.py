@@ -22,7 +22,8 @@ class Reading:
     """What one row reads in one denoiser call.
 
     sources      the references: [0, B) a row of the same batch, B + m entry m of its bank
-    regions      (h, w) float32 in [0, 1] for each source: where in this row it may be read
+    regions      (h, w) float32 in [0, 1] for each slot: where in this row its reference may be read
+                 and its words act; the sources are in the first slots
     first_layer  injected are this self-attention layer and all later ones
     bias         added to the logits of every source
     """
@@ -52,20 +53,23 @@ def build_table(
     Raises ValueError where a source is neither a row of the batch nor an entry of its bank.
     """
     rows = len(readings)
-    slots = max([1, *(len(reading.sources) for reading in readings)])
+    slots = max([1, *(len(reading.regions) for reading in readings)])
     routes = torch.full((layers, rows, slots), NOWHERE, dtype=torch.int32)
     bias = torch.zeros(rows, slots)
     region = torch.ones(rows, slots, *size)
     for row, reading in enumerate(readings):
-        pairs = zip(reading.sources, reading.regions, strict=True)
-        for slot, (source, weights) in enumerate(pairs):
+        if len(reading.sources) > len(reading.regions):
+            got, allowed = len(reading.regions), len(reading.sources)
+            raise ValueError(f"regions of row {row}: got {got}, allowed {allowed} or more")
+        for slot, weights in enumerate(reading.regions):
+            region[row, slot] = weights
+        for slot, source in enumerate(reading.sources):
             if not 0 <= source < rows + bank:
                 raise ValueError(
                     f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows + bank - 1}"
                 )
             routes[reading.first_layer :, row, slot] = source
             bias[row, slot] = reading.bias
-            region[row, slot] = weights
     return RoutingTable(routes, bias, region)
 
 

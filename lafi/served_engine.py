@@ -140,7 +140,7 @@ def image_rows(side: int) -> Prepare:
 
 
 def check_denoiser_inputs(arrays: Mapping[str, Array]) -> None:
-    """Inputs of the model `denoiser` by name: sizes that agree, routes to rows that are there."""
+    """Inputs of the model `denoiser` by name: sizes that agree, routes and words that exist."""
     latents, routes = arrays["latents"], arrays["routes"]
     rows = len(latents)
     for name, array in arrays.items():
@@ -152,9 +152,14 @@ def check_denoiser_inputs(arrays: Mapping[str, Array]) -> None:
     for name in ("mask", "region"):
         _check_equal(name, "height", arrays[name].shape[-2], latents.shape[-2], "latents")
         _check_equal(name, "width", arrays[name].shape[-1], latents.shape[-1], "latents")
-    outside = routes[(routes < -1) | (routes >= rows)]
+    _check_slots("routes", routes, "nothing", rows)
+    _check_slots("words", arrays["words"], "everywhere", routes.shape[2])
+
+
+def _check_slots(name: str, array: Array, nothing: str, count: int) -> None:
+    outside = array[(array < -1) | (array >= count)]
     if outside.size:
-        raise InputError(f"routes: got {outside[0]}, allowed: -1 (nothing) to {rows - 1}")
+        raise InputError(f"{name}: got {outside[0]}, allowed: -1 ({nothing}) to {count - 1}")
 
 
 def _check_equal(name: str, what: str, found: int, expected: int, other: str) -> None:

@@ -64,6 +64,7 @@ Sampler = Literal["DDPM", "DDIM", "Euler", "EulerAncestral", "DPM++2M", "DPM++2M
 Sigmas = Literal["default", "karras", "beta"]
 LayerPreset = Literal["none", "all", "decoder", "balanced", "texture"]
 Branches = Literal["both", "conditional"]
+Words = Literal["region", "everywhere"]
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -185,6 +186,8 @@ class Injection(CheckedModel):
     """Which rows of guidance read the reference."""
     reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = "panel"
     """The panel's own timestep, or a fixed one as a fraction of the training timesteps."""
+    words: Annotated[Words, Allowed("region, everywhere")] = "region"
+    """Where the words that a `{name}` stands for act: in the character's region, if it has one."""
 
 
 class Panel(CheckedModel):
@@ -209,7 +212,10 @@ class Panel(CheckedModel):
     regions: dict[Name, Region] = Field(
         default={}, description="a mapping from a character's name to [x0, y0, x1, y1]"
     )
-    """Where a character stands, as fractions of width and height from the upper left corner."""
+    """Where a character stands, as fractions of width and height from the upper left corner.
+
+    Its reference is read there only, and its words act there only (`injection.words`).
+    """
     retry_below: Score | None = None
     """Default: the storyboard's."""
     retries: Retries | None = None

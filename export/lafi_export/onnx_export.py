@@ -163,6 +163,7 @@ def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
         "bias": torch.zeros(rows, references),
         "mask": torch.ones(rows, *size),
         "region": torch.ones(rows, references, *size),
+        "words": torch.full((rows, info.text_length), -1, dtype=torch.int32),
         **_added_inputs(info, rows),
         **{name: torch.ones(shape) for name, shape in shapes.items()},
     }
@@ -172,6 +173,7 @@ def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
         "bias": {0: batch, 1: slots},
         "mask": {0: batch, 1: high, 2: wide},
         "region": {0: batch, 1: slots, 2: high, 3: wide},
+        "words": {0: batch},
         **{name: {0: batch} for name in _added_inputs(info, rows)},
         **_bank_axes(info, step),
     }

@@ -124,6 +124,7 @@ def split_references(batch: DenoiserBatch, panels: int) -> BankCase:
         bias=batch.bias[:panels],
         mask=batch.mask[:panels],
         region=batch.region[:panels],
+        words=None if batch.words is None else batch.words[:panels],
         **kept,
     )
     references = ReferenceBatch(
@@ -145,14 +146,19 @@ def random_batch(
 ) -> DenoiserBatch:
     """Random rows; size: rows, references, and height and width in the model's side multiple.
 
-    routed: routes of every kind (some -1), with weights of which about a third are 0;
-    otherwise all routes are -1.
+    routed: routes of every kind (some -1), with weights of which about a third are 0, and words of
+    every slot but the first word, which is nobody's; otherwise all routes and words are -1.
     """
     batch, references, high, wide = size
     step = info.side_multiple // info.vae_scale
     height, width = high * step, wide * step
     shape = (len(info.layers), batch, references)
     routes = torch.randint(-1, batch, shape, generator=generator, dtype=torch.int32)
+
+    words = torch.randint(
+        -1, references, (batch, info.text_length), generator=generator, dtype=torch.int32
+    )
+    words[:, 0] = -1
 
     def weights(*shape: int) -> Tensor:
         return (torch.rand(shape, generator=generator) * 1.5 - 0.5).clamp(min=0.0)
@@ -165,6 +171,7 @@ def random_batch(
         bias=torch.randn(batch, references, generator=generator),
         mask=weights(batch, height, width),
         region=weights(batch, references, height, width),
+        words=words if routed else None,
         **_conditions(info, generator, batch),
     )
 

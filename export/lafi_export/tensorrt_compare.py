@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from lafi.engine.denoiser_tensors import INT32
 from lafi.engine.session import tokenizer_folders
 from lafi.engine.tensorrt import BANK, ROW_AXIS, open_plan
 from lafi.engine_metadata import EngineMetadata, Shape
@@ -115,7 +116,7 @@ def sample_feeds(metadata: EngineMetadata, vocabulary: int) -> list[Feed]:
     """Inputs of two rows, or of as near as there are engines for, at the smallest picture.
 
     vocabulary: number of token ids. If the engine has routes, one feed reads nothing, and in the
-    other each row reads the next one in all layers.
+    other each row reads the next one in all layers, with its words limited to the first region.
     """
     generator = np.random.default_rng(0)
     feed = {
@@ -127,7 +128,12 @@ def sample_feeds(metadata: EngineMetadata, vocabulary: int) -> list[Feed]:
     rows = feed["routes"].shape[1]
     following = (np.arange(rows, dtype=np.int32) + 1) % rows
     routed = np.broadcast_to(following[None, :, None], feed["routes"].shape)
-    return [feed, feed | {"routes": np.ascontiguousarray(routed)}]
+    other = {"routes": np.ascontiguousarray(routed)}
+    if "words" in feed:
+        other["words"] = np.zeros_like(feed["words"])
+        # A text always has a token that belongs to nobody.
+        other["words"][:, 0] = -1
+    return [feed, feed | other]
 
 
 def _shape(metadata: EngineMetadata, name: str) -> Shape:
@@ -145,7 +151,7 @@ def _values(
 ) -> npt.NDArray[Any]:
     if name == "TOKEN_IDS":
         return generator.integers(0, vocabulary, shape, dtype=np.int64)
-    if name == "routes":
+    if name in INT32:
         return np.full(shape, -1, np.int32)
     if name in ("timesteps", "time_ids"):
         return np.full(shape, _LATE, np.float32)

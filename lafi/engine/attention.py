@@ -5,8 +5,8 @@ What to read arrives through `cross_attention_kwargs={"injection": InjectionInpu
 a reference gives leaves through `{"injection": Collected()}`; both are kept nowhere.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,15 @@ from lafi.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model_info import SelfAttentionLayer
 from lafi_kernels.reference import attention
 
+EXCLUDED: Final = -30000.0
+"""Logit offset of a word where it does not act: finite in fp16 and bf16, and exp(it) is 0."""
+
 
 class InjectionInputs(NamedTuple):
     """What the rows of one denoiser call read.
 
     routes (L, B, R) int32, bias (B, R) float32, mask (B, h, w) and region (B, R, h, w) float32
-    in [0, 1] at latent size, bank; see `lafi.engine.base.DenoiserBatch`.
+    in [0, 1] at latent size, bank, words (B, T) int32; see `lafi.engine.base.DenoiserBatch`.
     """
 
     routes: Tensor
@@ -32,6 +35,7 @@ class InjectionInputs(NamedTuple):
     mask: Tensor
     region: Tensor
     bank: BankInputs | None = None
+    words: Tensor | None = None
 
 
 class Collected(dict[int, tuple[Tensor, Tensor]]):
@@ -98,8 +102,17 @@ class SelfAttentionProcessor:
         return out
 
 
-class CrossAttentionProcessor(AttnProcessor2_0):
-    """Attention to the text as in diffusers. It names `injection` only to be allowed to get it."""
+class CrossAttentionProcessor:
+    """Attention to the text, in which the words of a character may be limited to its region.
+
+    Its token grid is the latent's divided by `downscale`. Without limited words it is the
+    attention of diffusers, unchanged. A weight of a region multiplies exp(logit), so 0 excludes
+    a word exactly; the words that belong to nobody are never excluded.
+    """
+
+    def __init__(self, downscale: int) -> None:
+        self.downscale = downscale
+        self._plain = AttnProcessor2_0()
 
     def __call__(
         self,
@@ -111,10 +124,43 @@ class CrossAttentionProcessor(AttnProcessor2_0):
         injection: InjectionInputs | Collected | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
-        out: Tensor = super().__call__(
-            attn, hidden_states, encoder_hidden_states, attention_mask, temb
+        words = injection.words if isinstance(injection, InjectionInputs) else None
+        if words is None or encoder_hidden_states is None:
+            plain: Tensor = self._plain(
+                attn, hidden_states, encoder_hidden_states, attention_mask, temb
+            )
+            return plain
+        assert isinstance(injection, InjectionInputs)
+        region = to_tokens(injection.region, self.downscale, hidden_states.shape[1])
+        q, k, v = (
+            part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for part in (
+                attn.to_q(hidden_states),
+                attn.to_k(encoder_hidden_states),
+                attn.to_v(encoder_hidden_states),
+            )
         )
+        offsets = word_offsets(words, region).to(q.dtype)[:, None]
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=offsets)
+        merged = read.transpose(1, 2).flatten(2)
+        out: Tensor = attn.to_out[1](attn.to_out[0](merged)) / attn.rescale_output_factor
         return out
+
+
+def word_offsets(words: Tensor, region: Tensor) -> Tensor:
+    """What is added to the logits of text tokens so that each acts in its region only.
+
+    words (B, T) int32: slot in [0, R) whose region limits the token, or -1. region (B, R, S)
+    float32 in [0, 1]. Returns (B, S, T) float32: the log of the weight, 0 for -1.
+    """
+    rows, count, _ = region.shape
+    slots = torch.arange(count, dtype=words.dtype, device=words.device)
+    shape = (rows, count, words.shape[1])
+    # Expanded by name: broadcasting would have a trace ask whether there is one slot.
+    limited = words[:, None].expand(shape) == slots[None, :, None].expand(shape)
+    logs = torch.where(region > 0, region.log(), EXCLUDED)
+    # A product with ones and zeros gathers in one small step, whatever the runtime.
+    return torch.bmm(logs.transpose(1, 2), limited.to(logs.dtype))
 
 
 def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:
@@ -173,7 +219,8 @@ def install_processors(
     for key in unet.attn_processors:
         name = key.removesuffix(".processor")
         if name not in index:
-            processors[key] = CrossAttentionProcessor()
+            processors[key] = CrossAttentionProcessor(_grid_beside(name, index, layers))
+            _check_plain(name, unet.get_submodule(name))
             continue
         _check_plain(name, unet.get_submodule(name))
         layer = index[name]
@@ -182,10 +229,18 @@ def install_processors(
     return unet
 
 
+def _grid_beside(name: str, index: Mapping[str, int], layers: Sequence[SelfAttentionLayer]) -> int:
+    """Downscale of the self-attention in the same transformer block, whose grid it shares."""
+    beside = f"{name.rpartition('.')[0]}.attn1"
+    if beside not in index:
+        raise ValueError(f"{name}: cross-attention without self-attention beside it")
+    return layers[index[beside]].downscale
+
+
 def _check_plain(name: str, attn: torch.nn.Module) -> None:
-    extras = ("spatial_norm", "group_norm", "norm_q", "norm_k")
+    extras = ("spatial_norm", "group_norm", "norm_q", "norm_k", "norm_cross")
     present = [extra for extra in extras if getattr(attn, extra, None) is not None]
     if getattr(attn, "residual_connection", False):
         present.append("residual_connection")
     if present:
-        raise ValueError(f"{name}: self-attention with {', '.join(present)} is not supported")
+        raise ValueError(f"{name}: attention with {', '.join(present)} is not supported")

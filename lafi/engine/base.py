@@ -41,6 +41,8 @@ class DenoiserBatch:
     pooled     (B, P) float32, the prompts' pooled embeddings; None where the model takes none
     time_ids   (B, 6) float32, pixels: original height and width, crop from the top and from the
                left, target height and width (arXiv:2307.01952); None where `pooled` is
+    words      (B, T) int32: slot r whose region in row b limits where a text token acts, in every
+               cross-attention layer; -1 acts everywhere. None is -1 for all
     bank       M references read earlier, at the rows' latent size: for each group of layers keys
                and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
     """
@@ -55,6 +57,7 @@ class DenoiserBatch:
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
     bank: BankInputs | None = None
+    words: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

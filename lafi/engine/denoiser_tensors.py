@@ -2,7 +2,7 @@
 
 An exported denoiser takes one bank entry or more: OpenVINO 2026.4 gives empty or wrong outputs,
 without an error, for inputs without elements. So a call without a bank gets a placeholder, one
-entry of the smallest size that no route names.
+entry of the smallest size that no route names. One that limits no words gets -1 for all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,11 @@ from torch import Tensor
 from lafi.bank import BankInputs
 from lafi.bank_groups import BANK_MASK, BankGroup, placeholder_shapes
 from lafi.engine.base import DenoiserBatch, ReferenceBatch
+from lafi.routing import NOWHERE
 
-ROWS: Final = ("latents", "timesteps", "text", "routes", "bias", "mask", "region")
+ROWS: Final = ("latents", "timesteps", "text", "routes", "bias", "mask", "region", "words")
+INT32: Final = ("routes", "words")
+"""Those of them that are no float32."""
 ADDED: Final = ("pooled", "time_ids")
 """Fields of `DenoiserBatch` that every model takes, and those that only SDXL's takes."""
 REFERENCE_ROWS: Final = ("latents", "timesteps", "text")
@@ -27,7 +30,14 @@ def denoiser_tensors(batch: DenoiserBatch, groups: Sequence[BankGroup]) -> dict[
     groups: the model's, as `lafi.bank_groups.bank_groups` gives them.
     """
     bank = batch.bank if batch.bank is not None else placeholder(groups, batch.latents.device)
-    return _fields(batch, (*ROWS, *ADDED)) | dict(_bank_tensors(bank, groups))
+    rows = _fields(batch, (*ROWS, *ADDED))
+    rows.setdefault("words", unlimited_words(batch.text))
+    return rows | dict(_bank_tensors(bank, groups))
+
+
+def unlimited_words(text: Tensor) -> Tensor:
+    """text (B, T, D) -> (B, T) int32 of -1: every word acts everywhere."""
+    return torch.full(text.shape[:2], NOWHERE, dtype=torch.int32, device=text.device)
 
 
 def batch_of_tensors(tensors: Mapping[str, Tensor], groups: Sequence[BankGroup]) -> DenoiserBatch:

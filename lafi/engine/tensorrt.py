@@ -188,7 +188,7 @@ def denoiser_padding(metadata: EngineMetadata) -> Padding:
         axes[name] = {ROW_AXIS.get(name, 0): rows}
         if name in _REFERENCE_AXIS:
             axes[name][_REFERENCE_AXIS[name]] = references
-    return Padding(rows_of="latents", axes=axes, fill={"routes": -1})
+    return Padding(rows_of="latents", axes=axes, fill={"routes": -1, "words": -1})
 
 
 def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:

@@ -137,7 +137,9 @@ def denoiser_conditions(batch: DenoiserBatch, dtype: torch.dtype) -> dict[str, A
     if bank is not None:
         keys, values = (tuple(x.to(dtype) for x in part) for part in (bank.keys, bank.values))
         bank = BankInputs(keys, values, bank.mask)
-    injection = InjectionInputs(batch.routes, batch.bias, batch.mask, batch.region, bank)
+    injection = InjectionInputs(
+        batch.routes, batch.bias, batch.mask, batch.region, bank, batch.words
+    )
     return {"cross_attention_kwargs": {"injection": injection}, **_added(batch, dtype)}
 
 

@@ -15,7 +15,7 @@ from lafi.bank_groups import BANK_MASK, BankGroup, bank_tensor_names
 from lafi.engine.base import DenoiserBatch
 from lafi.engine.cuda_buffers import Padding
 from lafi.engine.cuda_graphs import Device, GraphRunner
-from lafi.engine.denoiser_tensors import ADDED, ROWS, batch_of_tensors, denoiser_tensors
+from lafi.engine.denoiser_tensors import ADDED, INT32, ROWS, batch_of_tensors, denoiser_tensors
 from lafi.engine.torch_device import pinned
 from lafi.engine_metadata import Shape
 
@@ -42,7 +42,7 @@ class ForwardEngine:
         self._predict = predict
         self._groups = groups
         names = (*ROWS, *ADDED, BANK_MASK) if added else (*ROWS, BANK_MASK)
-        rows = {name: torch.int32 if name == "routes" else torch.float32 for name in names}
+        rows = {name: torch.int32 if name in INT32 else torch.float32 for name in names}
         self.inputs: Mapping[str, torch.dtype] = rows | dict.fromkeys(
             bank_tensor_names(groups), dtype
         )
