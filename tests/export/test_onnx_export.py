@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lafi.bank_groups import bank_groups, bank_tensor_names
+from lafi.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
 from lafi.engine.onnx import FILES
 from lafi.engine.torch import CheckpointError
 from lafi.model_info import load_model_info
@@ -36,10 +36,10 @@ def sides(value: onnx.ValueInfoProto) -> list[str | int]:
 
 
 def test_inputs_are_those_of_a_denoiser_batch(repository: Path, denoiser: onnx.ModelProto) -> None:
-    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "bank_mask"]
+    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "words"]
     groups = bank_groups(load_model_info(repository / "artifacts").layers)
     bank = list(bank_tensor_names(groups))
-    assert [value.name for value in denoiser.graph.input] == names + bank
+    assert [value.name for value in denoiser.graph.input] == [*names, BANK_MASK, *bank]
     for group in groups:
         keys, values = (
             next(sides(value) for value in denoiser.graph.input if value.name == name)

@@ -109,6 +109,7 @@ def test_feeds_of_a_denoiser() -> None:
         "timesteps": ((1,), (20,)),
         "routes": ((7, 1, 1), (7, 16, 4)),
         "mask": ((1, 8, 8), (20, 16, 16)),
+        "words": ((1, 3), (20, 3)),
         "bank_mask": ((1, 4, 4), (8, 16, 16)),
     }
     metadata = metadata_of(profile, "f16")
@@ -121,6 +122,8 @@ def test_feeds_of_a_denoiser() -> None:
         assert 0 <= feed["mask"].min() <= feed["mask"].max() <= 1
     assert plain["routes"].max() == -1
     assert routed["routes"].tolist() == [[[1], [0]]] * 7
+    assert plain["words"].max() == -1
+    assert routed["words"].tolist() == [[-1, 0, 0]] * 2
     assert plain["latents"] is routed["latents"]
 
 

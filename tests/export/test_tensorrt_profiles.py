@@ -54,6 +54,7 @@ def test_the_denoiser() -> None:
         "bias": (4, 2),
         "mask": (4, 64, 64),
         "region": (4, 2, 64, 64),
+        "words": (4, 77),
         "bank_mask": (1, 64, 64),
         "bank_k_1_16": (3, 1, 4096, 16),
         "bank_v_1_16": (3, 1, 4096, 16),

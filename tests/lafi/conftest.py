@@ -74,6 +74,7 @@ def _injection(draw: st.DrawFn) -> Injection:
         strength=draw(st.floats(-10, 10)),
         branches=draw(st.sampled_from(["both", "conditional"])),
         reference_noise=draw(st.one_of(st.just("panel"), _UNIT)),
+        words=draw(st.sampled_from(["region", "everywhere"])),
     )
 
 

@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.engine.attention import InjectionInputs, install_processors, to_tokens
+from lafi.engine.attention import (
+    CrossAttentionProcessor,
+    InjectionInputs,
+    install_processors,
+    to_tokens,
+    word_offsets,
+)
 from lafi.layers import self_attention_layers
 
 
@@ -125,3 +132,105 @@ def test_attention_that_the_op_does_not_cover_is_refused(checkpoint: Path) -> No
     unet.get_submodule(layers[2].name).residual_connection = True
     with pytest.raises(ValueError, match=r"down_blocks\.2\..*with residual_connection is not"):
         install_processors(unet, layers)
+
+
+def test_cross_attention_needs_the_grid_of_self_attention(checkpoint: Path) -> None:
+    unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet")
+    layers = self_attention_layers(unet)
+    with pytest.raises(ValueError, match=r"down_blocks\.0\..*: cross-attention without self-"):
+        install_processors(unet, layers[1:])
+
+
+HEIGHT, WIDTH = 6, 8
+LEFT = (torch.arange(WIDTH) < 4).float().expand(HEIGHT, WIDTH)
+
+
+def limited(slots: list[int], regions: Tensor) -> InjectionInputs:
+    """One row whose first text tokens are limited to regions (R, h, w), in a picture of LEFT."""
+    words = torch.full((1, 48), -1, dtype=torch.int32)
+    words[0, 1 : 1 + len(slots)] = torch.tensor(slots)
+    count = len(regions)
+    routes = torch.full((10, 1, count), -1, dtype=torch.int32)
+    mask = torch.ones(1, HEIGHT, WIDTH)
+    return InjectionInputs(routes, torch.zeros(1, count), mask, regions[None], words=words)
+
+
+@pytest.fixture(scope="module")
+def layer() -> Attention:
+    torch.manual_seed(3)
+    attention = Attention(query_dim=16, cross_attention_dim=12, heads=2, dim_head=8)
+    attention.set_processor(CrossAttentionProcessor(1))
+    return attention.eval()
+
+
+def attend(layer: Attention, text: Tensor, given: InjectionInputs | None) -> Tensor:
+    """(h, w, C): what a layer reads from text (1, T, D), the same picture every time."""
+    hidden = torch.randn(1, HEIGHT * WIDTH, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        out: Tensor = layer(hidden, encoder_hidden_states=text, injection=given)
+    return out[0].view(HEIGHT, WIDTH, -1)
+
+
+def random_text(seed: int) -> Tensor:
+    return torch.randn(1, 48, 12, generator=torch.Generator().manual_seed(seed))
+
+
+def test_words_without_limits_or_with_the_whole_picture_are_plain(layer: Attention) -> None:
+    text = random_text(1)
+    plain = attend(layer, text, None)
+    for unlimited in (limited([], LEFT[None]), limited([0, 0], torch.ones(1, HEIGHT, WIDTH))):
+        torch.testing.assert_close(attend(layer, text, unlimited), plain)
+
+
+def test_limited_words_act_in_their_region_only(layer: Attention) -> None:
+    """Words 1 and 2 are the left half's, word 3 the right half's."""
+    text, given = random_text(1), limited([0, 0, 1], torch.stack([LEFT, 1 - LEFT]))
+    out = attend(layer, text, given)
+    without = [torch.cat([text[:, :a], text[:, b:]], dim=1) for a, b in ((3, 4), (1, 3))]
+    torch.testing.assert_close(out[:, :4], attend(layer, without[0], None)[:, :4])
+    torch.testing.assert_close(out[:, 4:], attend(layer, without[1], None)[:, 4:])
+    changed = text.clone()
+    changed[:, 1:3] += 1.0
+    other = attend(layer, changed, given)
+    assert torch.equal(other[:, 4:], out[:, 4:])
+    assert (other[:, :4] - out[:, :4]).abs().max() > 1e-3
+
+
+def test_a_weight_is_that_many_copies_of_a_word(layer: Attention) -> None:
+    text = random_text(2)
+    third = attend(layer, text, limited([0], torch.full((1, HEIGHT, WIDTH), 1 / 3)))
+    others = torch.cat([text[:, :2]] + [text[:, :1]] * 2 + [text[:, 2:]] * 3, dim=1)
+    torch.testing.assert_close(third, attend(layer, others, None))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data(), st.integers(1, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 6))
+def test_an_offset_is_the_logarithm_of_its_tokens_weight(
+    data: st.DataObject, rows: int, slots: int, places: int, tokens: int
+) -> None:
+    words = torch.tensor(
+        [[data.draw(st.integers(-1, slots - 1)) for _ in range(tokens)] for _ in range(rows)]
+    )
+    seed = data.draw(st.integers(0, 99))
+    region = torch.rand(rows, slots, places, generator=torch.Generator().manual_seed(seed)).round(
+        decimals=1
+    )
+    weights = word_offsets(words.int(), region).exp()
+    for row in range(rows):
+        for token in range(tokens):
+            slot = int(words[row, token])
+            expected = torch.ones(places) if slot < 0 else region[row, slot]
+            torch.testing.assert_close(weights[row, :, token], expected)
+
+
+def test_in_a_unet_words_are_limited_in_their_rows_only(unet: UNet2DConditionModel) -> None:
+    x, y = inputs(2, 8, 12), injection(2, 8, 12)
+    plain = run(unet, x, y)
+    words = torch.full((2, 48), -1, dtype=torch.int32)
+    torch.testing.assert_close(run(unet, x, y._replace(words=words)), plain)
+    words[1, 1:20] = 0
+    half = torch.zeros_like(y.region)
+    half[..., :6] = 1.0
+    masked = run(unet, x, y._replace(words=words, region=half))
+    torch.testing.assert_close(masked[0], plain[0], rtol=0.0, atol=1e-6)
+    assert (masked[1] - plain[1]).abs().max() > 1e-5

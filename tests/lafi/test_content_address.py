@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lafi.character_words import limited_words
 from lafi.content_address import DRAWING_VERSION, content_address
 from lafi.model_info import ModelInfo
 from lafi.storyboard import ReferenceImage, Storyboard
@@ -67,6 +68,7 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"injection": {"strength": 1}}},
     {"panel": {"injection": {"branches": "conditional"}}},
     {"panel": {"injection": {"reference_noise": 0.0}}},
+    {"panel": {"injection": {"words": "everywhere"}}},
     {"mia": {"prompt": "a girl with a hat"}},
     {"tom": {"trigger": "tom_v2"}},
 ]
@@ -133,6 +135,33 @@ def test_names_of_characters_do_not_decide(small_model: ModelInfo) -> None:
     assert address(renamed, small_model) == address(board(), small_model)
 
 
+def test_whose_words_they_are_decides(small_model: ModelInfo) -> None:
+    """Where two captions are alike, the text does not say which of them is limited where."""
+    alike = [CHARACTERS[0], CHARACTERS[1] | {"prompt": "a girl", "trigger": ""}, CHARACTERS[2]]
+    cast = {"characters": ["mia", "tom"], "regions": {"mia": [0, 0, 0.5, 1]}}
+    stories = [
+        board({"characters": alike, "panels": [PANELS[0] | cast | {"prompt": prompt}]})
+        for prompt in ("{mia} and {tom}", "{tom} and {mia}", "{mia} and a girl")
+    ]
+    assert len({address(story, small_model) for story in stories}) == 2
+    limited = [limited_words(story, story.panels[0]) for story in stories]
+    assert limited[0] == limited[2] != limited[1]
+
+
+def test_a_panel_that_limits_no_words_keeps_its_address(small_model: ModelInfo) -> None:
+    for panel in (
+        {"regions": {}},
+        {"regions": {"mia": [0, 0, 1, 1]}},
+        {"prompt": "a dog and {tom}"},
+    ):
+        given = {"characters": ["mia", "tom"]} | panel
+        stories = [
+            board(panel=given | {"injection": {"words": words}})
+            for words in ("region", "everywhere")
+        ]
+        assert len({address(story, small_model) for story in stories}) == 1
+
+
 def test_reference_bytes_decide(small_model: ModelInfo, png: bytes) -> None:
     images = [ReferenceImage(data=data) for data in (png, png + b"\0")]
     stories = [board(), *(board(mia={"reference": image}) for image in images)]
@@ -182,7 +211,8 @@ def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> No
 
 def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
     """The address of a model without the newer fields, as the first version gave it."""
-    assert address(board(), small_model) == ADDRESS
+    everywhere = {"changes": {"injection": {"words": "everywhere"}}}
+    assert address(board(**everywhere), small_model) == ADDRESS
 
 
 @pytest.mark.parametrize("change", [{"name": "other"}, {"variant": "ink"}])

@@ -84,6 +84,35 @@ def test_a_panel_reads_several_references_each_in_its_region(padding: int) -> No
     assert torch.equal(batch.mask[2:4], torch.stack([MIA.mask, BO.mask]))
 
 
+WORDS = torch.tensor([-1, 0, 1], dtype=torch.int32)
+
+
+def test_words_are_limited_in_the_row_with_the_prompt_and_in_no_other() -> None:
+    state = panel(BOTH)
+    state.words = WORDS
+    batch = build_batch([state], state.readings(PROCESS), PROCESS, info(), padding=1)
+    assert batch.words is not None
+    assert batch.words.dtype == torch.int32
+    assert batch.words.tolist() == [[-1] * 3, WORDS.tolist(), *[[-1] * 3] * 3]
+
+
+def test_words_have_their_regions_where_nothing_is_read() -> None:
+    state = panel(PanelInjection(regions=(LEFT, 1.0 - LEFT)))
+    state.words = WORDS
+    batch = build_batch([state, panel(PanelInjection())], (), PROCESS, info())
+    assert batch.routes.max() == -1
+    assert batch.words is not None
+    assert batch.words[1].tolist() == WORDS.tolist()
+    assert batch.words[[0, 2, 3]].max() == -1
+    assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
+
+
+def test_without_limited_words_there_are_none_and_no_slot_for_them() -> None:
+    batch = build_batch([panel(PanelInjection(regions=(LEFT, LEFT)))], (), PROCESS, info())
+    assert batch.words is None
+    assert batch.region.shape[1] == 1
+
+
 def test_a_reference_row_is_its_picture_noised_to_its_own_timestep() -> None:
     source = Source(MIA, 100.0, True)
     batch = build_reference_batch([source, Source(BO, 500.0, True)], PROCESS, info(2))

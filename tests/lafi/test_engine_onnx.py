@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import lafi.engine.session
 from lafi.engine.base import DenoiserBatch, Engines, ReferenceBatch
@@ -65,7 +66,16 @@ def random_rows(
         bias=torch.randn(rows, references, generator=gen),
         mask=torch.rand(rows, high, wide, generator=gen).round(decimals=1),
         region=torch.rand(rows, references, high, wide, generator=gen).round(decimals=1),
+        words=limited_words(info, rows, references, gen) if seed % 2 else None,
     )
+
+
+def limited_words(info: ModelInfo, rows: int, references: int, gen: torch.Generator) -> Tensor:
+    """(B, T) int32: the first word, as in every text, is nobody's."""
+    shape = (rows, info.text_length)
+    words = torch.randint(-1, references, shape, generator=gen, dtype=torch.int32)
+    words[:, 0] = -1
+    return words
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

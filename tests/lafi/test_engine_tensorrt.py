@@ -15,7 +15,7 @@ from lafi.bank_groups import BANK_MASK, BankGroup, bank_shapes, bank_tensor_name
 from lafi.engine.base import DenoiserBatch
 from lafi.engine.cuda_graphs import GraphRunner
 from lafi.engine.cuda_machine import GpuMissing
-from lafi.engine.denoiser_tensors import denoiser_tensors
+from lafi.engine.denoiser_tensors import INT32, denoiser_tensors
 from lafi.engine.session import DENOISER, TEXT_ENCODER, file_sha256
 from lafi.engine.tensorrt import (
     PLANS,
@@ -52,6 +52,7 @@ def metadata() -> EngineMetadata:
             "bias": (rows, references),
             "mask": (rows, SIDE, SIDE),
             "region": (rows, references, SIDE, SIDE),
+            "words": (rows, TOKENS),
             **bank_shapes(GROUPS, entries, (side, side)),
         }
 
@@ -71,7 +72,7 @@ def metadata() -> EngineMetadata:
 
 
 class ReadingSession:
-    """Predicts latents + text, and for each row what it routes to, summed.
+    """Predicts latents + time, and for each row what it routes to and the regions of its words.
 
     Of a bank entry the first layer's keys and values stand for its latents.
     """
@@ -87,6 +88,9 @@ class ReadingSession:
         latents, routes = self.bound["latents"], self.bound["routes"]
         out = latents + self.bound["timesteps"][:, None, None, None]
         for row in range(len(latents)):
+            for word in self.bound["words"][row].tolist():
+                if word >= 0:
+                    out[row] = out[row] + self.bound["region"][row, word]
             for slot in range(routes.shape[2]):
                 source = int(routes[0, row, slot])
                 if source >= 0:
@@ -106,7 +110,7 @@ class ReadingSession:
 
 class ReadingEngine:
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.inputs = {n: torch.int32 if n == "routes" else torch.float32 for n in names}
+        self.inputs = {n: torch.int32 if n in INT32 else torch.float32 for n in names}
         self.outputs = {"noise_pred": torch.float32}
         self.shapes: list[dict[str, Shape]] = []
 
@@ -135,13 +139,16 @@ class CpuDevice:
         return tensor.clone()
 
 
-def random_batch(rows: int, references: int, entries: int = 0) -> DenoiserBatch:
+def random_batch(
+    rows: int, references: int, entries: int = 0, *, limited: bool = True
+) -> DenoiserBatch:
     generator = torch.Generator().manual_seed(rows)
 
     def drawn(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator)
 
     routes = torch.randint(-1, rows + entries, (LAYERS, rows, references), generator=generator)
+    words = torch.randint(-1, references, (rows, TOKENS), generator=generator)
     kept = {name: drawn(*s) for name, s in bank_shapes(GROUPS, entries, (SIDE, SIDE)).items()}
     bank = BankInputs((kept[KEYS],), (kept[VALUES],), kept[BANK_MASK])
     return DenoiserBatch(
@@ -153,6 +160,7 @@ def random_batch(rows: int, references: int, entries: int = 0) -> DenoiserBatch:
         bias=drawn(rows, references),
         mask=drawn(rows, SIDE, SIDE),
         region=drawn(rows, references, SIDE, SIDE),
+        words=words.int() if limited else None,
     )
 
 

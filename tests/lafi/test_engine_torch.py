@@ -88,6 +88,8 @@ def random_rows(
     def weights(*shape: int) -> Tensor:
         return torch.rand(shape, generator=gen).round(decimals=1)
 
+    words = torch.randint(-1, references, (rows, info.text_length), generator=gen).int()
+    words[:, 0] = -1
     pooled = torch.randn(rows, info.pooled_width, generator=gen) if info.pooled_width else None
     return DenoiserBatch(
         latents=torch.randn(rows, info.latent_channels, high, wide, generator=gen),
@@ -99,6 +101,7 @@ def random_rows(
         bias=torch.randn(rows, references, generator=gen),
         mask=weights(rows, high, wide),
         region=weights(rows, references, high, wide),
+        words=words if seed % 2 else None,
         pooled=pooled,
         time_ids=None if pooled is None else torch.full((rows, 6), 64.0),
     )

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from lafi.character_words import WordSpan
 from lafi.engine.base import EncodedText
-from lafi.prompts import MAX_BATCH, encode_texts, expand_words, tokenize, zeros_like
+from lafi.prompts import (
+    MAX_BATCH,
+    encode_texts,
+    expand_words,
+    tokenize,
+    word_slots,
+    zeros_like,
+)
 
 LENGTH = 12
 
@@ -123,3 +131,80 @@ def test_zeros_have_the_shape_of_a_prompt() -> None:
     assert torch.equal(nothing.hidden, torch.zeros(3, 2))
     assert torch.equal(nothing.pooled, torch.zeros(4))
     assert zeros_like(EncodedText(torch.ones(3, 2))).pooled is None
+
+
+CAPTIONS = ("a slim Child", "红发的孩子", "<mia>, running", "Zo* é", "a ! 😀 hat")
+BETWEEN = (" and ", ", ", " 在 ", " is running with <mia> ", " (", ") <tom>: ")
+PIECES = st.lists(
+    st.tuples(st.sampled_from(BETWEEN), st.integers(0, len(CAPTIONS) - 1)), max_size=5
+)
+
+
+def written(pieces: list[tuple[str, int]], end: str) -> tuple[str, list[WordSpan]]:
+    """A text of captions with others between them; span i's slot is its caption's number."""
+    text, spans = "", []
+    for between, caption in pieces:
+        start = len(text) + len(between)
+        text += between + CAPTIONS[caption]
+        spans.append(WordSpan(start, len(text), caption))
+    return text + end, spans
+
+
+def tokens_of(tokenizer: CLIPTokenizer, text: str) -> list[int]:
+    ids: list[int] = tokenizer(expand_words(tokenizer, text), add_special_tokens=False).input_ids
+    return ids
+
+
+@settings(max_examples=60, deadline=None)
+@given(PIECES, st.sampled_from(BETWEEN), st.integers(2, 90))
+def test_the_tokens_of_a_span_are_its_captions_and_no_others_are_marked(
+    learnt: CLIPTokenizer, pieces: list[tuple[str, int]], end: str, length: int
+) -> None:
+    text, spans = written(pieces, end)
+    slots = word_slots([learnt], text, spans, length)
+    ids = tokenize([learnt], [text], length)[0].tolist()
+    expected: list[tuple[int, int]] = [(learnt.bos_token_id, -1)]
+    for between, caption in pieces:
+        expected += [(token, -1) for token in tokens_of(learnt, between)]
+        expected += [(token, caption) for token in tokens_of(learnt, CAPTIONS[caption])]
+    expected += [(token, -1) for token in tokens_of(learnt, end)]
+    expected = expected[: length - 1]
+    expected += [(learnt.eos_token_id, -1)] * (length - len(expected))
+    assert slots.dtype == torch.int32
+    assert list(zip(ids, slots.tolist(), strict=True)) == expected
+
+
+INSIDE, OUTSIDE = st.text("abcé红1!Zo*İ ", min_size=1), st.text("vxyñ白7?<>\u0301 ", max_size=30)
+
+
+@settings(max_examples=100, deadline=None)
+@given(OUTSIDE, INSIDE, OUTSIDE)
+def test_no_letter_outside_a_span_is_marked(
+    learnt: CLIPTokenizer, before: str, inside: str, after: str
+) -> None:
+    """Whatever touches the span: words may grow together with it, or letters into one."""
+    text, end = before + inside, len(before + inside)
+    slots = word_slots([learnt], text + after, [WordSpan(len(before), end, 3)], 120)
+    ids = tokenize([learnt], [text + after], 120)[0]
+    marked = learnt.decode(ids[slots == 3])
+    assert set(slots.tolist()) <= {-1, 3}
+    assert not set(marked) & set("vxyñ白7?")
+    if not before.strip() and not after.strip(" "):
+        assert not learnt.decode(ids[slots != 3], skip_special_tokens=True)
+
+
+def test_a_word_that_grows_together_with_a_caption_is_nobodys(tokenizer: CLIPTokenizer) -> None:
+    slots = word_slots([tokenizer], "a child running", [WordSpan(0, 11, 0)], LENGTH)
+    ids = tokenize([tokenizer], ["a child running"], LENGTH)[0]
+    assert tokenizer.decode(ids[slots == 0]).split() == ["a", "child"]
+
+
+def test_tokenizers_that_disagree_leave_a_token_to_nobody(tokenizer: CLIPTokenizer) -> None:
+    text, spans = "a child running", [WordSpan(0, 7, 0), WordSpan(8, 15, 1)]
+    same = word_slots([tokenizer, copy.deepcopy(tokenizer)], text, spans, LENGTH)
+    assert torch.equal(same, word_slots([tokenizer], text, spans, LENGTH))
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["a child", "a child_1", "a child_2", "a child_3"])
+    alone, both = (word_slots(t, text, spans, LENGTH) for t in ([other], [tokenizer, other]))
+    assert (both == 1).sum() < (alone == 1).sum()
+    assert both.tolist() == [a if a == b else -1 for a, b in zip(same, alone, strict=True)]

@@ -41,6 +41,19 @@ def test_a_batch_that_reads_nothing_still_has_one_slot() -> None:
     assert (table.routes == -1).all()
 
 
+def test_regions_are_there_for_slots_that_read_nothing() -> None:
+    left = torch.tensor([[1.0, 0.0]])
+    table = build_table([Reading(regions=(left, 1 - left)), Reading()], 2, (1, 2))
+    assert (table.routes == -1).all()
+    assert torch.equal(table.region[0], torch.stack([left, 1 - left]))
+    assert (table.region[1] == 1).all()
+
+
+def test_a_source_without_a_region_is_refused() -> None:
+    with pytest.raises(ValueError, match="regions of row 0: got 0, allowed 1 or more"):
+        build_table([Reading((0,))], 1, (2, 2))
+
+
 def test_a_source_outside_the_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 1, allowed 0 to 0"):
         build_table([Reading((1,), (torch.ones(2, 2),))], 1, (2, 2))

@@ -93,6 +93,7 @@ DENOISER = {
     "bias": np.zeros((2, 1), np.float32),
     "mask": np.zeros((2, 8, 8), np.float32),
     "region": np.zeros((2, 1, 8, 8), np.float32),
+    "words": np.zeros((2, 3), np.int32),
 }
 
 
@@ -107,6 +108,8 @@ DENOISER = {
         ({"region": np.zeros((2, 1, 4, 8))}, "region: got height 4, allowed: 8, as in latents"),
         ({"routes": np.full((6, 2, 1), 2)}, "routes: got 2, allowed: -1 (nothing) to 1"),
         ({"routes": np.full((6, 2, 1), -2)}, "routes: got -2, allowed: -1 (nothing) to 1"),
+        ({"words": np.full((3, 3), -1)}, "words: got rows 3, allowed: 2, as in latents"),
+        ({"words": np.full((2, 3), 1)}, "words: got 1, allowed: -1 (everywhere) to 0"),
         ({"bias": np.full((2, 1), np.nan)}, "bias: got nan, allowed: finite numbers"),
     ],
 )

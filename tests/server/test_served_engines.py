@@ -110,5 +110,7 @@ def denoiser_inputs(engines: Engines) -> dict[str, np.ndarray]:
         "routes": routes,
         "bias": np.zeros((3, 1), np.float32),
         "mask": np.ones((3, 8, 8), np.float32),
-        "region": np.ones((3, 1, 8, 8), np.float32),
+        "region": np.tri(8, dtype=np.float32) * np.ones((3, 1, 1, 1), np.float32),
+        "words": np.full((3, info.text_length), -1, np.int32)
+        + np.eye(3, info.text_length, 1, np.int32),
     }
