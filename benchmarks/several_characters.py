@@ -1,0 +1,194 @@
+"""Does each of two or three characters in a panel keep its own attributes?
+
+    python -m benchmarks.several_characters out/repository
+
+Every way draws the same panels from the same noise: with references or without, each limited to
+its region or not, and with words that name two attributes of each character, everywhere or in its
+region. The reader looks at each character's share of the panel by itself.
+"""
+
+import io
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from matplotlib import pyplot as plt
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cpu_engines import cpu_name
+from benchmarks.panels_per_second import commit
+from benchmarks.several.casts import SIDE, Cast, Way, casts, real_pictures, storyboards, ways
+from benchmarks.several.confusion import Pixels, figures, read_figures
+from lafi.engine.base import Engines
+from lafi.engine.onnx import load_onnx_engines
+from lafi.events import PanelImage
+from lafi.images import to_pixels, to_tensor
+from lafi.pipeline import draw
+from lafi.storyboard import Injection, Sampling, Storyboard
+from lafi_tiny.reader import load_reader
+from lafi_tiny.reference_sheet import reference_png
+from lafi_tiny.training import save_grid
+
+INJECTIONS = {
+    "none": Injection(layers="none"),
+    "decoder": Injection(),
+    "decoder, noise 0.1, strength 1": Injection(reference_noise=0.1, strength=1.0),
+}
+FLOOR = "real pictures through the VAE"
+SHOWN = 8
+"""Panels of each way in the grid of pictures."""
+COLUMNS = ("own", "other", "own_wins", "named_own", "named_other", "identity", "action")
+Figures = dict[str, dict[str, Any]]
+
+
+def main(
+    repository: Annotated[Path, typer.Argument(help="written by `lafi export`")],
+    panels: Annotated[int, typer.Option(help="panels of each way")] = 32,
+    characters: Annotated[list[int] | None, typer.Option(help="in a panel; 2, 3 or both")] = None,
+    steps: int = 20,
+    guidance: float = 4.0,
+    seed: int = 5,
+    reader_file: Path = Path("tiny_model/reader.safetensors"),
+    results: Path = Path("benchmarks/results"),
+) -> None:
+    """Draw, read, print, and write several_characters.json, a plot, and grids of pictures."""
+    counts = sorted(set(characters or (2, 3)))
+    if not set(counts) <= {2, 3}:
+        raise typer.BadParameter(f"characters: got {counts}, allowed 2 and 3")
+    if panels < 2:
+        raise typer.BadParameter(f"panels: got {panels}, allowed 2 or more")
+    engines = load_onnx_engines(repository / "artifacts", runtime="openvino", precision="f32")
+    sampling = Sampling.model_validate({"steps": steps, "guidance": guidance})
+    console = Console(highlight=False)
+    measured = {}
+    for count in counts:
+        measured[f"{count} characters"] = _measure(
+            casts(panels, count, seed=seed), engines, reader_file, sampling, results, console
+        )
+    document = {
+        "casts": measured,
+        "panels": panels,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "engine": f"{engines.info.engine} {engines.info.precision}",
+        "weights_sha256": engines.info.weights_sha256,
+        "cpu": cpu_name(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", "diffusers", "openvino")},
+        "commit": commit(),
+        "command": "python -m benchmarks.several_characters out/repository"
+        + f" --panels {panels} --steps {steps} --seed {seed}"
+        + "".join(f" --characters {count}" for count in counts),
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=2) + "\n"
+    (results / "several_characters.json").write_text(text, encoding="utf-8")
+    _plot(measured, results / "several_characters.png")
+
+
+def _measure(
+    given: list[Cast],
+    engines: Engines,
+    reader_file: Path,
+    sampling: Sampling,
+    results: Path,
+    console: Console,
+) -> Figures:
+    reader = load_reader(reader_file)
+    count = len(given[0].identities)
+    found: Figures = {}
+    shown = [_references(cast) for cast in given[:SHOWN]]
+    for way in ways(INJECTIONS):
+        drawn = draw_way(given, way, engines, sampling)
+        found[way.name] = figures(read_figures(reader, given, drawn))
+        shown += [*drawn[:SHOWN]]
+        console.print(f"{count} characters, {way.name}: {_line(found[way.name])}")
+    if count == 2:
+        found[FLOOR] = figures(read_figures(reader, given, _through_vae(given, engines)))
+    grid = results / f"several_characters_{count}.png"
+    save_grid(np.stack(shown), grid, columns=SHOWN, zoom=1)
+    console.print(_table(found))
+    return found
+
+
+def draw_way(given: list[Cast], way: Way, engines: Engines, sampling: Sampling) -> Pixels:
+    """RGB uint8 (panels, 64, width, 3). Raises RuntimeError if a panel fails."""
+    boards = storyboards(given, way, sampling)
+    return np.stack([pixels for board in boards for pixels in _drawn(board, engines)])
+
+
+def _drawn(board: Storyboard, engines: Engines) -> list[Pixels]:
+    pngs = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
+    if len(pngs) != len(board.panels):
+        raise RuntimeError(f"panels: got {len(pngs)}, allowed: {len(board.panels)}")
+    return [_pixels(pngs[i]) for i in range(len(board.panels))]
+
+
+def _references(cast: Cast) -> Pixels:
+    """The cast's references side by side, the middle of each, as wide as a panel."""
+    whole = [
+        _pixels(reference_png(who, seed=cast.seed + i)) for i, who in enumerate(cast.identities)
+    ]
+    return np.concatenate([one[:, SIDE // 4 : -SIDE // 4] for one in whole], axis=1)
+
+
+def _through_vae(given: list[Cast], engines: Engines) -> Pixels:
+    images = torch.stack([to_tensor(np.asarray(picture)) for picture in real_pictures(given)])
+    return np.stack(
+        [to_pixels(image) for image in engines.vae_decoder(engines.vae_encoder(images))]
+    )
+
+
+def _pixels(png: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def _value(figure: dict[str, float] | None) -> str:
+    return "-" if figure is None else f"{figure['value']:.3f}"
+
+
+def _line(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_value(found[name])}" for name in COLUMNS)
+
+
+def _table(found: Figures) -> Table:
+    table = Table("way", *COLUMNS)
+    for name, way in found.items():
+        table.add_row(name, *(_value(way[column]) for column in COLUMNS))
+    return table
+
+
+def _plot(measured: dict[str, Figures], path: Path) -> None:
+    """The confusion matrix of each way, a row of them for each number of characters."""
+    most = max(len(found) for found in measured.values())
+    figure, axes = plt.subplots(
+        len(measured), most, figsize=(1.9 * most, 2.6 * len(measured)), squeeze=False
+    )
+    for row, (count, found) in zip(axes, measured.items(), strict=True):
+        for place in row[len(found) :]:
+            place.set_axis_off()
+        for place, (name, way) in zip(row, found.items(), strict=False):
+            matrix = np.array(way["matrix"])
+            place.imshow(matrix, vmin=0.0, vmax=1.0, cmap="Blues")
+            for (i, j), share in np.ndenumerate(matrix):
+                colour = "white" if share > 0.6 else "black"
+                place.text(j, i, f"{share:.2f}", ha="center", va="center", color=colour)
+            place.set_title(name.replace(", ", ",\n").replace("; ", ";\n"), fontsize=7)
+            place.set_xticks([])
+            place.set_yticks([])
+        row[0].set_ylabel(f"{count}: figure in share", fontsize=7)
+        row[0].set_xlabel("shows character", fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    typer.run(main)
