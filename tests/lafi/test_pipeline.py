@@ -148,6 +148,20 @@ def test_references_change_the_panels_that_read_them(engines: Engines, events: l
     }
 
 
+@pytest.mark.parametrize("layers", ["none", "decoder"])
+def test_words_act_in_their_region_also_where_nothing_is_read(
+    engines: Engines, layers: str
+) -> None:
+    limited, everywhere = (
+        panels_of(list(draw(board(injection={"layers": layers, "words": words}), engines)))
+        for words in ("region", "everywhere")
+    )
+    moved = {i: np.abs(pixels(limited[i]) - pixels(everywhere[i])).max() for i in limited}
+    assert moved[1] > 2
+    assert max(moved[i] for i in (0, 2, 3)) <= 2
+    assert [i for i in range(4) if limited[i].address != everywhere[i].address] == [1]
+
+
 @pytest.mark.parametrize(
     "injection", [{"layers": "none"}, {"start": 0.5, "end": 0.5}, {"start": 0.9, "end": 1.0}]
 )
