@@ -63,7 +63,10 @@ def load_session(
     Raises ArtifactsError for a missing or changed file, and for a runtime or precision that this
     machine does not have.
     """
-    session = open_session(verified(artifacts, name), runtime, precision, threads)
+    path = verified(artifacts, name)
+    if name == DENOISER:
+        _check_words(path)
+    session = open_session(path, runtime, precision, threads)
     info = load_model_info(artifacts)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
@@ -204,6 +207,13 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
         return session(feed)
 
     return run
+
+
+def _check_words(path: Path) -> None:
+    """Raises ArtifactsError for an export from before words could be limited to regions."""
+    # As protobuf writes the name of an input; weights lie in other files, so the graph is small.
+    if b"\n\x05words" not in path.read_bytes():
+        raise ArtifactsError(f"{path}: got a denoiser without the input words; {AGAIN}")
 
 
 def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:

@@ -19,6 +19,7 @@ from lafi.engine.onnx import (
     ArtifactsError,
     Runtime,
     cpu_has_bf16,
+    file_sha256,
     load_denoiser,
     load_onnx_engines,
     load_reference_reader,
@@ -27,7 +28,7 @@ from lafi.engine.onnx import (
     open_session,
 )
 from lafi.engine.torch import load_torch_engines
-from lafi.model_info import ModelInfo, ModelInfoError
+from lafi.model_info import ModelInfo, ModelInfoError, load_model_info
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +267,13 @@ def test_settings_that_cannot_run(
 ) -> None:
     with pytest.raises(ArtifactsError, match=error):
         open_session(artifacts / "denoiser.onnx", runtime, precision, threads)
+
+
+def test_an_export_whose_words_cannot_be_limited_is_refused(copied: Path) -> None:
+    denoiser = copied / "denoiser.onnx"
+    denoiser.write_bytes(denoiser.read_bytes().replace(b"\x05words", b"\x05wards"))
+    info = load_model_info(copied)
+    hashes = info.onnx_sha256 | {denoiser.name: file_sha256(denoiser)}
+    info.model_copy(update={"onnx_sha256": hashes}).save(copied)
+    with pytest.raises(ArtifactsError, match=r"denoiser\.onnx: got a denoiser without the input"):
+        load_denoiser(copied, "onnxruntime")
