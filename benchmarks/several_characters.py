@@ -10,6 +10,7 @@ region. The reader looks at each character's share of the panel by itself.
 import io
 import json
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,8 +39,8 @@ from lafi_tiny.training import save_grid
 
 INJECTIONS = {
     "none": Injection(layers="none"),
-    "decoder": Injection(),
     "decoder, noise 0.1, strength 1": Injection(reference_noise=0.1, strength=1.0),
+    "decoder": Injection(),
 }
 FLOOR = "real pictures through the VAE"
 SHOWN = 8
@@ -55,18 +56,20 @@ def main(
     steps: int = 12,
     guidance: float = 4.0,
     seed: int = 5,
+    threads: Annotated[int, typer.Option(help="of the engines; 0: all cores")] = 0,
     reader_file: Path = Path("tiny_model/reader.safetensors"),
     results: Path = Path("benchmarks/results"),
 ) -> None:
-    """Draw, read, print, and write several_characters_N.json, a plot and a grid of pictures."""
+    """Draw, read, print, and write several_characters_N.json, a plot and a grid of pictures.
+
+    They are written after each way, so a run that is stopped leaves what it has measured.
+    """
     if panels < 2:
         raise typer.BadParameter(f"panels: got {panels}, allowed 2 or more")
-    engines = load_onnx_engines(repository / "artifacts", runtime="openvino", precision="f32")
+    engines = load_onnx_engines(repository / "artifacts", "openvino", "f32", threads)
     sampling = Sampling.model_validate({"steps": steps, "guidance": guidance})
-    given = casts(panels, characters, seed=seed)
-    found = _measure(given, engines, reader_file, sampling, results)
+    results.mkdir(parents=True, exist_ok=True)
     document = {
-        "ways": found,
         "characters": characters,
         "panels": panels,
         "steps": steps,
@@ -82,33 +85,38 @@ def main(
         + f" --characters {characters} --panels {panels} --steps {steps} --guidance {guidance:g}"
         + f" --seed {seed}",
     }
-    text = json.dumps(document, indent=2) + "\n"
-    (results / f"several_characters_{characters}.json").write_text(text, encoding="utf-8")
-    _plot(found, results / f"several_characters_{characters}.png")
+    found: Figures = {}
+    for found in _measured(
+        casts(panels, characters, seed=seed), engines, reader_file, sampling, results
+    ):
+        text = json.dumps(document | {"ways": found}, indent=2) + "\n"
+        (results / f"several_characters_{characters}.json").write_text(text, encoding="utf-8")
+        _plot(found, results / f"several_characters_{characters}.png")
+    Console(highlight=False).print(_table(found))
 
 
-def _measure(
+def _measured(
     given: list[Cast],
     engines: Engines,
     reader_file: Path,
     sampling: Sampling,
     results: Path,
-) -> Figures:
+) -> Iterator[Figures]:
+    """What has been measured after each way; keeps the grid of pictures up to date as well."""
     reader, console = load_reader(reader_file), Console(highlight=False)
     count = len(given[0].identities)
     found: Figures = {}
+    if count == 2:
+        found[FLOOR] = figures(read_figures(reader, given, _through_vae(given, engines)))
+    grid = results / f"several_characters_{count}_panels.png"
     shown = [_references(cast) for cast in given[:SHOWN]]
     for way in ways(INJECTIONS):
         drawn = draw_way(given, way, engines, sampling)
         found[way.name] = figures(read_figures(reader, given, drawn))
         shown += [*drawn[:SHOWN]]
         console.print(f"{count} characters, {way.name}: {_line(found[way.name])}")
-    if count == 2:
-        found[FLOOR] = figures(read_figures(reader, given, _through_vae(given, engines)))
-    grid = results / f"several_characters_{count}_panels.png"
-    save_grid(np.stack(shown), grid, columns=min(SHOWN, len(given)), zoom=1)
-    console.print(_table(found))
-    return found
+        save_grid(np.stack(shown), grid, columns=min(SHOWN, len(given)), zoom=1)
+        yield found
 
 
 def draw_way(given: list[Cast], way: Way, engines: Engines, sampling: Sampling) -> Pixels:

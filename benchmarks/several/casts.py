@@ -82,14 +82,13 @@ def ways(injections: dict[str, Injection]) -> list[Way]:
     found = []
     for name, injection in injections.items():
         everywhere = injection.model_copy(update={"words": "everywhere"})
-        reads = injection.layers != "none"
-        found.append(Way(f"{name}", everywhere, False, False))
-        if reads:
-            found.append(Way(f"{name}, regions", everywhere, False, True))
-        found.append(Way(f"{name}; described", everywhere, True, False))
-        if reads:
-            found.append(Way(f"{name}, regions; described", everywhere, True, True))
         limited = injection.model_copy(update={"words": "region"})
+        found.append(Way(name, everywhere, False, False))
+        if injection.layers != "none":
+            found.append(Way(f"{name}, regions", everywhere, False, True))
+            found.append(Way(f"{name}, regions; described", everywhere, True, True))
+        else:
+            found.append(Way(f"{name}; described", everywhere, True, False))
         found.append(Way(f"{name}, regions; described in regions", limited, True, True))
     return found
 

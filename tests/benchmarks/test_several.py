@@ -63,7 +63,7 @@ def test_every_way_draws_the_same_panels_from_the_same_noise(characters: int) ->
 def test_without_injection_regions_matter_for_words_only() -> None:
     names = [way.name for way in ways({"none": INJECTIONS["none"]})]
     assert names == ["none", "none; described", "none, regions; described in regions"]
-    assert len(ways(INJECTIONS)) == 3 + 5
+    assert len(ways(INJECTIONS)) == 3 + 4
 
 
 @COUNTS
