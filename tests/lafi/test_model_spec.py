@@ -88,7 +88,7 @@ def test_the_served_models(small_model: ModelInfo) -> None:
 
 def test_the_denoiser_is_optional_and_has_the_engines_own_inputs(small_model: ModelInfo) -> None:
     denoiser = served_models(small_model, with_denoiser=True)[-1]
-    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region"]
+    names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "words"]
     assert [tensor.name for tensor in denoiser.inputs] == names
     assert denoiser.inputs[3] == TensorSpec("routes", "INT32", (3, -1, -1))
     assert denoiser.max_batch_size == 0
