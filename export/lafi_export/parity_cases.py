@@ -24,7 +24,7 @@ SIZES: Final[Sizes] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
 class BankCase:
     """Panels that read references, once as rows of their batch and once from a bank.
 
-    rows        panels, then the references, which read nobody
+    rows        panels, then the references, which read nobody and whose words act everywhere
     panels      the same panels alone; a route past them names the same reference in the bank
     references  what the bank's entries are read from, in their order
     """
@@ -102,7 +102,10 @@ def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Ban
         batch = random_batch(info, generator, size, routed=True)
         routes = batch.routes.clone()
         routes[:, panels:] = -1
-        case = split_references(replace(batch, routes=routes), panels)
+        words = None if batch.words is None else batch.words.clone()
+        if words is not None:
+            words[panels:] = -1
+        case = split_references(replace(batch, routes=routes, words=words), panels)
         yield f"batch {panels}, {columns} x {rows} steps, {references} in the bank", case
 
 
