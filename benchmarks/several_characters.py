@@ -9,9 +9,7 @@ region. The reader looks at each character's share of the panel by itself.
 
 import io
 import json
-import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +21,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cpu_engines import cpu_name
-from benchmarks.panels_per_second import commit
+from benchmarks.provenance import provenance
 from benchmarks.several.casts import SIDE, Cast, Way, casts, real_pictures, storyboards, ways
 from benchmarks.several.confusion import Pixels, figures, read_figures
 from lafi.engine.base import Engines
@@ -69,21 +66,15 @@ def main(
     engines = load_onnx_engines(repository / "artifacts", "openvino", "f32", threads)
     sampling = Sampling.model_validate({"steps": steps, "guidance": guidance})
     results.mkdir(parents=True, exist_ok=True)
+    command = f"python -m benchmarks.several_characters {repository} --characters {characters}"
+    command += f" --panels {panels} --steps {steps} --guidance {guidance:g} --seed {seed}"
     document = {
+        **provenance(repository, command, ("torch", "diffusers", "openvino")),
         "characters": characters,
         "panels": panels,
         "steps": steps,
         "guidance": guidance,
         "seed": seed,
-        "engine": f"{engines.info.engine} {engines.info.precision}",
-        "weights_sha256": engines.info.weights_sha256,
-        "cpu": cpu_name(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "openvino")},
-        "commit": commit(),
-        "command": "python -m benchmarks.several_characters out/repository"
-        + f" --characters {characters} --panels {panels} --steps {steps} --guidance {guidance:g}"
-        + f" --seed {seed}",
     }
     found: Figures = {}
     for found in _measured(
