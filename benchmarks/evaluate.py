@@ -8,6 +8,8 @@ was; figures, plots and a page of pictures go to --results.
 """
 
 import json
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +27,7 @@ from benchmarks.evaluation.pairs import Group, PairSource, PanelReader, load_nam
 from benchmarks.evaluation.parts import Parts
 from benchmarks.evaluation.plots import draw_plots
 from benchmarks.evaluation.run import Comparison, Extent, as_document, extent_json
+from benchmarks.provenance import surroundings
 from lafi.storyboard import SamplingStage
 
 DRAWN = "benchmarks.evaluation.drawn"
@@ -79,7 +82,12 @@ def main(
         say=lambda line: console.print(line, highlight=False),
     )
     outcome = comparison.run()
-    document = as_document(outcome, {**settings, "extent_in_groups": extent_json(extent)})
+    stated = {
+        **surroundings(_command(), ("torch", "openvino", "diffusers")),
+        **settings,
+        "extent_in_groups": extent_json(extent),
+    }
+    document = as_document(outcome, stated)
     results.mkdir(parents=True, exist_ok=True)
     (results / "evaluate.json").write_text(json.dumps(document, indent=1) + "\n")
     plots = draw_plots(document, results)
@@ -118,6 +126,10 @@ def extent_for(
     return Extent(
         named=needed(pairs), sweep=needed(sweep_pairs), diverse=needed(diverse_pairs), seeds=seeds
     )
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks.evaluate", *sys.argv[1:]])
 
 
 def _settings(

@@ -15,10 +15,21 @@ from lafi.model_info import load_model_info
 def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[str, Any]:
     """Of a benchmark of the model in `repository`, which was written by `lafi export`.
 
-    packages: distributions whose versions matter. The commit is that of the working tree,
-    nothing where there is none.
+    packages: distributions whose versions matter.
     """
     info = load_model_info(repository / "artifacts")
+    return {
+        **surroundings(command, packages),
+        "engine": f"{info.engine} {info.precision}",
+        "weights_sha256": info.weights_sha256,
+    }
+
+
+def surroundings(command: str, packages: Sequence[str]) -> dict[str, Any]:
+    """Machine, versions, commit and command, whatever the model.
+
+    The commit is that of the working tree, nothing where there is none.
+    """
     return {
         "command": command,
         "commit": _commit(),
@@ -27,8 +38,6 @@ def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[
         "cores": usable_cores(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
-        "engine": f"{info.engine} {info.precision}",
-        "weights_sha256": info.weights_sha256,
     }
 
 
