@@ -211,8 +211,9 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
 
 def _check_words(path: Path) -> None:
     """Raises ArtifactsError for an export from before words could be limited to regions."""
-    # As protobuf writes the name of an input; weights lie in other files, so the graph is small.
-    if b"\n\x05words" not in path.read_bytes():
+    # As protobuf writes the names of inputs; weights lie in other files, so the graph is small.
+    graph = path.read_bytes()
+    if b"\n\x06routes" in graph and b"\n\x05words" not in graph:
         raise ArtifactsError(f"{path}: got a denoiser without the input words; {AGAIN}")
 
 
