@@ -36,7 +36,7 @@ from benchmarks.deep_features.cut import (
 )
 from benchmarks.deep_features.kept import IntervalDenoiser, KeptFeatures
 from benchmarks.identity import storyboards
-from benchmarks.panels_per_second import commit
+from benchmarks.provenance import commit
 from benchmarks.step_reuse import GUIDANCE, STEPS, Drawn, drawn, psnr
 from lafi.architectures import TEXT_LENGTH, architecture
 from lafi.engine.base import Engines

@@ -10,7 +10,6 @@ are those of `tiny_model/recogniser/recogniser.json`, chosen on other characters
 import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -29,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.drawn import drawn_groups
+from benchmarks.provenance import commit
 from lafi.engine.onnx import load_onnx_engines
 from lafi.events import PanelImage
 from lafi.machine import cpu_name_and_flags
@@ -198,14 +198,6 @@ def plot(scores: dict[str, dict[str, Array]], document: Figures, path: Path) -> 
     for axes in (roc, growth):
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
-
-
-def commit() -> str:
-    """Of the working tree, or nothing where there is none."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()
 
 
 def main(

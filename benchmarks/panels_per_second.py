@@ -14,7 +14,6 @@ import os
 import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cpu_engines import cpu_name
+from benchmarks.provenance import commit
 from benchmarks.throughput.comparison import Field, compare, ratio
 from benchmarks.throughput.growth import growth
 from benchmarks.throughput.workload import Workload
@@ -105,14 +105,6 @@ def engine_name(repository: Path) -> str:
     """Runtime and precision that an export is served with."""
     info = load_model_info(repository / "artifacts")
     return f"{info.engine} {info.precision}"
-
-
-def commit() -> str:
-    """Of the working tree, or nothing where there is none."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()
 
 
 def main(

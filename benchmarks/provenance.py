@@ -26,13 +26,10 @@ def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[
 
 
 def surroundings(command: str, packages: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, commit and command, whatever the model.
-
-    The commit is that of the working tree, nothing where there is none.
-    """
+    """Machine, versions, commit and command, whatever the model."""
     return {
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "cpu": cpu_name_and_flags()[0],
         "cores": usable_cores(),
@@ -41,7 +38,8 @@ def surroundings(command: str, packages: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of the working tree, or nothing where there is none."""
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

@@ -31,7 +31,7 @@ from benchmarks.cpu_engines import cpu_name
 from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.pairs import Pixels
 from benchmarks.identity import read_panels, storyboards
-from benchmarks.panels_per_second import commit
+from benchmarks.provenance import commit
 from lafi.denoising import OwnDenoising
 from lafi.engine.base import Engines
 from lafi.engine.onnx import load_onnx_engines

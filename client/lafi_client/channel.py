@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+import grpc
+
 _ADDRESS = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})$")
 
 ChannelOptions = list[tuple[str, int]]
@@ -43,6 +45,14 @@ def channel_options(target: str) -> ChannelOptions:
     if _is_loopback(target.rpartition(":")[0]):
         options.append(("grpc.enable_http_proxy", 0))
     return options
+
+
+def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """A channel to `target`; with TLS if there are credentials, else a plain one."""
+    options = channel_options(target)
+    if credentials is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, credentials, options)
 
 
 def _is_loopback(host: str) -> bool:

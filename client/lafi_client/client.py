@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lafi.contract import Event, Failed, PanelImage
 from lafi.storyboard import Storyboard
-from lafi_client.channel import channel_options, parse_target
+from lafi_client.channel import open_channel, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
@@ -50,11 +50,7 @@ class StoryboardClient:
         self._target = parse_target(url)
         self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
-        options = channel_options(self._target)
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self._target, options)
-        else:
-            self._channel = grpc.secure_channel(self._target, credentials, options)
+        self._channel = open_channel(self._target, credentials)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> StoryboardClient:

@@ -20,7 +20,7 @@ from lafi.contract import (
     image_to_tensors,
     pictures_from_tensors,
 )
-from lafi_client.channel import channel_options, parse_target
+from lafi_client.channel import open_channel, parse_target
 from lafi_client.errors import IdentityRefused, StoryboardRefused, error_from_status
 from lafi_client.wire import bytes_request, tensors_in
 
@@ -47,11 +47,7 @@ class IdentityClient:
     ) -> None:
         self._target = parse_target(url)
         self._timeout = timeout
-        options = channel_options(self._target)
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self._target, options)
-        else:
-            self._channel = grpc.secure_channel(self._target, credentials, options)
+        self._channel = open_channel(self._target, credentials)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> IdentityClient:
