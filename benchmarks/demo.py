@@ -33,9 +33,9 @@ READER = Path("tiny_model/reader.safetensors")
 MIA = Identity("pale", "red", "long", "blue", "striped", "brown", "glasses", "slim")
 INJECTIONS: dict[str, Injection] = {
     "none": Injection(layers="none"),
-    "all": Injection(layers="all"),
-    "decoder": Injection(layers="decoder"),
-    "decoder, noise 0.1": Injection(layers="decoder", reference_noise=0.1),
+    "all": Injection.as_published(layers="all"),
+    "decoder": Injection.as_published(),
+    "decoder, noise 0.1": Injection.as_published(reference_noise=0.1),
     "decoder, noise 0.1, strength 1": Injection(
         layers="decoder", reference_noise=0.1, strength=1.0
     ),

@@ -36,17 +36,17 @@ from lafi_tiny.training import from_pixels, save_grid
 
 SETTINGS: dict[str, Injection] = {
     "none": Injection(layers="none"),
-    "decoder": Injection(layers="decoder"),
-    "balanced": Injection(layers="balanced"),
-    "texture": Injection(layers="texture"),
-    "all": Injection(layers="all"),
-    "decoder, noise 0.1": Injection(layers="decoder", reference_noise=0.1),
-    "decoder, noise 0.3": Injection(layers="decoder", reference_noise=0.3),
-    "decoder, strength 1": Injection(layers="decoder", strength=1.0),
+    "decoder": Injection.as_published(layers="decoder"),
+    "balanced": Injection.as_published(layers="balanced"),
+    "texture": Injection.as_published(layers="texture"),
+    "all": Injection.as_published(layers="all"),
+    "decoder, noise 0.1": Injection.as_published(reference_noise=0.1),
+    "decoder, noise 0.3": Injection.as_published(reference_noise=0.3),
+    "decoder, strength 1": Injection.as_published(strength=1.0),
     "decoder, noise 0.1, strength 1": Injection(
         layers="decoder", reference_noise=0.1, strength=1.0
     ),
-    "all, noise 0.1": Injection(layers="all", reference_noise=0.1),
+    "all, noise 0.1": Injection.as_published(layers="all", reference_noise=0.1),
 }
 
 COLUMNS = ("identity", "action", "background", "time", "scene")

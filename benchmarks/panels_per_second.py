@@ -10,14 +10,11 @@ in f32, as people run them on a CPU; so a ratio of the fastest engine is told ap
 """
 
 import json
-import os
-import platform
 import shlex
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +24,7 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cpu_engines import cpu_name
-from benchmarks.provenance import commit
+from benchmarks.provenance import provenance
 from benchmarks.throughput.comparison import Field, compare, ratio
 from benchmarks.throughput.growth import growth
 from benchmarks.throughput.workload import Workload
@@ -37,6 +33,7 @@ from lafi.model_info import load_model_info
 RESULTS = Path("benchmarks/results")
 PUBLISHED = "lafi decoder, published"
 FASTEST = f"{PUBLISHED}, fastest engine"
+PACKAGES = ("nvidia-pytriton", "openvino", "torch", "diffusers")
 CONCAT, DIFFUSERS = "diffusers, reference per image", "diffusers plain"
 
 
@@ -85,11 +82,11 @@ def check_same_model(repository: Path, fastest: Path) -> None:
 def plot(document: dict[str, Any], path: Path) -> None:
     """Bars of panels per second; lines of growth."""
     figure, (bars, lines) = plt.subplots(1, 2, figsize=(13, 4.5), layout="constrained")
-    medians = {name: sorted(s)[len(s) // 2] for name, s in document["panels_per_second"].items()}
+    medians = {n: statistics.median(s) for n, s in document["panels_per_second"].items()}
     drawn = bars.barh([*medians], [*medians.values()])
     bars.bar_label(drawn, fmt=" %.2f")
     bars.invert_yaxis()
-    bars.set_xlabel("panels per second, 4 storyboards of 8 panels in flight")
+    bars.set_xlabel("panels per second, 4 storyboards of 8 panels in flight, median of the rounds")
     for name in dict.fromkeys(row["injection"] for row in document["growth"]["panels"]):
         rows = [row for row in document["growth"]["panels"] if row["injection"] == name]
         seconds = [1.0 / row["panels_per_second"] for row in rows]
@@ -110,7 +107,8 @@ def engine_name(repository: Path) -> str:
 def main(
     repository: Annotated[Path, typer.Argument(help="written by `lafi export`")],
     checkpoint: Annotated[Path, typer.Argument(help="the diffusers folder it was made from")],
-    rounds: Annotated[int, typer.Option(help="of the comparison")] = 3,
+    rounds: Annotated[int, typer.Option(help="of the comparison")] = 8,
+    growth_rounds: Annotated[int, typer.Option(help="of the growth")] = 3,
     steps: Annotated[int, typer.Option(help="of every panel")] = 20,
     fastest: Annotated[
         Path | None, typer.Option(help="another export of it, with the fastest engine")
@@ -130,9 +128,9 @@ def main(
     field = Field(repository, checkpoint, fastest, peer_storyboards)
     speeds, psnr = compare(field, load, rounds, console.print)
     compared = time.perf_counter()
-    grown = growth(repository, steps, console.print)
+    grown = growth(repository, steps, growth_rounds, console.print)
     ended = time.perf_counter()
-    info = load_model_info(repository / "artifacts")
+    command = shlex.join(["python", "-m", "benchmarks.panels_per_second", *sys.argv[1:]])
     document: dict[str, Any] = {
         **ratios(speeds),
         **distances(psnr),
@@ -145,21 +143,11 @@ def main(
         "growth": grown,
         "steps": steps,
         "rounds": rounds,
+        "growth_rounds": growth_rounds,
         "peer_storyboards": peer_storyboards,
         "seconds": {"comparison": compared - began, "growth": ended - compared},
-        "engine": engine_name(repository),
         "fastest_engine": None if fastest is None else engine_name(fastest),
-        "weights_sha256": info.weights_sha256,
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.platform()},
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                name: version(name)
-                for name in ("torch", "diffusers", "openvino", "nvidia-pytriton")
-            },
-        },
-        "commit": commit(),
-        "command": shlex.join(["python", "-m", "benchmarks.panels_per_second", *sys.argv[1:]]),
+        **provenance(repository, command, PACKAGES),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "peers.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ from lafi_tiny.training import save_grid
 INJECTIONS = {
     "none": Injection(layers="none"),
     "decoder, noise 0.1, strength 1": Injection(reference_noise=0.1, strength=1.0),
-    "decoder": Injection(),
+    "decoder": Injection.as_published(),
 }
 FLOOR = "real pictures through the VAE"
 SHOWN = 8

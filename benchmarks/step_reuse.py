@@ -47,7 +47,7 @@ STEPS = 30
 GUIDANCE = 4.0
 INJECTIONS = {
     "noise 0.1, strength 1": Injection(reference_noise=0.1, strength=1.0),
-    "as published": Injection(),
+    "as published": Injection.as_published(),
 }
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
 FEWER_STEPS = (20, 15, 10)

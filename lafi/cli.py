@@ -157,6 +157,7 @@ def draw(
 def enrol(
     character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
     images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
+    description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Make a character known to a running server, by pictures and without training."""
@@ -164,7 +165,7 @@ def enrol(
         from lafi_client.identity_commands import enrol as enrol_command
     except ModuleNotFoundError as error:
         raise _missing(error, "") from None
-    raise typer.Exit(enrol_command(character, images, url))
+    raise typer.Exit(enrol_command(character, images, url, description=description))
 
 
 @app.command()

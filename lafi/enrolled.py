@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,6 +28,8 @@ MAX_PICTURES: Final = 100_000
 _MAGIC: Final = b"lafi enrolments 1 "
 _FIRST_LINE: Final = len(_MAGIC) + 64 + 1
 _STORED: Final = np.dtype("<f4")
+_AFTER_ANY_DIGEST: Final = "g"
+"""Hexadecimal digits are less."""
 
 Embedding = npt.NDArray[np.float32]
 """(D,) of unit length."""
@@ -41,10 +44,25 @@ class EnrolmentDatabaseError(EnrolmentError):
 
 
 class Match(NamedTuple):
-    """The nearest enrolled character, and the cosine in [-1, 1]; "" and -1 where nobody is."""
+    """The nearest enrolled character, and the score in [-1, 1]; "" and -1 where nobody is."""
 
     character: str
     score: float
+
+
+class Fusion(NamedTuple):
+    """Late fusion of a character's pictures and words into one score.
+
+    The score of a probe is (1 - weight) x its cosine with a picture + weight x its cosine with the
+    words + shift; without words, the cosine with the picture alone. `shift` makes one threshold
+    do for both.
+    """
+
+    weight: float = 0.0
+    shift: float = 0.0
+
+
+PICTURES_ALONE: Final = Fusion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +72,12 @@ class Enrolments:
     pictures    (name, SHA-256 of the picture's file, hexadecimal) of each, sorted, so that
                 nothing depends on the order in which they came
     embeddings  (N, D) float32, a row for each
+    words       what characters are said to look like, by name, sorted; of some or none
     """
 
     pictures: tuple[tuple[str, str], ...]
     embeddings: npt.NDArray[np.float32]
+    words: Mapping[str, Embedding] = field(default_factory=dict)
 
     def of(self, name: str) -> int:
         """How many pictures of a character are known."""
@@ -67,30 +87,49 @@ class Enrolments:
         """Everybody, sorted."""
         return tuple(dict.fromkeys(name for name, _ in self.pictures))
 
-    def nearest(self, embedding: Embedding) -> Match:
-        """Whose picture is nearest. Of equally near ones the first by name."""
+    def nearest(self, embedding: Embedding, fusion: Fusion = PICTURES_ALONE) -> Match:
+        """Whose picture is nearest, words counted in. Of equally near ones the first by name."""
         if not self.pictures:
             return Match("", -1.0)
         scores = self.embeddings @ embedding
+        for name, words in self.words.items():
+            rows = self._rows_of(name)
+            said = fusion.weight * float(words @ embedding) + fusion.shift
+            scores[rows] = (1 - fusion.weight) * scores[rows] + said
         best = int(scores.argmax())
         return Match(self.pictures[best][0], float(np.clip(scores[best], -1, 1)))
 
-    def with_pictures(self, name: str, pictures: Mapping[str, Embedding]) -> "Enrolments":
-        """With more pictures of a character, by their SHA-256; one that is there stays as it is."""
+    def _rows_of(self, name: str) -> slice:
+        """A character's pictures lie together, as they are sorted."""
+        first = bisect_left(self.pictures, (name, ""))
+        return slice(first, bisect_left(self.pictures, (name, _AFTER_ANY_DIGEST)))
+
+    def with_pictures(
+        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+    ) -> "Enrolments":
+        """With more pictures of a character, by their SHA-256; one that is there stays as it is.
+
+        words: in place of those that it had; None leaves them.
+        """
         rows = dict(zip(self.pictures, self.embeddings, strict=True))
         for digest, embedding in pictures.items():
             rows.setdefault((name, digest), embedding)
-        return self._made(rows)
+        said = self.words if words is None else {**self.words, name: words}
+        return self._made(rows, said)
 
     def without(self, name: str) -> "Enrolments":
         """Without a character."""
         rows = zip(self.pictures, self.embeddings, strict=True)
-        return self._made({key: row for key, row in rows if key[0] != name})
+        said = {who: words for who, words in self.words.items() if who != name}
+        return self._made({key: row for key, row in rows if key[0] != name}, said)
 
-    def _made(self, rows: Mapping[tuple[str, str], Embedding]) -> "Enrolments":
+    def _made(
+        self, rows: Mapping[tuple[str, str], Embedding], words: Mapping[str, Embedding]
+    ) -> "Enrolments":
         keys = tuple(sorted(rows))
         stacked = np.array([rows[key] for key in keys], dtype=np.float32)
-        return Enrolments(keys, stacked.reshape(len(keys), self.embeddings.shape[1]))
+        embeddings = stacked.reshape(len(keys), self.embeddings.shape[1])
+        return Enrolments(keys, embeddings, dict(sorted(words.items())))
 
 
 class EnrolmentDatabase:
@@ -133,17 +172,21 @@ class EnrolmentDatabase:
                 ) from error
             return self._state
 
-    def enrol(self, name: str, pictures: Mapping[str, Embedding]) -> int:
+    def enrol(
+        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+    ) -> int:
         """Add pictures of a character, by the SHA-256 of their files; how many it has now.
+
+        words: what it is said to look like, in place of what was said before; None leaves that.
 
         Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, EnrolmentDatabaseError where
         the folder cannot be written to; then nothing has changed.
         """
         with self._locked():
             before = self.read()
-            after = before.with_pictures(name, pictures)
+            after = before.with_pictures(name, pictures, words)
             self._check_room(name, after)
-            if after.pictures != before.pictures:
+            if words is not None or after.pictures != before.pictures:
                 self._write(after)
         return after.of(name)
 
@@ -186,8 +229,15 @@ class EnrolmentDatabase:
         by_name: dict[str, list[str]] = {}
         for name, digest in state.pictures:
             by_name.setdefault(name, []).append(digest)
-        header = {"recogniser": self._recogniser, "width": self._width, "pictures": by_name}
-        rest = json.dumps(header).encode() + b"\n" + state.embeddings.astype(_STORED).tobytes()
+        header = {
+            "recogniser": self._recogniser,
+            "width": self._width,
+            "pictures": by_name,
+            "words": [*state.words],
+        }
+        rows = [state.embeddings, *(words.reshape(1, -1) for words in state.words.values())]
+        stored = np.concatenate(rows).astype(_STORED)
+        rest = json.dumps(header).encode() + b"\n" + stored.tobytes()
         new = self.path.with_suffix(".new")
         with new.open("wb") as file:
             file.write(_first_line(rest) + rest)
@@ -210,8 +260,13 @@ class EnrolmentDatabase:
         pictures = tuple(
             (name, digest) for name, digests in header["pictures"].items() for digest in digests
         )
-        embeddings = np.frombuffer(rows, _STORED).reshape(len(pictures), self._width)
-        return Enrolments(pictures, embeddings.astype(np.float32))
+        # Files of before descriptions name no words.
+        described = header.get("words", [])
+        count = len(pictures)
+        stored = np.frombuffer(rows, _STORED).reshape(count + len(described), self._width)
+        embeddings = stored.astype(np.float32)
+        words = dict(zip(described, embeddings[count:], strict=True))
+        return Enrolments(pictures, embeddings[:count], words)
 
     def _refused(self, got: str, allowed: str) -> EnrolmentDatabaseError:
         return EnrolmentDatabaseError(f"{self.path}: got {got}, allowed: {allowed}")

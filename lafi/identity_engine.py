@@ -34,12 +34,13 @@ class IdentityEngine:
 
 
 def answer_enrolment(identity: Identity, inputs: Tensors) -> Answer:
-    """ACTION, CHARACTER and IMAGES -> PICTURES, or what is wrong: with the request, or here."""
+    """What `enrolment_spec` says, or what is wrong: with the request, or here."""
     try:
         asked = enrolment_from_tensors(inputs)
         if asked.action == "forget":
             return pictures_to_tensors(identity.forget(asked.character))
-        return pictures_to_tensors(identity.enrol(asked.character, asked.images))
+        known = identity.enrol(asked.character, asked.images, asked.description)
+        return pictures_to_tensors(known)
     except EnrolmentDatabaseError as error:
         return error
     except (StoryboardError, EnrolmentError) as error:

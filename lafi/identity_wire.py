@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lafi.model_spec import (
     ACTION,
     CHARACTER,
+    DESCRIPTION,
     EMBEDDING,
     IMAGE,
     IMAGES,
@@ -32,7 +33,8 @@ class Identified(NamedTuple):
     """Who is in a picture.
 
     character  a name, or "" for somebody unknown
-    score      cosine to the nearest enrolled picture, -1 to 1; -1 where nobody is enrolled
+    score      cosine to the nearest enrolled picture, with what was said of the character
+               counted in where it was described; -1 to 1, -1 where nobody is enrolled
     embedding  (D,) float32 of unit length
     """
 
@@ -42,11 +44,12 @@ class Identified(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """What is asked of `identity_enrolment`; `images` is empty for `forget`."""
+    """What is asked of `identity_enrolment`; `forget` has neither images nor a description."""
 
     action: Action
     character: str
-    images: tuple[bytes, ...]
+    images: tuple[bytes, ...] = ()
+    description: str = ""
 
 
 def image_to_tensors(image: bytes) -> dict[str, npt.NDArray[Any]]:
@@ -62,16 +65,20 @@ def identified_from_tensors(outputs: Tensors) -> Identified:
 
 
 def enrolment_to_tensors(enrolment: Enrolment) -> dict[str, npt.NDArray[Any]]:
-    """ACTION (1,), CHARACTER (1,) and IMAGES (n,), one empty element if there are none."""
+    """ACTION, CHARACTER, DESCRIPTION (1,) and IMAGES (n,), one empty element if there are none."""
     return {
         ACTION: bytes_tensor(enrolment.action.encode()),
         CHARACTER: bytes_tensor(enrolment.character.encode()),
         IMAGES: bytes_tensor(*(enrolment.images or (b"",))),
+        DESCRIPTION: bytes_tensor(enrolment.description.encode()),
     }
 
 
 def enrolment_from_tensors(inputs: Tensors) -> Enrolment:
-    """What ACTION, CHARACTER and IMAGES say. Raises StoryboardError for what is not allowed."""
+    """What ACTION, CHARACTER, IMAGES and, if it is there, DESCRIPTION say.
+
+    Raises StoryboardError for what is not allowed.
+    """
     action = _text(ACTION, inputs[ACTION])
     if action not in get_args(Action):
         raise StoryboardError([problem(ACTION, action, ", ".join(get_args(Action)))])
@@ -81,7 +88,11 @@ def enrolment_from_tensors(inputs: Tensors) -> Enrolment:
     if action == "forget" and images:
         got = Said(f"{len(images)} images")
         raise StoryboardError([problem(IMAGES, got, "one empty element to forget a character")])
-    return Enrolment(cast(Action, action), _text(CHARACTER, inputs[CHARACTER]), images)
+    description = _text(DESCRIPTION, inputs[DESCRIPTION]) if DESCRIPTION in inputs else ""
+    if action == "forget" and description:
+        raise StoryboardError([problem(DESCRIPTION, description, "nothing to forget a character")])
+    name = _text(CHARACTER, inputs[CHARACTER])
+    return Enrolment(cast(Action, action), name, images, description)
 
 
 def pictures_to_tensors(count: int) -> tuple[npt.NDArray[Any], ...]:

@@ -31,6 +31,19 @@ class SelfAttentionLayer(BaseModel):
     """Latent cells per token along a side: 1 at the latent's own size, then 2, 4 ..."""
 
 
+class DescriberInfo(BaseModel):
+    """A recogniser's text tower: how what is said of a character counts beside its pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    length: int = Field(ge=2, le=4096)
+    """Tokens of a text, padding included."""
+    weight: float = Field(ge=0, le=1, allow_inf_nan=False)
+    """Of the words in a score; the pictures have the rest."""
+    shift: float = Field(ge=-2, le=2, allow_inf_nan=False)
+    """Added to such a score, so that the recogniser's threshold does for it too."""
+
+
 class RecogniserInfo(BaseModel):
     """What is known of a recogniser of characters without loading it; `recogniser.json` says it.
 
@@ -45,6 +58,8 @@ class RecogniserInfo(BaseModel):
     """Of an embedding, D."""
     threshold: float = Field(ge=-1, le=1, allow_inf_nan=False)
     """Cosine from which on two pictures show the same character: at equal error rate."""
+    describer: DescriberInfo | None = None
+    """Its text tower, if it has one."""
     sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of the files beside an exported model; empty elsewhere."""
 

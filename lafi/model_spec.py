@@ -12,7 +12,7 @@ from lafi.model_info import ModelInfo, RecogniserInfo
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
-ACTION, IMAGES, PICTURES = "ACTION", "IMAGES", "PICTURES"
+ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
 ANY = -1
 """A dimension that may have any size."""
 InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
@@ -35,6 +35,8 @@ class TensorSpec:
     name: str
     dtype: str
     shape: tuple[int, ...]
+    optional: bool = False
+    """Whether a request may leave this input out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def enrolment_spec() -> ModelSpec:
     """ACTION, CHARACTER BYTES (1), IMAGES BYTES (n), image files -> PICTURES INT64 (1).
 
     ACTION `enrol` gives how many pictures of the character are known now, `forget`, with one empty
-    image, how many were forgotten.
+    image, how many were forgotten. DESCRIPTION BYTES (1) may be left out or empty.
     """
     return ModelSpec(
         name="identity_enrolment",
@@ -135,6 +137,7 @@ def enrolment_spec() -> ModelSpec:
             TensorSpec(ACTION, "BYTES", (1,)),
             TensorSpec(CHARACTER, "BYTES", (1,)),
             TensorSpec(IMAGES, "BYTES", (ANY,)),
+            TensorSpec(DESCRIPTION, "BYTES", (1,), optional=True),
         ),
         outputs=(TensorSpec(PICTURES, "INT64", (1,)),),
     )
@@ -227,7 +230,8 @@ def _tensor(role: str, tensor: TensorSpec) -> str:
     kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
     dims = ", ".join(map(str, tensor.shape))
     fields = f"name: {_quoted(tensor.name)}, data_type: TYPE_{kind}, dims: [ {dims} ]"
-    return f"{role} [ {{ {fields} }} ]"
+    optional = ", optional: true" if tensor.optional else ""
+    return f"{role} [ {{ {fields}{optional} }} ]"
 
 
 def _quoted(text: str) -> str:

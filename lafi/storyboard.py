@@ -170,7 +170,10 @@ class Sampling(CheckedModel):
 
 
 class Injection(CheckedModel):
-    """How panels read references: in which layers and steps, how strongly, in which rows."""
+    """How panels read references: in which layers and steps, how strongly, in which rows.
+
+    The defaults are what `make evaluate` chose on the bundled model.
+    """
 
     layers: Annotated[
         LayerPreset | Annotated[int, Field(strict=True, ge=0, le=MAX_LAYER)],
@@ -180,14 +183,19 @@ class Injection(CheckedModel):
     start: Fraction = 0.0
     end: Fraction = 0.8
     """Step i of N injects if start <= i / N < end."""
-    strength: Strength = 0.0
+    strength: Strength = 1.0
     """Added to the logits of a reference's tokens."""
     branches: Annotated[Branches, Allowed("both, conditional")] = "both"
     """Which rows of guidance read the reference."""
-    reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = "panel"
+    reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = 0.1
     """The panel's own timestep, or a fixed one as a fraction of the training timesteps."""
     words: Annotated[Words, Allowed("region, everywhere")] = "region"
     """Where the words that a `{name}` stands for act: in the character's region, if it has one."""
+
+    @classmethod
+    def as_published(cls, **changes: Any) -> "Injection":
+        """The method as published: no bias, the reference at the panel's own timestep."""
+        return cls(**{"strength": 0.0, "reference_noise": "panel"} | changes)
 
 
 class Panel(CheckedModel):

@@ -88,6 +88,14 @@ def input_array(request: Any, name: str) -> Array:
     return array
 
 
+def input_arrays(request: Any, spec: ModelSpec) -> dict[str, Array]:
+    """All input tensors of a request; an optional one that was left out is not there."""
+    tensors = (
+        (each.name, pb_utils.get_input_tensor_by_name(request, each.name)) for each in spec.inputs
+    )
+    return {name: tensor.as_numpy() for name, tensor in tensors if tensor is not None}
+
+
 def answer_requests(engine: BatchedEngine, requests: Sequence[Any]) -> list[Any]:
     """One response for each request of a model with one input."""
     spec = engine.spec

@@ -202,3 +202,47 @@ def recogniser_folder(
 ) -> Path:
     """Such a recogniser; read only."""
     return make_recogniser(tmp_path_factory.mktemp("recogniser"))
+
+
+@pytest.fixture(scope="session")
+def describer_folder(
+    make_recogniser: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Such a recogniser with a text tower: words are averaged vectors, seven tokens at most."""
+    import json
+
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder = make_recogniser(tmp_path_factory.mktemp("describer"))
+    words = ("<|endoftext|>", "a", "child", "with", "red", "blue", "hair", "top")
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=words[0])
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    table = np.random.default_rng(3).normal(size=(len(words), 8)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "tokens"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows", "axes"], ["mean"], keepdims=0),
+        helper.make_node("LpNormalization", ["mean"], ["embedding"], axis=1, p=2),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "describer",
+        [helper.make_tensor_value_info("tokens", TensorProto.INT64, ["B", "T"])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", 8])],
+        [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        ],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=10)
+    onnx.save(model, folder / "describer.onnx")
+    facts = json.loads((folder / "recogniser.json").read_text(encoding="utf-8"))
+    facts["describer"] = {"length": 7, "weight": 0.25, "shift": 0.1, "trained_on": "nothing"}
+    (folder / "recogniser.json").write_text(json.dumps(facts), encoding="utf-8")
+    return folder

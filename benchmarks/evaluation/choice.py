@@ -2,8 +2,9 @@
 
 A preset qualifies with at least 0.9 of the identity that `all` gains over `none`, at less than half
 of the pose leakage of `all`, over the same pairs. Of those that do, the one with the greatest
-share of that gain is taken. Settings that inject into all layers, or that need a mask or a second
-picture, are no candidates.
+share of that gain is taken. Where no pose leakage can be told, the requested scenes that are lost
+stand in its place, and a preset is held against all layers with its own other settings. Settings
+that inject into all layers, or that need a mask or a second picture, are no candidates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,31 +36,72 @@ class Choice:
 
 def choose(methods: Sequence[Method], figures: Mapping[str, Figures]) -> Choice:
     """Apply the rule to the presets among the methods that have figures."""
-    presets = [m.name for m in methods if m.is_preset and m.name in figures]
-    everywhere = figures["all"]
-    gain, leakage = everywhere["identity_gain"], everywhere.get("pose_leakage")
-    best = _most(presets, figures)
+    presets = [m for m in methods if m.is_preset and m.name in figures]
+    names = [m.name for m in presets]
+    gain, leakage = (figures["all"].get(name) for name in ("identity_gain", "pose_leakage"))
     if not presets:
         return Choice(None, "no preset was drawn", None)
     if gain is None or gain.low <= 0:
         reason = f"`all` gains {_text(gain)} identity over `none`: not told from 0"
-        return Choice(None, reason, best)
+        return Choice(None, reason, _most(names, figures))
     if leakage is None or leakage.low <= 0:
-        reason = (
-            f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0, "
-            "so that less than half of it cannot be told either"
-        )
-        return Choice(None, reason, best)
+        untold = f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0"
+        return _by_scenes(presets, methods, figures, untold)
+    return _by_pose(names, figures)
+
+
+def _by_pose(presets: Sequence[str], figures: Mapping[str, Figures]) -> Choice:
     little = [n for n in presets if _value(figures[n], "share_of_leakage", 1.0) < LEAKAGE]
     enough = [n for n in little if _value(figures[n], "share_of_gain", 0.0) >= GAIN]
-    if enough:
-        name = _most(enough, figures)
-        assert name is not None
+    name = _most(enough, figures)
+    if name is not None:
         return Choice(name, f"{_shares(figures[name])}", name)
-    best = _most(little, figures) or best
+    best = _most(little, figures) or _most(presets, figures)
     of_best = f"; the best is {best}: {_shares(figures[best])}" if best else ""
     reason = f"no preset has {GAIN} of the gain of `all` at less than {LEAKAGE} of its leakage"
     return Choice(None, reason + of_best, best)
+
+
+def _by_scenes(
+    presets: Sequence[Method],
+    methods: Sequence[Method],
+    figures: Mapping[str, Figures],
+    untold: str,
+) -> Choice:
+    """The same rule with lost scenes in place of pose leakage."""
+    enough: dict[str, str] = {}
+    for preset in presets:
+        everywhere = preset.injection.model_copy(update={"layers": "all"})
+        for beside in methods:
+            if beside.is_plain and beside.injection == everywhere and beside.name in figures:
+                found = _keeps_scenes(preset.name, beside.name, figures)
+                enough |= {preset.name: found} if found else {}
+    name = _most([*enough], figures)
+    if name is None:
+        reason = f"{untold}, and no preset is told from all layers by the scenes it keeps"
+        return Choice(None, reason, _most([preset.name for preset in presets], figures))
+    return Choice(name, f"{untold}. By the scenes instead: {enough[name]}", name)
+
+
+def _keeps_scenes(preset: str, beside: str, figures: Mapping[str, Figures]) -> str | None:
+    """What a preset gains and loses beside all layers with its other settings, if it qualifies."""
+    gained, gain = (figures[name].get("identity_gain") for name in (preset, beside))
+    kept, lossy, plain = (figures[name].get("scene_accuracy") for name in (preset, beside, "none"))
+    if not (gained and gain and kept and lossy and plain):
+        return None
+    if gain.low <= 0 or lossy.high >= plain.low:
+        return None
+    share, lost, loss = (
+        gained.value / gain.value,
+        plain.value - kept.value,
+        plain.value - lossy.value,
+    )
+    if share < GAIN or lost >= LEAKAGE * loss:
+        return None
+    return (
+        f"{share:.2f} of the identity that `{beside}` gains, "
+        f"{lost:.3f} of the requested scenes lost where that loses {loss:.3f}"
+    )
 
 
 def _most(names: Sequence[str], figures: Mapping[str, Figures]) -> str | None:

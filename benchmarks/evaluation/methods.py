@@ -42,7 +42,7 @@ class Method:
 
     name: str
     family: Family = "sweep"
-    injection: Injection = field(default_factory=Injection)
+    injection: Injection = field(default_factory=Injection.as_published)
     described: bool = False
     masked: bool = False
     references: Literal[1, 2] = 1
@@ -50,10 +50,14 @@ class Method:
     path: PathKind = 0
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is made of injection settings alone."""
+        return not (self.described or self.masked or self.references > 1 or self.peer)
+
+    @property
     def is_preset(self) -> bool:
-        """Whether it is made of injection settings alone, so that it may become the default."""
-        plain = not (self.described or self.masked or self.references > 1 or self.peer)
-        return plain and self.injection.layers not in ("none", "all", 0)
+        """Whether it may become the default: plain, and in some of the layers."""
+        return self.is_plain and self.injection.layers not in ("none", "all", 0)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides what it draws, as JSON."""
@@ -81,8 +85,8 @@ def compared(info: ModelInfo) -> tuple[list[Method], list[Sweep]]:
     layers = info.layers
     decoder = first_injected_layer(layers, "decoder")
     methods = [
-        *(Method(name, "named", Injection(layers=name)) for name in NAMED),
-        Method("described", "named", Injection(layers="none"), described=True),
+        *(Method(name, "named", Injection.as_published(layers=name)) for name in NAMED),
+        Method("described", "named", Injection.as_published(layers="none"), described=True),
         Method("story_diffusion", "peer", peer=StoryDiffusion(first=decoder)),
         Method("masactrl", "peer", peer=MasaCtrl(first=first_injected_layer(layers, "balanced"))),
         Method("deep_only", "peer", peer=Concatenating(first=0, stop=decoder)),
@@ -122,13 +126,13 @@ def _start_layers(info: ModelInfo) -> _Made:
         name = str(taken.get(start, f"start {start}"))
         points.append((str(start), name))
         if start not in taken:
-            made.append(Method(name, injection=Injection(layers=start)))
+            made.append(Method(name, injection=Injection.as_published(layers=start)))
     return Sweep("start layer", tuple(points)), made
 
 
 def _windows() -> list[_Made]:
-    starts = [Method(f"from {x}", injection=Injection(start=x)) for x in STARTS]
-    ends = [Method(f"until {x}", injection=Injection(end=x)) for x in ENDS]
+    starts = [Method(f"from {x}", injection=Injection.as_published(start=x)) for x in STARTS]
+    ends = [Method(f"until {x}", injection=Injection.as_published(end=x)) for x in ENDS]
     return [
         (_sweep("start of the window", STARTS, starts, (0.0, "decoder")), starts),
         (_sweep("end of the window", ENDS, ends, (0.8, "decoder")), ends),
@@ -136,12 +140,16 @@ def _windows() -> list[_Made]:
 
 
 def _strengths() -> _Made:
-    made = [Method(f"strength {x:g}", injection=Injection(strength=x)) for x in STRENGTHS]
+    made = [
+        Method(f"strength {x:g}", injection=Injection.as_published(strength=x)) for x in STRENGTHS
+    ]
     return _sweep("strength", STRENGTHS, made, (0.0, "decoder")), made
 
 
 def _noises() -> _Made:
-    made = [Method(f"noise {x:g}", injection=Injection(reference_noise=x)) for x in NOISES]
+    made = [
+        Method(f"noise {x:g}", injection=Injection.as_published(reference_noise=x)) for x in NOISES
+    ]
     points = [
         ("panel", "decoder"),
         *((f"{x:g}", m.name) for x, m in zip(NOISES, made, strict=True)),
@@ -151,7 +159,7 @@ def _noises() -> _Made:
 
 def _foreground() -> _Made:
     made = [
-        Method(f"{name}, mask", injection=Injection(layers=name), masked=True)
+        Method(f"{name}, mask", injection=Injection.as_published(layers=name), masked=True)
         for name in ("decoder", "all")
     ]
     points = [("decoder", "decoder"), ("all", "all")]
@@ -180,7 +188,7 @@ def _combined() -> _Made:
         Method(
             f"{name}, noise 0.1, strength 1",
             "named",
-            injection=Injection(layers=name, reference_noise=0.1, strength=1.0),
+            injection=Injection.as_published(layers=name, reference_noise=0.1, strength=1.0),
         )
         for name in NAMED[1:]
     ]

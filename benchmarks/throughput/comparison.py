@@ -157,7 +157,8 @@ def compare(
         next(c for c in contestants if not c.fresh).draw(known)
         speeds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
         for number in range(1, rounds + 1):
-            for contestant in contestants:
+            # There and back again: a machine that grows faster or slower favours nobody.
+            for contestant in contestants if number % 2 else reversed(contestants):
                 boards = known
                 if contestant.fresh:
                     first = number * load.storyboards

@@ -1,6 +1,7 @@
 """How cost grows: with panels per storyboard, and with storyboards in flight."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +11,55 @@ from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, 
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
 from lafi.supervisor import TritonServer
 
+FEWEST_APART = 16
+"""Storyboards of the largest turn; each has a character of its own."""
 INJECTIONS = {"none": PLAIN, "published": PUBLISHED, "fixed level": KEPT}
 
 
+Row = dict[str, Any]
+
+
 def growth(
-    repository: Path, steps: int, tell: Callable[[str], None]
-) -> dict[str, list[dict[str, Any]]]:
-    """Rows of figures: `panels` for one storyboard of 1 to 16 panels, `in_flight` for 1 to 16."""
+    repository: Path, steps: int, rounds: int, tell: Callable[[str], None]
+) -> dict[str, list[Row]]:
+    """Rows of figures: `panels` for one storyboard of 1 to 16 panels, `in_flight` for 1 to 16.
+
+    Every figure is the median of `rounds`, all rows taking turns.
+    """
+    loads = {
+        "panels": [Workload(1, panels, 1, steps) for panels in (1, 4, 8, 16)],
+        "in_flight": [Workload(max(4, n), 4, n, steps) for n in (1, 4, 16)],
+    }
+    turns = [
+        (what, name, load) for what, some in loads.items() for load in some for name in INJECTIONS
+    ]
+    found: list[list[Row]] = [[] for _ in turns]
     with TritonServer(repository) as server:
-        draw_over_grpc(server, storyboards(Workload(1, 1, 1, 2), PUBLISHED), 1)
-        loads = {
-            "panels": [Workload(1, panels, 1, steps) for panels in (1, 4, 8, 16)],
-            "in_flight": [Workload(max(4, n), 4, n, steps) for n in (1, 4, 16)],
-        }
-        return {
-            what: [
-                _figures(server, load, name, number, tell)
-                for number, load in enumerate(some)
-                for name in INJECTIONS
-            ]
-            for what, some in loads.items()
-        }
+        draw_over_grpc(server, storyboards(Workload(1, 1, 1, 2), KEPT), 1)
+        for number in range(rounds):
+            for place, (_, name, load) in enumerate(turns):
+                # Characters that no earlier turn has made known.
+                first = FEWEST_APART * (1 + place + number * len(turns))
+                found[place].append(_figures(server, load, name, first, tell))
+    rows = [medians(each) for each in found]
+    return {
+        what: [row for (whose, _, _), row in zip(turns, rows, strict=True) if whose == what]
+        for what in loads
+    }
+
+
+def medians(rows: Sequence[Row]) -> Row:
+    """One row of rows that differ in measured figures alone."""
+    return {
+        key: statistics.median(row[key] for row in rows) if isinstance(value, float) else value
+        for key, value in rows[0].items()
+    }
 
 
 def _figures(
-    server: TritonServer, load: Workload, name: str, number: int, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    boards = storyboards(load, INJECTIONS[name], first=100 * (number + 1))
+    server: TritonServer, load: Workload, name: str, first: int, tell: Callable[[str], None]
+) -> Row:
+    boards = storyboards(load, INJECTIONS[name], first=first)
     before = counters(server)
     drawn = draw_over_grpc(server, boards, load.in_flight)
     counted = spent(before, counters(server))

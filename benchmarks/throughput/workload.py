@@ -9,8 +9,8 @@ from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reference_sheet import reference_png
 
 PLAIN = Injection(layers="none")
-PUBLISHED = Injection(layers="decoder")
-KEPT = Injection(layers="decoder", reference_noise=0.1)
+PUBLISHED = Injection.as_published()
+KEPT = Injection.as_published(reference_noise=0.1)
 
 NAMES = ("mia", "tom", "ada", "leo")
 

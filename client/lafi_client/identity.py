@@ -72,14 +72,18 @@ class IdentityClient:
         """
         return identified_from_tensors(self._infer(IDENTITY, image_to_tensors(image)))
 
-    def enrol(self, character: str, images: Sequence[bytes]) -> int:
-        """Make a character known by 1 to 16 pictures, or by more of them; how many it has now."""
-        asked = Enrolment("enrol", character, tuple(images))
+    def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
+        """Make a character known by 1 to 16 pictures, or by more of them; how many it has now.
+
+        description: what it looks like, which helps if the server's recogniser has a text tower,
+        and is refused otherwise. It takes the place of an earlier one; empty leaves that.
+        """
+        asked = Enrolment("enrol", character, tuple(images), description)
         return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
 
     def forget(self, character: str) -> int:
         """Forget a character; how many pictures of it were known."""
-        asked = Enrolment("forget", character, ())
+        asked = Enrolment("forget", character)
         return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
 
     def _infer(

@@ -16,15 +16,20 @@ REFUSED = BAD_STORYBOARD
 
 
 def enrol(
-    character: str, images: Sequence[Path], url: str, *, console: Console | None = None
+    character: str,
+    images: Sequence[Path],
+    url: str,
+    *,
+    description: str = "",
+    console: Console | None = None,
 ) -> int:
-    """Make a character known by pictures.
+    """Make a character known by pictures, and by words if there are any.
 
-    Returns 0, 2 for a name or file that is not allowed, 3 if the server is not there.
+    Returns 0, 2 for a name, file or description that is not allowed, 3 if the server is not there.
     """
 
     def ask(client: IdentityClient) -> str:
-        count = client.enrol(character, [path.read_bytes() for path in images])
+        count = client.enrol(character, [path.read_bytes() for path in images], description)
         return f"{character}: {count} pictures known"
 
     return _asked(ask, url, console)

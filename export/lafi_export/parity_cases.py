@@ -49,7 +49,7 @@ def parity_storyboard(info: ModelInfo) -> Storyboard:
         width=height + step,
         height=height,
         sampling=Sampling(stages=(SamplingStage(steps=4),)),
-        injection=Injection(layers="all", end=1.0),
+        injection=Injection.as_published(layers="all", end=1.0),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lafi.contract import ModelSpec, config_pbtxt
+from lafi.describer import DESCRIBER_FILES, load_describer
 from lafi.engine.session import file_sha256
 from lafi.model_info import ModelInfo
 from lafi.model_spec import identity_specs
@@ -32,11 +33,14 @@ def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
     facts = load_recogniser(folder).info
+    if facts.describer is not None:
+        load_describer(Path(folder), facts)
     target = Path(artifacts) / RECOGNISER
     target.mkdir()
-    for name in FILES:
+    names = FILES if facts.describer is None else (*FILES, *DESCRIBER_FILES)
+    for name in names:
         shutil.copyfile(Path(folder) / name, target / name)
-    hashes = {name: file_sha256(target / name) for name in FILES}
+    hashes = {name: file_sha256(target / name) for name in names}
     info = info.model_copy(update={"recogniser": facts.model_copy(update={"sha256": hashes})})
     info.save(artifacts)
     return info

@@ -18,7 +18,7 @@ from lafi_tiny.attributes import (
 from lafi_tiny.reader import Reading, halves
 
 COUNTS = pytest.mark.parametrize("characters", [2, 3])
-INJECTIONS = {"none": Injection(layers="none"), "decoder": Injection()}
+INJECTIONS = {"none": Injection(layers="none"), "decoder": Injection.as_published()}
 
 
 def reading(who: Identity, action: str = "running") -> Reading:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi import enrolled
-from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Match
+from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Enrolments, Fusion, Match
 
 WIDTH = 4
 OURS, THEIRS = "ab" * 32, "cd" * 32
@@ -243,3 +243,60 @@ def test_a_writer_that_is_killed_loses_nothing_of_others(
     assert made.enrol("ann", pictures(2)) == 1
     assert made.read().of("mia") == 1
     assert len(os.listdir(tmp_path)) == 2, "the lock and the file, nothing half-written"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.dictionaries(
+        st.sampled_from(("mia", "tom", "ann", "mia_2")),
+        st.tuples(st.sets(st.integers(0, 30), min_size=1, max_size=3), st.booleans()),
+        min_size=1,
+    ),
+    st.floats(0, 1),
+    st.floats(-0.3, 0.3),
+)
+def test_a_described_character_is_scored_by_pictures_and_words(
+    cast: dict[str, tuple[set[int], bool]], weight: float, shift: float
+) -> None:
+    state = Enrolments((), np.zeros((0, WIDTH), np.float32))
+    for place, (name, (seeds, described)) in enumerate(cast.items()):
+        words = embedding(100 + place) if described else None
+        state = state.with_pictures(name, pictures(*(100 * place + s for s in seeds)), words)
+    probe = embedding(77)
+    expected = {}
+    for place, (name, (seeds, described)) in enumerate(cast.items()):
+        cosine = max(float(embedding(100 * place + s) @ probe) for s in seeds)
+        said = float(embedding(100 + place) @ probe)
+        fused = (1 - weight) * cosine + weight * said + shift
+        expected[name] = fused if described else cosine
+    match = state.nearest(probe, Fusion(weight, shift))
+    best = max(expected.values())
+    assert match.score == pytest.approx(np.clip(best, -1, 1), abs=1e-5)
+    assert expected[match.character] == pytest.approx(best, abs=1e-5)
+    plain = max(float(row @ probe) for row in state.embeddings)
+    assert state.nearest(probe).score == pytest.approx(plain, abs=1e-6)
+
+
+def test_words_last_are_replaced_and_go_with_the_character(tmp_path: Path) -> None:
+    made = database(tmp_path)
+    made.enrol("mia", pictures(1), embedding(8))
+    made.enrol("tom", pictures(2))
+    assert made.enrol("mia", pictures(3)) == 2
+    again = database(tmp_path).read()
+    assert [*again.words] == ["mia"]
+    np.testing.assert_array_equal(again.words["mia"], embedding(8))
+    assert made.enrol("mia", pictures(1), embedding(9)) == 2
+    np.testing.assert_array_equal(database(tmp_path).read().words["mia"], embedding(9))
+    made.forget("mia")
+    assert database(tmp_path).read().words == {}
+    assert database(tmp_path).read().names() == ("tom",)
+
+
+def test_a_file_from_before_descriptions_is_read(tmp_path: Path) -> None:
+    made = database(tmp_path)
+    made.enrol("mia", pictures(1))
+    _, rest = made.path.read_bytes().split(b"\n", 1)
+    older = rest.replace(b', "words": []', b"")
+    assert older != rest
+    made.path.write_bytes(enrolled._first_line(older) + older)
+    assert database(tmp_path).read().nearest(embedding(1)).character == "mia"

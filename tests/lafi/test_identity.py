@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lafi.describer import Describer, load_describer
 from lafi.enrolled import EnrolmentError
 from lafi.identity import MAX_IMAGES, Identity, open_identity
 from lafi.image_file import ImageFileError
@@ -104,3 +105,42 @@ def test_one_bad_image_leaves_all_as_it_was(
 def test_a_bad_image_cannot_be_identified(identity: Identity) -> None:
     with pytest.raises(ImageFileError, match="got an empty file"):
         identity.identify(b"")
+
+
+@pytest.fixture
+def described(describer_folder: Path, tmp_path: Path) -> Identity:
+    seeing = load_recogniser(describer_folder, threads=1)
+    describer: Describer = load_describer(describer_folder, seeing.info, threads=1)
+    return open_identity(seeing, tmp_path / "state", describer)
+
+
+def test_words_count_beside_pictures_and_lines_are_joined(described: Identity) -> None:
+    described.enrol("mia", [png(1)])
+    alone = described.identify(png(2)).score
+    assert described.enrol("mia", [png(1)], "a child\n with  red hair") == 1
+    fused = described.identify(png(2)).score
+    described.enrol("mia", [png(1)], "a child with red hair")
+    assert described.identify(png(2)).score == fused
+    described.enrol("mia", [png(3)])
+    assert described.forget("mia") == 2
+    described.enrol("mia", [png(1)])
+    assert described.identify(png(2)).score == alone != fused
+
+
+@pytest.mark.parametrize(
+    ("text", "got"), [("a\0b", "got "), ("{mia}", "got '{mia}'"), ("x" * 2049, "got ")]
+)
+def test_a_description_that_is_not_allowed_changes_nothing(
+    described: Identity, text: str, got: str
+) -> None:
+    with pytest.raises(EnrolmentError, match="description: ") as refused:
+        described.enrol("mia", [png(1)], text)
+    assert got in str(refused.value)
+    assert "at most 2048 bytes of text in one line, without braces" in str(refused.value)
+    assert described.characters() == ()
+
+
+def test_a_description_without_a_text_tower_is_refused(identity: Identity) -> None:
+    with pytest.raises(EnrolmentError, match="description: got 'red hair', allowed: none: the"):
+        identity.enrol("mia", [png(1)], "red hair")
+    assert identity.characters() == ()

@@ -20,8 +20,14 @@ from lafi.storyboard import StoryboardError
 
 IMAGES = st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4).map(tuple)
 ENROLMENTS = st.one_of(
-    st.builds(Enrolment, st.just("enrol"), st.text(max_size=10), st.just(()) | IMAGES),
-    st.builds(Enrolment, st.just("forget"), st.text(max_size=10), st.just(())),
+    st.builds(
+        Enrolment,
+        st.just("enrol"),
+        st.text(max_size=10),
+        st.just(()) | IMAGES,
+        st.text(max_size=10),
+    ),
+    st.builds(Enrolment, st.just("forget"), st.text(max_size=10), st.just(()), st.just("")),
 )
 
 
@@ -40,6 +46,8 @@ def test_an_enrolment_survives_the_wire(enrolment: Enrolment) -> None:
         ("ACTION", b"\xff", "ACTION: got 1 bytes, allowed: UTF-8 text"),
         ("CHARACTER", b"\xff", "CHARACTER: got 1 bytes, allowed: UTF-8 text"),
         ("IMAGES", b"png", "IMAGES: got 1 images, allowed: one empty element"),
+        ("DESCRIPTION", b"red hair", "DESCRIPTION: got 'red hair', allowed: nothing to forget"),
+        ("DESCRIPTION", b"\xff", "DESCRIPTION: got 1 bytes, allowed: UTF-8 text"),
     ],
 )
 def test_what_is_not_allowed_is_said(name: str, value: bytes, message: str) -> None:
@@ -48,6 +56,13 @@ def test_what_is_not_allowed_is_said(name: str, value: bytes, message: str) -> N
     with pytest.raises(StoryboardError) as refused:
         enrolment_from_tensors(tensors)
     assert str(refused.value).startswith(message)
+
+
+def test_a_description_may_be_left_out() -> None:
+    tensors = enrolment_to_tensors(Enrolment("enrol", "mia", (b"png",)))
+    del tensors["DESCRIPTION"]
+    assert enrolment_from_tensors(tensors) == Enrolment("enrol", "mia", (b"png",))
+    assert [spec.name for spec in enrolment_spec().inputs if spec.optional] == ["DESCRIPTION"]
 
 
 def test_answers_are_read() -> None:

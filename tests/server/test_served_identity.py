@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 from lafi.cli import app
 from lafi.contract import PanelImage, bytes_tensor
+from lafi.describer import load_describer
 from lafi.engine.onnx import load_onnx_engines
 from lafi.identity import open_identity
 from lafi.model_info import load_model_info
 from lafi.pipeline import draw
-from lafi.recogniser import load_recogniser
+from lafi.recogniser import load_recogniser, read_recogniser_info
 from lafi.storyboard import Character, Panel, ReferenceImage, Storyboard
 from lafi.supervisor import TritonServer
 from lafi_client import IdentityClient, IdentityRefused, StoryboardClient
@@ -38,13 +39,13 @@ def png(seed: int, size: tuple[int, int] = (32, 32)) -> bytes:
 
 @pytest.fixture(scope="module")
 def identity_repository(
-    repository: Path, recogniser_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    repository: Path, describer_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The exported repository with a recogniser, as `lafi export --recogniser` makes it."""
     folder = tmp_path_factory.mktemp("identity") / "repository"
     shutil.copytree(repository, folder)
     artifacts = folder / "artifacts"
-    info = add_recogniser(recogniser_folder, artifacts, load_model_info(artifacts))
+    info = add_recogniser(describer_folder, artifacts, load_model_info(artifacts))
     write_identity_models(folder / "models", "../artifacts", info)
     return folder
 
@@ -80,7 +81,7 @@ def test_who_was_enrolled_is_identified_by_many_at_once(
 
 
 def test_enrolment_is_online(
-    client: IdentityClient, identity_repository: Path, recogniser_folder: Path
+    client: IdentityClient, identity_repository: Path, describer_folder: Path
 ) -> None:
     assert client.identify(png(20)).character == ""
     assert client.enrol("zoe", [png(20)]) == 1
@@ -89,12 +90,25 @@ def test_enrolment_is_online(
     assert client.enrol("zoe", [png(21, (64, 40))]) == 2
     assert client.identify(png(21, (64, 40))).character == "zoe"
     # A process beside the server reads the same file.
-    beside = open_identity(load_recogniser(recogniser_folder), identity_repository / "state")
+    beside = open_identity(load_recogniser(describer_folder), identity_repository / "state")
     assert beside.characters() == ("zoe",)
     embedding = client.identify(png(30)).embedding
     np.testing.assert_allclose(beside.recogniser([_pixels(png(30))])[0], embedding, atol=1e-5)
     assert client.forget("zoe") == 2
     assert client.identify(png(20)).character == ""
+
+
+def test_words_about_a_character_count_in_its_score(
+    client: IdentityClient, describer_folder: Path
+) -> None:
+    client.enrol("zoe", [png(20)], "a child with red hair")
+    seen = load_recogniser(describer_folder, threads=1)([_pixels(png(20)), _pixels(png(22))])
+    tower = load_describer(describer_folder, read_recogniser_info(describer_folder), threads=1)
+    said = tower(["a child with red hair"])[0]
+    expected = 0.75 * seen[1] @ seen[0] + 0.25 * seen[1] @ said + 0.1
+    assert client.identify(png(22)).score == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(IdentityRefused, match=r"description: got '\{zoe\}', allowed: at most"):
+        client.enrol("zoe", [png(20)], "{zoe}")
 
 
 def test_many_enrol_at_once_and_nothing_is_lost(client: IdentityClient) -> None:
@@ -148,6 +162,7 @@ def test_the_commands_do_the_same(server: TritonServer, tmp_path: Path) -> None:
     said = {
         ("enrol", "mia", str(picture)): (0, "mia: 1 pictures known"),
         ("identify", str(picture)): (0, f"{picture}: mia 1.000"),
+        ("enrol", "mia", str(picture), "--description", "red hair"): (0, "mia: 1 pictures known"),
         ("identify", str(text)): (2, "error: IMAGE: got 4 bytes that are no image"),
         ("enrol", "mia", str(tmp_path / "nobody.png")): (2, "No such file"),
         ("forget", "mia"): (0, "mia: 1 pictures forgotten"),

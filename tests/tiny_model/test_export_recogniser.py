@@ -12,10 +12,10 @@ import torch
 from lafi_tiny.export_recogniser import (
     ROLES,
     calibrate,
-    describe_file,
     onnx_embedder,
     write_onnx,
 )
+from lafi_tiny.onnx_file import describe_file
 from lafi_tiny.recogniser import (
     EMBEDDING_WIDTH,
     SIDE,

@@ -95,15 +95,24 @@ def recogniser(
 
 
 @app.command()
+def describer(folder: Path = FOLDER, weights: Path = WEIGHTS, steps: int = 2000) -> None:
+    """Train the recogniser's text tower, which turns descriptions into such embeddings."""
+    from lafi_tiny.train_describer import DescriberTraining, train_describer
+
+    train_describer(DescriberTraining(steps=steps), folder, weights)
+
+
+@app.command()
 def export_recogniser(
     folder: Path = FOLDER,
+    weights: Path = WEIGHTS,
     out: Path = Path("tiny_model/recogniser"),
     note: str = typer.Option("", help="How they were trained; goes into recogniser.json."),
 ) -> None:
     """Write both recognisers as ONNX and `recogniser.json` with their threshold."""
     from lafi_tiny.export_recogniser import export_recognisers
 
-    typer.echo(json.dumps(export_recognisers(folder, out, note), indent=2))
+    typer.echo(json.dumps(export_recognisers(folder, weights, out, note), indent=2))
 
 
 @app.command()

@@ -1,17 +1,14 @@
 """Stage `export-recogniser`: both recognisers as ONNX, and `recogniser.json` about them."""
 
-import hashlib
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
 
+from lafi_tiny.export_describer import DESCRIBER, export_describer
+from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
 from lafi_tiny.open_set import (
     CALIBRATION_SEED,
     Embed,
@@ -20,17 +17,19 @@ from lafi_tiny.open_set import (
     verify,
 )
 from lafi_tiny.recogniser import EMBEDDING_WIDTH, SIDE, Recogniser, Role, load_recogniser
+from lafi_tiny.train_describer import DESCRIBER_FILE
 from lafi_tiny.train_recogniser import STATE_FILE
 from lafi_tiny.training import from_pixels
 from lafi_tiny.verification import Array
 
 ROLES: tuple[Role, ...] = ("student", "teacher")
-SMALLEST = 1024
-"""Tensors below this many elements stay in float32."""
 
 
-def export_recognisers(folder: Path, out: Path, note: str = "") -> dict[str, Any]:
-    """Write `ROLE.onnx` of the networks in `folder`, and `recogniser.json`, which it returns."""
+def export_recognisers(folder: Path, weights: Path, out: Path, note: str = "") -> dict[str, Any]:
+    """Write `ROLE.onnx` of the networks in `folder`, and `recogniser.json`, which it returns.
+
+    The text tower comes along if it has been trained there; `weights` has its tokenizer.
+    """
     out.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = {
         "side": SIDE,
@@ -47,6 +46,9 @@ def export_recognisers(folder: Path, out: Path, note: str = "") -> dict[str, Any
             **calibrate(onnx_embedder(path)),
         }
     card["threshold"] = card["student"]["threshold"]
+    if (folder / DESCRIBER_FILE).exists():
+        embed = onnx_embedder(out / "student.onnx")
+        card[DESCRIBER] = export_describer(folder, weights, out, embed, card["threshold"])
     (out / "recogniser.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 
@@ -70,74 +72,14 @@ def calibrate(embed: Embed, characters: int = 64, images: int = 3) -> dict[str, 
     }
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """SHA-256 and size in bytes."""
-    data = path.read_bytes()
-    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-
-
 def write_onnx(network: Recogniser, path: Path, *, half: bool = True) -> None:
-    """`image` (B, 3, 64, 64) float32 -> `embedding` (B, 128) float32; weights kept in float16.
-
-    Each float16 weight is cast to float32 where it is used, which engines do once, when
-    they load the graph. So only the weights are rounded, never what is computed. Without
-    `half` they stay in float32.
-    """
-    with warnings.catch_warnings():
-        # torch.export warns of itself.
-        warnings.filterwarnings(
-            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
-        )
-        program = torch.onnx.export(
-            network.eval(),
-            (torch.zeros(2, 3, SIDE, SIDE),),
-            input_names=["image"],
-            output_names=["embedding"],
-            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-            dynamo=True,
-            optimize=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    if half:
-        _halve(model)
-    _strip(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-
-
-def _halve(model: onnx.ModelProto) -> None:
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST:
-            continue
-        name = tensor.name
-        half = numpy_helper.to_array(tensor).astype(np.float16)
-        tensor.CopyFrom(numpy_helper.from_array(half, name + ".half"))
-        casts.append(
-            helper.make_node("Cast", [name + ".half"], [name], name + ".cast", to=TensorProto.FLOAT)
-        )
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on where each node came from, a third of the file."""
-    del model.graph.value_info[:]
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+    """`image` (B, 3, 64, 64) float32 -> `embedding` (B, 128) float32; see `trace_to_onnx`."""
+    trace_to_onnx(network, "image", torch.zeros(2, 3, SIDE, SIDE), path, half=half)
 
 
 def onnx_embedder(path: Path, threads: int = 1, batch: int = 32) -> Embed:
     """The network in ONNX Runtime on the CPU."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_onnx(path, threads)
 
     def embed(pixels: Pixels) -> Array:
         images = from_pixels(pixels).numpy()

@@ -50,7 +50,7 @@ class RecogniserTraining:
     scale: float = 16.0
     margin: float = 0.05
     attraction: float = 2.0
-    sides: tuple[int, int, int] = (48, 48, 64)
+    sides: tuple[int, int, int] = (48, 64, 64)
     seed: int = 0
     save_every: int = 50
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.contract import enrolment_spec
+from lafi.describer import exported_describer
 from lafi.identity import open_identity
 from lafi.identity_engine import answer_enrolment
 from lafi.recogniser import RemoteRecogniser
-from lafi_repository.bridge import ModelSettings, call_model, input_array, response
+from lafi_repository.bridge import ModelSettings, call_model, input_arrays, response
 
 
 class TritonPythonModel:
-    """Has the model `identity` make the embeddings, so that there is one network for all."""
+    """Has the model `identity` see the pictures, so that there is one network for all."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Finds the folder of the enrolments, which the first of them makes."""
         settings = ModelSettings(args)
         self._spec = enrolment_spec()
-        recogniser = RemoteRecogniser(settings.info(), call_model)
-        self._identity = open_identity(recogniser, settings.state)
+        info = settings.info()
+        recogniser = RemoteRecogniser(info, call_model)
+        describer = exported_describer(settings.artifacts, info, threads=1)
+        self._identity = open_identity(recogniser, settings.state, describer)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
         return [response(self._spec, self._answer(request)) for request in requests]
 
     def _answer(self, request: Any) -> Any:
-        inputs = {spec.name: input_array(request, spec.name) for spec in self._spec.inputs}
-        return answer_enrolment(self._identity, inputs)
+        return answer_enrolment(self._identity, input_arrays(request, self._spec))

@@ -1,0 +1,140 @@
+"""Whether words about a character help to know it: pictures, descriptions, and both together.
+
+    python -m benchmarks.description_fusion
+
+Open-set identification of characters that no training picture shows, each enrolled by one picture,
+by a description that says some of its eight attributes, or by both (late fusion). The weight of the
+words is that of `recogniser.json`, chosen on other characters.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from matplotlib import pyplot as plt
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.identity_service import ENROLLED, IMAGES, STRANGERS, characters_for_the_test
+from benchmarks.provenance import commit
+from lafi.describer import load_describer
+from lafi.machine import cpu_name_and_flags
+from lafi.recogniser import read_recogniser_info
+from lafi_tiny.attributes import Identity
+from lafi_tiny.export_describer import DESCRIBER
+from lafi_tiny.export_recogniser import onnx_embedder
+from lafi_tiny.fusion import TextEmbed, descriptions, fused_templates
+from lafi_tiny.open_set import TEST_SEED, embed_all, portraits
+from lafi_tiny.verification import Array, identification
+
+RESULTS = Path("benchmarks/results")
+SAID = (8, 4, 2)
+"""Attributes that a description names."""
+
+
+def open_set(templates: Array, probes: Array, strangers: Array, enrolled: int) -> dict[str, float]:
+    """Equal error and rank 1 in galleries of `enrolled`, as many as there are characters for."""
+    found = []
+    for start in range(0, len(templates) - enrolled + 1, enrolled):
+        known = probes[start : start + enrolled]
+        owners = np.repeat(np.arange(enrolled), known.shape[1])
+        gallery, flat = templates[start : start + enrolled], known.reshape(-1, known.shape[2])
+        found.append(identification(gallery, flat, owners, strangers, threshold=0.0))
+    rows = [asdict(each) for each in found]
+    return {key: float(np.mean([row[key] for row in rows])) for key in ("equal_error", "rank_1")}
+
+
+def measure(
+    said: int, characters: list[Identity], pictures: Array, describe: TextEmbed, weight: float
+) -> dict[str, Any]:
+    """Pictures alone, words alone and both, for every number enrolled.
+
+    pictures: (characters, IMAGES, D), of which the first enrols; the last STRANGERS are unknown.
+    """
+    known = len(characters) - STRANGERS
+    enrolling, probes = pictures[:known, 0], pictures[:known, 1:]
+    strangers = pictures[known:].reshape(-1, pictures.shape[2])
+    words = describe(descriptions(characters[:known], (said, said), TEST_SEED))
+    ways = {
+        "pictures": enrolling,
+        "words": words,
+        "both": fused_templates(enrolling, words, weight),
+    }
+    rows: list[dict[str, Any]] = []
+    for count in (n for n in ENROLLED if n <= known):
+        found = {name: open_set(each, probes, strangers, count) for name, each in ways.items()}
+        rows.append({"enrolled": count, **found})
+    return {"said": said, "identification": rows}
+
+
+def plot(figures: list[dict[str, Any]], path: Path) -> None:
+    """Equal error against enrolled characters, one panel for each length of description."""
+    figure, panels = plt.subplots(
+        1, len(figures), figsize=(4.2 * len(figures), 3.8), sharey=True, layout="constrained"
+    )
+    for axes, found in zip(np.atleast_1d(panels), figures, strict=True):
+        rows = found["identification"]
+        for name in ("pictures", "words", "both"):
+            errors = [row[name]["equal_error"] for row in rows]
+            axes.plot([row["enrolled"] for row in rows], errors, "o-", label=name)
+        axes.axhline(0.05, color="grey", linestyle=":")
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="enrolled", title=f"{found['said']} attributes said")
+        axes.legend(fontsize=8)
+    np.atleast_1d(panels)[0].set_ylabel("equal error")
+    figure.savefig(path, dpi=110)
+
+
+def main(
+    models: Annotated[Path, typer.Option(help="folder of recogniser.json")] = Path(
+        "tiny_model/recogniser"
+    ),
+    enrolled: Annotated[int, typer.Option(help="characters enrolled at most")] = ENROLLED[-1],
+    out: Annotated[Path, typer.Option(help="folder of the JSON and the plot")] = RESULTS,
+) -> None:
+    """Measure, print, write `description_fusion.json` and `.png`."""
+    embed = onnx_embedder(models / "student.onnx", threads=os.cpu_count() or 1)
+    describer = load_describer(models, read_recogniser_info(models), threads=1)
+    card = json.loads((models / "recogniser.json").read_text())
+    characters = characters_for_the_test(enrolled + STRANGERS)
+    pictures = embed_all(embed, portraits(characters, IMAGES, TEST_SEED))
+
+    def describe(texts: Sequence[str]) -> Array:
+        return describer(texts).astype(np.float64)
+
+    weight = card[DESCRIBER]["weight"]
+    figures = [measure(said, characters, pictures, describe, weight) for said in SAID]
+    document = {
+        "said": figures,
+        "student": card["student"],
+        "describer": card[DESCRIBER],
+        "cpu": cpu_name_and_flags()[0],
+        "versions": {"onnxruntime": version("onnxruntime"), "python": platform.python_version()},
+        "commit": commit(),
+        "command": "python -m benchmarks.description_fusion",
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "description_fusion.json").write_text(json.dumps(document, indent=2) + "\n")
+    plot(figures, out / "description_fusion.png")
+    _print(figures)
+
+
+def _print(figures: list[dict[str, Any]]) -> None:
+    ways = ("pictures", "words", "both")
+    table = Table("attributes said", "enrolled", *(f"equal error, {way}" for way in ways))
+    for found in figures:
+        for row in found["identification"]:
+            errors = (f"{row[way]['equal_error']:.3f}" for way in ways)
+            table.add_row(str(found["said"]), str(row["enrolled"]), *errors)
+    Console(highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

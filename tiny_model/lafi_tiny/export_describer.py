@@ -1,0 +1,54 @@
+"""The text tower as ONNX, beside the recognisers, with the tokenizer that it needs."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import CLIPTokenizer
+
+from lafi_tiny.architecture import TEXT_LENGTH
+from lafi_tiny.describer import load_describer, tokens
+from lafi_tiny.fusion import TextEmbed, calibrate_words
+from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
+from lafi_tiny.open_set import Embed
+from lafi_tiny.train_describer import DESCRIBER_FILE
+from lafi_tiny.verification import Array
+
+DESCRIBER = "describer"
+TOKENIZER = "tokenizer.json"
+
+
+def export_describer(
+    folder: Path, weights: Path, out: Path, embed: Embed, threshold: float
+) -> dict[str, Any]:
+    """Write `describer.onnx` and its tokenizer of the tower in `folder`; what the card says.
+
+    embed, threshold: of the recogniser beside it, which decide how words count.
+    """
+    tokenizer = CLIPTokenizer.from_pretrained(weights / "tokenizer")
+    network = load_describer(folder / DESCRIBER_FILE, tokenizer)
+    path = out / f"{DESCRIBER}.onnx"
+    example = torch.zeros(2, TEXT_LENGTH, dtype=torch.int64)
+    trace_to_onnx(network, "tokens", example, path)
+    shutil.copyfile(weights / "tokenizer" / TOKENIZER, out / TOKENIZER)
+    return {
+        **describe_file(path),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "length": TEXT_LENGTH,
+        **calibrate_words(embed, onnx_describer(path, tokenizer), threshold),
+    }
+
+
+def onnx_describer(path: Path, tokenizer: CLIPTokenizer) -> TextEmbed:
+    """The exported tower in ONNX Runtime on the CPU, one thread."""
+    session = open_onnx(path)
+
+    def embed(texts: Sequence[str]) -> Array:
+        ids = tokens(tokenizer, list(texts)).numpy()
+        embeddings: Array = np.asarray(session.run(["embedding"], {"tokens": ids})[0], np.float64)
+        return embeddings
+
+    return embed
