@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.provenance import provenance
-from benchmarks.throughput.comparison import Field, compare, ratio
+from benchmarks.throughput.comparison import IN_PROCESS, Field, compare, ratio
 from benchmarks.throughput.growth import growth
 from benchmarks.throughput.workload import Workload
 from lafi.model_info import load_model_info
@@ -48,6 +48,7 @@ def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
             speeds, "lafi none", "lafi decoder, fixed level, known characters"
         ),
         "published_cost": ratio(speeds, "lafi none", PUBLISHED),
+        "server_vs_in_process": ratio(speeds, PUBLISHED, IN_PROCESS),
     }
     if FASTEST in speeds:
         figures |= {

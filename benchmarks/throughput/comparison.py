@@ -1,10 +1,11 @@
 """Everybody draws the same storyboards, in turns, so that a noisy machine is noisy for all."""
 
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.peers.drawing import PeerPanels, draw_panels, load_peer_model
 from benchmarks.peers.reference_per_image import ReferencePerImage
 from benchmarks.peers.story_diffusion import StoryDiffusion
 from benchmarks.peers.tutorial_server import draw_one_by_one, tutorial_server
+from benchmarks.throughput.in_process import InProcess
 from benchmarks.throughput.ours import draw_over_grpc, panels_over_grpc
 from benchmarks.throughput.picture_distance import psnr
 from benchmarks.throughput.workload import (
@@ -57,6 +59,18 @@ def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
         Contestant("lafi decoder, fixed level, new characters", draw, KEPT),
         Contestant("lafi decoder, fixed level, known characters", draw, KEPT, fresh=False),
     ]
+
+
+IN_PROCESS = "lafi decoder, published, in one process"
+
+
+def without_server(process: InProcess, in_flight: int) -> Contestant:
+    """LAFI's own drawing without its server and without gRPC."""
+
+    def draw(boards: Sequence[Storyboard]) -> None:
+        process.draw(boards, in_flight)
+
+    return Contestant(IN_PROCESS, draw, PUBLISHED)
 
 
 def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
@@ -143,8 +157,11 @@ def compare(
     """
     warm = Workload(1, 2, 1, 2)
     with ExitStack() as stack:
-        server = stack.enter_context(TritonServer(field.repository))
-        contestants = ours(server, load.in_flight)
+        # As many threads as the server's engines have.
+        cores = len(os.sched_getaffinity(0))
+        server = stack.enter_context(TritonServer(field.repository, threads=cores))
+        process = stack.enter_context(closing(InProcess(field.repository, cores)))
+        contestants = [*ours(server, load.in_flight), without_server(process, load.in_flight)]
         fast = None
         if field.fastest is not None:
             fast = stack.enter_context(TritonServer(field.fastest))

@@ -16,6 +16,8 @@ from benchmarks.panels_per_second import (
     engine_name,
     ratios,
 )
+from benchmarks.throughput.comparison import IN_PROCESS
+from benchmarks.throughput.growth import medians
 from benchmarks.throughput.picture_distance import psnr
 from lafi.engine.torch import read_model_info
 from lafi.images import encode_png
@@ -28,6 +30,7 @@ SPEEDS = {
     "Triton Server tutorial's manner": [1.0, 1.0, 1.0],
     "lafi none": [3.0, 6.0, 3.0],
     "lafi decoder, fixed level, known characters": [3.0, 5.0, 2.0],
+    IN_PROCESS: [2.5, 4.0, 2.0],
 }
 
 
@@ -40,11 +43,17 @@ def test_ratios_are_medians_and_the_fastest_engine_is_told_apart() -> None:
     assert figures["ratio_vs_concat_fp32"] == 3.0
     assert figures["ratio_vs_plain_fp32"] == 1.5
     assert figures["known_character_cost"] == 1.2
+    assert figures["server_vs_in_process"] == 1.0
     assert not any("fastest" in name for name in figures)
     with_fastest = ratios({**SPEEDS, FASTEST: [4.0, 8.0, 5.0]})
     assert with_fastest["ratio_vs_concat_fastest"] == 5.0
     assert with_fastest["ratio_vs_plain_fastest"] == 2.5
     assert {name: with_fastest[name] for name in figures} == figures
+
+
+def test_a_row_of_growth_is_the_median_of_its_turns() -> None:
+    turns = [{"injection": "none", "panels": 4, "panels_per_second": x} for x in (2.0, 9.0, 3.0)]
+    assert medians(turns) == {"injection": "none", "panels": 4, "panels_per_second": 3.0}
 
 
 def test_the_distance_of_pictures_is_their_psnr() -> None:

@@ -15,6 +15,8 @@ from benchmarks.load.query import ask
 from benchmarks.load.resources import CLIENT, SERVER, Held, model_of, total
 from benchmarks.load.served_copy import served_copy
 from benchmarks.throughput import growth_axes
+from benchmarks.throughput.in_process import InProcess
+from benchmarks.throughput.ours import panels_over_grpc
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
 from lafi.supervisor import TritonServer
 from lafi_client import StoryboardClient
@@ -28,6 +30,17 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     copy = served_copy(repository, folder, max_storyboards=PLACES, bank_megabytes=1)
     with TritonServer(copy, threads=1) as running:
         yield running
+
+
+def test_one_process_draws_the_bytes_that_the_server_sends(
+    server: TritonServer, repository: Path
+) -> None:
+    boards = storyboards(Workload(1, 2, 1, 2, side=32), PUBLISHED)
+    process = InProcess(repository, threads=1)
+    try:
+        assert process.draw(boards, 1) == panels_over_grpc(server, boards)
+    finally:
+        process.close()
 
 
 def silent(line: str) -> None:

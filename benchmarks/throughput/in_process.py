@@ -1,0 +1,41 @@
+"""LAFI's own drawing without its server: the same engines and loop in this process."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lafi.engine.onnx import load_onnx_engines
+from lafi.engine.session import Precision, Runtime
+from lafi.events import PanelImage
+from lafi.model_info import load_model_info
+from lafi.storyboard import Storyboard
+from lafi.studio import Studio
+
+RUNTIMES: dict[str, Runtime] = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+PRECISIONS: dict[str, Precision] = {"f32": "f32", "bf16": "bf16"}
+
+
+class InProcess:
+    """What a repository serves, drawn by `lafi.studio.Studio`; threads as for the server."""
+
+    def __init__(self, repository: Path, threads: int) -> None:
+        artifacts = repository / "artifacts"
+        info = load_model_info(artifacts)
+        engines = load_onnx_engines(
+            artifacts, RUNTIMES[info.engine], PRECISIONS[info.precision], threads
+        )
+        self._studio = Studio({"": engines})
+
+    def draw(self, boards: Sequence[Storyboard], in_flight: int) -> list[bytes]:
+        """A PNG file of every panel, `in_flight` storyboards at a time."""
+        with ThreadPoolExecutor(in_flight) as threads:
+            return [png for drawn in threads.map(self._panels, boards) for png in drawn]
+
+    def _panels(self, board: Storyboard) -> list[bytes]:
+        events = self._studio.draw(board, cancelled=lambda: False)
+        panels = sorted((e for e in events if isinstance(e, PanelImage)), key=lambda e: e.panel)
+        return [panel.png for panel in panels]
+
+    def close(self) -> None:
+        """End its loop."""
+        self._studio.close()
