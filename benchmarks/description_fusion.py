@@ -2,16 +2,17 @@
 
     python -m benchmarks.description_fusion
 
-Open-set identification of characters that no training picture shows, each enrolled by one picture,
-by a description that says some of its eight attributes, or by both (late fusion). The weight of the
-words is that of `recogniser.json`, chosen on other characters.
+Characters that no training picture shows, each enrolled by one picture, by a description that says
+some of its eight attributes, or by both (late fusion): open-set identification among more and more
+of them, and their pictures against those of characters that differ in one attribute. The weight of
+the words is that of `recogniser.json`, chosen on other characters.
 """
 
 import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,19 +23,20 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.identity_service import ENROLLED, IMAGES, STRANGERS, characters_for_the_test
+from benchmarks.identity_service import ENROLLED, STRANGERS, characters_for_the_test
 from benchmarks.provenance import commit
 from lafi.describer import load_describer
 from lafi.machine import cpu_name_and_flags
 from lafi.recogniser import read_recogniser_info
-from lafi_tiny.attributes import Identity
 from lafi_tiny.export_describer import DESCRIBER
 from lafi_tiny.export_recogniser import onnx_embedder
-from lafi_tiny.fusion import TextEmbed, descriptions, fused_templates
-from lafi_tiny.open_set import TEST_SEED, embed_all, portraits
+from lafi_tiny.fusion import IMAGES, Seen, descriptions, see
+from lafi_tiny.open_set import TEST_SEED, portraits
+from lafi_tiny.recogniser import SIDE
 from lafi_tiny.verification import Array, identification
 
 RESULTS = Path("benchmarks/results")
+WAYS = ("pictures", "words", "both")
 SAID = (8, 4, 2)
 """Attributes that a description names."""
 
@@ -51,27 +53,18 @@ def open_set(templates: Array, probes: Array, strangers: Array, enrolled: int) -
     return {key: float(np.mean([row[key] for row in rows])) for key in ("equal_error", "rank_1")}
 
 
-def measure(
-    said: int, characters: list[Identity], pictures: Array, describe: TextEmbed, weight: float
-) -> dict[str, Any]:
-    """Pictures alone, words alone and both, for every number enrolled.
-
-    pictures: (characters, IMAGES, D), of which the first enrols; the last STRANGERS are unknown.
-    """
-    known = len(characters) - STRANGERS
-    enrolling, probes = pictures[:known, 0], pictures[:known, 1:]
-    strangers = pictures[known:].reshape(-1, pictures.shape[2])
-    words = describe(descriptions(characters[:known], (said, said), TEST_SEED))
-    ways = {
-        "pictures": enrolling,
-        "words": words,
-        "both": fused_templates(enrolling, words, weight),
-    }
+def measure(said: int, seen: Seen, strangers: Array, weight: float) -> dict[str, Any]:
+    """Pictures alone, words alone and both: among lookalikes, and for every number enrolled."""
+    weights = {"pictures": 0.0, "words": 1.0, "both": weight}
     rows: list[dict[str, Any]] = []
-    for count in (n for n in ENROLLED if n <= known):
-        found = {name: open_set(each, probes, strangers, count) for name, each in ways.items()}
+    for count in (n for n in ENROLLED if n <= len(seen.enrolled)):
+        found = {
+            way: open_set(seen.fused(share), seen.probes, strangers, count)
+            for way, share in weights.items()
+        }
         rows.append({"enrolled": count, **found})
-    return {"said": said, "identification": rows}
+    near = {way: seen.lookalike_error(share) for way, share in weights.items()}
+    return {"said": said, "lookalike_error": near, "identification": rows}
 
 
 def plot(figures: list[dict[str, Any]], path: Path) -> None:
@@ -81,7 +74,7 @@ def plot(figures: list[dict[str, Any]], path: Path) -> None:
     )
     for axes, found in zip(np.atleast_1d(panels), figures, strict=True):
         rows = found["identification"]
-        for name in ("pictures", "words", "both"):
+        for name in WAYS:
             errors = [row[name]["equal_error"] for row in rows]
             axes.plot([row["enrolled"] for row in rows], errors, "o-", label=name)
         axes.axhline(0.05, color="grey", linestyle=":")
@@ -104,13 +97,22 @@ def main(
     describer = load_describer(models, read_recogniser_info(models), threads=1)
     card = json.loads((models / "recogniser.json").read_text())
     characters = characters_for_the_test(enrolled + STRANGERS)
-    pictures = embed_all(embed, portraits(characters, IMAGES, TEST_SEED))
+    known, strangers = characters[:enrolled], characters[enrolled:]
 
     def describe(texts: Sequence[str]) -> Array:
         return describer(texts).astype(np.float64)
 
-    weight = card[DESCRIBER]["weight"]
-    figures = [measure(said, characters, pictures, describe, weight) for said in SAID]
+    seen = see(embed, describe, known, (8, 8), TEST_SEED)
+    unknown = embed(portraits(strangers, IMAGES, TEST_SEED + 1).reshape(-1, SIDE, SIDE, 3))
+    figures = [
+        measure(
+            said,
+            replace(seen, words=describe(descriptions(known, (said, said), TEST_SEED))),
+            unknown,
+            card[DESCRIBER]["weight"],
+        )
+        for said in SAID
+    ]
     document = {
         "said": figures,
         "student": card["student"],
@@ -127,11 +129,12 @@ def main(
 
 
 def _print(figures: list[dict[str, Any]]) -> None:
-    ways = ("pictures", "words", "both")
-    table = Table("attributes said", "enrolled", *(f"equal error, {way}" for way in ways))
+    table = Table("attributes said", "enrolled", *(f"equal error, {way}" for way in WAYS))
     for found in figures:
+        near = (f"{found['lookalike_error'][way]:.3f}" for way in WAYS)
+        table.add_row(str(found["said"]), "lookalikes", *near)
         for row in found["identification"]:
-            errors = (f"{row[way]['equal_error']:.3f}" for way in ways)
+            errors = (f"{row[way]['equal_error']:.3f}" for way in WAYS)
             table.add_row(str(found["said"]), str(row["enrolled"]), *errors)
     Console(highlight=False).print(table)
 

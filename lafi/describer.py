@@ -22,7 +22,7 @@ _UNIT_TOLERANCE: Final = 1e-3
 
 
 class Describer:
-    """`tokens` (B, T) int64 -> `embedding` (B, D), in the recogniser's own space."""
+    """`tokens` (B, T) int64 -> one output (B, D), in the recogniser's own space."""
 
     def __init__(self, run: Session, tokenizer: Tokenizer, width: int) -> None:
         self._run = run
@@ -60,7 +60,7 @@ def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Desc
         raise
     except Exception as error:
         # ONNX Runtime has a type of its own for every failure, and names inputs and shapes in it.
-        wanted = f"tokens (B, {info.describer.length}) -> embedding (B, {info.width})"
+        wanted = f"tokens (B, {info.describer.length}) -> (B, {info.width})"
         where = folder / DESCRIBER
         raise ArtifactsError(
             f"{where}: got a network that fails ({error}), allowed {wanted}"

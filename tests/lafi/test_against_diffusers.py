@@ -219,7 +219,7 @@ class PlainLoop:
 def test_with_injection_the_pixels_are_those_of_a_plain_concatenating_loop(
     pipe: StableDiffusionPipeline, engines: Engines
 ) -> None:
-    board = storyboard(layers="decoder", end=0.8)
+    board = storyboard(strength=0.0, reference_noise="panel")
     loop = PlainLoop(pipe)
     mia, bo = (loop.reference(c.reference.data, c.caption, pad) for c, pad in _padded(board))
     read = [{"mia": mia}, {"mia": mia}, {"mia": mia, "bo": bo}]

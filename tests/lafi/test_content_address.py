@@ -65,7 +65,7 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"injection": {"layers": 1}}},
     {"panel": {"injection": {"start": 0.1}}},
     {"panel": {"injection": {"end": 0.9}}},
-    {"panel": {"injection": {"strength": 1}}},
+    {"panel": {"injection": {"strength": 0.5}}},
     {"panel": {"injection": {"branches": "conditional"}}},
     {"panel": {"injection": {"reference_noise": 0.0}}},
     {"panel": {"injection": {"words": "everywhere"}}},
@@ -211,8 +211,8 @@ def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> No
 
 def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
     """The address of a model without the newer fields, as the first version gave it."""
-    everywhere = {"changes": {"injection": {"words": "everywhere"}}}
-    assert address(board(**everywhere), small_model) == ADDRESS
+    then = {"words": "everywhere", "strength": 0.0, "reference_noise": "panel"}
+    assert address(board(changes={"injection": then}), small_model) == ADDRESS
 
 
 @pytest.mark.parametrize("change", [{"name": "other"}, {"variant": "ink"}])

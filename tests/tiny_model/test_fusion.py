@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lafi_tiny.attributes import IDENTITY_CHOICES
-from lafi_tiny.fusion import WEIGHTS, best_weight, descriptions, fused_templates, pair_scores
+from lafi_tiny.fusion import WEIGHTS, Seen, descriptions, fused_templates, pair_scores
 from lafi_tiny.open_set import unseen_characters
 from lafi_tiny.verification import Array
 
@@ -34,14 +34,15 @@ def test_every_probe_meets_its_own_template_once_and_every_other_once() -> None:
     assert genuine[5:10] == pytest.approx(probes[1] @ templates[1])
 
 
-def test_where_one_side_says_nothing_the_other_has_all_of_the_weight() -> None:
+def test_where_one_side_says_nothing_the_other_has_the_weight() -> None:
     truth, noise = units(0, 12, 16), units(1, 12, 16)
-    probes = truth[:, None] + 0.02 * units(2, 12, 3, 16)
-    weight, error, threshold = best_weight(truth, noise, probes)
-    assert (weight, error) == (WEIGHTS[0], 0.0)
-    genuine, impostor = pair_scores(truth, probes)
-    assert impostor.max() < threshold <= genuine.min()
-    assert best_weight(noise, truth, probes)[0] > 0.5
+    probes, near = truth[:, None] + 0.02 * units(2, 12, 3, 16), units(3, 24, 16)
+    owners = np.arange(24) % 12
+    by_pictures = Seen(truth, noise, probes, near, owners)
+    assert (by_pictures.best_weight(), by_pictures.lookalike_error(0.0)) == (WEIGHTS[0], 0.0)
+    by_words = Seen(noise, truth, probes, near, owners)
+    assert by_words.best_weight() > 0.3
+    assert by_words.lookalike_error(1.0) == 0.0 < by_words.lookalike_error(0.0)
 
 
 @pytest.mark.parametrize("said", [(1, 1), (3, 8), (8, 8)])

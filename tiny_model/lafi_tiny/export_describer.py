@@ -19,6 +19,8 @@ from lafi_tiny.verification import Array
 
 DESCRIBER = "describer"
 TOKENIZER = "tokenizer.json"
+MADE = "words"
+"""The graph's output."""
 
 
 def export_describer(
@@ -32,7 +34,8 @@ def export_describer(
     network = load_describer(folder / DESCRIBER_FILE, tokenizer)
     path = out / f"{DESCRIBER}.onnx"
     example = torch.zeros(2, TEXT_LENGTH, dtype=torch.int64)
-    trace_to_onnx(network, "tokens", example, path)
+    # Not `embedding`: the graph has values of that name inside.
+    trace_to_onnx(network, "tokens", example, path, made=MADE)
     shutil.copyfile(weights / "tokenizer" / TOKENIZER, out / TOKENIZER)
     return {
         **describe_file(path),
@@ -48,7 +51,7 @@ def onnx_describer(path: Path, tokenizer: CLIPTokenizer) -> TextEmbed:
 
     def embed(texts: Sequence[str]) -> Array:
         ids = tokens(tokenizer, list(texts)).numpy()
-        embeddings: Array = np.asarray(session.run(["embedding"], {"tokens": ids})[0], np.float64)
+        embeddings: Array = np.asarray(session.run([MADE], {"tokens": ids})[0], np.float64)
         return embeddings
 
     return embed

@@ -23,9 +23,15 @@ def describe_file(path: Path) -> dict[str, Any]:
 
 
 def trace_to_onnx(
-    network: nn.Module, name: str, example: Tensor, path: Path, *, half: bool = True
+    network: nn.Module,
+    given: str,
+    example: Tensor,
+    path: Path,
+    *,
+    made: str = "embedding",
+    half: bool = True,
 ) -> None:
-    """A network of one input `name` (B, ...) -> `embedding` (B, 128); weights kept in float16.
+    """A network of one input `given` (B, ...) -> `made` (B, 128); weights kept in float16.
 
     Each float16 weight is cast to float32 where it is used, which engines do once, when
     they load the graph. So only the weights are rounded, never what is computed. Without
@@ -39,8 +45,8 @@ def trace_to_onnx(
         program = torch.onnx.export(
             network.eval(),
             (example,),
-            input_names=[name],
-            output_names=["embedding"],
+            input_names=[given],
+            output_names=[made],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             optimize=True,

@@ -1,6 +1,6 @@
 """Characters that no training picture shows, and how well a recogniser tells them apart."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -114,8 +114,22 @@ def verify(
     return Verification(pairs[same], pairs[~same], _hard(embed, characters, embedded, seed))
 
 
-def _hard(embed: Embed, characters: list[Identity], embedded: Array, seed: int) -> dict[str, Array]:
-    """Every character's pictures against one new picture of a neighbour for each attribute."""
+@dataclass(frozen=True, slots=True)
+class Lookalikes:
+    """Pictures of characters that differ from another in one attribute.
+
+    pictures    RGB uint8 (M, 64, 64, 3)
+    owners      (M,) index of the character that each looks like
+    attributes  in which it differs, M names
+    """
+
+    pictures: Pixels
+    owners: NDArray[np.int64]
+    attributes: tuple[str, ...]
+
+
+def lookalikes(characters: Sequence[Identity], seed: int) -> Lookalikes:
+    """For every character one picture of a neighbour for each attribute that can be seen."""
     rng = np.random.default_rng([seed, 2])
     pictures, rows, names = [], [], []
     for row, identity in enumerate(characters):
@@ -126,9 +140,15 @@ def _hard(embed: Embed, characters: list[Identity], embedded: Array, seed: int) 
             pictures.append(portrait(others[int(rng.integers(len(others)))], rng))
             rows.append(row)
             names.append(name)
-    scores = np.einsum("pid,pd->pi", embedded[rows], embed(np.stack(pictures)))
+    return Lookalikes(np.stack(pictures), np.array(rows), tuple(names))
+
+
+def _hard(embed: Embed, characters: list[Identity], embedded: Array, seed: int) -> dict[str, Array]:
+    """Every character's pictures against one new picture of a neighbour for each attribute."""
+    found = lookalikes(characters, seed)
+    scores = np.einsum("pid,pd->pi", embedded[found.owners], embed(found.pictures))
     return {
-        name: scores[[i for i, n in enumerate(names) if n == name]].reshape(-1)
+        name: scores[[i for i, n in enumerate(found.attributes) if n == name]].reshape(-1)
         for name in IDENTITY_CHOICES
     }
 
