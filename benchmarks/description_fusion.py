@@ -12,7 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,10 +30,18 @@ from lafi.machine import cpu_name_and_flags
 from lafi.recogniser import read_recogniser_info
 from lafi_tiny.export_describer import DESCRIBER
 from lafi_tiny.export_recogniser import onnx_embedder
-from lafi_tiny.fusion import IMAGES, Seen, descriptions, see
+from lafi_tiny.fusion import (
+    IMAGES,
+    Enrolled,
+    Probes,
+    Scoring,
+    descriptions,
+    lookalike_error,
+    see,
+)
 from lafi_tiny.open_set import TEST_SEED, portraits
 from lafi_tiny.recogniser import SIDE
-from lafi_tiny.verification import Array, identification
+from lafi_tiny.verification import Array, identified
 
 RESULTS = Path("benchmarks/results")
 WAYS = ("pictures", "words", "both")
@@ -41,30 +49,35 @@ SAID = (8, 4, 2)
 """Attributes that a description names."""
 
 
-def open_set(templates: Array, probes: Array, strangers: Array, enrolled: int) -> dict[str, float]:
-    """Equal error and rank 1 in galleries of `enrolled`, as many as there are characters for."""
-    found = []
-    for start in range(0, len(templates) - enrolled + 1, enrolled):
-        known = probes[start : start + enrolled]
-        owners = np.repeat(np.arange(enrolled), known.shape[1])
-        gallery, flat = templates[start : start + enrolled], known.reshape(-1, known.shape[2])
-        found.append(identification(gallery, flat, owners, strangers, threshold=0.0))
-    rows = [asdict(each) for each in found]
-    return {key: float(np.mean([row[key] for row in rows])) for key in ("equal_error", "rank_1")}
-
-
-def measure(said: int, seen: Seen, strangers: Array, weight: float) -> dict[str, Any]:
+def measure(
+    said: int, enrolled: Enrolled, probes: Probes, strangers: Array, weight: float
+) -> dict[str, Any]:
     """Pictures alone, words alone and both: among lookalikes, and for every number enrolled."""
-    weights = {"pictures": 0.0, "words": 1.0, "both": weight}
+    ways: dict[str, Scoring] = {
+        "pictures": lambda rows: enrolled.scores(rows, 0.0),
+        "words": enrolled.by_words,
+        "both": lambda rows: enrolled.scores(rows, weight),
+    }
+    near = {way: lookalike_error(scoring, probes) for way, scoring in ways.items()}
     rows: list[dict[str, Any]] = []
-    for count in (n for n in ENROLLED if n <= len(seen.enrolled)):
-        found = {
-            way: open_set(seen.fused(share), seen.probes, strangers, count)
-            for way, share in weights.items()
-        }
+    for count in (n for n in ENROLLED if n <= len(enrolled.pictures)):
+        found = {way: open_set(each, probes, strangers, count) for way, each in ways.items()}
         rows.append({"enrolled": count, **found})
-    near = {way: seen.lookalike_error(share) for way, share in weights.items()}
     return {"said": said, "lookalike_error": near, "identification": rows}
+
+
+def open_set(scoring: Scoring, probes: Probes, strangers: Array, enrolled: int) -> dict[str, float]:
+    """Equal error and rank 1 in galleries of `enrolled`, as many as there are characters for."""
+    count, each, width = probes.own.shape
+    known = scoring(probes.own.reshape(-1, width)).reshape(count, each, count)
+    unknown = scoring(strangers)
+    found = []
+    for start in range(0, count - enrolled + 1, enrolled):
+        gallery = slice(start, start + enrolled)
+        scores = known[gallery, :, gallery].reshape(-1, enrolled)
+        owners = np.arange(enrolled).repeat(each)
+        found.append(asdict(identified(scores, owners, unknown[:, gallery], threshold=0.0)))
+    return {key: float(np.mean([row[key] for row in found])) for key in ("equal_error", "rank_1")}
 
 
 def plot(figures: list[dict[str, Any]], path: Path) -> None:
@@ -102,17 +115,13 @@ def main(
     def describe(texts: Sequence[str]) -> Array:
         return describer(texts).astype(np.float64)
 
-    seen = see(embed, describe, known, (8, 8), TEST_SEED)
+    pictures, probes = see(embed, known, TEST_SEED)
     unknown = embed(portraits(strangers, IMAGES, TEST_SEED + 1).reshape(-1, SIDE, SIDE, 3))
-    figures = [
-        measure(
-            said,
-            replace(seen, words=describe(descriptions(known, (said, said), TEST_SEED))),
-            unknown,
-            card[DESCRIBER]["weight"],
-        )
-        for said in SAID
-    ]
+    figures = []
+    for said in SAID:
+        words = describe(descriptions(known, (said, said), TEST_SEED))
+        weight = card[DESCRIBER]["weight"]
+        figures.append(measure(said, Enrolled(pictures, words), probes, unknown, weight))
     document = {
         "said": figures,
         "student": card["student"],

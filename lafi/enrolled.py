@@ -50,21 +50,6 @@ class Match(NamedTuple):
     score: float
 
 
-class Fusion(NamedTuple):
-    """Late fusion of a character's pictures and words into one score.
-
-    The score of a probe is (1 - weight) x its cosine with a picture + weight x its cosine with the
-    words + shift; without words, the cosine with the picture alone. `shift` makes one threshold
-    do for both.
-    """
-
-    weight: float = 0.0
-    shift: float = 0.0
-
-
-PICTURES_ALONE: Final = Fusion()
-
-
 @dataclass(frozen=True, slots=True)
 class Enrolments:
     """Everybody who is enrolled at one moment.
@@ -87,15 +72,19 @@ class Enrolments:
         """Everybody, sorted."""
         return tuple(dict.fromkeys(name for name, _ in self.pictures))
 
-    def nearest(self, embedding: Embedding, fusion: Fusion = PICTURES_ALONE) -> Match:
-        """Whose picture is nearest, words counted in. Of equally near ones the first by name."""
+    def nearest(self, embedding: Embedding, weight: float = 0.0) -> Match:
+        """Whose picture is nearest, words counted in. Of equally near ones the first by name.
+
+        A picture's score is its cosine with the embedding, plus `weight` times how much better
+        the embedding fits the words about its character than the picture does. So an enrolled
+        picture has score 1 whatever is said of it, and one threshold does with words and without.
+        """
         if not self.pictures:
             return Match("", -1.0)
         scores = self.embeddings @ embedding
         for name, words in self.words.items():
             rows = self._rows_of(name)
-            said = fusion.weight * float(words @ embedding) + fusion.shift
-            scores[rows] = (1 - fusion.weight) * scores[rows] + said
+            scores[rows] += weight * (words @ embedding - self.embeddings[rows] @ words)
         best = int(scores.argmax())
         return Match(self.pictures[best][0], float(np.clip(scores[best], -1, 1)))
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from lafi import image_file
-from lafi.enrolled import PICTURES_ALONE, EnrolmentDatabase, EnrolmentError, Fusion, Match
+from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Match
 from lafi.letterbox import fit
 from lafi.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, NAME_PATTERN, OptionalText
 from lafi.recogniser import Embeddings, Recogniser
@@ -33,7 +33,7 @@ class Identity:
     A character's score is the cosine to the nearest of its pictures, not to their mean: the
     threshold is measured on pairs of pictures, a picture that was enrolled is found with score 1,
     and one odd picture of a character cannot pull the others away from it. Of a character that was
-    also described, the score is late fusion of pictures and words (`lafi.enrolled.Fusion`).
+    also described, the score is late fusion of pictures and words (`Enrolments.nearest`).
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Identity:
         self._database = database
         self._describe = describe
         words = recogniser.info.describer
-        self._fusion = PICTURES_ALONE if words is None else Fusion(words.weight, words.shift)
+        self._weight = 0.0 if words is None else words.weight
 
     def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
         """Add pictures of a character, new or known; how many of it are known now.
@@ -101,7 +101,7 @@ class Identity:
     def matches(self, embeddings: Embeddings) -> list[Match]:
         """For each row the nearest character, "" below the threshold; the score either way."""
         enrolments = self._database.read()
-        nearest = [enrolments.nearest(np.asarray(row), self._fusion) for row in embeddings]
+        nearest = [enrolments.nearest(np.asarray(row), self._weight) for row in embeddings]
         least = self.recogniser.info.threshold
         return [match if match.score >= least else Match("", match.score) for match in nearest]
 

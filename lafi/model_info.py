@@ -39,9 +39,7 @@ class DescriberInfo(BaseModel):
     length: int = Field(ge=2, le=4096)
     """Tokens of a text, padding included."""
     weight: float = Field(ge=0, le=1, allow_inf_nan=False)
-    """Of the words in a score; the pictures have the rest."""
-    shift: float = Field(ge=-2, le=2, allow_inf_nan=False)
-    """Added to such a score, so that the recogniser's threshold does for it too."""
+    """Of the words in a score; see `lafi.enrolled.Enrolments.nearest`."""
 
 
 class RecogniserInfo(BaseModel):

@@ -243,6 +243,6 @@ def describer_folder(
     model = helper.make_model(graph, opset_imports=opset, ir_version=10)
     onnx.save(model, folder / "describer.onnx")
     facts = json.loads((folder / "recogniser.json").read_text(encoding="utf-8"))
-    facts["describer"] = {"length": 7, "weight": 0.25, "shift": 0.1, "trained_on": "nothing"}
+    facts["describer"] = {"length": 7, "weight": 0.25, "trained_on": "nothing"}
     (folder / "recogniser.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder

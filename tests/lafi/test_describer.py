@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_cut_off(describer: Describer) -> None:
 def test_tokens_are_those_of_the_tokenizer_that_it_was_trained_with(text: str) -> None:
     trained = CLIPTokenizer.from_pretrained(BUNDLED)
     length = trained.model_max_length
-    info = DescriberInfo(length=length, weight=0.5, shift=0.0)
+    info = DescriberInfo(length=length, weight=0.5)
     found = module._tokenizer(BUNDLED / "tokenizer.json", info).encode(text).ids
     expected = trained(text, padding="max_length", max_length=length, truncation=True).input_ids
     assert found == expected

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi import enrolled
-from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Enrolments, Fusion, Match
+from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Enrolments, Match
 
 WIDTH = 4
 OURS, THEIRS = "ab" * 32, "cd" * 32
@@ -253,28 +253,29 @@ def test_a_writer_that_is_killed_loses_nothing_of_others(
         min_size=1,
     ),
     st.floats(0, 1),
-    st.floats(-0.3, 0.3),
 )
 def test_a_described_character_is_scored_by_pictures_and_words(
-    cast: dict[str, tuple[set[int], bool]], weight: float, shift: float
+    cast: dict[str, tuple[set[int], bool]], weight: float
 ) -> None:
     state = Enrolments((), np.zeros((0, WIDTH), np.float32))
-    for place, (name, (seeds, described)) in enumerate(cast.items()):
-        words = embedding(100 + place) if described else None
-        state = state.with_pictures(name, pictures(*(100 * place + s for s in seeds)), words)
     probe = embedding(77)
     expected = {}
     for place, (name, (seeds, described)) in enumerate(cast.items()):
-        cosine = max(float(embedding(100 * place + s) @ probe) for s in seeds)
-        said = float(embedding(100 + place) @ probe)
-        fused = (1 - weight) * cosine + weight * said + shift
-        expected[name] = fused if described else cosine
-    match = state.nearest(probe, Fusion(weight, shift))
+        shown, words = pictures(*(100 * place + s for s in seeds)), embedding(100 + place)
+        state = state.with_pictures(name, shown, words if described else None)
+        expected[name] = max(
+            float(row @ probe + described * weight * (probe - row) @ words)
+            for row in shown.values()
+        )
+    match = state.nearest(probe, weight)
     best = max(expected.values())
     assert match.score == pytest.approx(np.clip(best, -1, 1), abs=1e-5)
     assert expected[match.character] == pytest.approx(best, abs=1e-5)
     plain = max(float(row @ probe) for row in state.embeddings)
     assert state.nearest(probe).score == pytest.approx(plain, abs=1e-6)
+    for (name, _), row in zip(state.pictures, state.embeddings, strict=True):
+        own = Enrolments(((name, "00"),), row.reshape(1, -1), dict(state.words))
+        assert own.nearest(row, weight).score == pytest.approx(1.0, abs=1e-5)
 
 
 def test_words_last_are_replaced_and_go_with_the_character(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Late fusion: one vector stands for a weighted sum of two cosines."""
+"""Late fusion of pictures and descriptions."""
 
 import re
 
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lafi_tiny.attributes import IDENTITY_CHOICES
-from lafi_tiny.fusion import WEIGHTS, Seen, descriptions, fused_templates, pair_scores
+from lafi_tiny.fusion import (
+    WEIGHTS,
+    Enrolled,
+    Probes,
+    best_weight,
+    descriptions,
+    lookalike_error,
+)
 from lafi_tiny.open_set import unseen_characters
 from lafi_tiny.verification import Array
 
@@ -19,30 +26,28 @@ def units(seed: int, *shape: int) -> Array:
 
 
 @given(st.floats(0, 1), st.integers(0, 99))
-def test_the_product_with_a_fused_template_is_the_weighted_sum_of_both_cosines(
+def test_an_enrolled_picture_scores_1_and_others_gain_what_they_fit_the_words_better(
     weight: float, seed: int
 ) -> None:
-    pictures, words, probe = units(seed, 4, 8), units(seed + 100, 4, 8), units(seed + 200, 8)
-    fused = fused_templates(pictures, words, weight) @ probe
-    assert fused == pytest.approx((1 - weight) * (pictures @ probe) + weight * (words @ probe))
+    enrolled = Enrolled(units(seed, 4, 8), units(seed + 100, 4, 8))
+    assert np.diag(enrolled.scores(enrolled.pictures, weight)) == pytest.approx(1.0)
+    probe = units(seed + 200, 1, 8)
+    gained = (enrolled.scores(probe, weight) - probe @ enrolled.pictures.T)[0]
+    better = (probe - enrolled.pictures) @ enrolled.words.T
+    assert gained == pytest.approx(weight * np.diag(better))
+    assert enrolled.scores(probe, 0.0) == pytest.approx(probe @ enrolled.pictures.T)
 
 
-def test_every_probe_meets_its_own_template_once_and_every_other_once() -> None:
-    templates, probes = units(0, 3, 8), units(1, 3, 5, 8)
-    genuine, impostor = pair_scores(templates, probes)
-    assert (len(genuine), len(impostor)) == (15, 30)
-    assert genuine[5:10] == pytest.approx(probes[1] @ templates[1])
-
-
-def test_where_one_side_says_nothing_the_other_has_the_weight() -> None:
+def test_where_the_pictures_say_all_the_words_have_no_weight() -> None:
     truth, noise = units(0, 12, 16), units(1, 12, 16)
-    probes, near = truth[:, None] + 0.02 * units(2, 12, 3, 16), units(3, 24, 16)
-    owners = np.arange(24) % 12
-    by_pictures = Seen(truth, noise, probes, near, owners)
-    assert (by_pictures.best_weight(), by_pictures.lookalike_error(0.0)) == (WEIGHTS[0], 0.0)
-    by_words = Seen(noise, truth, probes, near, owners)
-    assert by_words.best_weight() > 0.3
-    assert by_words.lookalike_error(1.0) == 0.0 < by_words.lookalike_error(0.0)
+    own = truth[:, None] + 0.02 * units(2, 12, 3, 16)
+    probes = Probes(own, units(3, 24, 16), np.arange(24) % 12)
+    by_pictures, by_words = Enrolled(truth, noise), Enrolled(noise, truth)
+    assert best_weight(by_pictures, probes) == WEIGHTS[0]
+    assert lookalike_error(lambda rows: by_pictures.scores(rows, 0.0), probes) == 0.0
+    assert best_weight(by_words, probes) > WEIGHTS[0]
+    assert lookalike_error(by_words.by_words, probes) == 0.0
+    assert lookalike_error(lambda rows: by_words.scores(rows, 0.0), probes) > 0.2
 
 
 @pytest.mark.parametrize("said", [(1, 1), (3, 8), (8, 8)])

@@ -127,7 +127,7 @@ def test_the_exported_tower_agrees_with_torch(
     out = tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(fusion, "CALIBRATED", 6)
-    card = export_describer(folder, WEIGHTS, out, by_colours, threshold=0.5)
+    card = export_describer(folder, WEIGHTS, out, by_colours)
     texts = ["a child with red hair", "一个瘦的孩子(红色短发)", ""]
     tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
     expected = describe_all(network, tokenizer, texts)

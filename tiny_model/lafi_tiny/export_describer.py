@@ -23,12 +23,10 @@ MADE = "words"
 """The graph's output."""
 
 
-def export_describer(
-    folder: Path, weights: Path, out: Path, embed: Embed, threshold: float
-) -> dict[str, Any]:
+def export_describer(folder: Path, weights: Path, out: Path, embed: Embed) -> dict[str, Any]:
     """Write `describer.onnx` and its tokenizer of the tower in `folder`; what the card says.
 
-    embed, threshold: of the recogniser beside it, which decide how words count.
+    embed: the recogniser beside it, which decides how much words count.
     """
     tokenizer = CLIPTokenizer.from_pretrained(weights / "tokenizer")
     network = load_describer(folder / DESCRIBER_FILE, tokenizer)
@@ -41,7 +39,7 @@ def export_describer(
         **describe_file(path),
         "parameters": sum(p.numel() for p in network.parameters()),
         "length": TEXT_LENGTH,
-        **calibrate_words(embed, onnx_describer(path, tokenizer), threshold),
+        **calibrate_words(embed, onnx_describer(path, tokenizer)),
     }
 
 

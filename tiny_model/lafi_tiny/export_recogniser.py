@@ -48,7 +48,7 @@ def export_recognisers(folder: Path, weights: Path, out: Path, note: str = "") -
     card["threshold"] = card["student"]["threshold"]
     if (folder / DESCRIBER_FILE).exists():
         embed = onnx_embedder(out / "student.onnx")
-        card[DESCRIBER] = export_describer(folder, weights, out, embed, card["threshold"])
+        card[DESCRIBER] = export_describer(folder, weights, out, embed)
     (out / "recogniser.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 

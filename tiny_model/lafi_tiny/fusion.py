@@ -1,7 +1,8 @@
-"""Late fusion of what a character's pictures and its description say.
+"""Late fusion of what a character's picture and its description say.
 
-A score is a weighted sum of two cosines, of a probe with the pictures and with the words. Both
-towers embed into one space, so the sum is the product with one vector, the fused template.
+The score of a probe is its cosine with the picture, plus `weight` times how much better it fits the
+words than the picture does. So an enrolled picture has score 1 whatever is said, and a short
+description, which no picture fits well, shifts no score against those of other characters.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,14 +30,8 @@ CALIBRATED, IMAGES = 64, 4
 Said = tuple[int, int]
 """The fewest and the most attributes that a description names."""
 SAID: Said = (3, 8)
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
-"""Of the words; 0 is the pictures alone, 1 the words alone."""
-
-
-def fused_templates(pictures: Array, words: Array, weight: float) -> Array:
-    """(N, D) each -> (N, D), not of unit length: probe times row is the fused score."""
-    fused: Array = (1 - weight) * pictures + weight * words
-    return fused
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
+"""Of the words; 0 is the pictures alone."""
 
 
 def descriptions(characters: Sequence[Identity], said: Said, seed: int) -> list[str]:
@@ -51,67 +46,80 @@ def descriptions(characters: Sequence[Identity], said: Said, seed: int) -> list[
     return texts
 
 
-def pair_scores(templates: Array, probes: Array) -> tuple[Array, Array]:
-    """Genuine and impostor scores of probes (N, P, D) against templates (N, D)."""
-    scores = np.einsum("npd,md->nmp", probes, templates)
-    own: NDArray[np.bool_] = np.eye(len(templates), dtype=bool)
-    return scores[own].reshape(-1), scores[~own].reshape(-1)
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """N characters, each known by one picture and a description; unit embeddings (N, D) of both."""
+
+    pictures: Array
+    words: Array
+
+    def scores(self, probes: Array, weight: float) -> Array:
+        """Fused scores (P, N) of probes (P, D)."""
+        own = (self.pictures * self.words).sum(axis=1)
+        fused: Array = probes @ self.pictures.T + weight * (probes @ self.words.T - own)
+        return fused
+
+    def by_words(self, probes: Array) -> Array:
+        """Scores (P, N) of probes (P, D) by the descriptions alone."""
+        scores: Array = probes @ self.words.T
+        return scores
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Embeddings that decide how words count.
+class Probes:
+    """Pictures to tell apart, embedded, and of whom they are or whom they look like.
 
-    enrolled, words  (N, D) of N characters: one picture, and a description
-    probes           (N, P, D): more pictures of each
-    near, owners     (M, D), (M,): pictures of others, and whom each looks like
+    own    (N, P, D): P more pictures of each of N characters
+    near   (M, D) of others that differ from character `owners` (M,) in one attribute
     """
 
-    enrolled: Array
-    words: Array
-    probes: Array
+    own: Array
     near: Array
     owners: NDArray[np.int64]
 
-    def fused(self, weight: float) -> Array:
-        """(N, D)."""
-        return fused_templates(self.enrolled, self.words, weight)
 
-    def lookalike_error(self, weight: float) -> float:
-        """Equal error between a character's pictures and those of its lookalikes."""
-        templates = self.fused(weight)
-        genuine, _ = pair_scores(templates, self.probes)
-        impostor: Array = (self.near * templates[self.owners]).sum(axis=1)
-        return equal_error_rate(genuine, impostor)[0]
-
-    def best_weight(self) -> float:
-        """That of WEIGHTS with the least lookalike error; of equal ones the least."""
-        return min(WEIGHTS, key=self.lookalike_error)
+Scoring = Callable[[Array], Array]
+"""Probes (P, D) -> scores (P, N) with the enrolled characters."""
 
 
-def see(
-    embed: Embed, describe_all: TextEmbed, characters: list[Identity], said: Said, seed: int
-) -> Seen:
-    """Draw, describe and embed characters and their lookalikes."""
+def lookalike_error(scoring: Scoring, probes: Probes) -> float:
+    """Equal error between a character's pictures and those of its lookalikes."""
+    count, each, width = probes.own.shape
+    owners = np.arange(count).repeat(each)
+    genuine = scoring(probes.own.reshape(-1, width))[np.arange(len(owners)), owners]
+    impostor = scoring(probes.near)[np.arange(len(probes.owners)), probes.owners]
+    return equal_error_rate(genuine, impostor)[0]
+
+
+def see(embed: Embed, characters: list[Identity], seed: int) -> tuple[Array, Probes]:
+    """Draw and embed: the picture (N, D) that enrols each character, and all that is told apart."""
     seen = embed_all(embed, portraits(characters, IMAGES, seed))
     others = lookalikes(characters, seed)
-    words = describe_all(descriptions(characters, said, seed))
-    return Seen(seen[:, 0], words, seen[:, 1:], embed(others.pictures), others.owners)
+    return seen[:, 0], Probes(seen[:, 1:], embed(others.pictures), others.owners)
 
 
-def calibrate_words(embed: Embed, describe_all: TextEmbed, threshold: float) -> dict[str, float]:
-    """How words count, on characters that neither training nor the benchmarks use.
+def best_weight(enrolled: Enrolled, probes: Probes) -> float:
+    """That of WEIGHTS with the least lookalike error; of equal ones the least."""
 
-    threshold: of pictures alone; `shift` makes it do for fused scores too, both at the equal
-    error of random pairs. The weight is the one that tells lookalikes apart best.
-    """
+    def error(weight: float) -> float:
+        return lookalike_error(lambda rows: enrolled.scores(rows, weight), probes)
+
+    return min(WEIGHTS, key=error)
+
+
+def calibrate_words(embed: Embed, describe_all: TextEmbed) -> dict[str, float]:
+    """How much words count, on characters that neither training nor the benchmarks use."""
     characters = unseen_characters(CALIBRATED, CALIBRATION_SEED)
-    seen = see(embed, describe_all, characters, SAID, CALIBRATION_SEED)
-    weight = seen.best_weight()
-    _, fused = equal_error_rate(*pair_scores(seen.fused(weight), seen.probes))
+    pictures, probes = see(embed, characters, CALIBRATION_SEED)
+    words = describe_all(descriptions(characters, SAID, CALIBRATION_SEED))
+    enrolled = Enrolled(pictures, words)
+    weight = best_weight(enrolled, probes)
+    errors = (
+        lookalike_error(lambda rows: enrolled.scores(rows, weight), probes),
+        lookalike_error(lambda rows: enrolled.scores(rows, 0.0), probes),
+    )
     return {
         "weight": weight,
-        "shift": round(threshold - fused, 4),
-        "lookalike_error": round(seen.lookalike_error(weight), 5),
-        "lookalike_error_of_pictures_alone": round(seen.lookalike_error(0.0), 5),
+        "lookalike_error": round(errors[0], 5),
+        "lookalike_error_of_pictures_alone": round(errors[1], 5),
     }

@@ -78,10 +78,17 @@ def identification(
     templates: Array, known: Array, owners: NDArray[np.int64], unknown: Array, threshold: float
 ) -> Identification:
     """Unit templates (N, D), known probes (P, D) of template `owners` (P,), unknown (Q, D)."""
-    scores, strangers = known @ templates.T, (unknown @ templates.T).max(axis=1)
+    return identified(known @ templates.T, owners, unknown @ templates.T, threshold)
+
+
+def identified(
+    scores: Array, owners: NDArray[np.int64], unknown: Array, threshold: float
+) -> Identification:
+    """Scores of the known probes (P, N), of whom `owners` (P,), and of the unknown ones (Q, N)."""
+    strangers = unknown.max(axis=1)
     right = scores.argmax(axis=1) == owners
     # A probe that best matches somebody else is missed at every threshold.
-    found = np.where(right, scores.max(axis=1), -2.0)
+    found = np.where(right, scores.max(axis=1), min(scores.min(), strangers.min()) - 1.0)
     equal_error, at = equal_error_rate(found, strangers)
     return Identification(
         rank_1=float(right.mean()),
