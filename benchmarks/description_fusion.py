@@ -28,7 +28,7 @@ from benchmarks.provenance import commit
 from lafi.describer import load_describer
 from lafi.machine import cpu_name_and_flags
 from lafi.recogniser import read_recogniser_info
-from lafi_tiny.export_describer import DESCRIBER
+from lafi_tiny.export_describer import CARD_KEY
 from lafi_tiny.export_recogniser import onnx_embedder
 from lafi_tiny.fusion import (
     IMAGES,
@@ -50,9 +50,10 @@ SAID = (8, 4, 2)
 
 
 def measure(
-    said: int, enrolled: Enrolled, probes: Probes, strangers: Array, weight: float
+    said: int, enrolled: Enrolled, probes: Probes, strangers: Array, card: dict[str, Any]
 ) -> dict[str, Any]:
     """Pictures alone, words alone and both: among lookalikes, and for every number enrolled."""
+    weight, threshold = card[CARD_KEY]["weight"], card["threshold"]
     ways: dict[str, Scoring] = {
         "pictures": lambda rows: enrolled.scores(rows, 0.0),
         "words": enrolled.by_words,
@@ -61,13 +62,17 @@ def measure(
     near = {way: lookalike_error(scoring, probes) for way, scoring in ways.items()}
     rows: list[dict[str, Any]] = []
     for count in (n for n in ENROLLED if n <= len(enrolled.pictures)):
-        found = {way: open_set(each, probes, strangers, count) for way, each in ways.items()}
+        found = {
+            way: among(each, probes, strangers, count, threshold) for way, each in ways.items()
+        }
         rows.append({"enrolled": count, **found})
     return {"said": said, "lookalike_error": near, "identification": rows}
 
 
-def open_set(scoring: Scoring, probes: Probes, strangers: Array, enrolled: int) -> dict[str, float]:
-    """Equal error and rank 1 in galleries of `enrolled`, as many as there are characters for."""
+def among(
+    scoring: Scoring, probes: Probes, strangers: Array, enrolled: int, threshold: float
+) -> dict[str, float]:
+    """Error rates in galleries of `enrolled`, as many as there are characters for."""
     count, each, width = probes.own.shape
     known = scoring(probes.own.reshape(-1, width)).reshape(count, each, count)
     unknown = scoring(strangers)
@@ -76,8 +81,8 @@ def open_set(scoring: Scoring, probes: Probes, strangers: Array, enrolled: int) 
         gallery = slice(start, start + enrolled)
         scores = known[gallery, :, gallery].reshape(-1, enrolled)
         owners = np.arange(enrolled).repeat(each)
-        found.append(asdict(identified(scores, owners, unknown[:, gallery], threshold=0.0)))
-    return {key: float(np.mean([row[key] for row in found])) for key in ("equal_error", "rank_1")}
+        found.append(asdict(identified(scores, owners, unknown[:, gallery], threshold)))
+    return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
 
 
 def plot(figures: list[dict[str, Any]], path: Path) -> None:
@@ -120,12 +125,11 @@ def main(
     figures = []
     for said in SAID:
         words = describe(descriptions(known, (said, said), TEST_SEED))
-        weight = card[DESCRIBER]["weight"]
-        figures.append(measure(said, Enrolled(pictures, words), probes, unknown, weight))
+        figures.append(measure(said, Enrolled(pictures, words), probes, unknown, card))
     document = {
         "said": figures,
         "student": card["student"],
-        "describer": card[DESCRIBER],
+        "describer": card[CARD_KEY],
         "cpu": cpu_name_and_flags()[0],
         "versions": {"onnxruntime": version("onnxruntime"), "python": platform.python_version()},
         "commit": commit(),

@@ -12,9 +12,8 @@ from tokenizers import Tokenizer
 
 from lafi.engine.session import ArtifactsError, Session, check_file, open_session
 from lafi.model_info import DescriberInfo, ModelInfo, RecogniserInfo
-from lafi.recogniser import RECOGNISER, Embeddings, facts_of
+from lafi.recogniser import DESCRIBER, RECOGNISER, Embeddings, facts_of
 
-DESCRIBER: Final = "describer.onnx"
 TOKENIZER: Final = "tokenizer.json"
 DESCRIBER_FILES: Final = (DESCRIBER, TOKENIZER)
 _PADDING: Final = "<|endoftext|>"
@@ -51,20 +50,18 @@ def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Desc
         raise ArtifactsError(f"{folder}: got a recogniser without a text tower, allowed one")
     for name in DESCRIBER_FILES:
         if not (folder / name).is_file():
-            raise ArtifactsError(f"{folder / name}: no such file; allowed: it beside recogniser")
-    run = open_session(folder / DESCRIBER, "onnxruntime", "f32", threads)
-    describer = Describer(run, _tokenizer(folder / TOKENIZER, info.describer), info.width)
+            raise ArtifactsError(f"{folder / name}: no such file; allowed: a folder with {name}")
+    wanted = f"tokens (B, {info.describer.length}) -> (B, {info.width})"
     try:
+        run = open_session(folder / DESCRIBER, "onnxruntime", "f32", threads)
+        describer = Describer(run, _tokenizer(folder / TOKENIZER, info.describer), info.width)
         describer(["a", "b c"])
     except ArtifactsError:
         raise
     except Exception as error:
-        # ONNX Runtime has a type of its own for every failure, and names inputs and shapes in it.
-        wanted = f"tokens (B, {info.describer.length}) -> (B, {info.width})"
-        where = folder / DESCRIBER
-        raise ArtifactsError(
-            f"{where}: got a network that fails ({error}), allowed {wanted}"
-        ) from (error)
+        # ONNX Runtime and tokenizers have types of their own for every failure.
+        said = f"{folder}: got a text tower that fails ({error}), allowed {wanted}"
+        raise ArtifactsError(said) from error
     return describer
 
 

@@ -23,13 +23,15 @@ import numpy.typing as npt
 MAX_PICTURES_EACH: Final = 64
 """Pictures of one character."""
 MAX_PICTURES: Final = 100_000
-"""Of all characters; at width 128 a file of 50 MB."""
+"""Of all characters; at width 128 a file of 50 MB, of up to 100 MB where all are described."""
 
 _MAGIC: Final = b"lafi enrolments 1 "
 _FIRST_LINE: Final = len(_MAGIC) + 64 + 1
 _STORED: Final = np.dtype("<f4")
 _AFTER_ANY_DIGEST: Final = "g"
 """Hexadecimal digits are less."""
+_EQUAL: Final = 1e-6
+"""Scores that differ by less are equal."""
 
 Embedding = npt.NDArray[np.float32]
 """(D,) of unit length."""
@@ -63,6 +65,10 @@ class Enrolments:
     pictures: tuple[tuple[str, str], ...]
     embeddings: npt.NDArray[np.float32]
     words: Mapping[str, Embedding] = field(default_factory=dict)
+    _said: "_Said" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_said", _said_of(self))
 
     def of(self, name: str) -> int:
         """How many pictures of a character are known."""
@@ -76,20 +82,20 @@ class Enrolments:
         """Whose picture is nearest, words counted in. Of equally near ones the first by name.
 
         A picture's score is its cosine with the embedding, plus `weight` times how much better
-        the embedding fits the words about its character than the picture does. So an enrolled
-        picture has score 1 whatever is said of it, and one threshold does with words and without.
+        the embedding fits the words about its character than the picture does, at most 1 in all.
+        So an enrolled picture has score 1 whatever is said of it; of equal scores the cosine
+        decides.
         """
         if not self.pictures:
             return Match("", -1.0)
-        scores = self.embeddings @ embedding
-        for name, words in self.words.items():
-            rows = self._rows_of(name)
-            scores[rows] += weight * (words @ embedding - self.embeddings[rows] @ words)
-        best = int(scores.argmax())
+        cosines = self.embeddings @ embedding
+        scores = np.minimum(self._said.scores(cosines, embedding, weight), 1.0)
+        equal = scores >= scores.max() - _EQUAL
+        best = int(np.where(equal, cosines, -2.0).argmax())
         return Match(self.pictures[best][0], float(np.clip(scores[best], -1, 1)))
 
-    def _rows_of(self, name: str) -> slice:
-        """A character's pictures lie together, as they are sorted."""
+    def rows_of(self, name: str) -> slice:
+        """A character's pictures, which lie together as they are sorted."""
         first = bisect_left(self.pictures, (name, ""))
         return slice(first, bisect_left(self.pictures, (name, _AFTER_ANY_DIGEST)))
 
@@ -121,6 +127,43 @@ class Enrolments:
         return Enrolments(keys, embeddings, dict(sorted(words.items())))
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The words of described characters, ready for many probes.
+
+    rows    (R,) the pictures of described characters
+    owners  (R,) of whom each is, as a row of `words`
+    words   (K, D)
+    fits    (R,) cosine of each picture with the words about it
+    """
+
+    rows: npt.NDArray[np.intp]
+    owners: npt.NDArray[np.intp]
+    words: npt.NDArray[np.float32]
+    fits: npt.NDArray[np.float32]
+
+    def scores(
+        self, cosines: npt.NDArray[np.float32], embedding: Embedding, weight: float
+    ) -> npt.NDArray[np.float32]:
+        """`cosines` (N,) of all pictures, with the words counted in."""
+        if not weight or not len(self.rows):
+            return cosines
+        better = (self.words @ embedding)[self.owners] - self.fits
+        scores = cosines.copy()
+        scores[self.rows] += np.float32(weight) * better
+        return scores
+
+
+def _said_of(state: Enrolments) -> _Said:
+    width = state.embeddings.shape[1]
+    words = np.array([*state.words.values()], np.float32).reshape(len(state.words), width)
+    slices = [state.rows_of(name) for name in state.words]
+    counts = [each.stop - each.start for each in slices]
+    rows = np.array([row for each in slices for row in range(each.start, each.stop)], np.intp)
+    owners = np.arange(len(words)).repeat(counts)
+    return _Said(rows, owners, words, (state.embeddings[rows] * words[owners]).sum(axis=1))
+
+
 class EnrolmentDatabase:
     """The enrolments of one recogniser in a folder, shared by threads and processes.
 
@@ -128,12 +171,16 @@ class EnrolmentDatabase:
     after a new training everybody has to be enrolled again, and going back brings all back.
     """
 
-    def __init__(self, folder: Path, recogniser: str, width: int) -> None:
-        """recogniser: SHA-256 of its network, hexadecimal. width: of an embedding, D."""
+    def __init__(self, folder: Path, recogniser: str, width: int, describer: str = "") -> None:
+        """recogniser: SHA-256 of its network, hexadecimal. width: of an embedding, D.
+
+        describer: SHA-256 of what embeds descriptions. Those by another one count as not said.
+        """
         self._folder = Path(folder)
         self.path = self._folder / f"enrolled_{recogniser[:16]}.bin"
         self._recogniser = recogniser
         self._width = width
+        self._describer = describer
         self._turn = threading.Lock()
         self._seen: bytes | None = None
         self._state = self._empty()
@@ -222,6 +269,7 @@ class EnrolmentDatabase:
             "recogniser": self._recogniser,
             "width": self._width,
             "pictures": by_name,
+            "describer": self._describer,
             "words": [*state.words],
         }
         rows = [state.embeddings, *(words.reshape(1, -1) for words in state.words.values())]
@@ -254,7 +302,8 @@ class EnrolmentDatabase:
         count = len(pictures)
         stored = np.frombuffer(rows, _STORED).reshape(count + len(described), self._width)
         embeddings = stored.astype(np.float32)
-        words = dict(zip(described, embeddings[count:], strict=True))
+        ours = header.get("describer", "") == self._describer
+        words = dict(zip(described, embeddings[count:], strict=True)) if ours else {}
         return Enrolments(pictures, embeddings[:count], words)
 
     def _refused(self, got: str, allowed: str) -> EnrolmentDatabaseError:

@@ -17,7 +17,7 @@ from lafi import image_file
 from lafi.enrolled import EnrolmentDatabase, EnrolmentError, Match
 from lafi.letterbox import fit
 from lafi.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, NAME_PATTERN, OptionalText
-from lafi.recogniser import Embeddings, Recogniser
+from lafi.recogniser import DESCRIBER, Embeddings, Recogniser
 from lafi.storyboard_error import problem
 
 _log = logging.getLogger(__name__)
@@ -115,7 +115,9 @@ def open_identity(
 
     Enrolments of other recognisers that lie there are named in the log.
     """
-    database = EnrolmentDatabase(folder, recogniser.sha256, recogniser.info.width)
+    info = recogniser.info
+    describer = info.sha256.get(DESCRIBER, "")
+    database = EnrolmentDatabase(folder, recogniser.sha256, info.width, describer)
     for path in database.others():
         _log.warning("%s: enrolments of another recogniser, not used: enrol them again", path)
     return Identity(recogniser, database, describe)
@@ -126,7 +128,7 @@ def _checked(text: str) -> str:
     try:
         return _LINE.validate_python(text)
     except ValidationError:
-        allowed = f"at most {MAX_PROMPT_BYTES} bytes of text in one line, without braces"
+        allowed = f"at most {MAX_PROMPT_BYTES} bytes of text without control characters or braces"
         raise EnrolmentError(problem("description", text, allowed)) from None
 
 

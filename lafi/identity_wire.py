@@ -65,13 +65,18 @@ def identified_from_tensors(outputs: Tensors) -> Identified:
 
 
 def enrolment_to_tensors(enrolment: Enrolment) -> dict[str, npt.NDArray[Any]]:
-    """ACTION, CHARACTER, DESCRIPTION (1,) and IMAGES (n,), one empty element if there are none."""
-    return {
+    """ACTION, CHARACTER (1,) and IMAGES (n,), one empty element if there are none.
+
+    DESCRIPTION (1,) only if there is one: servers of before descriptions have no such input.
+    """
+    tensors = {
         ACTION: bytes_tensor(enrolment.action.encode()),
         CHARACTER: bytes_tensor(enrolment.character.encode()),
         IMAGES: bytes_tensor(*(enrolment.images or (b"",))),
-        DESCRIPTION: bytes_tensor(enrolment.description.encode()),
     }
+    if enrolment.description:
+        tensors[DESCRIPTION] = bytes_tensor(enrolment.description.encode())
+    return tensors
 
 
 def enrolment_from_tensors(inputs: Tensors) -> Enrolment:

@@ -28,6 +28,8 @@ RECOGNISER: Final = "recogniser"
 """The folder of an exported model that holds it."""
 STUDENT: Final = "student.onnx"
 INFO: Final = "recogniser.json"
+DESCRIBER: Final = "describer.onnx"
+"""Its text tower, if it has one."""
 FILES: Final = (STUDENT, INFO)
 """What is served: the student. Its teacher has the same interface and is larger."""
 MAX_BATCH: Final = 16

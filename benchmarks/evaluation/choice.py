@@ -22,8 +22,8 @@ GAIN, LEAKAGE = 0.9, 0.5
 class Choice:
     """The default, or None with the reason; `best` is the nearest to it there is, if any.
 
-    The best is the preset with the most identity among those at less than half of the leakage;
-    if there is none, or if leakage cannot be told, among all presets.
+    The best is the default; where there is none, the preset with the most identity, among those
+    at less than half of the pose leakage if that can be told and there are any.
     """
 
     default: str | None
@@ -91,11 +91,8 @@ def _keeps_scenes(preset: str, beside: str, figures: Mapping[str, Figures]) -> s
         return None
     if gain.low <= 0 or lossy.high >= plain.low:
         return None
-    share, lost, loss = (
-        gained.value / gain.value,
-        plain.value - kept.value,
-        plain.value - lossy.value,
-    )
+    share = gained.value / gain.value
+    lost, loss = plain.value - kept.value, plain.value - lossy.value
     if share < GAIN or lost >= LEAKAGE * loss:
         return None
     return (

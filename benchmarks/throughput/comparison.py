@@ -29,6 +29,9 @@ from lafi.layers import first_injected_layer
 from lafi.storyboard import Injection, Storyboard
 from lafi.supervisor import TritonServer
 
+IN_PROCESS = "lafi decoder, published, in one process"
+"""Its name among the contestants."""
+
 Draw = Callable[[Sequence[Storyboard]], None]
 
 
@@ -59,9 +62,6 @@ def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
         Contestant("lafi decoder, fixed level, new characters", draw, KEPT),
         Contestant("lafi decoder, fixed level, known characters", draw, KEPT, fresh=False),
     ]
-
-
-IN_PROCESS = "lafi decoder, published, in one process"
 
 
 def without_server(process: InProcess, in_flight: int) -> Contestant:
@@ -157,9 +157,8 @@ def compare(
     """
     warm = Workload(1, 2, 1, 2)
     with ExitStack() as stack:
-        # As many threads as the server's engines have.
-        cores = len(os.sched_getaffinity(0))
-        server = stack.enter_context(TritonServer(field.repository, threads=cores))
+        cores = len(os.sched_getaffinity(0))  # the threads of every server's engines
+        server = stack.enter_context(TritonServer(field.repository))
         process = stack.enter_context(closing(InProcess(field.repository, cores)))
         contestants = [*ours(server, load.in_flight), without_server(process, load.in_flight)]
         fast = None
@@ -174,8 +173,7 @@ def compare(
         next(c for c in contestants if not c.fresh).draw(known)
         speeds: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
         for number in range(1, rounds + 1):
-            # There and back again: a machine that grows faster or slower favours nobody.
-            for contestant in contestants if number % 2 else reversed(contestants):
+            for contestant in in_turn(contestants, number):
                 boards = known
                 if contestant.fresh:
                     first = number * load.storyboards
@@ -183,6 +181,11 @@ def compare(
                 speeds[contestant.name].append(_speed(contestant, boards[: contestant.most]))
                 tell(f"round {number}: {contestant.name} {speeds[contestant.name][-1]:.2f}")
         return speeds, [] if fast is None else _picture_distance(server, fast, load)
+
+
+def in_turn(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
+    """Their order in a round, there and back again: a machine that grows faster favours nobody."""
+    return list(contestants) if number % 2 else list(reversed(contestants))
 
 
 @contextmanager

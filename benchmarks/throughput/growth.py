@@ -11,8 +11,6 @@ from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, 
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
 from lafi.supervisor import TritonServer
 
-FEWEST_APART = 16
-"""Storyboards of the largest turn; each has a character of its own."""
 INJECTIONS = {"none": PLAIN, "published": PUBLISHED, "fixed level": KEPT}
 
 
@@ -33,13 +31,14 @@ def growth(
     turns = [
         (what, name, load) for what, some in loads.items() for load in some for name in INJECTIONS
     ]
+    most = max(load.storyboards for _, _, load in turns)
     found: list[list[Row]] = [[] for _ in turns]
     with TritonServer(repository) as server:
         draw_over_grpc(server, storyboards(Workload(1, 1, 1, 2), KEPT), 1)
         for number in range(rounds):
             for place, (_, name, load) in enumerate(turns):
                 # Characters that no earlier turn has made known.
-                first = FEWEST_APART * (1 + place + number * len(turns))
+                first = most * (1 + place + number * len(turns))
                 found[place].append(_figures(server, load, name, first, tell))
     rows = [medians(each) for each in found]
     return {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 from lafi.engine.onnx import load_onnx_engines
 from lafi.engine.session import Precision, Runtime
@@ -11,9 +12,6 @@ from lafi.model_info import load_model_info
 from lafi.storyboard import Storyboard
 from lafi.studio import Studio
 
-RUNTIMES: dict[str, Runtime] = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
-PRECISIONS: dict[str, Precision] = {"f32": "f32", "bf16": "bf16"}
-
 
 class InProcess:
     """What a repository serves, drawn by `lafi.studio.Studio`; threads as for the server."""
@@ -21,9 +19,8 @@ class InProcess:
     def __init__(self, repository: Path, threads: int) -> None:
         artifacts = repository / "artifacts"
         info = load_model_info(artifacts)
-        engines = load_onnx_engines(
-            artifacts, RUNTIMES[info.engine], PRECISIONS[info.precision], threads
-        )
+        runtime, precision = cast(Runtime, info.engine), cast(Precision, info.precision)
+        engines = load_onnx_engines(artifacts, runtime, precision, threads)
         self._studio = Studio({"": engines})
 
     def draw(self, boards: Sequence[Storyboard], in_flight: int) -> list[bytes]:
@@ -34,6 +31,8 @@ class InProcess:
     def _panels(self, board: Storyboard) -> list[bytes]:
         events = self._studio.draw(board, cancelled=lambda: False)
         panels = sorted((e for e in events if isinstance(e, PanelImage)), key=lambda e: e.panel)
+        if len(panels) != len(board.panels):
+            raise RuntimeError(f"panels: got {len(panels)} drawn, wanted {len(board.panels)}")
         return [panel.png for panel in panels]
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from lafi.contract import ModelSpec, config_pbtxt
 from lafi.describer import DESCRIBER_FILES, load_describer
 from lafi.engine.session import file_sha256
-from lafi.model_info import ModelInfo
+from lafi.model_info import ModelInfo, RecogniserInfo
 from lafi.model_spec import identity_specs
 from lafi.recogniser import FILES, RECOGNISER, STUDENT, load_recogniser
 
@@ -27,14 +27,23 @@ def find_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
     return beside if (beside / STUDENT).is_file() else None
 
 
-def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
-    """Copy a recogniser into an exported folder; the facts, saved there, that name it.
+def check_recogniser(folder: Path) -> RecogniserInfo:
+    """What a recogniser says of itself, tried once with its text tower, if it has one.
 
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
     facts = load_recogniser(folder).info
     if facts.describer is not None:
         load_describer(Path(folder), facts)
+    return facts
+
+
+def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
+    """Copy a recogniser into an exported folder; the facts, saved there, that name it.
+
+    Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
+    """
+    facts = check_recogniser(folder)
     target = Path(artifacts) / RECOGNISER
     target.mkdir()
     names = FILES if facts.describer is None else (*FILES, *DESCRIBER_FILES)

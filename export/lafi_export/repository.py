@@ -3,7 +3,8 @@
     OUT/models/<model>/config.pbtxt and 1/model.py    what Triton Server loads
     OUT/artifacts/lafi.json, *.onnx, tokenizer/, scheduler/, parity.json, parity.md
     OUT/artifacts/weights/<part>.safetensors          float32, what the ONNX files point into
-    OUT/artifacts/recogniser/                         student.onnx, recogniser.json, if one is given
+    OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
+                                                      text tower, if one is given
     OUT/state/                                        who is enrolled; made by the first enrolment
     OUT/artifacts/variants/<name>/                    the same of a variant, but for what it shares
 
@@ -25,7 +26,6 @@ from lafi.engine.session import DENOISER, file_folder
 from lafi.engine.torch import read_model_info
 from lafi.model_info import MODEL_INFO_FILE, VARIANTS, ModelInfo
 from lafi.model_spec import identity_specs
-from lafi.recogniser import load_recogniser
 from lafi_export.artifacts import export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.parity import compare_engines, compare_pictures
@@ -39,6 +39,7 @@ from lafi_export.parity_report import (
 )
 from lafi_export.recogniser_files import (
     add_recogniser,
+    check_recogniser,
     find_recogniser,
     keep_state,
     write_adapter,
@@ -95,7 +96,7 @@ def export_checkpoint(
         plan_variant(checkpoint, variant)
     recogniser = find_recogniser(checkpoint, recogniser)
     if recogniser is not None:
-        load_recogniser(recogniser)
+        check_recogniser(recogniser)
     with _replaced(out) as folder:
         artifacts = folder / ARTIFACTS
         artifacts.mkdir()

@@ -16,7 +16,7 @@ from benchmarks.panels_per_second import (
     engine_name,
     ratios,
 )
-from benchmarks.throughput.comparison import IN_PROCESS
+from benchmarks.throughput.comparison import IN_PROCESS, Contestant, in_turn
 from benchmarks.throughput.growth import medians
 from benchmarks.throughput.picture_distance import psnr
 from lafi.engine.torch import read_model_info
@@ -49,6 +49,12 @@ def test_ratios_are_medians_and_the_fastest_engine_is_told_apart() -> None:
     assert with_fastest["ratio_vs_concat_fastest"] == 5.0
     assert with_fastest["ratio_vs_plain_fastest"] == 2.5
     assert {name: with_fastest[name] for name in figures} == figures
+
+
+def test_every_second_round_goes_the_other_way() -> None:
+    one, other, last = (Contestant(name, lambda boards: None) for name in "abc")
+    assert in_turn([one, other, last], 1) == [one, other, last]
+    assert in_turn([one, other, last], 2) == [last, other, one]
 
 
 def test_a_row_of_growth_is_the_median_of_its_turns() -> None:

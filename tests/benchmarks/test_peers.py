@@ -83,7 +83,7 @@ def test_concatenating_from_a_presets_layer_is_that_preset(
 ) -> None:
     info = drawer.engines.info
     peer = Concatenating(first=layer(info, preset), stop=len(info.layers))
-    ours = Method("ours", injection=Injection(layers=preset))  # type: ignore[arg-type]
+    ours = Method("ours", injection=Injection.as_published(layers=preset))  # type: ignore[arg-type]
     assert gap(drawer, group, ours, Method("peer", peer=peer)) <= 2
 
 

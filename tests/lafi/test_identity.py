@@ -136,7 +136,7 @@ def test_a_description_that_is_not_allowed_changes_nothing(
     with pytest.raises(EnrolmentError, match="description: ") as refused:
         described.enrol("mia", [png(1)], text)
     assert got in str(refused.value)
-    assert "at most 2048 bytes of text in one line, without braces" in str(refused.value)
+    assert "at most 2048 bytes of text without control characters or braces" in str(refused.value)
     assert described.characters() == ()
 
 

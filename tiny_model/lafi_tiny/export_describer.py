@@ -17,7 +17,7 @@ from lafi_tiny.open_set import Embed
 from lafi_tiny.train_describer import DESCRIBER_FILE
 from lafi_tiny.verification import Array
 
-DESCRIBER = "describer"
+CARD_KEY = "describer"
 TOKENIZER = "tokenizer.json"
 MADE = "words"
 """The graph's output."""
@@ -30,7 +30,7 @@ def export_describer(folder: Path, weights: Path, out: Path, embed: Embed) -> di
     """
     tokenizer = CLIPTokenizer.from_pretrained(weights / "tokenizer")
     network = load_describer(folder / DESCRIBER_FILE, tokenizer)
-    path = out / f"{DESCRIBER}.onnx"
+    path = out / f"{CARD_KEY}.onnx"
     example = torch.zeros(2, TEXT_LENGTH, dtype=torch.int64)
     # Not `embedding`: the graph has values of that name inside.
     trace_to_onnx(network, "tokens", example, path, made=MADE)

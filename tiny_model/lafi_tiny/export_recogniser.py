@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lafi_tiny.export_describer import DESCRIBER, export_describer
+from lafi_tiny.export_describer import CARD_KEY, export_describer
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
 from lafi_tiny.open_set import (
     CALIBRATION_SEED,
@@ -48,7 +48,7 @@ def export_recognisers(folder: Path, weights: Path, out: Path, note: str = "") -
     card["threshold"] = card["student"]["threshold"]
     if (folder / DESCRIBER_FILE).exists():
         embed = onnx_embedder(out / "student.onnx")
-        card[DESCRIBER] = export_describer(folder, weights, out, embed)
+        card[CARD_KEY] = export_describer(folder, weights, out, embed)
     (out / "recogniser.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 

@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 from lafi_tiny.attributes import IDENTITY_CHOICES, Identity, random_identity
 from lafi_tiny.caption import describe
 from lafi_tiny.describer import Describer, load_describer, save_describer, tokens
-from lafi_tiny.recogniser import HIDDEN, AttributePrototypes
+from lafi_tiny.recogniser import HIDDEN, AttributePrototypes, hides_hair
 from lafi_tiny.train_recogniser import STATE_FILE, cosine_rate
 from lafi_tiny.training import save_state, set_learning_rate
 
@@ -39,12 +39,15 @@ class DescriberTraining:
 def said_labels(identity: Identity, attributes: Sequence[str]) -> list[int]:
     """Index of every value that a description of these attributes says; HIDDEN for the others.
 
-    That somebody wears nothing besides is never said.
+    That somebody wears nothing besides is never said, and no picture shows the colour of short
+    hair under a cap.
     """
     labels = []
+    unseen = hides_hair(identity) and {"accessory", "hairstyle"} <= set(attributes)
     for name, values in IDENTITY_CHOICES.items():
         value = getattr(identity, name)
         said = name in attributes and not (name == "accessory" and value == "none")
+        said = said and not (name == "hair" and unseen)
         labels.append(values.index(value) if said else HIDDEN)
     return labels
 
