@@ -86,6 +86,7 @@ def plot(document: dict[str, Any], path: Path) -> None:
     medians = {n: statistics.median(s) for n, s in document["panels_per_second"].items()}
     drawn = bars.barh([*medians], [*medians.values()])
     bars.bar_label(drawn, fmt=" %.2f")
+    bars.margins(x=0.12)
     bars.invert_yaxis()
     bars.set_xlabel("panels per second, 4 storyboards of 8 panels in flight, median of the rounds")
     for name in dict.fromkeys(row["injection"] for row in document["growth"]["panels"]):

@@ -9,13 +9,18 @@ import onnx
 import pytest
 import torch
 
+from lafi.describer import load_describer
+from lafi.recogniser import read_recogniser_info
+from lafi_tiny.export_describer import CARD_KEY
 from lafi_tiny.export_recogniser import (
     ROLES,
     calibrate,
     onnx_embedder,
     write_onnx,
 )
+from lafi_tiny.fusion import descriptions
 from lafi_tiny.onnx_file import describe_file
+from lafi_tiny.open_set import portraits, unseen_characters
 from lafi_tiny.recogniser import (
     EMBEDDING_WIDTH,
     SIDE,
@@ -89,5 +94,16 @@ def test_the_card_describes_the_files_beside_it(role: Role) -> None:
 
 def test_the_shipped_student_tells_unseen_characters_apart() -> None:
     found = calibrate(onnx_embedder(SHIPPED / "student.onnx"), characters=30, images=3)
-    # 5.7% on the 64 characters of the card; short of the 5% that are wanted.
-    assert found["equal_error"] <= 0.09
+    # 0.01% on the 64 characters of the card, 0.1% on those of the benchmark.
+    assert found["equal_error"] <= 0.01
+
+
+def test_the_shipped_text_tower_puts_descriptions_beside_pictures() -> None:
+    card = json.loads((SHIPPED / "recogniser.json").read_text())[CARD_KEY]
+    assert card["sha256"] == hashlib.sha256((SHIPPED / "describer.onnx").read_bytes()).hexdigest()
+    describe = load_describer(SHIPPED, read_recogniser_info(SHIPPED), threads=1)
+    characters = unseen_characters(24, seed=31)
+    pictures = onnx_embedder(SHIPPED / "student.onnx")(portraits(characters, 1, seed=31)[:, 0])
+    cosines = pictures @ describe(descriptions(characters, (8, 8), seed=31)).T
+    assert np.diag(cosines).mean() > 0.85
+    assert (cosines.argmax(axis=1) == np.arange(24)).mean() >= 0.9

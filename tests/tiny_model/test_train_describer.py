@@ -80,7 +80,7 @@ def test_it_learns_which_words_stand_for_which_direction(
     )
     cosines = describe_all(network, tokenizer, texts) @ wanted.T
     own = cosines.diagonal().mean()
-    # A moment's training; the shipped tower is held to more, below.
+    # A moment's training; the shipped tower is held to more in test_export_recogniser.py.
     assert own > 0.2
     assert own > cosines.mean() + 0.015
 
