@@ -1,5 +1,7 @@
 """What the limit of a denoiser call is made of."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,19 +13,25 @@ from benchmarks.denoiser_limit import (
     floor_vs_plain,
     with_one_reference,
 )
+from lafi.engine.torch import read_model_info
 from lafi.model_info import ModelInfo
 
 
+@pytest.fixture
+def info(checkpoint: Path) -> ModelInfo:
+    return read_model_info(checkpoint)
+
+
 @pytest.mark.parametrize("rows", [3, 20])
-def test_a_batch_has_the_rows_asked_for(small_model: ModelInfo, rows: int) -> None:
-    whole = storyboard_batch(small_model, 32, "none")
+def test_a_batch_has_the_rows_asked_for(info: ModelInfo, rows: int) -> None:
+    whole = storyboard_batch(info, 32, "none")
     batch = first_rows(whole, rows)
     assert len(batch.latents) == len(batch.text) == batch.routes.shape[1] == rows
     torch.testing.assert_close(batch.latents[rows - 1], whole.latents[(rows - 1) % 9])
 
 
-def test_all_rows_read_the_one_behind_them(small_model: ModelInfo) -> None:
-    batch = with_one_reference(storyboard_batch(small_model, 32, "all"))
+def test_all_rows_read_the_one_behind_them(info: ModelInfo) -> None:
+    batch = with_one_reference(storyboard_batch(info, 32, "all"))
     assert len(batch.latents) == ROWS + 1
     assert (batch.routes[:, :ROWS] == ROWS).all()
     assert (batch.routes[:, ROWS] == -1).all()
