@@ -73,7 +73,8 @@ def counted_operations(call: Call) -> float:
     """GFLOP of one call, as torch counts products and convolutions; the rest is little."""
     with FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops() / 1e9
+    operations: int = counter.get_total_flops()
+    return operations / 1e9
 
 
 def roof(dtype: torch.dtype, repeats: int = 15) -> float:
