@@ -139,11 +139,12 @@ def plot(document: Mapping[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     bars = axes.barh([*calls], [row["median_ms"] for row in calls.values()])
     axes.bar_label(bars, fmt=" %.0f")
-    for name, peak in document["roof_gflops"].items():
-        at = 1e3 * document["gflop"] / peak
-        axes.axvline(at, linestyle=":", color="grey")
-        axes.text(at, -0.6, f" {ROWS} rows at the roof, {name}", fontsize=8)
+    for (name, peak), style in zip(document["roof_gflops"].items(), (":", "--"), strict=True):
+        label = f"{ROWS} rows at the roof of {name}"
+        axes.axvline(1e3 * document["gflop"] / peak, linestyle=style, color="black", label=label)
+    axes.margins(x=0.1)
     axes.invert_yaxis()
+    axes.legend(loc="lower right")
     axes.set_xlabel("milliseconds of a call, median")
     figure.savefig(path, dpi=110)
 

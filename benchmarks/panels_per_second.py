@@ -118,6 +118,10 @@ def main(
     peer_storyboards: Annotated[
         int, typer.Option(help="storyboards that a peer draws in a round; ours are 4", min=1, max=4)
     ] = 1,
+    max_rows: Annotated[
+        int | None, typer.Option(help="rows of one denoiser call of ours; not of the growth")
+    ] = None,
+    name: Annotated[str, typer.Option(help="of the files, without their ending")] = "peers",
     out: Annotated[Path, typer.Option(help="folder of peers.json and peers.png")] = RESULTS,
 ) -> None:
     """Measure, print, write."""
@@ -127,7 +131,7 @@ def main(
         check_same_model(repository, fastest)
     load = Workload(storyboards=4, panels=8, in_flight=4, steps=steps)
     began = time.perf_counter()
-    field = Field(repository, checkpoint, fastest, peer_storyboards)
+    field = Field(repository, checkpoint, fastest, peer_storyboards, max_rows)
     speeds, psnr = compare(field, load, rounds, console.print)
     compared = time.perf_counter()
     grown = growth(repository, steps, growth_rounds, console.print)
@@ -147,17 +151,18 @@ def main(
         "rounds": rounds,
         "growth_rounds": growth_rounds,
         "peer_storyboards": peer_storyboards,
+        "max_rows": max_rows,
         "seconds": {"comparison": compared - began, "growth": ended - compared},
         "fastest_engine": None if fastest is None else engine_name(fastest),
         **provenance(repository, command, PACKAGES),
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "peers.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    plot(document, out / "peers.png")
+    (out / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    plot(document, out / f"{name}.png")
     table = Table("figure", "value")
-    for name, value in document.items():
+    for figure, value in document.items():
         if isinstance(value, float):
-            table.add_row(name, f"{value:.3f}")
+            table.add_row(figure, f"{value:.3f}")
     console.print(table)
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.load.served_copy import served_copy
 from benchmarks.peers.diffusers_pipeline import PlainDiffusers
 from benchmarks.peers.drawing import PeerPanels, draw_panels, load_peer_model
 from benchmarks.peers.reference_per_image import ReferencePerImage
@@ -138,13 +139,21 @@ def peers(
 class Field:
     """Who takes part: an export of the checkpoint, the checkpoint, an export with a fast engine.
 
-    peer_storyboards: how many of a round's storyboards the peers draw, None for all.
+    peer_storyboards: how many of a round's storyboards the peers draw, None for all. max_rows: of
+    one denoiser call of ours, None as the server has it.
     """
 
     repository: Path
     checkpoint: Path
     fastest: Path | None = None
     peer_storyboards: int | None = None
+    max_rows: int | None = None
+
+    def served(self, repository: Path, folder: Path) -> Path:
+        """What a server of ours is started with; a copy in `folder` where it differs."""
+        if self.max_rows is None:
+            return repository
+        return served_copy(repository, folder / repository.name, max_rows=self.max_rows)
 
 
 def compare(
@@ -158,12 +167,13 @@ def compare(
     warm = Workload(1, 2, 1, 2)
     with ExitStack() as stack:
         cores = len(os.sched_getaffinity(0))  # the threads of every server's engines
-        server = stack.enter_context(TritonServer(field.repository))
-        process = stack.enter_context(closing(InProcess(field.repository, cores)))
+        copies = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(TritonServer(field.served(field.repository, copies)))
+        process = stack.enter_context(closing(InProcess(field.repository, cores, field.max_rows)))
         contestants = [*ours(server, load.in_flight), without_server(process, load.in_flight)]
         fast = None
         if field.fastest is not None:
-            fast = stack.enter_context(TritonServer(field.fastest))
+            fast = stack.enter_context(TritonServer(field.served(field.fastest, copies)))
             contestants += fastest(fast, load.in_flight)
         tutorial = stack.enter_context(_tutorial(field.checkpoint, load))
         contestants += peers(field.checkpoint, tutorial, load.in_flight, field.peer_storyboards)

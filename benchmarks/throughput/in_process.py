@@ -9,19 +9,20 @@ from lafi.engine.onnx import load_onnx_engines
 from lafi.engine.session import Precision, Runtime
 from lafi.events import PanelImage
 from lafi.model_info import load_model_info
+from lafi.pipeline import MAX_ROWS
 from lafi.storyboard import Storyboard
 from lafi.studio import Studio
 
 
 class InProcess:
-    """What a repository serves, drawn by `lafi.studio.Studio`; threads as for the server."""
+    """What a repository serves, drawn by `lafi.studio.Studio`; threads and rows as the server's."""
 
-    def __init__(self, repository: Path, threads: int) -> None:
+    def __init__(self, repository: Path, threads: int, max_rows: int | None = None) -> None:
         artifacts = repository / "artifacts"
         info = load_model_info(artifacts)
         runtime, precision = cast(Runtime, info.engine), cast(Precision, info.precision)
         engines = load_onnx_engines(artifacts, runtime, precision, threads)
-        self._studio = Studio({"": engines})
+        self._studio = Studio({"": engines}, max_rows=max_rows or MAX_ROWS)
 
     def draw(self, boards: Sequence[Storyboard], in_flight: int) -> list[bytes]:
         """A PNG file of every panel, `in_flight` storyboards at a time."""

@@ -16,7 +16,7 @@ from benchmarks.panels_per_second import (
     engine_name,
     ratios,
 )
-from benchmarks.throughput.comparison import IN_PROCESS, Contestant, in_turn
+from benchmarks.throughput.comparison import IN_PROCESS, Contestant, Field, in_turn
 from benchmarks.throughput.growth import medians
 from benchmarks.throughput.picture_distance import psnr
 from lafi.engine.torch import read_model_info
@@ -49,6 +49,18 @@ def test_ratios_are_medians_and_the_fastest_engine_is_told_apart() -> None:
     assert with_fastest["ratio_vs_concat_fastest"] == 5.0
     assert with_fastest["ratio_vs_plain_fastest"] == 2.5
     assert {name: with_fastest[name] for name in figures} == figures
+
+
+def test_larger_calls_are_asked_of_a_copy_of_the_repository(tmp_path: Path) -> None:
+    models = tmp_path / "one" / "models" / "storyboard"
+    models.mkdir(parents=True)
+    (models / "config.pbtxt").write_text('name: "storyboard"\n', encoding="utf-8")
+    one = tmp_path / "one"
+    assert Field(one, one).served(one, tmp_path / "copies") == one
+    copy = Field(one, one, max_rows=34).served(one, tmp_path / "copies")
+    config = (copy / "models" / "storyboard" / "config.pbtxt").read_text(encoding="utf-8")
+    assert 'key: "max_rows", value: { string_value: "34" }' in config
+    assert "max_rows" not in (models / "config.pbtxt").read_text(encoding="utf-8")
 
 
 def test_every_second_round_goes_the_other_way() -> None:
