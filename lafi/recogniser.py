@@ -134,7 +134,7 @@ def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
     threads: CPU threads, 0 for all cores.
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
-    info = read_recogniser_info(folder)
+    info = _with_its_describer(read_recogniser_info(folder), Path(folder) / DESCRIBER)
     path = Path(folder) / STUDENT
     if not path.is_file():
         raise ArtifactsError(f"{path}: no such file; allowed: a folder with {STUDENT} and {INFO}")
@@ -143,6 +143,13 @@ def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
     )
     _try_once(recogniser, path)
     return recogniser
+
+
+def _with_its_describer(info: RecogniserInfo, path: Path) -> RecogniserInfo:
+    """Naming the text tower's hash, as an exported model does: enrolled words belong to it."""
+    if info.describer is None or not path.is_file():
+        return info
+    return info.model_copy(update={"sha256": {**info.sha256, DESCRIBER: file_sha256(path)}})
 
 
 def _try_once(recogniser: OnnxRecogniser, path: Path) -> None:

@@ -180,7 +180,7 @@ def test_an_entry_says_what_the_storyboard_says() -> None:
                     "injection": {"strength": 1.5, "branches": "conditional"},
                 },
                 {"prompt": "a beach", "injection": {"layers": "none"}},
-                {"prompt": "a beach", "injection": {"reference_noise": 0.1}},
+                {"prompt": "a beach", "injection": {"reference_noise": "panel", "strength": 0}},
             ],
         }
     )
@@ -188,9 +188,11 @@ def test_an_entry_says_what_the_storyboard_says() -> None:
     assert (first.caption, first.prompt) == ("mia waving", "a child waving")
     assert (first.negative_prompt, first.seed, first.characters) == ("rain, snow", 9, ("mia",))
     assert first.sampling == "Euler, 20 steps, guidance 5, karras sigmas"
-    assert first.injection == "decoder, 0 to 0.8, strength 1.5, conditional branch only"
+    assert first.injection == (
+        "decoder, 0 to 0.8, strength 1.5, conditional branch only, reference noise 0.1"
+    )
     assert second.injection == "none"
-    assert third.injection == "decoder, 0 to 0.8, reference noise 0.1"
+    assert third.injection == "decoder, 0 to 0.8"
 
 
 def test_a_preview_is_half_blocks() -> None:

@@ -14,7 +14,12 @@ from lafi import describer as module
 from lafi.describer import DESCRIBER_FILES, Describer, exported_describer, load_describer
 from lafi.engine.session import ArtifactsError
 from lafi.model_info import DescriberInfo, ModelInfo
-from lafi.recogniser import read_recogniser_info
+from lafi.recogniser import (
+    DESCRIBER,
+    RemoteRecogniser,
+    exported_recogniser,
+    read_recogniser_info,
+)
 from lafi_export.recogniser_files import add_recogniser
 
 BUNDLED = Path(__file__).parents[2] / "tiny_model" / "weights" / "tokenizer"
@@ -108,3 +113,14 @@ def test_an_exported_model_has_the_tower_of_its_recogniser(
     with pytest.raises(ArtifactsError, match="got SHA-256"):
         exported_describer(described, info)
     assert exported_describer(plain, add_recogniser(recogniser_folder, plain, small_model)) is None
+
+
+def test_who_enrols_and_who_identifies_agree_on_whose_words_they_are(
+    describer_folder: Path, small_model: ModelInfo, tmp_path: Path
+) -> None:
+    # One knows the exported facts, the other has loaded the files.
+    info = add_recogniser(describer_folder, tmp_path, small_model)
+    loaded = exported_recogniser(tmp_path, info, threads=1)
+    told = RemoteRecogniser(info, lambda name, inputs: {})
+    assert loaded.info.sha256[DESCRIBER] == told.info.sha256[DESCRIBER]
+    assert len(loaded.info.sha256[DESCRIBER]) == 64

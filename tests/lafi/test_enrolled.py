@@ -301,3 +301,22 @@ def test_a_file_from_before_descriptions_is_read(tmp_path: Path) -> None:
     assert older != rest
     made.path.write_bytes(enrolled._first_line(older) + older)
     assert database(tmp_path).read().nearest(embedding(1)).character == "mia"
+
+
+def test_words_of_another_text_tower_count_as_not_said(tmp_path: Path) -> None:
+    one, other = (EnrolmentDatabase(tmp_path, OURS, WIDTH, tower) for tower in ("aa", "bb"))
+    one.enrol("mia", pictures(1), embedding(8))
+    assert [*one.read().words] == ["mia"]
+    assert other.read().words == {}
+    assert other.read().names() == ("mia",)
+
+
+def test_an_enrolled_picture_is_its_characters_whatever_is_said_of_others(tmp_path: Path) -> None:
+    own = embedding(1)
+    near = own + 0.4 * embedding(2)
+    made = database(tmp_path)
+    made.enrol("tom", {"0" * 64: own})
+    made.enrol("ann", {"1" * 64: (near / np.linalg.norm(near)).astype(np.float32)}, own)
+    state = made.read()
+    # What is said of ann fits tom's picture better than her own does.
+    assert state.nearest(own, 1.0) == Match("tom", pytest.approx(1.0, abs=1e-6))

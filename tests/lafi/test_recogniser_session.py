@@ -90,6 +90,7 @@ def test_what_the_file_says_besides_is_left_there(recogniser: OnnxRecogniser) ->
         "side": 16,
         "width": 8,
         "threshold": 0.9,
+        "describer": None,
         "sha256": {},
     }
 
