@@ -51,9 +51,11 @@ class Timing:
     """Relative to the largest value."""
 
 
-def storyboard_batch(info: ModelInfo, side: int, injection: LayerPreset) -> DenoiserBatch:
-    """Rows of PANELS panels in both branches and one reference, the last row, which all read."""
-    rows, size = 2 * PANELS + 1, (side // info.vae_scale, side // info.vae_scale)
+def storyboard_batch(
+    info: ModelInfo, side: int, injection: LayerPreset, panels: int = PANELS
+) -> DenoiserBatch:
+    """Rows of `panels` in both branches and one reference, the last row, which all read."""
+    rows, size = 2 * panels + 1, (side // info.vae_scale, side // info.vae_scale)
     start = first_injected_layer(info.layers, injection)
     panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), first_layer=start)
     table = build_table([panel] * (rows - 1) + [Reading()], len(info.layers), size)

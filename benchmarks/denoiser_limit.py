@@ -97,19 +97,9 @@ def our_calls(name: str, denoiser: Denoiser, info: ModelInfo) -> dict[str, Call]
     for rows in SIZES:
         batch = first_rows(plain, rows)
         calls[f"{name}, {rows} rows"] = lambda batch=batch: denoiser(batch)  # type: ignore[misc]
-    routed = with_one_reference(storyboard_batch(info, SIDE, "decoder"))
+    routed = storyboard_batch(info, SIDE, "decoder", PANELS)
     calls[f"{name}, {ROWS} rows and a reference"] = lambda: denoiser(routed)
     return calls
-
-
-def with_one_reference(batch: DenoiserBatch) -> DenoiserBatch:
-    """ROWS rows that all read the last of a batch, and that one behind them."""
-    reference = len(batch.latents) - 1
-    grown = first_rows(batch, ROWS + 1)
-    routes = batch.routes[:, torch.arange(ROWS + 1) % reference]
-    routes = torch.where(routes >= 0, ROWS, routes)
-    routes[:, ROWS] = -1
-    return replace(grown, routes=routes)
 
 
 def measure(calls: Mapping[str, Call], repeats: int) -> dict[str, dict[str, float]]:
@@ -160,14 +150,14 @@ def main(
     """Measure, print, write `denoiser_limit.json` and `.png`."""
     torch.set_num_threads(threads)
     unet = UNet2DConditionModel.from_pretrained(checkpoint / "unet", torch_dtype=torch.float32)
-    calls: dict[str, Call] = {}
-    names = []
+    names, calls = [], {}
+    info = load_model_info(repository / "artifacts")
+    rows = first_rows(storyboard_batch(info, SIDE, "none"), ROWS)
+    calls["torch f32"] = torch_call(unet.eval(), rows)
     for folder in (repository, *([also] if also else [])):
         info = load_model_info(folder / "artifacts")
         runtime, precision = cast(Runtime, info.engine), cast(Precision, info.precision)
         names.append(f"{info.engine} {info.precision}")
-        rows = first_rows(storyboard_batch(info, SIDE, "none"), ROWS)
-        calls.setdefault("torch f32", torch_call(unet.eval(), rows))
         denoiser = load_denoiser(folder / "artifacts", runtime, precision, threads)
         calls |= our_calls(names[-1], denoiser, info)
     found = measure(calls, repeats)

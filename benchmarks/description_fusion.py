@@ -10,10 +10,8 @@ the words is that of `recogniser.json`, chosen on other characters.
 
 import json
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,9 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.identity_service import ENROLLED, STRANGERS, characters_for_the_test
-from benchmarks.provenance import commit
+from benchmarks.provenance import surroundings
 from lafi.describer import load_describer
-from lafi.machine import cpu_name_and_flags
 from lafi.recogniser import read_recogniser_info
 from lafi_tiny.export_describer import CARD_KEY
 from lafi_tiny.export_recogniser import onnx_embedder
@@ -131,10 +128,7 @@ def main(
         "said": figures,
         "student": card["student"],
         "describer": card[CARD_KEY],
-        "cpu": cpu_name_and_flags()[0],
-        "versions": {"onnxruntime": version("onnxruntime"), "python": platform.python_version()},
-        "commit": commit(),
-        "command": "python -m benchmarks.description_fusion",
+        **surroundings("python -m benchmarks.description_fusion", ("onnxruntime",)),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "description_fusion.json").write_text(json.dumps(document, indent=2) + "\n")

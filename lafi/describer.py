@@ -12,12 +12,11 @@ from tokenizers import Tokenizer
 
 from lafi.engine.session import ArtifactsError, Session, check_file, open_session
 from lafi.model_info import DescriberInfo, ModelInfo, RecogniserInfo
-from lafi.recogniser import DESCRIBER, RECOGNISER, Embeddings, facts_of
+from lafi.recogniser import DESCRIBER, RECOGNISER, Embeddings, facts_of, unit_rows
 
 TOKENIZER: Final = "tokenizer.json"
 DESCRIBER_FILES: Final = (DESCRIBER, TOKENIZER)
 _PADDING: Final = "<|endoftext|>"
-_UNIT_TOLERANCE: Final = 1e-3
 
 
 class Describer:
@@ -31,13 +30,12 @@ class Describer:
     def __call__(self, texts: Sequence[str]) -> Embeddings:
         """One row for each text, of unit length; what does not fit of a text is cut off."""
         ids = np.array([each.ids for each in self._tokenizer.encode_batch([*texts])], np.int64)
-        (embeddings,) = self._run({"tokens": ids})
-        if embeddings.shape != (len(texts), self._width):
-            got = f"shape {embeddings.shape}"
-            raise ArtifactsError(f"{DESCRIBER}: got {got}, allowed (B, {self._width})")
-        if not bool((np.abs(np.linalg.norm(embeddings, axis=1) - 1) <= _UNIT_TOLERANCE).all()):
-            raise ArtifactsError(f"{DESCRIBER}: got embeddings that are not of length 1")
-        return embeddings.astype(np.float32, copy=False)
+        (given,) = self._run({"tokens": ids})
+        embeddings = unit_rows(given, self._width, DESCRIBER)
+        if len(embeddings) != len(texts):
+            got = f"{len(embeddings)} rows"
+            raise ArtifactsError(f"{DESCRIBER}: got {got}, allowed {len(texts)}, one for each text")
+        return embeddings
 
 
 def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Describer:

@@ -59,7 +59,7 @@ class RecogniserInfo(BaseModel):
     describer: DescriberInfo | None = None
     """Its text tower, if it has one."""
     sha256: dict[str, str] = Field(default_factory=dict)
-    """By file name, of the files beside an exported model; empty elsewhere."""
+    """By file name, of the files beside an exported model; elsewhere at most the text tower's."""
 
 
 class ModelInfo(BaseModel):

@@ -69,17 +69,23 @@ class OnnxRecogniser:
     def embed(self, rows: npt.NDArray[np.float32]) -> Embeddings:
         """(B, 3, S, S) float32 in [-1, 1] -> (B, D); ArtifactsError for anything else than that."""
         chunks = (rows[start : start + MAX_BATCH] for start in range(0, len(rows), MAX_BATCH))
-        return np.concatenate([self._checked(self._run({"image": chunk})[0]) for chunk in chunks])
+        given, width = f"{STUDENT}: embedding", self.info.width
+        return np.concatenate(
+            [unit_rows(self._run({"image": chunk})[0], width, given) for chunk in chunks]
+        )
 
-    def _checked(self, embeddings: Embeddings) -> Embeddings:
-        width = self.info.width
-        if embeddings.ndim != 2 or embeddings.shape[1] != width:
-            got = f"shape {embeddings.shape}"
-            raise ArtifactsError(f"{STUDENT}: embedding: got {got}, allowed (B, {width})")
-        lengths = np.linalg.norm(embeddings, axis=1)
-        if not bool((np.abs(lengths - 1) <= _UNIT_TOLERANCE).all()):
-            raise ArtifactsError(f"{STUDENT}: embedding: got lengths {lengths[:4]}, allowed 1")
-        return embeddings.astype(np.float32, copy=False)
+
+def unit_rows(embeddings: Embeddings, width: int, given: str) -> Embeddings:
+    """What a network gave, if it is (B, width) and each row of unit length.
+
+    given: of whom, for the error. Raises ArtifactsError.
+    """
+    if embeddings.ndim != 2 or embeddings.shape[1] != width:
+        raise ArtifactsError(f"{given}: got shape {embeddings.shape}, allowed (B, {width})")
+    lengths = np.linalg.norm(embeddings, axis=1)
+    if not bool((np.abs(lengths - 1) <= _UNIT_TOLERANCE).all()):
+        raise ArtifactsError(f"{given}: got lengths {lengths[:4]}, allowed 1")
+    return embeddings.astype(np.float32, copy=False)
 
 
 def letterboxed_row(data: bytes, side: int) -> npt.NDArray[np.float32]:

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.cpu_engines import storyboard_batch
 from benchmarks.denoiser_limit import (
+    PANELS,
     ROWS,
     counted_operations,
     first_rows,
     floor_vs_plain,
-    with_one_reference,
 )
 from lafi.engine.torch import read_model_info
 from lafi.model_info import ModelInfo
@@ -31,7 +31,7 @@ def test_a_batch_has_the_rows_asked_for(info: ModelInfo, rows: int) -> None:
 
 
 def test_all_rows_read_the_one_behind_them(info: ModelInfo) -> None:
-    batch = with_one_reference(storyboard_batch(info, 32, "all"))
+    batch = storyboard_batch(info, 32, "all", PANELS)
     assert len(batch.latents) == ROWS + 1
     assert (batch.routes[:, :ROWS] == ROWS).all()
     assert (batch.routes[:, ROWS] == -1).all()

@@ -1,8 +1,9 @@
 """One tiny run of all training stages, shared by the tests that need its files."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from lafi_tiny.dataset import DatasetSpec, render_dataset
 from lafi_tiny.text_to_latent import stage_tokenizer
 from lafi_tiny.train_denoiser import DenoiserTraining
 from lafi_tiny.train_reader import ReaderTraining, train_reader
+from lafi_tiny.train_recogniser import cosine_rate
 from lafi_tiny.train_vae import VaeTraining, load_vae, train_vae
 
 PICTURES_A_CHUNK = 8
@@ -40,6 +42,29 @@ def _make_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "CHUNK", PICTURES_A_CHUNK)
     monkeypatch.setattr(latents, "CHUNK", PICTURES_A_CHUNK)
     monkeypatch.setattr(train_denoiser, "watch_training", lambda *_: "not watched")
+
+
+@pytest.fixture
+def stop_at_step_3(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[ModuleType, Callable[[], object]], None]:
+    """Runs a training stage that is ended in step 3, as if its process had been."""
+
+    class Stopped(Exception):
+        """The end."""
+
+    def run(stage: ModuleType, train: Callable[[], object]) -> None:
+        def stop(step: int, steps: int, peak: float) -> float:
+            if step == 3:
+                raise Stopped
+            return cosine_rate(step, steps, peak)
+
+        with monkeypatch.context() as context:
+            context.setattr(stage, "cosine_rate", stop)
+            with pytest.raises(Stopped):
+                train()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -27,9 +27,8 @@ from lafi_tiny.recogniser import (
     Role,
     build_recogniser,
     load_recogniser,
-    save_recogniser,
 )
-from lafi_tiny.training import from_pixels
+from lafi_tiny.training import from_pixels, save_half
 
 SHIPPED = Path(__file__).parents[2] / "tiny_model" / "recogniser"
 
@@ -50,7 +49,7 @@ def exported(role: Role, tmp_path_factory: pytest.TempPathFactory) -> Path:
             module.momentum = 1.0
     with torch.no_grad():
         network.train()(torch.rand(16, 3, SIDE, SIDE) * 2 - 1)
-    save_recogniser(network, folder / "weights.safetensors")
+    save_half(network, folder / "weights.safetensors")
     loaded = load_recogniser(role, folder / "weights.safetensors")
     write_onnx(loaded, folder / "network.onnx")
     write_onnx(loaded, folder / "float32.onnx", half=False)

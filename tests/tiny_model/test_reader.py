@@ -18,9 +18,9 @@ from lafi_tiny.reader import (
     Reader,
     halves,
     load_reader,
-    save_reader,
     targets,
 )
+from lafi_tiny.training import save_half
 
 quick = settings(max_examples=15, deadline=None)
 rngs = st.from_type(np.random.Generator)
@@ -105,7 +105,7 @@ def test_targets_name_the_figure_the_scene_and_the_pose(
 
 def test_the_file_is_float16_and_reads_back_rounded(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / "below" / "reader.safetensors"
-    save_reader(reader, path)
+    save_half(reader, path)
     assert {v.dtype for v in load_file(path).values()} == {torch.float16}
     again = load_reader(path)
     assert not again.training

@@ -19,9 +19,9 @@ from lafi_tiny.recogniser import (
     known_role,
     labels_of,
     load_recogniser,
-    save_recogniser,
     visible,
 )
+from lafi_tiny.training import save_half
 
 
 @pytest.fixture(scope="module", params=["teacher", "student"])
@@ -56,7 +56,7 @@ def test_an_embedding_does_not_depend_on_the_batch(network: Recogniser) -> None:
 
 def test_weights_come_back_as_float16_rounds_them(tmp_path: Path) -> None:
     student = build_recogniser("student")
-    save_recogniser(student, tmp_path / "student.safetensors")
+    save_half(student, tmp_path / "student.safetensors")
     loaded = load_recogniser("student", tmp_path / "student.safetensors")
     for name, value in student.state_dict().items():
         expected = value.half().float() if value.is_floating_point() else value

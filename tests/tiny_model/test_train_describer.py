@@ -1,6 +1,8 @@
 """The text tower: what it is trained on, that it learns it, and its export."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from lafi_tiny.train_describer import (
     train_describer,
     trained_directions,
 )
-from lafi_tiny.train_recogniser import STATE_FILE, cosine_rate
+from lafi_tiny.train_recogniser import STATE_FILE
 from lafi_tiny.verification import Array
 
 WEIGHTS = Path(__file__).parents[2] / "tiny_model" / "weights"
@@ -86,25 +88,15 @@ def test_it_learns_which_words_stand_for_which_direction(
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    tmp_path: Path, directions: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    directions: dict[str, torch.Tensor],
+    stop_at_step_3: Callable[[ModuleType, Callable[[], object]], None],
 ) -> None:
     short = DescriberTraining(steps=4, batch=4, save_every=2)
     whole = folder_with(tmp_path / "whole", directions)
     stopped = folder_with(tmp_path / "stopped", directions)
     train_describer(short, whole, WEIGHTS)
-
-    class Stopped(Exception):
-        """As if the process had been ended."""
-
-    def stop(step: int, steps: int, peak: float) -> float:
-        if step == 3:
-            raise Stopped
-        return cosine_rate(step, steps, peak)
-
-    with monkeypatch.context() as context:
-        context.setattr(stage, "cosine_rate", stop)
-        with pytest.raises(Stopped):
-            train_describer(short, stopped, WEIGHTS)
+    stop_at_step_3(stage, lambda: train_describer(short, stopped, WEIGHTS))
     train_describer(short, stopped, WEIGHTS)
     one, other = (
         torch.load(folder / stage.DESCRIBER_STATE, weights_only=True)["model"]

@@ -1,7 +1,9 @@
 """Training of both recognisers: it learns, and goes on exactly where it stopped."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi_tiny import figure_pool
+from lafi_tiny import train_recogniser as stage
 from lafi_tiny.attributes import Identity
 from lafi_tiny.recogniser import AttributePrototypes, labels_of, visible
 from lafi_tiny.train_recogniser import (
@@ -36,22 +39,10 @@ def weights_in(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stop_at_step_3: Callable[[ModuleType, Callable[[], object]], None]
 ) -> None:
     train_recognisers(SHORT, tmp_path / "whole", WEIGHTS)
-
-    class Stopped(Exception):
-        """As if the process had been ended."""
-
-    def stop(step: int, steps: int, peak: float) -> float:
-        if step == 3:
-            raise Stopped
-        return cosine_rate(step, steps, peak)
-
-    with monkeypatch.context() as context:
-        context.setattr("lafi_tiny.train_recogniser.cosine_rate", stop)
-        with pytest.raises(Stopped):
-            train_recognisers(SHORT, tmp_path / "stopped", WEIGHTS)
+    stop_at_step_3(stage, lambda: train_recognisers(SHORT, tmp_path / "stopped", WEIGHTS))
     train_recognisers(SHORT, tmp_path / "stopped", WEIGHTS)
     whole, stopped = weights_in(tmp_path / "whole"), weights_in(tmp_path / "stopped")
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)

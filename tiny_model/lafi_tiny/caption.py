@@ -99,7 +99,7 @@ ONE_CHILD = {"en": ("the same child", "a child"), "zh": ("同一个孩子", "一
 
 def random_caption(rng: np.random.Generator, picture: Picture) -> str:
     """A caption for a picture; two in three are English. Only single figures are ever described."""
-    language = "en" if rng.random() < 0.67 else "zh"
+    language = random_language(rng)
     if picture.kind == "strip":
         return _strip(rng, picture, language)
     if len(picture.figures) == 2:
@@ -114,6 +114,17 @@ def random_caption(rng: np.random.Generator, picture: Picture) -> str:
         language=language,
         rng=rng,
     )
+
+
+def random_language(rng: np.random.Generator) -> Language:
+    """Two in three are English."""
+    return "en" if rng.random() < 0.67 else "zh"
+
+
+def some_attributes(rng: np.random.Generator, fewest: int, most: int) -> tuple[str, ...]:
+    """From `fewest` to `most` names of identity attributes, by chance, none twice."""
+    count = int(rng.integers(fewest, most + 1))
+    return tuple(str(name) for name in rng.choice(IDENTITY_NAMES, size=count, replace=False))
 
 
 def plain_caption(

@@ -7,13 +7,14 @@ two. What the words leave out adds nothing to it.
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH
 from lafi_tiny.recogniser import EMBEDDING_WIDTH
+from lafi_tiny.tokenizer import token_ids
+from lafi_tiny.training import load_half
 
 WIDTH, LAYERS, HEADS = 64, 2, 4
 
@@ -46,31 +47,13 @@ class Describer(nn.Module):
         return F.normalize(embeddings.float(), dim=1)
 
 
-def tokens(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
-    """Token ids (B, 48) int64; longer texts are cut."""
-    ids: Tensor = tokenizer(
-        texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids
-    return ids
-
-
-def save_describer(network: Describer, path: Path) -> None:
-    """Write the weights as float16 safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-
-
 def load_describer(path: Path, tokenizer: CLIPTokenizer) -> Describer:
-    """Read what `save_describer` wrote; computes in float32."""
-    network = Describer(tokenizer)
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    network.load_state_dict(state)
-    return network.eval()
+    """Read what the stage `describer` wrote; computes in float32."""
+    return load_half(Describer(tokenizer), path)
 
 
 @torch.no_grad()
 def describe_all(network: Describer, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """Embeddings (N, 128) of many texts."""
-    parts = [network(ids) for ids in tokens(tokenizer, texts).split(64)]
+    parts = [network(ids) for ids in token_ids(tokenizer, texts).split(64)]
     return torch.cat(parts)

@@ -5,8 +5,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import TEXT_LENGTH, build_noise_schedule
+from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.text_to_latent import TextToLatent
+from lafi_tiny.tokenizer import token_ids
 
 
 @torch.inference_mode()
@@ -41,12 +42,6 @@ def draw_pictures(
 
 
 def _encode(model: TextToLatent, tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
-    tokens = tokenizer(
-        captions,
-        padding="max_length",
-        truncation=True,
-        max_length=TEXT_LENGTH,
-        return_tensors="pt",
-    )
-    text: Tensor = model.text_encoder(tokens.input_ids.to(next(model.parameters()).device))[0]
+    tokens = token_ids(tokenizer, captions)
+    text: Tensor = model.text_encoder(tokens.to(next(model.parameters()).device))[0]
     return text

@@ -10,10 +10,11 @@ import torch
 from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH
-from lafi_tiny.describer import load_describer, tokens
+from lafi_tiny.describer import load_describer
 from lafi_tiny.fusion import TextEmbed, calibrate_words
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
 from lafi_tiny.open_set import Embed
+from lafi_tiny.tokenizer import token_ids
 from lafi_tiny.train_describer import DESCRIBER_FILE
 from lafi_tiny.verification import Array
 
@@ -48,7 +49,7 @@ def onnx_describer(path: Path, tokenizer: CLIPTokenizer) -> TextEmbed:
     session = open_onnx(path)
 
     def embed(texts: Sequence[str]) -> Array:
-        ids = tokens(tokenizer, list(texts)).numpy()
+        ids = token_ids(tokenizer, list(texts)).numpy()
         embeddings: Array = np.asarray(session.run([MADE], {"tokens": ids})[0], np.float64)
         return embeddings
 

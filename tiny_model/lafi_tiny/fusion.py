@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lafi_tiny.attributes import IDENTITY_CHOICES, Identity
-from lafi_tiny.caption import describe
+from lafi_tiny.attributes import Identity
+from lafi_tiny.caption import describe, some_attributes
 from lafi_tiny.open_set import (
     CALIBRATION_SEED,
     Embed,
@@ -37,13 +37,7 @@ WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 def descriptions(characters: Sequence[Identity], said: Said, seed: int) -> list[str]:
     """One for each, naming from `said[0]` to `said[1]` of its eight attributes, by chance."""
     rng = np.random.default_rng([seed, 3, *said])
-    names = [*IDENTITY_CHOICES]
-    texts = []
-    for who in characters:
-        count = int(rng.integers(said[0], said[1] + 1))
-        some = tuple(rng.choice(names, size=count, replace=False).tolist())
-        texts.append(describe(who, some))
-    return texts
+    return [describe(who, some_attributes(rng, *said)) for who in characters]
 
 
 @dataclass(frozen=True, slots=True)

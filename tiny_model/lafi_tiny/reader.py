@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +24,7 @@ from lafi_tiny.attributes import (
 )
 from lafi_tiny.picture import Figure
 from lafi_tiny.pose import ANGLES
+from lafi_tiny.training import load_half
 
 CLASSES: dict[str, tuple[str, ...]] = {
     **IDENTITY_CHOICES,
@@ -132,14 +132,6 @@ def targets(figures: list[Figure], scenes: list[Scene]) -> tuple[dict[str, Tenso
     return {name: torch.tensor(rows) for name, rows in columns.items()}, circle
 
 
-def save_reader(reader: Reader, path: Path) -> None:
-    """Write the weights as float16 safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in reader.state_dict().items()}, path)
-
-
 def load_reader(path: Path) -> Reader:
-    """Read the weights that `save_reader` wrote; computes in float32."""
-    reader = Reader()
-    reader.load_state_dict({k: v.float() for k, v in load_file(path).items()})
-    return reader.eval()
+    """Read what the stage `reader` wrote; computes in float32."""
+    return load_half(Reader(), path)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
@@ -20,6 +19,7 @@ from transformers import (
 )
 
 from lafi_tiny.attributes import IDENTITY_CHOICES, Identity
+from lafi_tiny.training import load_half
 
 Role = Literal["teacher", "student"]
 
@@ -202,16 +202,6 @@ def labels_of(identity: Identity) -> list[int]:
     return labels
 
 
-def save_recogniser(network: Recogniser, path: Path) -> None:
-    """Write the weights as float16 safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in state.items()}, path)
-
-
 def load_recogniser(role: Role, path: Path) -> Recogniser:
-    """Read what `save_recogniser` wrote; computes in float32."""
-    network = build_recogniser(role)
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    network.load_state_dict(state)
-    return network.eval()
+    """Read what the stage `recogniser` wrote; computes in float32."""
+    return load_half(build_recogniser(role), path)

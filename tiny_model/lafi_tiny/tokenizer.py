@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi_tiny.architecture import TEXT_LENGTH
@@ -35,6 +36,14 @@ def build_tokenizer(captions: Iterable[str], vocabulary_size: int = 1200) -> CLI
     )
     bpe.train_from_iterator(captions, trainer)
     return _as_clip(bpe, alphabet)
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Token ids (B, `TEXT_LENGTH`) int64; shorter texts are padded, longer ones cut."""
+    ids: Tensor = tokenizer(
+        texts, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
 
 
 def _as_clip(bpe: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:

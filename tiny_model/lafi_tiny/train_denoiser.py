@@ -20,13 +20,14 @@ from rich.progress import track
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import TEXT_LENGTH, Architecture, build_noise_schedule
+from lafi_tiny.architecture import Architecture, build_noise_schedule
 from lafi_tiny.caption import random_caption
 from lafi_tiny.dataset import DatasetSpec
 from lafi_tiny.evaluate import watch_training
 from lafi_tiny.latents import LatentCache
 from lafi_tiny.team import ALONE, Team, flat_gradients
 from lafi_tiny.text_to_latent import WEIGHTS_FILE, TextToLatent, stage_tokenizer
+from lafi_tiny.tokenizer import token_ids
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import (
     MovingAverage,
@@ -148,13 +149,7 @@ class _Batches:
             double[row] = picture.kind != "single"
             empty = rng.random() < self.settings.empty_captions
             captions.append("" if empty else caption)
-        tokens = self.tokenizer(
-            captions,
-            padding="max_length",
-            truncation=True,
-            max_length=TEXT_LENGTH,
-            return_tensors="pt",
-        )
+        tokens = token_ids(self.tokenizer, captions)
         timesteps = random_timesteps(rng, size)
         given = np.where(rng.random(size) < 0.5, 0, (timesteps * rng.random(size)).astype(int))
         inpainted = double & (rng.random(size) < self.settings.inpainted)
@@ -164,7 +159,7 @@ class _Batches:
         fresh = np.where(inpainted[:, None], in_left[None, :] == left[:, None], True)
         return Batch(
             latents=latents,
-            token_ids=tokens.input_ids,
+            token_ids=tokens,
             timesteps=torch.from_numpy(timesteps),
             given_timesteps=torch.from_numpy(given),
             fresh=torch.from_numpy(fresh.astype(np.float32))[:, None, None, :],

@@ -14,15 +14,15 @@ from rich.console import Console
 from transformers import CLIPTokenizer
 
 from lafi_tiny.attributes import IDENTITY_CHOICES, Identity, random_identity
-from lafi_tiny.caption import describe
-from lafi_tiny.describer import Describer, load_describer, save_describer, tokens
+from lafi_tiny.caption import IDENTITY_NAMES, describe, random_language, some_attributes
+from lafi_tiny.describer import Describer, load_describer
 from lafi_tiny.recogniser import HIDDEN, AttributePrototypes, hides_hair
+from lafi_tiny.tokenizer import token_ids
 from lafi_tiny.train_recogniser import STATE_FILE, cosine_rate
-from lafi_tiny.training import save_state, set_learning_rate
+from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
 
 DESCRIBER_FILE, DESCRIBER_STATE = "describer.safetensors", "describer.pt"
 PRINT_EVERY = 100
-NAMES = tuple(IDENTITY_CHOICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,10 @@ def random_description(rng: np.random.Generator) -> tuple[str, list[int]]:
     """What some training character looks like, in part or in whole, and what of it is said."""
     while True:
         identity = random_identity(rng)
-        count = int(rng.integers(1, len(NAMES) + 1))
-        some = tuple(str(name) for name in rng.choice(NAMES, size=count, replace=False))
+        some = some_attributes(rng, 1, len(IDENTITY_NAMES))
         labels = said_labels(identity, some)
         if any(label != HIDDEN for label in labels):
-            return describe(identity, some, "en" if rng.random() < 0.67 else "zh"), labels
+            return describe(identity, some, random_language(rng)), labels
 
 
 def trained_directions(folder: Path) -> AttributePrototypes:
@@ -80,11 +79,12 @@ def train_describer(settings: DescriberTraining, folder: Path, weights: Path) ->
     torch.manual_seed(settings.seed)
     network = Describer(tokenizer).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.peak_rate, weight_decay=0.02)
-    for step in range(_resume(folder, network, optimizer), settings.steps):
+    start = resume_state(folder / DESCRIBER_STATE, network, optimizer)
+    for step in range(start, settings.steps):
         rng = np.random.default_rng([settings.seed, 5, step])
         texts, labels = zip(*(random_description(rng) for _ in range(settings.batch)), strict=True)
         wanted = directions.compose(torch.tensor(labels))
-        loss = (1 - (network(tokens(tokenizer, list(texts))) * wanted).sum(1)).mean()
+        loss = (1 - (network(token_ids(tokenizer, list(texts))) * wanted).sum(1)).mean()
         set_learning_rate(optimizer, cosine_rate(step, settings.steps, settings.peak_rate))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -99,14 +99,4 @@ def train_describer(settings: DescriberTraining, folder: Path, weights: Path) ->
 def _save(folder: Path, step: int, network: Describer, optimizer: torch.optim.Optimizer) -> None:
     state = {"model": network.state_dict(), "optimizer": optimizer.state_dict()}
     save_state(folder / DESCRIBER_STATE, {"step": step, **state})
-    save_describer(network, folder / DESCRIBER_FILE)
-
-
-def _resume(folder: Path, network: Describer, optimizer: torch.optim.Optimizer) -> int:
-    path = folder / DESCRIBER_STATE
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    save_half(network, folder / DESCRIBER_FILE)

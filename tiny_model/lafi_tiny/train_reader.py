@@ -14,12 +14,14 @@ from lafi_tiny.architecture import Architecture
 from lafi_tiny.attributes import Scene
 from lafi_tiny.dataset import DatasetSpec, load_pictures, render_range
 from lafi_tiny.picture import Figure, Picture
-from lafi_tiny.reader import CLASSES, Reader, halves, load_reader, save_reader, targets
+from lafi_tiny.reader import CLASSES, Reader, halves, load_reader, targets
 from lafi_tiny.train_vae import load_vae
 from lafi_tiny.training import (
     device,
     from_pixels,
     learning_rate,
+    resume_state,
+    save_half,
     save_state,
     set_learning_rate,
 )
@@ -48,7 +50,7 @@ def train_reader(arch: Architecture, settings: ReaderTraining, folder: Path) -> 
     vae = load_vae(arch, folder).to(place)
     reader = Reader().to(place)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=settings.peak_rate, weight_decay=1e-3)
-    start = _resume(folder / STATE_FILE, reader, optimizer)
+    start = resume_state(folder / STATE_FILE, reader, optimizer, "reader")
     rng = np.random.default_rng([settings.seed, 3, start])
     for step in range(start, settings.steps):
         indices = rng.integers(len(pictures), size=settings.batch)
@@ -72,16 +74,7 @@ def train_reader(arch: Architecture, settings: ReaderTraining, folder: Path) -> 
 def _save(folder: Path, step: int, reader: Reader, optimizer: torch.optim.Optimizer) -> None:
     state = {"reader": reader.state_dict(), "optimizer": optimizer.state_dict()}
     save_state(folder / STATE_FILE, {"step": step, **state})
-    save_reader(reader, folder / READER_FILE)
-
-
-def _resume(path: Path, reader: Reader, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    reader.load_state_dict(state["reader"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    save_half(reader, folder / READER_FILE)
 
 
 def single_views(

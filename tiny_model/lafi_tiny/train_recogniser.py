@@ -24,10 +24,9 @@ from lafi_tiny.recogniser import (
     HIDDEN,
     AttributePrototypes,
     build_recogniser,
-    save_recogniser,
 )
 from lafi_tiny.team import ALONE, Team, flat_gradients
-from lafi_tiny.training import save_state, set_learning_rate
+from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
 
 PRINT_EVERY = 10
 POOL = "figures"
@@ -210,7 +209,7 @@ def fit(
     both.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = nn.ParameterList(p for p in both.parameters() if p.requires_grad)
     optimizer = torch.optim.AdamW(trained, lr=settings.peak_rate, weight_decay=0.02, fused=True)
-    start = _resume(path, both, optimizer)
+    start = resume_state(path, both, optimizer)
     gradients = flat_gradients(trained)
     for step in range(start, settings.steps):
         rng = np.random.default_rng([settings.seed, step, team.worker])
@@ -249,14 +248,5 @@ def _save(
 ) -> None:
     state = {"model": both.state_dict(), "optimizer": optimizer.state_dict()}
     save_state(path, {"step": step, "settings": settings, **state})
-    save_recogniser(both.teacher, path.parent / "teacher.safetensors")
-    save_recogniser(both.student, path.parent / "student.safetensors")
-
-
-def _resume(path: Path, both: Recognisers, optimizer: torch.optim.Optimizer) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    both.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    save_half(both.teacher, path.parent / "teacher.safetensors")
+    save_half(both.student, path.parent / "student.safetensors")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -58,6 +59,32 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(path)
+
+
+def resume_state(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, name: str = "model"
+) -> int:
+    """Load a checkpoint whose network is kept as `name`; its step, 0 if there is none."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(state[name])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def save_half(network: nn.Module, path: Path) -> None:
+    """Write the weights as float16 safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in state.items()}, path)
+
+
+def load_half(network: Network, path: Path) -> Network:
+    """Read into a network what `save_half` wrote; it computes in float32."""
+    state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    network.load_state_dict(state)
+    return network.eval()
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
