@@ -13,7 +13,7 @@ TESTS ?= tests
 BIN := .venv/bin
 READY := .venv/.ready
 REPOSITORY := $(OUT)/repository/artifacts/lafi.json
-DRAWING_CODE := $(wildcard lafi/*.py lafi/engine/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
+DRAWING_CODE := $(wildcard lafi/*.py lafi/*/*.py lafi/*/*/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
 BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/*/*.py)
 ADAPTERS = $(wildcard model_repository/*.py model_repository/*/1/*.py)
 

@@ -24,13 +24,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lafi.engine.base import Denoiser, DenoiserBatch
-from lafi.engine.onnx import Precision, Runtime, cpu_has_bf16, load_denoiser
-from lafi.engine.torch import load_torch_engines
-from lafi.layers import first_injected_layer
-from lafi.model_info import ModelInfo, load_model_info
-from lafi.routing import Reading, build_table
-from lafi.storyboard import LayerPreset
+from lafi.board.storyboard import LayerPreset
+from lafi.conditioning.routing import Reading, build_table
+from lafi.engine.onnx.engines import load_denoiser
+from lafi.engine.onnx.session import Precision, Runtime, cpu_has_bf16
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.model.layers import first_injected_layer
+from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path(__file__).parent / "results"
 PANELS = 4

@@ -38,11 +38,11 @@ from benchmarks.deep_features.kept import IntervalDenoiser, KeptFeatures
 from benchmarks.identity import storyboards
 from benchmarks.provenance import commit
 from benchmarks.step_reuse import GUIDANCE, STEPS, Drawn, drawn, psnr
-from lafi.architectures import TEXT_LENGTH, architecture
-from lafi.engine.base import Engines
-from lafi.engine.torch import load_torch_engines, torch_denoiser
-from lafi.layers import self_attention_layers
-from lafi.storyboard import Injection, LayerPreset, Sampling
+from lafi.board.storyboard import Injection, LayerPreset, Sampling
+from lafi.engine.torch.engines import load_torch_engines, torch_denoiser
+from lafi.model.architectures import TEXT_LENGTH, architecture
+from lafi.model.layers import self_attention_layers
+from lafi.ports.engines import Engines
 from lafi_tiny.evaluate import held_out_wanted
 
 PRESETS: tuple[LayerPreset, ...] = ("decoder", "balanced", "texture")

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Storyboard
+from lafi.server.supervisor import TritonServer
 from lafi_client import StoryboardClient
 from lafi_client.commands import draw
 from lafi_tiny.attributes import ACTIONS, BACKGROUNDS, TIMES, Identity, Scene

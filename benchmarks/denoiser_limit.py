@@ -29,10 +29,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cpu_engines import storyboard_batch
 from benchmarks.provenance import provenance
-from lafi.engine.base import Denoiser, DenoiserBatch
-from lafi.engine.onnx import load_denoiser
-from lafi.engine.session import Precision, Runtime
-from lafi.model_info import ModelInfo, load_model_info
+from lafi.engine.onnx.engines import load_denoiser
+from lafi.engine.onnx.session import Precision, Runtime
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("openvino", "torch", "diffusers")

@@ -23,8 +23,8 @@ from rich.table import Table
 
 from benchmarks.identity_service import ENROLLED, STRANGERS, characters_for_the_test
 from benchmarks.provenance import surroundings
-from lafi.describer import load_describer
-from lafi.recogniser import read_recogniser_info
+from lafi.engine.onnx.describer import load_describer
+from lafi.model.recogniser_files import read_recogniser_info
 from lafi_tiny.export_describer import CARD_KEY
 from lafi_tiny.export_recogniser import onnx_embedder
 from lafi_tiny.fusion import (

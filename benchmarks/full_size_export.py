@@ -28,12 +28,12 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 from rich.table import Table
 
-from lafi.engine.base import Denoiser, DenoiserBatch
-from lafi.engine.onnx import load_denoiser
-from lafi.engine.torch import TorchDenoiser
-from lafi.layers import first_injected_layer
-from lafi.model_info import ModelInfo, load_model_info
-from lafi.routing import Reading, build_table
+from lafi.conditioning.routing import Reading, build_table
+from lafi.engine.onnx.engines import load_denoiser
+from lafi.engine.torch.engines import TorchDenoiser
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.model.layers import first_injected_layer
+from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path(__file__).parent / "results"
 SIDES = {"sd15": 256, "sd21": 256, "sdxl": 256}
@@ -139,7 +139,7 @@ def measure(
     python, side = sys.executable, SIDES[architecture]
     checkpoint, repository = folder / "checkpoint", folder / "repository"
     made = [python, "-m", "lafi_export.random_checkpoint", architecture, str(checkpoint)]
-    export = [python, "-m", "lafi.cli", "export", str(checkpoint), "--out", str(repository)]
+    export = [python, "-m", "lafi.app.cli", "export", str(checkpoint), "--out", str(repository)]
     export += ["--runtime", "onnxruntime"]
     again = [python, __file__, "--threads", str(options.threads), "--folder", str(folder)]
     commands = {"random weights": made, "lafi export": export}

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.provenance import provenance
 from benchmarks.throughput.growth_axes import QUICK, Axes, measure_axes
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("nvidia-pytriton", "openvino", "torch")

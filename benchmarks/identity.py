@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lafi.engine.onnx import load_onnx_engines
-from lafi.events import PanelImage
-from lafi.pipeline import draw
-from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.wire.events import PanelImage
 from lafi_tiny.caption import plain_caption
 from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reader import Reader, load_reader

@@ -29,11 +29,11 @@ from rich.table import Table
 from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.drawn import drawn_groups
 from benchmarks.provenance import commit
-from lafi.engine.onnx import load_onnx_engines
-from lafi.events import PanelImage
-from lafi.machine import cpu_name_and_flags
-from lafi.pipeline import draw
-from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.app.machine import cpu_name_and_flags
+from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.wire.events import PanelImage
 from lafi_tiny.attributes import Identity
 from lafi_tiny.export_recogniser import ROLES, onnx_embedder
 from lafi_tiny.figure_pool import degrade

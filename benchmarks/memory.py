@@ -21,7 +21,7 @@ from benchmarks.load.endurance import MIB, QUICK, Endurance, growth_after, measu
 from benchmarks.load.resources import Held, total
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("nvidia-pytriton", "openvino", "torch", "psutil")

@@ -28,7 +28,7 @@ from benchmarks.provenance import provenance
 from benchmarks.throughput.comparison import IN_PROCESS, Field, compare, ratio
 from benchmarks.throughput.growth import growth
 from benchmarks.throughput.workload import Workload
-from lafi.model_info import load_model_info
+from lafi.model.info import load_model_info
 
 RESULTS = Path("benchmarks/results")
 PUBLISHED = "lafi decoder, published"

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lafi.machine import cpu_name_and_flags, usable_cores
-from lafi.model_info import load_model_info
+from lafi.app.machine import cpu_name_and_flags, usable_cores
+from lafi.model.info import load_model_info
 
 
 def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from rich.table import Table
 from benchmarks.provenance import provenance
 from benchmarks.several.casts import SIDE, Cast, Way, casts, real_pictures, storyboards, ways
 from benchmarks.several.confusion import Pixels, figures, read_figures
-from lafi.engine.base import Engines
-from lafi.engine.onnx import load_onnx_engines
-from lafi.events import PanelImage
-from lafi.images import to_pixels, to_tensor
-from lafi.pipeline import draw
-from lafi.storyboard import Injection, Sampling, Storyboard
+from lafi.board.storyboard import Injection, Sampling, Storyboard
+from lafi.drawing.images import to_pixels, to_tensor
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.ports.engines import Engines
+from lafi.wire.events import PanelImage
 from lafi_tiny.reader import load_reader
 from lafi_tiny.reference_sheet import reference_png
 from lafi_tiny.training import save_grid

@@ -32,12 +32,12 @@ from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.pairs import Pixels
 from benchmarks.identity import read_panels, storyboards
 from benchmarks.provenance import commit
-from lafi.denoising import OwnDenoising
-from lafi.engine.base import Engines
-from lafi.engine.onnx import load_onnx_engines
-from lafi.events import PanelImage
-from lafi.pipeline import draw, make_batcher
-from lafi.storyboard import Injection, Sampling, Storyboard
+from lafi.board.storyboard import Injection, Sampling, Storyboard
+from lafi.denoising.loop import OwnDenoising
+from lafi.drawing.pipeline import draw, make_batcher
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.ports.engines import Engines
+from lafi.wire.events import PanelImage
 from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reader import Reader, load_reader
 from lafi_tiny.scores import Wanted

@@ -36,14 +36,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
-from lafi.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
-from lafi.engine.base import Denoiser, DenoiserBatch
-from lafi.engine.torch import DeviceError, Running, TorchDenoiser, torch_denoiser
-from lafi.engine.torch_device import bring_batch, place, torch_device
-from lafi.layers import first_injected_layer, self_attention_layers
-from lafi.model_info import SelfAttentionLayer
-from lafi.routing import Reading, build_table
-from lafi.storyboard import LayerPreset
+from lafi.board.storyboard import LayerPreset
+from lafi.conditioning.routing import Reading, build_table
+from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
+from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser
+from lafi.model.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
+from lafi.model.info import SelfAttentionLayer
+from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.ports.engines import Denoiser, DenoiserBatch
 
 PRESETS: tuple[LayerPreset, ...] = ("none", "decoder", "all")
 RUNNINGS: tuple[Running, ...] = ("eager", "graphs")

@@ -16,19 +16,21 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.contract import Event, ModelSpec, event_to_tensors
-from lafi.engine.session import Precision, Runtime, Session, load_session, model_info
-from lafi.model_info import ModelInfo
-from lafi.served_engine import Answer, Array, BatchedEngine, InputError
-from lafi.serving import ServedModelError, Status
-from lafi.supervisor import STOP_FILE, THREADS
+from lafi.engine.onnx.session import Precision, Runtime, Session, load_session, model_info
+from lafi.model.info import ModelInfo
+from lafi.server.supervisor import STOP_FILE, THREADS
+from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
+from lafi.serving.service import ServedModelError, Status
+from lafi.wire.contract import event_to_tensors
+from lafi.wire.events import Event
+from lafi.wire.model_spec import ModelSpec
 
 
 class ModelSettings:
     """What a model is told by its config.pbtxt (`parameters`) and by its server.
 
     artifacts: the folder that `lafi export` wrote. state: the folder that models may
-    write to. runtime, precision: see lafi.engine.session.
+    write to. runtime, precision: see lafi.engine.onnx.session.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
@@ -141,7 +143,7 @@ def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class ResponseSender:
-    """lafi.serving.Sender for one request of a decoupled model."""
+    """lafi.serving.service.Sender for one request of a decoupled model."""
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()

@@ -1,4 +1,4 @@
-"""Shows `lafi.metrics` at Triton Server's /metrics.
+"""Shows `lafi.serving.metrics` at Triton Server's /metrics.
 
 With the bridge and the adapters, the only place that knows `triton_python_backend_utils`.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from lafi.metrics import Metric
+from lafi.serving.metrics import Metric
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A metric's name and labels."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lafi.model_info import load_model_info
+from lafi.model.info import load_model_info
 
 
 @pytest.fixture(scope="session")

@@ -26,14 +26,31 @@ PACKAGES = {
 MAY_IMPORT = {
     "lafi_kernels": set(),
     "lafi": {"lafi_kernels"},
-    "lafi_client": {"lafi.storyboard", "lafi.contract"},
+    "lafi_client": {"lafi.board", "lafi.wire"},
     "lafi_export": {"lafi", "lafi_kernels"},
     "lafi_repository": {"lafi", "lafi_kernels"},
     "lafi_tiny": {"lafi", "lafi_kernels"},
     "benchmarks": {"lafi", "lafi_kernels", "lafi_client", "lafi_tiny"},
 }
+# The rooms of `lafi`, each after those that it may import. An engine is a room of its own.
+BEFORE = ("board", "model", "wire", "sampling", "ports", "conditioning", "denoising", "drawing")
+ROOMS = {
+    **{room: set(BEFORE[:place]) for place, room in enumerate(BEFORE)},
+    "engine": set(),
+    "engine.cuda": {"board", "model", "ports"},
+    "engine.onnx": {"board", "model", "ports"},
+    "engine.torch": {"board", "model", "ports", "engine.cuda"},
+    "engine.tensorrt": {"board", "model", "ports", "engine.cuda", "engine.onnx"},
+    "identity": {"board", "model", "wire", "ports", "engine.onnx"},
+    "serving": {*BEFORE, "identity", "engine.onnx", "engine.tensorrt"},
+    "server": set(),
+}
+ROOMS["app"] = set(ROOMS)
+LIGHT_ROOMS = ("board", "model", "wire", "server", "app")
+"""Loading any file of these loads nothing heavy."""
+
 # This one runs the others, each import inside a function.
-RUNNERS = {ROOT / "lafi/cli.py"}
+RUNNERS = {ROOT / "lafi/app/cli.py"}
 MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}
@@ -60,6 +77,9 @@ def tracked_files() -> list[Path]:
 
 FILES = tracked_files()
 PYTHON = [path for path in FILES if path.suffix == ".py"]
+ROOMS_INIT = sorted(
+    path for path in PYTHON if path.match("lafi/**/__init__.py") and path.parent != ROOT / "lafi"
+)
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".json", ".txt", ".sh", ".pbtxt", ".html", ""}
 
 
@@ -119,6 +139,46 @@ def test_a_package_imports_only_what_it_may(package: str):
     assert wrong == []
 
 
+def room_of(module: str) -> str:
+    """`lafi.engine.torch.vae` -> `engine.torch`, `lafi.board.limits` -> `board`."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in ROOMS else parts[0] if parts else ""
+
+
+def test_a_module_of_the_core_stands_in_a_room():
+    outside = [name_of(path) for path in PYTHON if path.parent == ROOT / "lafi"]
+    rooms = {
+        room_of(module_of(path)) for path in ours(ROOT / "lafi") if path.parent != ROOT / "lafi"
+    }
+    assert (outside, rooms) == (["lafi/__init__.py"], set(ROOMS))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_that_it_may(room: str):
+    wrong = [
+        f"{name_of(path)}:{line}: {room} may not import {name}"
+        for path in ours(ROOT / "lafi")
+        if room_of(module_of(path)) == room
+        for line, name in imports(path)
+        if covered(name, {"lafi"}) and room_of(name) not in ROOMS[room] | {room}
+    ]
+    assert wrong == []
+
+
+def test_rooms_have_no_circle():
+    order = {room: place for place, room in enumerate(ROOMS)}
+    backwards = [
+        (room, other) for room in ROOMS for other in ROOMS[room] if order[other] >= order[room]
+    ]
+    assert backwards == []
+
+
+@pytest.mark.parametrize("path", ROOMS_INIT, ids=name_of)
+def test_a_room_says_what_it_holds_and_what_it_does_not_know(path: Path):
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert re.search(r"Knows (no|nothing)|no room imports|not who", said), said
+
+
 @pytest.mark.parametrize("path", sorted(RUNNERS), ids=name_of)
 def test_a_runner_imports_the_others_only_inside_a_function(path: Path):
     early = [name for _, name in imports(path, top_level=True) if covered(name, MAY_RUN)]
@@ -136,12 +196,14 @@ def test_the_client_imports_only_its_thin_dependencies():
     assert wrong == []
 
 
-def test_the_client_and_what_it_needs_load_nothing_heavy():
+@pytest.mark.parametrize("package", ["lafi_client", *(f"lafi.{room}" for room in LIGHT_ROOMS)])
+def test_the_client_and_light_rooms_load_nothing_heavy(package: str):
     modules = sorted(
         module_of(path)
-        for path in ours(PACKAGES["lafi_client"])
-        if not path.name.startswith("__main__")
+        for path in PYTHON
+        if package_of(path) and covered(module_of(path), {package}) and path.name != "__main__.py"
     )
+    assert modules
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
@@ -166,9 +228,15 @@ def test_a_file_has_a_name_of_its_own(path: Path):
     assert in_package or path.name != "__init__.py", "tests and scripts are no packages"
 
 
-def test_test_files_have_unique_names():
-    names = [path.name for path in PYTHON if path.match("tests/**/test_*.py")]
-    assert sorted(names) == sorted(set(names))
+def test_test_files_mirror_the_sources():
+    """A folder of tests/lafi is a room of lafi; names repeat as those of the sources do."""
+    rooms = {path.parent.relative_to(ROOT / "lafi").parts[0] for path in ROOMS_INIT}
+    folders = {
+        path.relative_to(ROOT / "tests/lafi").parts[0]
+        for path in PYTHON
+        if path.match("tests/lafi/*/test_*.py")
+    }
+    assert folders <= rooms
 
 
 def test_every_test_asserts_something():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from lafi.cli import app
+from lafi.app.cli import app
 
 ROOT = Path(__file__).parent.parent
 SKIPPED = {".venv", ".pytest_cache", "build", "dist", "node_modules", "out", "runs", "weights"}

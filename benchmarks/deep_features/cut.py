@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lafi.layers import first_injected_layer
-from lafi.model_info import SelfAttentionLayer
-from lafi.storyboard import LayerPreset
+from lafi.board.storyboard import LayerPreset
+from lafi.model.info import SelfAttentionLayer
+from lafi.model.layers import first_injected_layer
 
 CONDITIONS = ("time_embedding", "add_embedding")
 """Modules that every step runs, cut or not."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.deep_features.cut import Cut, kept_channels
-from lafi.engine.base import Denoiser, DenoiserBatch
+from lafi.ports.engines import Denoiser, DenoiserBatch
 
 
 class KeptFeatures:

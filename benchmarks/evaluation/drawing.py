@@ -1,4 +1,4 @@
-"""Draws the panels of a method: ours through `lafi.pipeline`, peers through their own loop.
+"""Draws the panels of a method: ours through `lafi.drawing.pipeline`, peers through their own loop.
 
 Knows methods and groups, not measures.
 """
@@ -17,13 +17,15 @@ from PIL import Image
 from benchmarks.evaluation.methods import Method
 from benchmarks.evaluation.pairs import Group, Pixels
 from benchmarks.peers.drawing import PeerModel, PeerPanels, draw_panels, load_peer_model
-from lafi.engine.base import Engines
-from lafi.engine.onnx import Precision, Runtime, load_onnx_engines
-from lafi.engine.torch import load_torch_engines, read_model_info
-from lafi.events import PanelImage
-from lafi.images import to_pixels, to_tensor
-from lafi.pipeline import draw
-from lafi.storyboard import Character, Panel, Sampling, SamplingStage, Storyboard
+from lafi.board.storyboard import Character, Panel, Sampling, SamplingStage, Storyboard
+from lafi.drawing.images import to_pixels, to_tensor
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.onnx.session import Precision, Runtime
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.checkpoint import read_model_info
+from lafi.ports.engines import Engines
+from lafi.wire.events import PanelImage
 
 SEEDS_APART = 1_000_000
 """A panel's seeds of two repeats are this far from each other."""

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.evaluation.drawing import Drawer, pixels_of, png_of
 from benchmarks.evaluation.methods import Method
 from benchmarks.evaluation.pairs import Group, Pixels
-from lafi.content_address import DRAWING_VERSION
+from lafi.drawing.content_address import DRAWING_VERSION
 
 VERSION = 1
 """Of what lies in a part, and of how peers draw."""

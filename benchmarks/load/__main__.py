@@ -23,7 +23,7 @@ from benchmarks.load.perf_analyzer import find_perf_analyzer
 from benchmarks.load.plots import draw_plot
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("mlcommons-loadgen", "nvidia-pytriton", "openvino", "torch", "tritonclient")

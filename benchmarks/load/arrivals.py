@@ -9,7 +9,7 @@ from benchmarks.load.loadgen import LoadgenRun, run_loadgen
 from benchmarks.load.query import figures
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 from lafi_client import StoryboardClient
 
 REFUSED = "lafi_storyboards_refused_total"

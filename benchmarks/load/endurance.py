@@ -9,7 +9,7 @@ from benchmarks.load.line_fit import fit_line
 from benchmarks.load.resources import Held, held, total
 from benchmarks.throughput.ours import draw_over_grpc
 from benchmarks.throughput.workload import KEPT, Workload, storyboards
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 MIB = 2**20
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import mlperf_loadgen
 
 from benchmarks.load.query import Query, ask
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
 from lafi_client import StoryboardClient
 
 Scenario = Literal["Offline", "Server"]

@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lafi.server_wheel import find_embedded_server
+from lafi.server.wheel import find_embedded_server
 
 WHEEL = "tritonclient-2.51.0-py3-none-manylinux1_x86_64.whl"
 WHEEL_SHA256 = "c485bb0123bdf310f90bc8b03d3489b28df2ffed55b30c7eee0b795b48113d52"

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import serialize_byte_tensor
 
-from lafi.contract import storyboard_to_tensors
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.contract import storyboard_to_tensors
 
 Entry = dict[str, Any]
 

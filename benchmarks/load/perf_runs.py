@@ -16,10 +16,10 @@ from benchmarks.load.perf_report import (
     stream_figures,
 )
 from benchmarks.throughput.workload import PUBLISHED, Workload, prompts, storyboards
-from lafi.contract import text_encoder_spec, vae_decoder_spec
-from lafi.engine.onnx import load_tokenizers
-from lafi.model_info import ModelInfo, load_model_info
-from lafi.supervisor import TritonServer
+from lafi.engine.onnx.engines import load_tokenizers
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.server.supervisor import TritonServer
+from lafi.wire.model_spec import text_encoder_spec, vae_decoder_spec
 
 STREAMED = "storyboard"
 STREAMING = ("--streaming", "--async")

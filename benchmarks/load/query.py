@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmarks.load.percentile import percentile
-from lafi.events import Event, Failed, PanelImage
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Event, Failed, PanelImage
 from lafi_client import StoryboardClient
 from lafi_client.errors import ServerUnavailable
 

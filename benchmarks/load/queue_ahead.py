@@ -10,9 +10,9 @@ from benchmarks.load.line_fit import bend, fit_line, worst_against_proportional
 from benchmarks.load.percentile import percentile
 from benchmarks.load.query import Query, ask, must_be_drawn
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
-from lafi.events import Accepted, Event
-from lafi.storyboard import Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Storyboard
+from lafi.server.supervisor import TritonServer
+from lafi.wire.events import Accepted, Event
 from lafi_client import StoryboardClient
 
 ACCEPT_SECONDS = 120.0

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from benchmarks.throughput.ours import counters
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 SHARED = Path("/dev/shm")
 SERVER, CLIENT = "tritonserver", "client"

@@ -14,8 +14,8 @@ from benchmarks.peers.rows import (
     all_but_the_reference_twice,
     with_reference,
 )
-from lafi.model_info import SelfAttentionLayer
-from lafi.routing import in_window
+from lafi.conditioning.routing import in_window
+from lafi.model.info import SelfAttentionLayer
 
 
 @dataclass(frozen=True, slots=True)

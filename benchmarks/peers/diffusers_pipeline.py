@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-from lafi import images
+from lafi.drawing import images
 
 
 class PlainDiffusers:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from benchmarks.peers.reference_path import ReferencePath, inverted, renoised
 from benchmarks.peers.rows import Peer, Reads, Rows, install
-from lafi import images
-from lafi.engine.base import EncodedText, Engines
-from lafi.engine.checkpoint import weights_variant
-from lafi.engine.torch import load_torch_engines
-from lafi.prompts import encode_texts, zeros_like
-from lafi.reference import fixed_noise, noise_seed
-from lafi.sampling import ForwardProcess, PanelSchedule
-from lafi.storyboard import SamplingStage
+from lafi.board.storyboard import SamplingStage
+from lafi.conditioning.prompts import encode_texts, zeros_like
+from lafi.conditioning.reference import fixed_noise, noise_seed
+from lafi.drawing import images
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.checkpoint import weights_variant
+from lafi.ports.engines import EncodedText, Engines
+from lafi.sampling.schedule import ForwardProcess, PanelSchedule
 
 PathKind = Literal["inverted"] | int
 """DDIM inversion, or the steps by which the renoised reference is ahead of the panel."""

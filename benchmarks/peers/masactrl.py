@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.peers.rows import LayerReads, Reads, Rows
-from lafi.model_info import SelfAttentionLayer
-from lafi.routing import in_window
+from lafi.conditioning.routing import in_window
+from lafi.model.info import SelfAttentionLayer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import diffusers
 import torch
 from torch import Tensor
 
-from lafi.model_info import ModelInfo
-from lafi.sampling import ForwardProcess
+from lafi.model.info import ModelInfo
+from lafi.sampling.schedule import ForwardProcess
 
 Predict = Callable[[Tensor, float], Tensor]
 """Latents (C, h, w), timestep -> the model's prediction (C, h, w) for the reference's caption."""

@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from lafi import images
+from lafi.drawing import images
 
 Kept = dict[str, Tensor]
 """Layer -> what it was given for the reference's rows, (B, S, C)."""

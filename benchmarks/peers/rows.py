@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from lafi.model_info import SelfAttentionLayer
+from lafi.model.info import SelfAttentionLayer
 
 
 class LayerReads(NamedTuple):

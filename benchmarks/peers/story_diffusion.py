@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.rows import LayerReads, Reads, Rows
-from lafi.model_info import SelfAttentionLayer
+from lafi.model.info import SelfAttentionLayer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as grpcclient
 
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 # The supervisor wants a model of this name in every repository.
 NAME = "storyboard"

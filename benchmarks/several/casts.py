@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from lafi.limits import MAX_CHARACTERS
-from lafi.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.limits import MAX_CHARACTERS
+from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
 from lafi_tiny.attributes import (
     IDENTITY_CHOICES,
     Identity,

@@ -26,9 +26,9 @@ from benchmarks.throughput.workload import (
     prompts,
     storyboards,
 )
-from lafi.layers import first_injected_layer
-from lafi.storyboard import Injection, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Injection, Storyboard
+from lafi.model.layers import first_injected_layer
+from lafi.server.supervisor import TritonServer
 
 IN_PROCESS = "lafi decoder, published, in one process"
 """Its name among the contestants."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 
 INJECTIONS = {"none": PLAIN, "published": PUBLISHED, "fixed level": KEPT}
 

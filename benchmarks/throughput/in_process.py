@@ -5,17 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
-from lafi.engine.onnx import load_onnx_engines
-from lafi.engine.session import Precision, Runtime
-from lafi.events import PanelImage
-from lafi.model_info import load_model_info
-from lafi.pipeline import MAX_ROWS
-from lafi.storyboard import Storyboard
-from lafi.studio import Studio
+from lafi.board.storyboard import Storyboard
+from lafi.drawing.pipeline import MAX_ROWS
+from lafi.drawing.studio import Studio
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.onnx.session import Precision, Runtime
+from lafi.model.info import load_model_info
+from lafi.wire.events import PanelImage
 
 
 class InProcess:
-    """What a repository serves, drawn by `lafi.studio.Studio`; threads and rows as the server's."""
+    """What a repository serves, drawn by a `Studio`; threads and rows as the server's."""
 
     def __init__(self, repository: Path, threads: int, max_rows: int | None = None) -> None:
         artifacts = repository / "artifacts"

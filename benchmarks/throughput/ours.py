@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from lafi.events import PanelImage
-from lafi.storyboard import Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Storyboard
+from lafi.server.supervisor import TritonServer
+from lafi.wire.events import PanelImage
 from lafi_client import StoryboardClient
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lafi.storyboard import PLACEHOLDER, Injection, Sampling, Storyboard
+from lafi.board.storyboard import PLACEHOLDER, Injection, Sampling, Storyboard
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from types import TracebackType
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from lafi.contract import Event, Failed, PanelImage
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Event, Failed, PanelImage
 from lafi_client.channel import open_channel, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status

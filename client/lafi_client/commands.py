@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lafi.contract import Event, Failed, PanelImage, Portrait
-from lafi.storyboard import Storyboard, StoryboardError, load_storyboard
+from lafi.board.error import StoryboardError
+from lafi.board.storyboard import Storyboard, load_storyboard
+from lafi.wire.events import Event, Failed, PanelImage, Portrait
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lafi.contract import (
+from lafi.board.storyboard import Storyboard, mentioned
+from lafi.wire.events import (
     Accepted,
     Event,
     Failed,
@@ -18,7 +19,6 @@ from lafi.contract import (
     Progress,
     Waiting,
 )
-from lafi.storyboard import Storyboard, mentioned
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable
 from lafi_client.retry import RetryPolicy
 

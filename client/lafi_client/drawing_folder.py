@@ -12,8 +12,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lafi.contract import PanelImage, Portrait
-from lafi.storyboard import Panel, Storyboard
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.wire.events import PanelImage, Portrait
 
 RECORD_NAME = "drawing.json"
 

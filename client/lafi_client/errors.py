@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 if TYPE_CHECKING:
-    from lafi.contract import Failed, PanelImage
+    from lafi.wire.events import Failed, PanelImage
 
 _RETRYABLE_CODES = frozenset(
     {

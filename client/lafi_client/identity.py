@@ -10,7 +10,7 @@ import grpc
 import numpy.typing as npt
 from tritonclient.grpc import service_pb2_grpc
 
-from lafi.contract import (
+from lafi.wire.identity import (
     ENROLMENT,
     IDENTITY,
     Enrolment,

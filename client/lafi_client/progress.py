@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lafi.contract import Accepted, Event, Failed, PanelImage, Portrait, Progress
+from lafi.wire.events import Accepted, Event, Failed, PanelImage, Portrait, Progress
 from lafi_client.preview import preview
 
 

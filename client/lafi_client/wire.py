@@ -1,4 +1,4 @@
-"""Storyboards and events as messages of the KServe v2 protocol (tensors from lafi.contract)."""
+"""Storyboards and events as messages of the KServe v2 protocol."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy.typing as npt
 from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.utils import serialize_byte_tensor
 
-from lafi.contract import Event, event_from_tensors, storyboard_to_tensors
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
+from lafi.wire.events import Event
 from lafi_client.errors import LafiError, error_from_text
 
 MODEL_NAME = "storyboard"

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lafi.engine.base import Engines
-from lafi.engine.checkpoint import read_model_info
-from lafi.engine.session import WEIGHTS, file_sha256, tokenizer_folders
-from lafi.model_info import ModelInfo, variant_folder
+from lafi.model.artifacts import WEIGHTS, file_sha256, tokenizer_folders
+from lafi.model.checkpoint import read_model_info
+from lafi.model.info import ModelInfo, variant_folder
+from lafi.ports.engines import Engines
 from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
 from lafi_export.modules import ExportModules, load_modules
 from lafi_export.onnx_export import Graph, export_graph, graphs

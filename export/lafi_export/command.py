@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lafi.engine.onnx import ArtifactsError, Precision, Runtime
-from lafi.engine.torch import CheckpointError
-from lafi.model_info import variant_folder
+from lafi.engine.onnx.session import Precision, Runtime
+from lafi.model.artifacts import ArtifactsError
+from lafi.model.checkpoint import CheckpointError
+from lafi.model.info import variant_folder
 from lafi_export.lora import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint

@@ -13,15 +13,15 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig
 
-from lafi.bank_groups import bank_groups
-from lafi.engine.attention import install_processors
-from lafi.engine.base import Engines, ReferenceBatch
-from lafi.engine.checkpoint import weight_files, weight_parts
-from lafi.engine.denoiser_tensors import batch_of_tensors
-from lafi.engine.text_encoder import CLASSES, encode_tokens
-from lafi.engine.torch import denoiser_conditions, read_references, torch_engines
-from lafi.layers import self_attention_layers
-from lafi.model_info import ModelInfo
+from lafi.engine.torch.attention import install_processors
+from lafi.engine.torch.engines import denoiser_conditions, read_references, torch_engines
+from lafi.engine.torch.text_encoder import CLASSES, encode_tokens
+from lafi.model.bank_groups import bank_groups
+from lafi.model.checkpoint import weight_files, weight_parts
+from lafi.model.info import ModelInfo
+from lafi.model.layers import self_attention_layers
+from lafi.ports.denoiser_tensors import batch_of_tensors
+from lafi.ports.engines import Engines, ReferenceBatch
 from lafi_export.part_weights import PartWeights, write_part
 
 _DIFFUSERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
@@ -69,7 +69,7 @@ class VaeDecoderModule(nn.Module):
 
 
 class DenoiserModule(nn.Module):
-    """`lafi.engine.denoiser_tensors.denoiser_tensors` -> noise_pred (B, C, h, w)."""
+    """`lafi.ports.denoiser_tensors.denoiser_tensors` -> noise_pred (B, C, h, w)."""
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class DenoiserModule(nn.Module):
 
 
 class ReferenceModule(nn.Module):
-    """The fields of `lafi.engine.base.ReferenceBatch` but its mask -> keys and values.
+    """The fields of `lafi.ports.engines.ReferenceBatch` but its mask -> keys and values.
 
     Of each group of layers keys, then values, (n, B, S, width): a bank of B entries. What comes
     after the last layer's keys and values reaches no output, so exporters leave it out.

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.fx.experimental import _config as _trace_config
 
-from lafi.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
-from lafi.model_info import ModelInfo
+from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
+from lafi.model.info import ModelInfo
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights

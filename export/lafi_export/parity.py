@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from lafi.bank import stack_bank
-from lafi.bank_groups import bank_groups
-from lafi.engine.base import Engines
-from lafi.events import Failed, PanelImage, Portrait
-from lafi.pipeline import draw
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.model.bank_groups import bank_groups
+from lafi.ports.bank_entry import stack_bank
+from lafi.ports.engines import Engines
+from lafi.wire.events import Failed, PanelImage, Portrait
 from lafi_export.parity_cases import (
     SIZES,
     Sizes,

@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lafi.engine.base import DenoiserBatch, ReferenceBatch
-from lafi.model_info import ModelInfo
-from lafi.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
+from lafi.board.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
+from lafi.model.info import ModelInfo
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
 Sizes = Sequence[tuple[int, int, int]]
 """Batch, then height and width in multiples of the model's side multiple."""

@@ -17,8 +17,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from lafi.engine.checkpoint import CheckpointError, weight_files
-from lafi.engine.session import WEIGHTS
+from lafi.model.artifacts import WEIGHTS
+from lafi.model.checkpoint import CheckpointError, weight_files
 from lafi_export.weights_file import TensorBytes, TensorLayout, tensor_places, write_weights
 
 _TOWER: Final = "text_model."

@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTokenizer
 
-from lafi.architectures import (
+from lafi.model.architectures import (
     TEXT_LENGTH,
     Architecture,
     ArchitectureName,

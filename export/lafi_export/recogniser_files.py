@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from lafi.contract import ModelSpec, config_pbtxt
-from lafi.describer import DESCRIBER_FILES, load_describer
-from lafi.engine.session import file_sha256
-from lafi.model_info import ModelInfo, RecogniserInfo
-from lafi.model_spec import identity_specs
-from lafi.recogniser import FILES, RECOGNISER, STUDENT, load_recogniser
+from lafi.engine.onnx.describer import DESCRIBER_FILES, load_describer
+from lafi.engine.onnx.recogniser import load_recogniser
+from lafi.model.artifacts import file_sha256
+from lafi.model.info import ModelInfo, RecogniserInfo
+from lafi.model.recogniser_files import FILES, RECOGNISER, STUDENT
+from lafi.wire.model_spec import ModelSpec, config_pbtxt, identity_specs
 
 STATE: Final = "state"
 """The folder of a repository in which served models keep what they are told."""

@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from lafi.contract import ModelSpec, served_models, text_encoder_spec
-from lafi.engine.base import Engines
-from lafi.engine.onnx import Precision, Runtime, check_runtime, load_onnx_engines
-from lafi.engine.session import DENOISER, file_folder
-from lafi.engine.torch import read_model_info
-from lafi.model_info import MODEL_INFO_FILE, VARIANTS, ModelInfo
-from lafi.model_spec import identity_specs
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.onnx.session import Precision, Runtime, check_runtime
+from lafi.model.artifacts import DENOISER, file_folder
+from lafi.model.checkpoint import read_model_info
+from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo
+from lafi.ports.engines import Engines
+from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.parity import compare_engines, compare_pictures
@@ -53,7 +53,7 @@ LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
 MODELS: Final = "models"
 
 EngineLoader = Callable[[Path, Runtime, Precision, int], Engines]
-"""(artifacts, runtime, precision, threads) -> engines; `lafi.engine.onnx.load_onnx_engines`."""
+"""(artifacts, runtime, precision, threads) -> engines, as `load_onnx_engines`."""
 
 
 class ExportError(ValueError):

@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lafi.engine.cuda_machine import GpuMissing, gpu_machine
-from lafi.engine.onnx import ArtifactsError
-from lafi.engine.torch import CheckpointError
-from lafi.engine_metadata import EngineMetadata, GpuMachine
+from lafi.engine.cuda.machine import GpuMissing, gpu_machine
+from lafi.model.artifacts import ArtifactsError
+from lafi.model.checkpoint import CheckpointError
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine
 from lafi_export.parity_report import ParityError
 from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.tensorrt_build import build_engine

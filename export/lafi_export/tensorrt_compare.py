@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from lafi.engine.denoiser_tensors import INT32
-from lafi.engine.session import tokenizer_folders
-from lafi.engine.tensorrt import BANK, ROW_AXIS, open_plan
-from lafi.engine_metadata import EngineMetadata, Shape
-from lafi.model_info import load_model_info
-from lafi.served_engine import vocabulary_size
+from lafi.engine.tensorrt.engines import BANK, ROW_AXIS, open_plan
+from lafi.model.artifacts import tokenizer_folders
+from lafi.model.engine_metadata import EngineMetadata, Shape
+from lafi.model.info import load_model_info
+from lafi.model.tokenizer_files import vocabulary_size
+from lafi.ports.denoiser_tensors import INT32
 from lafi_export.tensorrt_graph import rename
 from lafi_export.tensorrt_plan import BuildError
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lafi.engine_metadata import ShapeRange
+from lafi.model.engine_metadata import ShapeRange
 from lafi_export.tensorrt_graph import GpuPrecision
 
 Attention = Literal["plugin", "body"]

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from lafi.bank_groups import bank_groups, bank_shapes, placeholder_shapes
-from lafi.engine_metadata import Shape, ShapeRange
-from lafi.model_info import ModelInfo
-from lafi.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
-from lafi.pipeline import MAX_ROWS
+from lafi.drawing.pipeline import MAX_ROWS
+from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
+from lafi.model.engine_metadata import Shape, ShapeRange
+from lafi.model.info import ModelInfo
+from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
 Axis = Literal["rows", "references", "height", "width"]
 

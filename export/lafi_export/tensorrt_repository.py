@@ -20,11 +20,11 @@ from typing import Final, Protocol
 
 import onnx
 
-from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, file_sha256
-from lafi.engine.tensorrt import ENGINE, PLANS, refit_graph
-from lafi.engine_metadata import EngineMetadata, GpuMachine
-from lafi.model_info import ModelInfo, load_model_info, load_variant_infos
-from lafi.model_spec import (
+from lafi.engine.tensorrt.engines import ENGINE, PLANS, refit_graph
+from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, file_sha256
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
+from lafi.wire.model_spec import (
     ModelSpec,
     config_pbtxt,
     denoiser_spec,

@@ -12,7 +12,7 @@ from typing import Final
 
 from safetensors import SafetensorError, safe_open
 
-from lafi.limits import NAME_PATTERN
+from lafi.board.limits import NAME_PATTERN
 from lafi_export.checkpoint_variant import Variant
 from lafi_export.lora import is_lora_key
 from lafi_export.textual_inversion import are_learnt_words

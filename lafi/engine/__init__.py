@@ -1,1 +1,1 @@
-"""Engines of one protocol: torch modules, or ONNX on the CPU."""
+"""Implementations of `lafi.ports`, one folder for each runtime. Knows nothing of denoising."""

@@ -13,8 +13,8 @@ from benchmarks.denoiser_limit import (
     first_rows,
     floor_vs_plain,
 )
-from lafi.engine.torch import read_model_info
-from lafi.model_info import ModelInfo
+from lafi.model.checkpoint import read_model_info
+from lafi.model.info import ModelInfo
 
 
 @pytest.fixture

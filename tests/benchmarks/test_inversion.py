@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.reference_path import inverted
-from lafi.model_info import ModelInfo
+from lafi.model.info import ModelInfo
 
 TIMESTEPS = [900.0, 700.0, 500.0, 300.0, 100.0]
 

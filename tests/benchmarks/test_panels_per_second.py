@@ -19,8 +19,8 @@ from benchmarks.panels_per_second import (
 from benchmarks.throughput.comparison import IN_PROCESS, Contestant, Field, in_turn
 from benchmarks.throughput.growth import medians
 from benchmarks.throughput.picture_distance import psnr
-from lafi.engine.torch import read_model_info
-from lafi.images import encode_png
+from lafi.drawing.images import encode_png
+from lafi.model.checkpoint import read_model_info
 
 SPEEDS = {
     PUBLISHED: [2.0, 4.0, 3.0],

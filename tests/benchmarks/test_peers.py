@@ -17,12 +17,12 @@ from benchmarks.peers.masactrl import MasaCtrl
 from benchmarks.peers.reference_path import renoised
 from benchmarks.peers.rows import Peer, Rows
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.engine.torch import load_torch_engines
-from lafi.images import encode_png
-from lafi.layers import first_injected_layer
-from lafi.model_info import ModelInfo
-from lafi.sampling import ForwardProcess
-from lafi.storyboard import Injection, SamplingStage
+from lafi.board.storyboard import Injection, SamplingStage
+from lafi.drawing.images import encode_png
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.info import ModelInfo
+from lafi.model.layers import first_injected_layer
+from lafi.sampling.schedule import ForwardProcess
 
 SIDE = 32
 STAGE = SamplingStage(steps=4, sampler="DPM++2M", guidance=3.0)

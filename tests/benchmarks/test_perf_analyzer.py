@@ -29,7 +29,8 @@ from benchmarks.load.perf_report import (
     stream_figures,
 )
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
-from lafi.contract import bytes_tensor, storyboard_from_tensors
+from lafi.wire.contract import storyboard_from_tensors
+from lafi.wire.model_spec import bytes_tensor
 
 CSV = """\
 Concurrency,Inferences/Second,Response Throughput,Client Send,Network+Server Send/Recv,\

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.several.casts import LEAST_TELLING, NAMED, Cast, casts, storyboards, ways
 from benchmarks.several.confusion import Seen, confusion, figure_shares, figures
-from lafi.storyboard import Injection, Sampling
+from lafi.board.storyboard import Injection, Sampling
 from lafi_tiny.attributes import (
     Identity,
     is_held_out_identity,

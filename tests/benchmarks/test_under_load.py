@@ -18,7 +18,7 @@ from benchmarks.throughput import growth_axes
 from benchmarks.throughput.in_process import InProcess
 from benchmarks.throughput.ours import panels_over_grpc
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 from lafi_client import StoryboardClient
 
 PLACES = 3

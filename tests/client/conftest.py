@@ -14,17 +14,9 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
-from lafi.contract import (
-    Accepted,
-    Event,
-    Finished,
-    PanelImage,
-    Portrait,
-    Progress,
-    event_to_tensors,
-    storyboard_from_tensors,
-)
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.contract import event_to_tensors, storyboard_from_tensors
+from lafi.wire.events import Accepted, Event, Finished, PanelImage, Portrait, Progress
 
 Script = Callable[[Storyboard, grpc.ServicerContext], Iterator[Event | str | None]]
 

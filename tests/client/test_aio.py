@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from lafi.contract import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi_client.aio import AsyncStoryboardClient
 from lafi_client.errors import DrawTimeout, PanelFailed, ServerUnavailable, StoryboardRefused
 from lafi_client.retry import RetryPolicy

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from lafi.contract import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
 from lafi_client.client import StoryboardClient
 from lafi_client.errors import (
     DrawTimeout,

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from lafi.contract import Event, Failed, PanelImage
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Event, Failed, PanelImage
 from lafi_client.commands import draw
 
 STORY = """

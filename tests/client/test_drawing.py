@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.contract import Accepted, Event, Failed, Finished, PanelImage, Portrait
-from lafi.storyboard import Character, Panel, Storyboard
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError
 from lafi_client.retry import RetryPolicy

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
-from lafi.storyboard import Storyboard
+from lafi.board.storyboard import Storyboard
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.caption_font import CaptionFont, caption_font
 from lafi_client.contact_sheet import contact_sheet

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import lafi_export.artifacts
-from lafi.model_info import load_model_info
+from lafi.model.info import load_model_info
 from lafi_export.command import export_command
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lafi.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
-from lafi.engine.onnx import FILES
-from lafi.engine.torch import CheckpointError
-from lafi.model_info import load_model_info
+from lafi.model.artifacts import FILES
+from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
+from lafi.model.checkpoint import CheckpointError
+from lafi.model.info import load_model_info
 from lafi_export.modules import load_modules
 from lafi_kernels import onnx_function
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lafi.bank import BankEntry, stack_bank
-from lafi.bank_groups import bank_groups
-from lafi.engine.base import DenoiserBatch, Engines, ReferenceBatch
-from lafi.engine.torch import load_torch_engines
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.bank_groups import bank_groups
+from lafi.ports.bank_entry import BankEntry, stack_bank
+from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.parity_report import TOLERANCES, EngineParity, ParityError, ParityReport

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lafi.engine.checkpoint import CheckpointError
+from lafi.model.checkpoint import CheckpointError
 from lafi_export.part_weights import PartWeights, write_part
 
 SHAPES = {"encoder.weight": (2, 3), "encoder.bias": (2,)}

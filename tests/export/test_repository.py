@@ -13,21 +13,15 @@ from tritonclient.grpc import model_config_pb2
 
 import lafi_export.artifacts
 import lafi_export.repository
-from lafi.contract import ModelSpec, served_models
-from lafi.engine.base import Engines
-from lafi.engine.onnx import (
-    FILES,
-    ArtifactsError,
-    Precision,
-    Runtime,
-    cpu_has_bf16,
-    file_sha256,
-    model_info,
-)
-from lafi.engine.torch import CheckpointError, load_torch_engines
-from lafi.identity import open_identity
-from lafi.model_info import load_model_info
-from lafi.recogniser import exported_recogniser
+from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.engine.onnx.session import Precision, Runtime, cpu_has_bf16, model_info
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.identity.service import open_identity
+from lafi.model.artifacts import FILES, ArtifactsError, file_sha256
+from lafi.model.checkpoint import CheckpointError
+from lafi.model.info import load_model_info
+from lafi.ports.engines import Engines
+from lafi.wire.model_spec import ModelSpec, served_models
 from lafi_export import ExportError, ParityError, ParityReport, export_checkpoint
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights

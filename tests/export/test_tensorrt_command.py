@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import lafi_export.artifacts
 import lafi_export.repository
 import lafi_export.tensorrt_command
-from lafi.cli import app
-from lafi.engine.tensorrt import PLANS, tensorrt_model_info
-from lafi.engine_metadata import EngineMetadata, GpuMachine
-from lafi.model_info import load_model_info
+from lafi.app.cli import app
+from lafi.engine.tensorrt.engines import PLANS, tensorrt_model_info
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model.info import load_model_info
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
 from lafi_export.tensorrt_command import build_command

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 
-from lafi.engine_metadata import EngineMetadata, Shape, ShapeRange
-from lafi.model_info import ModelInfo, SelfAttentionLayer
+from lafi.model.engine_metadata import EngineMetadata, Shape, ShapeRange
+from lafi.model.info import ModelInfo, SelfAttentionLayer
 from lafi_export.tensorrt_compare import (
     TOLERANCES,
     Feed,

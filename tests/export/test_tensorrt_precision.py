@@ -9,9 +9,9 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from lafi.bank_groups import bank_groups
-from lafi.engine.onnx import denoiser_feed
-from lafi.model_info import load_model_info
+from lafi.engine.onnx.engines import denoiser_feed
+from lafi.model.bank_groups import bank_groups
+from lafi.model.info import load_model_info
 from lafi_export.parity_cases import denoiser_cases
 from lafi_export.tensorrt_precision import PrecisionError, half_weights, to_half
 from lafi_kernels.onnx_function import attention_function

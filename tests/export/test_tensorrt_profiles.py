@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from lafi.bank_groups import bank_groups, placeholder_shapes
-from lafi.model_info import ModelInfo, SelfAttentionLayer
-from lafi.model_spec import (
+from lafi.model.bank_groups import bank_groups, placeholder_shapes
+from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.wire.model_spec import (
     ModelSpec,
     TensorSpec,
     denoiser_spec,

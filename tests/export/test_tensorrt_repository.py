@@ -12,11 +12,11 @@ from google.protobuf import text_format
 from onnx import numpy_helper
 from tritonclient.grpc import model_config_pb2 as pb
 
-from lafi.engine.session import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
-from lafi.engine.tensorrt import PLANS
-from lafi.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
-from lafi.model_info import ModelInfo, SelfAttentionLayer, variant_folder
-from lafi.model_spec import text_encoder_spec
+from lafi.engine.tensorrt.engines import PLANS
+from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
+from lafi.model.info import ModelInfo, SelfAttentionLayer, variant_folder
+from lafi.wire.model_spec import text_encoder_spec
 from lafi_export.tensorrt_graph import GraphError, attention_nodes
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
 from lafi_export.tensorrt_profiles import Limits, Range

@@ -15,15 +15,16 @@ from safetensors.torch import save_file
 from tritonclient.grpc import model_config_pb2
 
 import lafi_export.artifacts
-from lafi.content_address import content_address
-from lafi.contract import served_models
-from lafi.engine.base import DenoiserBatch, Engines
-from lafi.engine.onnx import DENOISER, TEXT_ENCODER, file_sha256, load_onnx_engines, model_info
-from lafi.engine.session import file_folder
-from lafi.engine.torch import load_torch_engines
-from lafi.model_info import ModelInfo, load_model_info, load_variant_infos, variant_folder
-from lafi.prompts import tokenize
-from lafi.storyboard import Panel, Storyboard
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.conditioning.prompts import tokenize
+from lafi.drawing.content_address import content_address
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.onnx.session import model_info
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_folder, file_sha256
+from lafi.model.info import ModelInfo, load_model_info, load_variant_infos, variant_folder
+from lafi.ports.engines import DenoiserBatch, Engines
+from lafi.wire.model_spec import served_models
 from lafi_export import ParityError, ParityReport, export_checkpoint
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.command import export_command

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from lafi.model_info import ModelInfo, SelfAttentionLayer
-from lafi.storyboard import (
+from lafi.board.storyboard import (
     Character,
     Injection,
     Panel,
@@ -18,6 +17,7 @@ from lafi.storyboard import (
     SamplingStage,
     Storyboard,
 )
+from lafi.model.info import ModelInfo, SelfAttentionLayer
 
 _TEXT = st.text(
     st.one_of(

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 import tritonclient.grpc as grpcclient
 
-from lafi.contract import Event, event_from_tensors, storyboard_to_tensors
-from lafi.storyboard import Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Storyboard
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
+from lafi.wire.events import Event
 
 MAX_STORYBOARDS = 2
 DTYPES = {"O": "BYTES", "S": "BYTES", "f": "FP32", "i": "INT64"}

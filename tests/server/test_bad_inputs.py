@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from lafi.supervisor import TritonServer
+from lafi.server.supervisor import TritonServer
 from lafi_client import IdentityClient, ServerUnavailable
 from lafi_client.commands import BAD_STORYBOARD, DRAWN, draw
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from lafi.contract import Finished, PanelImage, storyboard_to_tensors
-from lafi.image_file import read_header
-from lafi.storyboard import Character, Panel, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.image_file import read_header
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import storyboard_to_tensors
+from lafi.wire.events import Finished, PanelImage
 from lafi_export.command import export_command
 from lafi_export.random_checkpoint import random_checkpoint
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 import tritonclient.grpc as grpcclient
 
-from lafi.contract import Finished, PanelImage, storyboard_to_tensors
-from lafi.engine.base import Engines
-from lafi.engine.onnx import load_onnx_engines
-from lafi.pipeline import draw
-from lafi.prompts import tokenize
-from lafi.storyboard import Character, Panel, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.conditioning.prompts import tokenize
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.ports.engines import Engines
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import storyboard_to_tensors
+from lafi.wire.events import Finished, PanelImage
 from lafi_export import export_checkpoint
 
 BOARD = Storyboard(

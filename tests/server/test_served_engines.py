@@ -8,8 +8,8 @@ import pytest
 import torch
 from tritonclient.utils import InferenceServerException
 
-from lafi.engine.base import DenoiserBatch, Engines
-from lafi.engine.onnx import load_onnx_engines
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.ports.engines import DenoiserBatch, Engines
 
 TOKENS = np.ones((2, 48), np.int64)
 IMAGE = np.linspace(-1, 1, 3 * 32 * 32, dtype=np.float32).reshape(1, 3, 32, 32)

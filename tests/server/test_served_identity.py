@@ -13,16 +13,18 @@ import tritonclient.grpc as grpcclient
 from PIL import Image
 from typer.testing import CliRunner
 
-from lafi.cli import app
-from lafi.contract import PanelImage, bytes_tensor
-from lafi.describer import load_describer
-from lafi.engine.onnx import load_onnx_engines
-from lafi.identity import open_identity
-from lafi.model_info import load_model_info
-from lafi.pipeline import draw
-from lafi.recogniser import load_recogniser, read_recogniser_info
-from lafi.storyboard import Character, Panel, ReferenceImage, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.app.cli import app
+from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.describer import load_describer
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.onnx.recogniser import load_recogniser
+from lafi.identity.service import open_identity
+from lafi.model.info import load_model_info
+from lafi.model.recogniser_files import read_recogniser_info
+from lafi.server.supervisor import TritonServer
+from lafi.wire.events import PanelImage
+from lafi.wire.model_spec import bytes_tensor
 from lafi_client import IdentityClient, IdentityRefused, StoryboardClient
 from lafi_export.recogniser_files import add_recogniser, write_identity_models
 

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lafi.contract import (
-    Accepted,
-    Finished,
-    PanelImage,
-    Portrait,
-    Progress,
-    bytes_tensor,
-    storyboard_to_tensors,
+from lafi.board.storyboard import (
+    Character,
+    Panel,
+    ReferenceImage,
+    Sampling,
+    SamplingStage,
+    Storyboard,
 )
-from lafi.engine.onnx import load_onnx_engines
-from lafi.pipeline import draw
-from lafi.storyboard import Character, Panel, ReferenceImage, Sampling, SamplingStage, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import storyboard_to_tensors
+from lafi.wire.events import Accepted, Finished, PanelImage, Portrait, Progress
+from lafi.wire.model_spec import bytes_tensor
 
 
 def png(width: int = 24, height: int = 32) -> bytes:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from lafi.contract import Finished, PanelImage, storyboard_to_tensors
-from lafi.engine.onnx import load_onnx_engines
-from lafi.model_info import variant_folder
-from lafi.pipeline import draw
-from lafi.storyboard import Character, Panel, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.model.info import variant_folder
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import storyboard_to_tensors
+from lafi.wire.events import Finished, PanelImage
 
 VARIANTS = ("", "ink", "mia")
 # The first of these tests exports the model and its variants.

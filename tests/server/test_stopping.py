@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from lafi.contract import Accepted, Failed, config_pbtxt, storyboard_spec, storyboard_to_tensors
-from lafi.storyboard import Panel, Storyboard
-from lafi.supervisor import TritonServer
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.server.supervisor import TritonServer
+from lafi.wire.contract import storyboard_to_tensors
+from lafi.wire.events import Accepted, Failed
+from lafi.wire.model_spec import config_pbtxt, storyboard_spec
 
 STORYBOARD = Storyboard(panels=(Panel(prompt="a beach"),))
 # The adapter's own parts around a drawing that never ends, so that nothing has to be loaded.
 MODEL = """
 import time
-from lafi.admission import Admission
-from lafi.contract import Accepted, Progress
-from lafi.serving import StoryboardService
-from lafi.storyboard import Panel, Storyboard
+from lafi.serving.admission import Admission
+from lafi.wire.contract import Accepted, Progress
+from lafi.serving.service import StoryboardService
+from lafi.board.storyboard import Panel, Storyboard
 from lafi_repository.bridge import ResponseSender, stop_asked
 
 

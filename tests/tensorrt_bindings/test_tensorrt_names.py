@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from lafi.engine.cuda_session import TensorRTEngine, torch_type
-from lafi.engine_metadata import EngineMetadata, EngineMetadataError, ShapeRange
+from lafi.engine.tensorrt.session import TensorRTEngine, torch_type
+from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, ShapeRange
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, plan_build
 

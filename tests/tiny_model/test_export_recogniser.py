@@ -9,8 +9,8 @@ import onnx
 import pytest
 import torch
 
-from lafi.describer import load_describer
-from lafi.recogniser import read_recogniser_info
+from lafi.engine.onnx.describer import load_describer
+from lafi.model.recogniser_files import read_recogniser_info
 from lafi_tiny.export_describer import CARD_KEY
 from lafi_tiny.export_recogniser import (
     ROLES,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import denoiser_spec
-from lafi.engine.session import DENOISER
-from lafi.served_engine import Answer, Array, check_denoiser_inputs
+from lafi.model.artifacts import DENOISER
+from lafi.serving.batched_engine import Answer, Array, check_denoiser_inputs
+from lafi.wire.model_spec import denoiser_spec
 from lafi_repository.bridge import ModelSettings, input_array, response
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import identity_spec
-from lafi.identity import open_identity
-from lafi.identity_engine import IdentityEngine
-from lafi.recogniser import exported_recogniser
-from lafi.served_engine import BatchedEngine, image_rows
+from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.identity.service import open_identity
+from lafi.serving.batched_engine import BatchedEngine, image_rows
+from lafi.serving.identity_engine import IdentityEngine
+from lafi.wire.model_spec import identity_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import enrolment_spec
-from lafi.describer import exported_describer
-from lafi.identity import open_identity
-from lafi.identity_engine import answer_enrolment
-from lafi.recogniser import RemoteRecogniser
+from lafi.engine.onnx.describer import exported_describer
+from lafi.identity.service import open_identity
+from lafi.serving.identity_engine import answer_enrolment
+from lafi.serving.remote_recogniser import RemoteRecogniser
+from lafi.wire.model_spec import enrolment_spec
 from lafi_repository.bridge import ModelSettings, call_model, input_arrays, response
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from lafi.admission import Admission
-from lafi.contract import storyboard_from_tensors
-from lafi.metrics import server_metrics
-from lafi.pipeline import MAX_ROWS
-from lafi.serving import StoryboardService
-from lafi.storyboard import Storyboard
-from lafi.storyboard_engines import load_storyboard_engines
-from lafi.studio import BANK_BYTES, Studio
+from lafi.board.storyboard import Storyboard
+from lafi.drawing.pipeline import MAX_ROWS
+from lafi.drawing.studio import BANK_BYTES, Studio
+from lafi.serving.admission import Admission
+from lafi.serving.metrics import server_metrics
+from lafi.serving.service import StoryboardService
+from lafi.serving.storyboard_engines import load_storyboard_engines
+from lafi.wire.contract import storyboard_from_tensors
 from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,

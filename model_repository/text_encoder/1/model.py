@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import text_encoder_spec
-from lafi.engine.session import TEXT_ENCODER, tokenizer_folders
-from lafi.served_engine import BatchedEngine, check_token_ids, vocabulary_size
+from lafi.model.artifacts import TEXT_ENCODER, tokenizer_folders
+from lafi.model.tokenizer_files import vocabulary_size
+from lafi.serving.batched_engine import BatchedEngine, check_token_ids
+from lafi.wire.model_spec import text_encoder_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import vae_decoder_spec
-from lafi.engine.session import VAE_DECODER
-from lafi.limits import MAX_SIDE
-from lafi.served_engine import BatchedEngine, check_latents
+from lafi.board.limits import MAX_SIDE
+from lafi.model.artifacts import VAE_DECODER
+from lafi.serving.batched_engine import BatchedEngine, check_latents
+from lafi.wire.model_spec import vae_decoder_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
 
 

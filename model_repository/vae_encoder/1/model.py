@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.contract import vae_encoder_spec
-from lafi.engine.session import VAE_ENCODER
-from lafi.limits import MAX_SIDE
-from lafi.served_engine import BatchedEngine, check_images
+from lafi.board.limits import MAX_SIDE
+from lafi.model.artifacts import VAE_ENCODER
+from lafi.serving.batched_engine import BatchedEngine, check_images
+from lafi.wire.model_spec import vae_encoder_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
 
 

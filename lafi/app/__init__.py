@@ -1,0 +1,4 @@
+"""What a person types: the command line and `lafi doctor`.
+
+May import every room; no room imports it.
+"""

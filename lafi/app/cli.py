@@ -1,0 +1,287 @@
+"""The `lafi` command: serve, draw, enrol, identify, forget, export, doctor.
+
+Only options live here. Every subcommand imports what it needs when it runs, so that `lafi draw`
+works where neither torch nor the server is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    name="lafi",
+    help="Draws storyboards whose characters look the same in every panel.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
+
+
+Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
+DEFAULT_URL = "127.0.0.1:8001"
+
+Runtime = Literal["openvino", "onnxruntime"]
+Precision = Literal["f32", "bf16"]
+Target = Literal["cpu", "tensorrt"]
+
+
+def main() -> None:
+    """Entry point of the `lafi` script."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lafi {importlib.metadata.version('lafi')}")
+        raise typer.Exit
+
+
+def _missing(error: ModuleNotFoundError, extra: str) -> typer.Exit:
+    """Says which extra brings a missing package; a module of ours that is missing is a bug."""
+    name = (error.name or "").split(".")[0]
+    if name.startswith("lafi"):
+        raise error
+    wanted = f"lafi[{extra}]" if extra else "lafi"
+    typer.echo(
+        f"error: the package {name} is not installed; install it with: pip install '{wanted}'",
+        err=True,
+    )
+    return typer.Exit(1)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say it and end."),
+    ] = False,
+) -> None:
+    """Draws storyboards whose characters look the same in every panel."""
+
+
+@app.command()
+def serve(
+    repository: Annotated[
+        Path, typer.Argument(help="A folder written by `lafi export`.", show_default=False)
+    ],
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; loopback only, unless you say so.")
+    ] = "127.0.0.1",
+    grpc_port: Port = 8001,
+    http_port: Port = 8000,
+    metrics_port: Port = 8002,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="CPU threads for each engine.", show_default="all cores"),
+    ] = None,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Keep the raw log of Triton Server here.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
+    ] = False,
+) -> None:
+    """Serve a model repository with Triton Server until Ctrl-C."""
+    try:
+        from lafi.server.command import serve_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "serve") from None
+    code = serve_command(
+        repository,
+        host=host,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        verbose=verbose,
+        threads=threads,
+        log_file=log_file,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def draw(
+    story: Annotated[Path, typer.Argument(help="A storyboard, YAML or JSON.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for panels, contact sheet and report.")
+    ] = Path("out/draw"),
+    url: Url = DEFAULT_URL,
+    panel: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Draw this panel only, counted from 0; may be given again."),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Draw everything again, also what is there already."),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds for the whole storyboard.")
+    ] = 3600.0,
+    idle_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds of silence after which the server is given up.")
+    ] = 60.0,
+    retries: Annotated[
+        int, typer.Option(min=0, max=20, help="How often to try again what may succeed later.")
+    ] = 4,
+) -> None:
+    """Draw a storyboard with a running server."""
+    try:
+        from lafi_client.commands import draw as draw_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    code = draw_command(
+        story,
+        out=out,
+        url=url,
+        panels=panel or None,
+        previews=preview,
+        overwrite=overwrite,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
+        retries=retries,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def enrol(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
+    description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Make a character known to a running server, by pictures and without training."""
+    try:
+        from lafi_client.identity_commands import enrol as enrol_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(enrol_command(character, images, url, description=description))
+
+
+@app.command()
+def identify(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Say which enrolled character is in each picture."""
+    try:
+        from lafi_client.identity_commands import identify as identify_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(identify_command(images, url))
+
+
+@app.command()
+def forget(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Have a running server forget a character."""
+    try:
+        from lafi_client.identity_commands import forget as forget_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    raise typer.Exit(forget_command(character, url))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A diffusers pipeline folder.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
+        "out/repository"
+    ),
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the engines on the CPU.")
+    ] = "openvino",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
+    ] = "f32",
+    denoiser: Annotated[
+        bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
+    ] = False,
+    target: Annotated[
+        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
+    ] = "cpu",
+    sides: Annotated[
+        tuple[int, int, int],
+        typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
+    ] = (256, 512, 1024),
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE[:STRENGTH][,...]",
+            help="A variant of the model: LoRA files, merged with a strength (1 if left out), and "
+            "textual inversions (FILE:WORD where the file does not name its word); may be given "
+            "again.",
+        ),
+    ] = None,
+    recogniser: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with student.onnx and recogniser.json: panels get scores, characters "
+            "can be enrolled.",
+            show_default="recogniser beside the checkpoint, if there",
+        ),
+    ] = None,
+) -> None:
+    """Turn a diffusers checkpoint into a model repository, with a parity report."""
+    if target == "tensorrt":
+        if (runtime, precision, denoiser) != ("openvino", "f32", False):
+            raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+        if variant:
+            raise typer.BadParameter(
+                f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
+                "built for the model alone"
+            )
+        try:
+            from lafi_export.tensorrt_command import build_command
+        except ModuleNotFoundError as error:
+            raise _missing(error, "export") from None
+        raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
+    try:
+        from lafi_export.command import export_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "export") from None
+    code = export_command(
+        checkpoint,
+        out=out,
+        runtime=runtime,
+        precision=precision,
+        denoiser=denoiser,
+        variants=variant or (),
+        recogniser=recogniser,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def doctor(
+    repository: Annotated[
+        Path | None, typer.Option(help="Also look at this model repository.")
+    ] = None,
+    grpc_port: Port = 8001,
+    http_port: Port = 8000,
+    metrics_port: Port = 8002,
+) -> None:
+    """Say what this machine can do and what is missing (exit 1: it cannot draw)."""
+    from lafi.app.doctor import doctor_command
+
+    ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
+    raise typer.Exit(doctor_command(repository=repository, ports=ports))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What a storyboard may hold, as numbers and as pydantic types that say so in their errors."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
+
+from lafi.board.error import not_allowed
+
+MAX_PANELS = 64
+MAX_CHARACTERS = 8
+MAX_CHARACTERS_PER_PANEL = 4
+MIN_SIDE, MAX_SIDE, SIDE_MULTIPLE = 32, 2048, 8
+"""Pixels; a model may ask for a larger multiple."""
+MAX_PROMPT_BYTES = 2048
+MAX_EXPANDED_PROMPT_BYTES = 8192
+"""A panel's prompt with its characters' descriptions put in."""
+MAX_STEPS = 100
+MAX_GUIDANCE = 30.0
+MAX_STRENGTH = 10.0
+MAX_RETRIES = 8
+MAX_SEED = 2**63 - 1
+MAX_PRIORITY = 9
+MAX_LAYER = 1023
+MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
+MAX_REFERENCE_BYTES = 16 * 2**20
+MAX_FILE_BYTES = 2**20
+"""A storyboard as text, without its images."""
+
+NAME_PATTERN = "[a-z][a-z0-9_]{0,31}"
+NAME_ALLOWED = "a lower-case name of up to 32 letters, digits and _, such as mia"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Annotation: whatever is wrong with the value, the error says `allowed: TEXT`, once."""
+
+    text: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def check(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            try:
+                return inner(value)
+            except ValidationError as error:
+                raise not_allowed(self.text) from error
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+
+def _line(text: str) -> str:
+    """One line of valid text: runs of blanks, tabs and line breaks become one blank."""
+    text = re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("control characters")
+    if len(text.encode("utf-8")) > MAX_PROMPT_BYTES:
+        raise ValueError("too long")
+    return text
+
+
+def _some(text: str) -> str:
+    if not text:
+        raise ValueError("empty")
+    return text
+
+
+def _without_braces(text: str) -> str:
+    if "{" in text or "}" in text:
+        raise ValueError("braces")
+    return text
+
+
+_TEXT = f"{MAX_PROMPT_BYTES} bytes of UTF-8 text without control characters"
+_BRACES = " or braces (only the prompt of a panel may name a {character})"
+
+_ANY = Field(strict=True, json_schema_extra={"maxLength": MAX_PROMPT_BYTES})
+_SOME = Field(strict=True, json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_BYTES})
+
+Title = Annotated[str, _ANY, AfterValidator(_line), Allowed(f"at most {_TEXT}")]
+PanelPrompt = Annotated[
+    str, _SOME, AfterValidator(_line), AfterValidator(_some), Allowed(f"1 to {_TEXT}")
+]
+Description = Annotated[
+    str,
+    _SOME,
+    AfterValidator(_line),
+    AfterValidator(_some),
+    AfterValidator(_without_braces),
+    Allowed(f"1 to {_TEXT}{_BRACES}"),
+]
+OptionalText = Annotated[
+    str,
+    _ANY,
+    AfterValidator(_line),
+    AfterValidator(_without_braces),
+    Allowed(f"at most {_TEXT}{_BRACES}"),
+]
+Name = Annotated[
+    str,
+    Field(strict=True, pattern=f"^{NAME_PATTERN}$"),
+    Allowed(NAME_ALLOWED),
+]
+VariantName = Annotated[
+    str,
+    Field(strict=True, pattern=f"^({NAME_PATTERN})?$"),
+    Allowed("the name of a variant of the model, such as ink, or nothing"),
+]
+Side = Annotated[
+    int,
+    Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIDE_MULTIPLE),
+    Allowed(f"{MIN_SIDE} to {MAX_SIDE} pixels, a multiple of {SIDE_MULTIPLE}"),
+]
+Seed = Annotated[
+    int, Field(strict=True, ge=0, le=MAX_SEED), Allowed("a whole number, 0 to 2**63 - 1")
+]
+Priority = Annotated[
+    int,
+    Field(strict=True, ge=-MAX_PRIORITY, le=MAX_PRIORITY),
+    Allowed(f"a whole number, -{MAX_PRIORITY} to {MAX_PRIORITY}"),
+]
+Steps = Annotated[
+    int, Field(strict=True, ge=1, le=MAX_STEPS), Allowed(f"a whole number, 1 to {MAX_STEPS}")
+]
+Guidance = Annotated[
+    float,
+    Field(strict=True, ge=0, le=MAX_GUIDANCE, allow_inf_nan=False),
+    Allowed(f"0 to {MAX_GUIDANCE:g}"),
+]
+Strength = Annotated[
+    float,
+    Field(strict=True, ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False),
+    Allowed(f"-{MAX_STRENGTH:g} to {MAX_STRENGTH:g}"),
+]
+Score = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False), Allowed("-1 to 1")]
+Retries = Annotated[
+    int, Field(strict=True, ge=0, le=MAX_RETRIES), Allowed(f"a whole number, 0 to {MAX_RETRIES}")
+]
+UnitNumber = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[UnitNumber, Allowed("0 to 1")]
+
+
+def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError("empty")
+    return box
+
+
+Region = Annotated[
+    tuple[UnitNumber, UnitNumber, UnitNumber, UnitNumber],
+    AfterValidator(_ordered),
+    Allowed("[x0, y0, x1, y1] with 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1"),
+]

@@ -1,0 +1,1 @@
+"""What a panel is told and reads: prompts, references, routes. Knows no loop and no engine."""

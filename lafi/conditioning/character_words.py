@@ -1,0 +1,39 @@
+"""Which part of a panel's prompt is which character's words, where those are limited to a region.
+
+Knows storyboards and text, neither tokenizers nor tensors: nothing here imports torch.
+"""
+
+from typing import NamedTuple
+
+from lafi.board.storyboard import PLACEHOLDER, Panel, Storyboard
+
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
+"""The region of a character that has none, or one as large as the panel."""
+
+
+class WordSpan(NamedTuple):
+    """Characters [start, stop) of a prompt's text are the words of the panel's character `slot`."""
+
+    start: int
+    stop: int
+    slot: int
+
+
+def limited_words(storyboard: Storyboard, panel: Panel) -> tuple[WordSpan, ...]:
+    """Where in `panel.prompt_text` the captions of characters with a region stand, in order.
+
+    slot: place in `panel.characters`. None at all where `injection.words` is `everywhere`.
+    """
+    if storyboard.effective_injection(panel).words == "everywhere":
+        return ()
+    boxes = enumerate(panel.regions.get(name, EVERYWHERE) for name in panel.characters)
+    slots = {panel.characters[slot]: slot for slot, box in boxes if box != EVERYWHERE}
+    spans = []
+    longer = 0
+    for found in PLACEHOLDER.finditer(panel.prompt):
+        caption = storyboard.character(found[1]).caption
+        start = found.start() + longer
+        if found[1] in slots:
+            spans.append(WordSpan(start, start + len(caption), slots[found[1]]))
+        longer += len(caption) - len(found[0])
+    return tuple(spans)

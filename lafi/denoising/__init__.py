@@ -1,0 +1,4 @@
+"""The loop: which rows of which panels go into the next denoiser call.
+
+Knows no prompts, pictures or files.
+"""

@@ -1,0 +1,66 @@
+"""What references at a fixed level give, computed once and kept in the bank.
+
+Knows references and the bank, neither panels nor who reads what.
+"""
+
+from collections.abc import Collection, Sequence
+
+from lafi.conditioning.reference import Source
+from lafi.denoising.bank import Bank, BankKey
+from lafi.denoising.denoiser_batch import build_reference_batch
+from lafi.model.info import ModelInfo
+from lafi.ports.bank_entry import BankEntry
+from lafi.ports.engines import ReferenceReader
+from lafi.sampling.schedule import ForwardProcess
+
+
+class KeptReferences:
+    """Keys and values of references, from the bank where it has them.
+
+    What panels in flight read is held here besides, so that a bank that is too small costs time
+    when a reference comes again, and never a run at every step. For one thread.
+    """
+
+    def __init__(
+        self, reader: ReferenceReader, bank: Bank, process: ForwardProcess, info: ModelInfo
+    ) -> None:
+        self._reader = reader
+        self._bank = bank
+        self._process = process
+        self._info = info
+        self._held: dict[Source, BankEntry] = {}
+
+    def entries(self, sources: Sequence[Source]) -> dict[Source, BankEntry]:
+        """What each of the sources gives; those of one call have one latent size."""
+        for source in sources:
+            if source not in self._held:
+                entry = self._bank.get(self._key(source))
+                if entry is not None:
+                    self._held[source] = entry
+        self._read([source for source in sources if source not in self._held])
+        return {source: self._held[source] for source in sources}
+
+    def release(self, still_read: Collection[Source]) -> None:
+        """Hold no longer what nobody in flight reads."""
+        for source in [source for source in self._held if source not in still_read]:
+            del self._held[source]
+
+    def _read(self, missing: Sequence[Source]) -> None:
+        if not missing:
+            return
+        batch = build_reference_batch(missing, self._process, self._info)
+        for source, entry in zip(missing, self._reader(batch), strict=True):
+            self._held[source] = entry
+            self._bank.put(self._key(source), entry)
+
+    def _key(self, source: Source) -> BankKey:
+        content, caption, size = source.reference.key
+        return BankKey(
+            image_sha256=content,
+            caption=caption,
+            timestep=source.timestep,
+            size=size,
+            weights=self._info.weights_sha256,
+            engine=f"{self._info.engine} {self._info.precision}",
+            variant=self._info.variant,
+        )

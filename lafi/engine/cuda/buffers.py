@@ -1,0 +1,62 @@
+"""Device tensors of fixed shapes, and how smaller batches are padded to them.
+
+A compiled engine and its CUDA graphs want few shapes; panels come in any number. Knows sizes and
+tensors, not what runs over them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from lafi.model.engine_metadata import Shape
+
+Sizes = tuple[int, ...]
+"""Sizes of one axis that are run, ascending."""
+
+
+def padded_sizes(smallest: int, tuned: int, largest: int) -> Sizes:
+    """Sizes to which an axis is padded: powers of two, the smallest, the tuned, the largest.
+
+    Every size from 1 to `largest` fits into one of them, and few CUDA graphs serve all. Padding
+    less than doubles a size above the smallest.
+    """
+    powers = {2**i for i in range(largest.bit_length())}
+    return tuple(
+        sorted({size for size in powers if smallest < size < largest} | {smallest, tuned, largest})
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Which axes of which inputs are padded, to what sizes, and with what.
+
+    axes: input -> axis -> sizes. fill: input -> value of the cells that are added, else 0.
+    rows_of: the input whose first axis is that of every output, which is cut back to it.
+    """
+
+    rows_of: str
+    axes: Mapping[str, Mapping[int, Sizes]]
+    fill: Mapping[str, float] = field(default_factory=dict)
+
+    def shape(self, name: str, shape: Shape) -> Shape:
+        """The shape that is run for an input of this one. Raises ValueError if none is."""
+        sizes = self.axes.get(name, {})
+        return tuple(
+            _next(f"{name}, axis {axis}", size, sizes[axis]) if axis in sizes else size
+            for axis, size in enumerate(shape)
+        )
+
+    def write(self, name: str, value: Tensor, buffer: Tensor) -> None:
+        """Copy a tensor into the first cells of its buffer, and fill the others."""
+        if value.shape != buffer.shape:
+            buffer.fill_(self.fill.get(name, 0))
+        corner = buffer[tuple(slice(0, size) for size in value.shape)]
+        corner.copy_(value, non_blocking=True)
+
+
+def _next(what: str, size: int, sizes: Sizes) -> int:
+    if size > sizes[-1]:
+        raise ValueError(f"{what}: got size {size}, allowed 0 to {sizes[-1]}")
+    return sizes[bisect_left(sizes, size)]

@@ -1,0 +1,172 @@
+"""Runs a compiled engine with buffers and a CUDA graph for each shape, made on first use.
+
+A call copies its inputs into the buffers of its padded shape, replays the graph and copies the
+outputs out. Knows neither TensorRT nor CUDA: both are behind the protocols `CompiledEngine` and
+`Device`, which tests replace.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from lafi.engine.cuda.buffers import Padding
+from lafi.model.engine_metadata import Shape
+
+MAX_SHAPES = 16
+"""Shapes whose buffers and graphs are kept; a dozen batch sizes at one or two picture sizes."""
+
+Shapes = tuple[tuple[str, Shape], ...]
+Made = TypeVar("Made")
+
+
+class Session(Protocol):
+    """A compiled engine made ready for one set of input shapes."""
+
+    output_shapes: Mapping[str, Shape]
+
+    def bind(self, name: str, tensor: Tensor) -> None:
+        """Read this input from, or write this output to, the tensor from now on."""
+
+    def enqueue(self) -> None:
+        """Compute on the device's current stream; returns before it is done."""
+
+
+class CompiledEngine(Protocol):
+    """A compiled network; inputs and outputs by name, with their types."""
+
+    inputs: Mapping[str, torch.dtype]
+    outputs: Mapping[str, torch.dtype]
+
+    def session(self, shapes: Mapping[str, Shape]) -> Session:
+        """Raises ValueError for shapes that it was not built for."""
+
+
+class Device(Protocol):
+    """Where it runs."""
+
+    def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor: ...
+
+    def stream(self) -> AbstractContextManager[None]:
+        """What is called inside runs after what came before, on the engine's own stream."""
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record `work`, which was run once before; the result repeats it."""
+
+    def finish(self) -> None:
+        """Wait until everything that was enqueued is done."""
+
+    def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """A copy of `tensor` that the caller may keep, on the device of `like`."""
+
+
+class LeastRecentlyUsed(Generic[Made]):
+    """At most `most` things by key; `drop` is called with one before it is let go."""
+
+    def __init__(self, most: int, drop: Callable[[Made], None]) -> None:
+        if most < 1:
+            raise ValueError(f"most: got {most}, allowed 1 or more")
+        self._most = most
+        self._drop = drop
+        self._made: OrderedDict[Shapes, Made] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def get(self, key: Shapes, make: Callable[[], Made]) -> Made:
+        """What was made for `key`, or what `make` makes now."""
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
+        while len(self._made) >= self._most:
+            _, oldest = self._made.popitem(last=False)
+            self._drop(oldest)
+        made = self._made[key] = make()
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Buffers of one shape, and what computes the outputs from the inputs in them."""
+
+    session: Session
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    run: Callable[[], None]
+
+
+class GraphRunner:
+    """An engine as a function of tensors by name. One call runs at a time."""
+
+    def __init__(
+        self,
+        engine: CompiledEngine,
+        device: Device,
+        padding: Padding,
+        *,
+        max_shapes: int = MAX_SHAPES,
+        graphs: bool = True,
+    ) -> None:
+        """graphs: replay a captured graph; without, every call enqueues each kernel anew."""
+        self._engine = engine
+        self._device = device
+        self._padding = padding
+        self._graphs = graphs
+        # A graph must not be freed while it runs.
+        self._prepared: LeastRecentlyUsed[_Prepared] = LeastRecentlyUsed(
+            max_shapes, lambda _: device.finish()
+        )
+        self._turn = threading.Lock()
+
+    def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Inputs by name, on the CPU or the GPU -> outputs, on the device of `rows_of`.
+
+        What is returned is the caller's own. Raises ValueError for a missing or unknown input
+        and for a shape that the engine was not built for.
+        """
+        self._check_names(feed)
+        shapes = tuple(
+            (name, self._padding.shape(name, tuple(feed[name].shape)))
+            for name in self._engine.inputs
+        )
+        first = feed[self._padding.rows_of]
+        with self._turn, self._device.stream():
+            prepared = self._prepared.get(shapes, lambda: self._prepare(dict(shapes)))
+            for name, buffer in prepared.inputs.items():
+                self._padding.write(name, feed[name], buffer)
+            prepared.run()
+            return {
+                name: self._device.hand_over(buffer[: len(first)], first)
+                for name, buffer in prepared.outputs.items()
+            }
+
+    def _check_names(self, feed: Mapping[str, Tensor]) -> None:
+        wanted = set(self._engine.inputs)
+        if set(feed) != wanted:
+            got, allowed = ", ".join(sorted(feed)), ", ".join(sorted(wanted))
+            raise ValueError(f"inputs: got {got}, allowed {allowed}")
+
+    def _prepare(self, shapes: dict[str, Shape]) -> _Prepared:
+        session = self._engine.session(shapes)
+        inputs = {
+            name: self._device.empty(shapes[name], dtype).zero_()
+            for name, dtype in self._engine.inputs.items()
+        }
+        outputs = {
+            name: self._device.empty(session.output_shapes[name], dtype)
+            for name, dtype in self._engine.outputs.items()
+        }
+        for name, tensor in (inputs | outputs).items():
+            session.bind(name, tensor)
+        run: Callable[[], None] = session.enqueue
+        if self._graphs:
+            # The first run sets up what a capture may not.
+            session.enqueue()
+            self._device.finish()
+            run = self._device.capture(session.enqueue)
+        return _Prepared(session, inputs, outputs, run)

@@ -1,0 +1,33 @@
+"""The GPU that is at hand, or one clear error where there is none.
+
+Knows torch's view of CUDA and TensorRT's version; loads no engine.
+"""
+
+import torch
+
+from lafi.model.engine_metadata import GpuMachine
+from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt
+
+
+class GpuMissing(RuntimeError):
+    """This machine cannot build or run TensorRT engines; the text says what it lacks."""
+
+
+def gpu_machine() -> GpuMachine:
+    """The current CUDA device and TensorRT's version. Raises GpuMissing."""
+    if not torch.cuda.is_available():
+        raise GpuMissing(
+            "gpu: got none that torch can use, allowed: a machine with an NVIDIA GPU, its driver "
+            "and a CUDA build of torch; without one, export for the CPU: leave out "
+            "`--target tensorrt`"
+        )
+    try:
+        tensorrt = import_tensorrt()
+    except TensorRTMissing as error:
+        raise GpuMissing(str(error)) from error
+    major, minor = torch.cuda.get_device_capability()
+    return GpuMachine(
+        gpu=torch.cuda.get_device_name(),
+        capability=f"{major}.{minor}",
+        tensorrt=str(tensorrt.__version__),
+    )

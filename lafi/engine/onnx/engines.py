@@ -1,0 +1,199 @@
+"""Engines that run exported ONNX files on the CPU, with ONNX Runtime or OpenVINO.
+
+An engine keeps no state between calls. Knows tensors and sessions, not storyboards.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.engine.onnx.session import (
+    Precision,
+    Runtime,
+    Session,
+    load_session,
+    model_info,
+)
+from lafi.model.artifacts import (
+    AGAIN,
+    DENOISER,
+    REFERENCE,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_ENCODER,
+    ArtifactsError,
+    tokenizer_folders,
+    verified,
+)
+from lafi.model.bank_groups import BankGroup, bank_groups
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
+from lafi.ports.denoiser_tensors import denoiser_tensors, reference_tensors
+from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, ReferenceBatch, VaeDecoder
+
+
+def load_onnx_engines(
+    artifacts: Path,
+    runtime: Runtime = "onnxruntime",
+    precision: Precision = "f32",
+    threads: int = 0,
+) -> Engines:
+    """All engines of one exported model.
+
+    artifacts: the folder with `lafi.json`, the ONNX files and `tokenizer/`.
+    precision: of the denoiser, where nearly all of the time goes; text and VAE stay in f32.
+    threads: CPU threads of each engine, 0 for all cores.
+    Raises ArtifactsError for a missing or changed file, ModelInfoError for `lafi.json` itself.
+    """
+    info = model_info(artifacts, runtime, precision)
+    return Engines(
+        text_encoder=load_text_encoder(artifacts, runtime, threads),
+        vae_encoder=load_vae_encoder(artifacts, runtime, threads),
+        vae_decoder=load_vae_decoder(artifacts, runtime, threads),
+        denoiser=load_denoiser(artifacts, runtime, precision, threads),
+        tokenizers=load_tokenizers(artifacts, info),
+        info=info,
+        reference_reader=load_reference_reader(artifacts, runtime, precision, threads),
+        recogniser=None
+        if info.recogniser is None
+        else exported_recogniser(artifacts, info, threads),
+    )
+
+
+def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ...]:
+    """One for each text encoder, in their order. Raises ArtifactsError for a missing folder."""
+    folders = tokenizer_folders(artifacts, info)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
+    return tuple(CLIPTokenizer.from_pretrained(folder) for folder in folders)
+
+
+class OnnxTextEncoder:
+    """`lafi.ports.engines.TextEncoder` on an ONNX file."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says -> encoded text."""
+        outputs = self._session({"token_ids": _array(token_ids)})
+        return EncodedText(*(torch.from_numpy(output) for output in outputs))
+
+
+class ImageEngine:
+    """A VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
+
+    def __init__(self, session: Session, input_name: str) -> None:
+        self._session = session
+        self._input_name = input_name
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...), as the protocols in `lafi.ports.engines` say."""
+        return torch.from_numpy(self._session({self._input_name: _array(rows)})[0])
+
+
+class OnnxDenoiser:
+    """`lafi.ports.engines.Denoiser` on an ONNX file."""
+
+    def __init__(self, session: Session, groups: Sequence[BankGroup]) -> None:
+        """groups: how the model's bank is packed."""
+        self._session = session
+        self._groups = groups
+
+    def __call__(self, batch: DenoiserBatch) -> Tensor:
+        """(B, C, h, w) float32: what the model predicts."""
+        return torch.from_numpy(self._session(denoiser_feed(batch, self._groups))[0])
+
+
+class OnnxReferenceReader:
+    """`lafi.ports.engines.ReferenceReader` on an ONNX file, which holds the denoiser's weights too.
+
+    So it is opened when it is first called: who keeps no bank pays no memory for it.
+    """
+
+    def __init__(self, open_file: Callable[[], Session], groups: Sequence[BankGroup]) -> None:
+        """open_file: called once at most. groups: how the model's bank is packed."""
+        self._open_file = open_file
+        self._groups = groups
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        """One entry for each row, float32."""
+        outputs = [torch.from_numpy(x) for x in self._opened()(_arrays(reference_tensors(batch)))]
+        if len(outputs) != 2 * len(self._groups):
+            got, allowed = len(outputs), 2 * len(self._groups)
+            raise ArtifactsError(f"{REFERENCE}: got {got} outputs, allowed {allowed}; {AGAIN}")
+        # Keys and values of a group follow each other.
+        return split_bank(BankInputs(tuple(outputs[::2]), tuple(outputs[1::2]), batch.mask))
+
+    def _opened(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._open_file()
+            return self._session
+
+
+def denoiser_feed(
+    batch: DenoiserBatch, groups: Sequence[BankGroup]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The inputs of `denoiser.onnx` by name, sharing memory where they can."""
+    return _arrays(denoiser_tensors(batch, groups))
+
+
+def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
+    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
+    return OnnxTextEncoder(load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads))
+
+
+def load_vae_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:
+    """Images (B, 3, H, W) in [-1, 1] -> scaled mean latents (B, C, h, w)."""
+    session = load_session(artifacts, VAE_ENCODER, runtime, "f32", threads)
+    return ImageEngine(session, "images")
+
+
+def load_vae_decoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> VaeDecoder:
+    """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
+    session = load_session(artifacts, VAE_DECODER, runtime, "f32", threads)
+    return ImageEngine(session, "latents")
+
+
+def load_denoiser(
+    artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+) -> OnnxDenoiser:
+    """The UNet with the attention op, in the given precision."""
+    session = load_session(artifacts, DENOISER, runtime, precision, threads)
+    return OnnxDenoiser(session, bank_groups(load_model_info(artifacts).layers))
+
+
+def load_reference_reader(
+    artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+) -> OnnxReferenceReader:
+    """Reads references for the bank of the denoiser in the same runtime and precision.
+
+    Its graph is checked now; its weights are read and checked with the first call.
+    Raises ArtifactsError for a missing or changed graph.
+    """
+    verified(artifacts, REFERENCE, weights=False)
+
+    def open_file() -> Session:
+        return load_session(artifacts, REFERENCE, runtime, precision, threads)
+
+    return OnnxReferenceReader(open_file, bank_groups(load_model_info(artifacts).layers))
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: _array(tensor) for name, tensor in tensors.items()}
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    array: np.ndarray[Any, Any] = tensor.detach().contiguous().numpy()
+    return array

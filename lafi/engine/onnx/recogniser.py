@@ -1,0 +1,119 @@
+"""The recogniser: pictures of characters as vectors, near each other where the character is one.
+
+Knows pictures, not who is in them. Imports no torch, so that the served models start at once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from lafi.board.letterbox import Pixels, fit_pixels
+from lafi.engine.onnx.session import Session, open_session
+from lafi.model.artifacts import ArtifactsError, check_file, file_sha256
+from lafi.model.info import ModelInfo, RecogniserInfo
+from lafi.model.recogniser_files import (
+    DESCRIBER,
+    FILES,
+    INFO,
+    RECOGNISER,
+    STUDENT,
+    facts_of,
+    read_recogniser_info,
+)
+from lafi.ports.recogniser import Embeddings, picture_row
+
+MAX_BATCH: Final = 16
+"""Pictures in one call of the network."""
+
+_UNIT_TOLERANCE = 1e-3
+
+
+class OnnxRecogniser:
+    """`Recogniser` on an ONNX file: `image` (B, 3, S, S) in [-1, 1] -> `embedding` (B, D)."""
+
+    def __init__(self, run: Session, info: RecogniserInfo, sha256: str) -> None:
+        self._run = run
+        self.info = info
+        self.sha256 = sha256
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
+        """As `Recogniser`; pictures are letterboxed to S x S."""
+        side = self.info.side
+        return self.embed(
+            np.stack([picture_row(fit_pixels(each, side, side)) for each in pictures])
+        )
+
+    def embed(self, rows: npt.NDArray[np.float32]) -> Embeddings:
+        """(B, 3, S, S) float32 in [-1, 1] -> (B, D); ArtifactsError for anything else than that."""
+        chunks = (rows[start : start + MAX_BATCH] for start in range(0, len(rows), MAX_BATCH))
+        given, width = f"{STUDENT}: embedding", self.info.width
+        return np.concatenate(
+            [unit_rows(self._run({"image": chunk})[0], width, given) for chunk in chunks]
+        )
+
+
+def unit_rows(embeddings: Embeddings, width: int, given: str) -> Embeddings:
+    """What a network gave, if it is (B, width) and each row of unit length.
+
+    given: of whom, for the error. Raises ArtifactsError.
+    """
+    if embeddings.ndim != 2 or embeddings.shape[1] != width:
+        raise ArtifactsError(f"{given}: got shape {embeddings.shape}, allowed (B, {width})")
+    lengths = np.linalg.norm(embeddings, axis=1)
+    if not bool((np.abs(lengths - 1) <= _UNIT_TOLERANCE).all()):
+        raise ArtifactsError(f"{given}: got lengths {lengths[:4]}, allowed 1")
+    return embeddings.astype(np.float32, copy=False)
+
+
+def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
+    """A recogniser's folder, ready to run in ONNX Runtime.
+
+    threads: CPU threads, 0 for all cores.
+    Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
+    """
+    info = _with_its_describer(read_recogniser_info(folder), Path(folder) / DESCRIBER)
+    path = Path(folder) / STUDENT
+    if not path.is_file():
+        raise ArtifactsError(f"{path}: no such file; allowed: a folder with {STUDENT} and {INFO}")
+    recogniser = OnnxRecogniser(
+        open_session(path, "onnxruntime", "f32", threads), info, file_sha256(path)
+    )
+    _try_once(recogniser, path)
+    return recogniser
+
+
+def _with_its_describer(info: RecogniserInfo, path: Path) -> RecogniserInfo:
+    """Naming the text tower's hash, as an exported model does: enrolled words belong to it."""
+    if info.describer is None or not path.is_file():
+        return info
+    return info.model_copy(update={"sha256": {**info.sha256, DESCRIBER: file_sha256(path)}})
+
+
+def _try_once(recogniser: OnnxRecogniser, path: Path) -> None:
+    side = recogniser.info.side
+    ramp = np.linspace(-1, 1, 2 * 3 * side * side, dtype=np.float32).reshape(2, 3, side, side)
+    try:
+        recogniser.embed(ramp)
+    except ArtifactsError:
+        raise
+    except Exception as error:
+        # ONNX Runtime has a type of its own for every failure, and names inputs and shapes in it.
+        wanted = f"image (B, 3, {side}, {side}) -> embedding (B, {recogniser.info.width})"
+        raise ArtifactsError(f"{path}: got a network that fails ({error}), allowed {wanted}") from (
+            error
+        )
+
+
+def exported_recogniser(artifacts: Path, info: ModelInfo, threads: int = 0) -> OnnxRecogniser:
+    """The recogniser in an exported folder, whose facts are `info`.
+
+    Raises ArtifactsError for a missing or changed file, and where there is no recogniser.
+    """
+    facts = facts_of(info)
+    folder = Path(artifacts) / RECOGNISER
+    for name in FILES:
+        check_file(folder / name, facts.sha256.get(name))
+    return load_recogniser(folder, threads=threads)

@@ -1,0 +1,206 @@
+"""ONNX files as functions of arrays, run on the CPU by ONNX Runtime or OpenVINO.
+
+Knows files and runtimes; imports no torch, so that a served model that needs none starts at once.
+"""
+
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+
+from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
+from lafi.model.bank_groups import bank_groups, placeholder_shapes
+from lafi.model.info import ModelInfo, load_model_info
+
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["f32", "bf16"]
+
+INLINE_BYTES: Final = 2**30
+"""Weights up to this go through memory to OpenVINO; a protobuf message ends at 2 GiB."""
+
+BF16_SETTINGS: Final = {"SNIPPETS_MODE": "DISABLE"}
+"""What OpenVINO 2026.4 needs beside the precision, or it gives NaN, with and without AMX.
+
+Its snippets fuse a softmax with the products beside it into one compiled loop, which in bf16 gives
+NaN for some shapes: with 9 plain rows of the bundled model at 64 px, and in most calls of
+`reference.onnx`. Without them the time is the same (benchmarks/README.md).
+"""
+
+Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
+"""Inputs by name -> the outputs in the file's order, arrays of their own."""
+
+
+def load_session(
+    artifacts: Path,
+    name: str,
+    runtime: Runtime,
+    precision: Precision = "f32",
+    threads: int = 0,
+) -> Session:
+    """One of FILES in an exported folder, ready to run.
+
+    threads: CPU threads, 0 for all cores. The denoiser's bank inputs may be left out of a call.
+    Raises ArtifactsError for a missing or changed file, and for a runtime or precision that this
+    machine does not have.
+    """
+    path = verified(artifacts, name)
+    if name == DENOISER:
+        _check_words(path)
+    session = open_session(path, runtime, precision, threads)
+    info = load_model_info(artifacts)
+    if name in (DENOISER, REFERENCE) and precision == "bf16":
+        session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
+    return _bank_optional(session, artifacts, info) if name == DENOISER else session
+
+
+def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
+    """The exported model's facts, naming the runtime and precision that will draw."""
+    info = load_model_info(artifacts)
+    return info.model_copy(update={"engine": runtime, "precision": precision})
+
+
+def open_session(
+    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+) -> Session:
+    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
+    check_runtime(runtime, precision)
+    if threads < 0:
+        raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
+    if runtime == "openvino":
+        return _openvino_session(path, precision, threads)
+    return _onnxruntime_session(path, threads)
+
+
+def check_runtime(runtime: Runtime, precision: Precision) -> None:
+    """Raises ArtifactsError for a pair that does not run on this machine."""
+    if runtime not in get_args(Runtime):
+        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(get_args(Runtime))}")
+    if precision not in get_args(Precision):
+        allowed = ", ".join(get_args(Precision))
+        raise ArtifactsError(f"precision: got {precision!r}, allowed {allowed}")
+    if precision == "bf16" and runtime != "openvino":
+        raise ArtifactsError(f"precision: got 'bf16', allowed f32 with {runtime}")
+    if precision == "bf16" and not cpu_has_bf16():
+        raise ArtifactsError("precision: got 'bf16', allowed f32: this CPU has no bf16")
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively, as OpenVINO sees it."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _onnxruntime_session(path: Path, threads: int) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Errors only: the optimiser warns of every value that the attention op's branches share.
+    options.log_severity_level = 3
+    # A spinning thread takes a core away from whatever else runs beside it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        return tuple(session.run(None, dict(feed)))
+
+    return run
+
+
+def _openvino_session(path: Path, precision: Precision, threads: int) -> Session:
+    import openvino
+
+    core = openvino.Core()
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+    if precision == "bf16":
+        settings |= BF16_SETTINGS
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
+    # One request for all calls keeps what was prepared for each shape; it serves one at a time.
+    request = compiled.create_infer_request()
+    turn = threading.Lock()
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        with turn:
+            request.infer(dict(feed), share_inputs=True)
+            return tuple(np.array(x.data, dtype=np.float32) for x in request.output_tensors)
+
+    return run
+
+
+def _read_inlined(core: Any, path: Path) -> Any:
+    """OpenVINO's model of the file, with the attention op's body in place of each of its nodes.
+
+    OpenVINO does not read model-local functions, nor weights outside the graph's own folder. So a
+    small model goes through memory, and of a large one the graph is for a moment written there.
+    """
+    import onnx
+    import onnx.inliner
+
+    model = onnx.inliner.inline_local_functions(onnx.load(path, load_external_data=False))
+    if _outside_bytes(model) <= INLINE_BYTES:
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return core.read_model(model.SerializeToString())
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".onnx") as file:
+            file.write(model.SerializeToString())
+            file.flush()
+            return core.read_model(file.name)
+    except PermissionError as error:
+        raise ArtifactsError(
+            f"{path.parent}: got a folder that cannot be written to, allowed with openvino and "
+            "weights this large: one that can; onnxruntime does not need it"
+        ) from error
+
+
+def _outside_bytes(model: Any) -> int:
+    """Bytes of the weights that lie in other files."""
+    entries = (entry for tensor in model.graph.initializer for entry in tensor.external_data)
+    return sum(int(entry.value) for entry in entries if entry.key == "length")
+
+
+def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
+    """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
+
+    oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and higher
+    than that: it reads memory that nobody wrote, and so does torch in bf16. Whoever is asked for
+    such a panel refuses it first (`lafi.board.checks`).
+    """
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        width = feed["latents"].shape[-1]
+        if width <= step:
+            raise ValueError(f"latents: got width {width}, allowed {2 * step} or more in bf16")
+        return session(feed)
+
+    return run
+
+
+def _check_words(path: Path) -> None:
+    """Raises ArtifactsError for an export from before words could be limited to regions."""
+    # As protobuf writes the names of inputs; weights lie in other files, so the graph is small.
+    graph = path.read_bytes()
+    if b"\n\x06routes" in graph and b"\n\x05words" not in graph:
+        raise ArtifactsError(f"{path}: got a denoiser without the input words; {AGAIN}")
+
+
+def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:
+    """Gives a call without a bank one small entry of zeros, which no route names.
+
+    Not a bank of no entries: `lafi.ports.denoiser_tensors` says why.
+    Raises ArtifactsError for an export whose denoiser takes no bank.
+    """
+    if REFERENCE not in info.onnx_sha256:
+        raise ArtifactsError(f"{artifacts}: got a denoiser without a bank, allowed one; {AGAIN}")
+    shapes = placeholder_shapes(bank_groups(info.layers))
+    empty = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        return session({**empty, **feed})
+
+    return run

@@ -1,0 +1,235 @@
+"""Engines that run TensorRT plans on an NVIDIA GPU: the same callables as the others.
+
+An engine's buffers and CUDA graphs are made for each shape on first use; a step copies its inputs
+in and its prediction out, and waits only where the caller wants it on the CPU. Knows tensors and
+plans, not storyboards. TensorRT is imported when an engine is loaded, never before.
+
+Not run yet on a GPU: tests replace TensorRT and CUDA behind the protocols of
+`lafi.engine.cuda.graphs`. Nor are model variants served from plans: `TensorRTEngine.refit` replaces
+weights by name, but nothing calls it. What is missing: the merged weights of a variant by the names
+and in the layout that the refittable plan's graph has, and one engine for each variant, since a
+refit changes the engine under all who use it. `lafi export --target tensorrt` refuses variants.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from lafi.engine.cuda.buffers import Padding, padded_sizes
+from lafi.engine.cuda.device import CudaDevice
+from lafi.engine.cuda.graphs import GraphRunner
+from lafi.engine.cuda.machine import gpu_machine
+from lafi.engine.onnx.engines import load_tokenizers
+from lafi.engine.tensorrt.session import TensorRTEngine
+from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_groups
+from lafi.model.engine_metadata import (
+    REBUILD,
+    EngineMetadata,
+    EngineMetadataError,
+    load_engine_metadata,
+)
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.ports.denoiser_tensors import denoiser_tensors
+from lafi.ports.engines import DenoiserBatch, EncodedText, Engines
+
+ENGINE: Final = "tensorrt"
+PLANS: Final = {
+    TEXT_ENCODER: "text_encoder.plan",
+    VAE_ENCODER: "vae_encoder.plan",
+    VAE_DECODER: "vae_decoder.plan",
+    DENOISER: "denoiser.plan",
+}
+"""Plan files by the ONNX files that they are built from."""
+
+ROW_AXIS: Final = {"routes": 1}
+"""The axis of the denoiser's inputs that counts rows; the first, of all that are not named."""
+# The axis that counts references.
+_REFERENCE_AXIS: Final = {"routes": 2, "bias": 1, "region": 1}
+BANK: Final = "bank_"
+"""How the names of the bank's inputs begin; those with keys and values have their layers first."""
+
+
+class TensorRTDenoiser:
+    """`lafi.ports.engines.Denoiser` on a plan.
+
+    Rows, references and bank entries are padded, never the picture.
+    """
+
+    def __init__(
+        self,
+        runner: GraphRunner,
+        inputs: tuple[str, ...],
+        padding: Padding,
+        groups: Sequence[BankGroup],
+    ) -> None:
+        """inputs: the plan's, as `denoiser_tensors` names them. padding: the runner's.
+
+        groups: how the model's bank is packed.
+        """
+        self._runner = runner
+        self._inputs = inputs
+        self._padding = padding
+        self._groups = groups
+
+    def __call__(self, batch: DenoiserBatch) -> Tensor:
+        """(B, C, h, w) float32 on the device of the latents: what the model predicts."""
+        tensors = denoiser_tensors(batch, self._groups)
+        rows = len(batch.latents)
+        padded = self._padding.shape("latents", tuple(batch.latents.shape))[0]
+        tensors["routes"] = routes_past(batch.routes, rows, padded)
+        outputs = self._runner({name: tensors[name] for name in self._inputs})
+        (prediction,) = outputs.values()
+        return prediction.float()
+
+
+def routes_past(routes: Tensor, rows: int, padded: int) -> Tensor:
+    """Routes of a batch that is padded: bank entries come after the rows, so they move with them.
+
+    routes (L, B, R) int32. rows: B. padded: rows that are run.
+    """
+    if rows == padded:
+        return routes
+    return torch.where(routes >= rows, routes + (padded - rows), routes)
+
+
+class TensorRTTextEncoder:
+    """`lafi.ports.engines.TextEncoder` on a plan whose tensors have the served model's names."""
+
+    def __init__(self, runner: GraphRunner) -> None:
+        self._runner = runner
+
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says -> encoded text, float32."""
+        outputs = self._runner({"TOKEN_IDS": token_ids})
+        pooled = outputs.get("POOLED")
+        return EncodedText(outputs["TEXT"].float(), None if pooled is None else pooled.float())
+
+
+class TensorRTImageEngine:
+    """A VAE encoder or decoder: one tensor in, one float32 tensor out."""
+
+    def __init__(self, runner: GraphRunner, input_name: str) -> None:
+        self._runner = runner
+        self._input_name = input_name
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...), as the protocols in `lafi.ports.engines` say."""
+        outputs = self._runner({self._input_name: rows})
+        (made,) = outputs.values()
+        return made.float()
+
+
+def load_tensorrt_engines(artifacts: Path) -> Engines:
+    """All engines of one folder with `lafi.json`, the four plans and `tokenizer/`.
+
+    Raises GpuMissing without a GPU, ArtifactsError for a missing tokenizer, EngineMetadataError
+    for a plan that is missing, changed, built elsewhere or from another export, and
+    ModelInfoError for `lafi.json` itself.
+    """
+    gpu_machine()
+    info = tensorrt_model_info(artifacts)
+    return Engines(
+        text_encoder=load_text_encoder(artifacts),
+        vae_encoder=load_image_engine(artifacts, VAE_ENCODER),
+        vae_decoder=load_image_engine(artifacts, VAE_DECODER),
+        denoiser=load_denoiser(artifacts),
+        tokenizers=load_tokenizers(artifacts, info),
+        info=info,
+    )
+
+
+def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
+    """The denoiser of an exported folder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, DENOISER)
+    padding = denoiser_padding(metadata)
+    runner = GraphRunner(engine, CudaDevice(), padding)
+    groups = bank_groups(load_model_info(artifacts).layers)
+    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, groups)
+
+
+def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
+    """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, TEXT_ENCODER)
+    return TensorRTTextEncoder(GraphRunner(engine, CudaDevice(), batch_padding(metadata)))
+
+
+def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
+    """VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
+    metadata, engine = _load(artifacts, onnx_file)
+    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    (input_name,) = engine.inputs
+    return TensorRTImageEngine(runner, input_name)
+
+
+def tensorrt_model_info(artifacts: Path) -> ModelInfo:
+    """The exported model's facts, naming this engine and the denoiser's precision."""
+    metadata = load_engine_metadata(Path(artifacts) / PLANS[DENOISER])
+    update = {"engine": ENGINE, "precision": metadata.precision}
+    return load_model_info(artifacts).model_copy(update=update)
+
+
+def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> None:
+    """Raises EngineMetadataError for a plan of another export than `lafi.json` describes."""
+    expected = info.onnx_sha256.get(onnx_file)
+    if expected is None:
+        raise EngineMetadataError(f"lafi.json: has no hash of {onnx_file}; {REBUILD}")
+    metadata.check_sources(expected, info.weights_sha256)
+
+
+def denoiser_padding(metadata: EngineMetadata) -> Padding:
+    """Rows, references and bank entries padded to few sizes. What is added is read by nobody."""
+    rows = _sizes(metadata, "latents", 0)
+    references = _sizes(metadata, "bias", _REFERENCE_AXIS["bias"])
+    axes = {}
+    for name in metadata.profile:
+        if name.startswith(BANK):
+            axis = 0 if name == BANK_MASK else 1
+            axes[name] = {axis: _sizes(metadata, name, axis)}
+            continue
+        axes[name] = {ROW_AXIS.get(name, 0): rows}
+        if name in _REFERENCE_AXIS:
+            axes[name][_REFERENCE_AXIS[name]] = references
+    return Padding(rows_of="latents", axes=axes, fill={"routes": -1, "words": -1})
+
+
+def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:
+    """Numbers of rows that the denoiser's plan is run with, ascending."""
+    return _sizes(metadata, "latents", 0)
+
+
+def batch_padding(metadata: EngineMetadata) -> Padding:
+    """The batch padded to few sizes; for an engine with one input."""
+    (name,) = metadata.profile
+    return Padding(rows_of=name, axes={name: {0: _sizes(metadata, name, 0)}})
+
+
+def _sizes(metadata: EngineMetadata, name: str, axis: int) -> tuple[int, ...]:
+    shapes = metadata.profile[name]
+    return padded_sizes(shapes.smallest[axis], shapes.tuned[axis], shapes.largest[axis])
+
+
+def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngine]:
+    """A plan that was checked before a byte of it is given to TensorRT."""
+    here = gpu_machine()
+    plan = Path(artifacts) / PLANS[onnx_file]
+    metadata = load_engine_metadata(plan)
+    metadata.check_machine(here)
+    check_sources(metadata, load_model_info(artifacts), onnx_file)
+    return metadata, open_plan(plan, metadata)
+
+
+def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:
+    """A plan whose metadata fits this machine, with its weights. Raises EngineMetadataError."""
+    engine = TensorRTEngine(plan, metadata)
+    if metadata.stripped:
+        engine.refit_from_onnx(refit_graph(plan))
+    return engine
+
+
+def refit_graph(plan: Path) -> Path:
+    """Where the graph lies whose weights a stripped or refittable plan takes."""
+    return plan.with_name(f"{plan.stem}.refit.onnx")

@@ -1,0 +1,1 @@
+"""Engines on a diffusers checkpoint in torch. Knows nothing of denoising."""

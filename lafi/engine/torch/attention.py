@@ -1,0 +1,246 @@
+"""The attention op inside a diffusers UNet, with routes as an argument of every call.
+
+A processor knows constants alone: its layer's index and grid, and where the bank keeps that layer.
+What to read arrives through `cross_attention_kwargs={"injection": InjectionInputs(...)}`, and what
+a reference gives leaves through `{"injection": Collected()}`; both are kept nowhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import Tensor
+
+from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
+from lafi.model.info import SelfAttentionLayer
+from lafi.ports.bank_entry import BankInputs
+from lafi_kernels.reference import attention
+
+EXCLUDED: Final = -30000.0
+"""Logit offset of a word where it does not act: finite in fp16 and bf16, and exp(it) is 0."""
+
+
+class InjectionInputs(NamedTuple):
+    """What the rows of one denoiser call read.
+
+    routes (L, B, R) int32, bias (B, R) float32, mask (B, h, w) and region (B, R, h, w) float32
+    in [0, 1] at latent size, bank, words (B, T) int32; see `lafi.ports.engines.DenoiserBatch`.
+    """
+
+    routes: Tensor
+    bias: Tensor
+    mask: Tensor
+    region: Tensor
+    bank: BankInputs | None = None
+    words: Tensor | None = None
+
+
+class Collected(dict[int, tuple[Tensor, Tensor]]):
+    """Layer -> its keys and values, (B, S, width) each; a forward pass that is given one fills it.
+
+    It belongs to the caller of that one pass.
+    """
+
+
+class SelfAttentionProcessor:
+    """Self-attention of layer `layer`, whose token grid is the latent's divided by `downscale`.
+
+    place: (group, place in it) of the layer's keys and values in the bank.
+    Without injection inputs it is the attention of diffusers, unchanged.
+    """
+
+    def __init__(self, layer: int, downscale: int, place: tuple[int, int]) -> None:
+        self.layer = layer
+        self.downscale = downscale
+        self.place = place
+        self._plain = AttnProcessor2_0()
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        injection: InjectionInputs | Collected | None = None,
+    ) -> Tensor:
+        """hidden_states (B, S, C) -> (B, S, C). Raises RuntimeError if S is not the grid's size."""
+        if isinstance(injection, Collected):
+            injection[self.layer] = (attn.to_k(hidden_states), attn.to_v(hidden_states))
+        if not isinstance(injection, InjectionInputs) or encoder_hidden_states is not None:
+            plain: Tensor = self._plain(
+                attn, hidden_states, encoder_hidden_states, attention_mask, temb
+            )
+            return plain
+        tokens = hidden_states.shape[1]
+        k = attn.to_k(hidden_states)
+        v = attn.to_v(hidden_states)
+        mask = to_tokens(injection.mask, self.downscale, tokens)
+        bank_k, bank_v, bank_mask = k[:0], v[:0], mask[:0]
+        if injection.bank is not None:
+            group, place = self.place
+            bank_k, bank_v = injection.bank.keys[group][place], injection.bank.values[group][place]
+            bank_mask = pooled_to_grid(injection.bank.mask, self.downscale)
+        read = attention(
+            attn.to_q(hidden_states),
+            k,
+            v,
+            bank_k,
+            bank_v,
+            injection.routes[self.layer],
+            injection.bias,
+            mask,
+            bank_mask,
+            to_tokens(injection.region, self.downscale, tokens),
+            attn.heads,
+        )
+        # to_out is the projection, then a dropout that does nothing at inference.
+        out: Tensor = attn.to_out[1](attn.to_out[0](read)) / attn.rescale_output_factor
+        return out
+
+
+class CrossAttentionProcessor:
+    """Attention to the text, in which the words of a character may be limited to its region.
+
+    Its token grid is the latent's divided by `downscale`. Without limited words it is the
+    attention of diffusers, unchanged. A weight of a region multiplies exp(logit), so 0 excludes
+    a word exactly; the words that belong to nobody are never excluded.
+    """
+
+    def __init__(self, downscale: int) -> None:
+        self.downscale = downscale
+        self._plain = AttnProcessor2_0()
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+        injection: InjectionInputs | Collected | None = None,
+    ) -> Tensor:
+        """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
+        words = injection.words if isinstance(injection, InjectionInputs) else None
+        if words is None or encoder_hidden_states is None:
+            plain: Tensor = self._plain(
+                attn, hidden_states, encoder_hidden_states, attention_mask, temb
+            )
+            return plain
+        assert isinstance(injection, InjectionInputs)
+        region = to_tokens(injection.region, self.downscale, hidden_states.shape[1])
+        q, k, v = (
+            part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for part in (
+                attn.to_q(hidden_states),
+                attn.to_k(encoder_hidden_states),
+                attn.to_v(encoder_hidden_states),
+            )
+        )
+        offsets = word_offsets(words, region).to(q.dtype)[:, None]
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=offsets)
+        merged = read.transpose(1, 2).flatten(2)
+        out: Tensor = attn.to_out[1](attn.to_out[0](merged)) / attn.rescale_output_factor
+        return out
+
+
+def word_offsets(words: Tensor, region: Tensor) -> Tensor:
+    """What is added to the logits of text tokens so that each acts in its region only.
+
+    words (B, T) int32: slot in [0, R) whose region limits the token, or -1. region (B, R, S)
+    float32 in [0, 1]. Returns (B, S, T) float32: the log of the weight, 0 for -1.
+    """
+    rows, count, _ = region.shape
+    slots = torch.arange(count, dtype=words.dtype, device=words.device)
+    shape = (rows, count, words.shape[1])
+    # Expanded by name: broadcasting would have a trace ask whether there is one slot.
+    limited = words[:, None].expand(shape) == slots[None, :, None].expand(shape)
+    logs = torch.where(region > 0, region.log(), EXCLUDED)
+    # A product with ones and zeros gathers in one small step, whatever the runtime.
+    return torch.bmm(logs.transpose(1, 2), limited.to(logs.dtype))
+
+
+def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:
+    """Weights at latent size -> weights of a layer's tokens, by area average, row by row.
+
+    weights (B, ..., h, w) float32; the grid is ceil(h / downscale) x ceil(w / downscale), as
+    strided convolutions leave it. Returns (B, ..., tokens). Raises RuntimeError if the grid
+    has another number of tokens.
+    """
+    flat = pooled_to_grid(weights.flatten(0, -3), downscale)
+    found = flat.shape[1]
+    if torch.compiler.is_dynamo_compiling():
+        # torch.compile would break its graph at a text with sizes in it.
+        torch._check(found == tokens)
+    else:
+        torch._check(
+            found == tokens,
+            lambda: f"mask: {found} tokens at 1/{downscale} of the latent, layer has {tokens}",
+        )
+    return flat.reshape(*weights.shape[:-2], tokens)
+
+
+def pooled_to_grid(weights: Tensor, downscale: int) -> Tensor:
+    """(N, h, w) float32 -> averages (N, S) over the cells of each token; N may be 0."""
+    grid = weights[:, None]
+    if downscale > 1:
+        grid = F.avg_pool2d(grid, downscale, ceil_mode=True, count_include_pad=False)
+    return grid.flatten(1)
+
+
+def packed_by_group(collected: Collected, groups: Sequence[BankGroup], mask: Tensor) -> BankInputs:
+    """What a forward pass over reference rows has collected, as the bank keeps it.
+
+    collected: of every layer, for B rows. mask (B, h, w). Returns the rows as B entries.
+    """
+
+    def packed(part: int) -> tuple[Tensor, ...]:
+        return tuple(
+            torch.stack([collected[layer][part] for layer in group.layers]) for group in groups
+        )
+
+    return BankInputs(keys=packed(0), values=packed(1), mask=mask)
+
+
+def install_processors(
+    unet: UNet2DConditionModel, layers: Sequence[SelfAttentionLayer]
+) -> UNet2DConditionModel:
+    """Give every self-attention layer of the UNet its processor; returns the same UNet.
+
+    layers: the UNet's self-attention layers in forward order, as `lafi.model.layers` lists them.
+    Raises ValueError for attention with parts that the op does not have (norms, residuals).
+    """
+    index = {layer.name: i for i, layer in enumerate(layers)}
+    places = bank_places(bank_groups(layers))
+    processors: dict[str, SelfAttentionProcessor | CrossAttentionProcessor] = {}
+    for key in unet.attn_processors:
+        name = key.removesuffix(".processor")
+        if name not in index:
+            processors[key] = CrossAttentionProcessor(_grid_beside(name, index, layers))
+            _check_plain(name, unet.get_submodule(name))
+            continue
+        _check_plain(name, unet.get_submodule(name))
+        layer = index[name]
+        processors[key] = SelfAttentionProcessor(layer, layers[layer].downscale, places[layer])
+    unet.set_attn_processor(processors)
+    return unet
+
+
+def _grid_beside(name: str, index: Mapping[str, int], layers: Sequence[SelfAttentionLayer]) -> int:
+    """Downscale of the self-attention in the same transformer block, whose grid it shares."""
+    beside = f"{name.rpartition('.')[0]}.attn1"
+    if beside not in index:
+        raise ValueError(f"{name}: cross-attention without self-attention beside it")
+    return layers[index[beside]].downscale
+
+
+def _check_plain(name: str, attn: torch.nn.Module) -> None:
+    extras = ("spatial_norm", "group_norm", "norm_q", "norm_k", "norm_cross")
+    present = [extra for extra in extras if getattr(attn, extra, None) is not None]
+    if getattr(attn, "residual_connection", False):
+        present.append("residual_connection")
+    if present:
+        raise ValueError(f"{name}: attention with {', '.join(present)} is not supported")

@@ -1,0 +1,56 @@
+"""CLIP text models as SD and SDXL use them, in torch; the export traces the same function.
+
+Knows transformers' text models, not tokenizers and not prompts.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from lafi.engine.torch.device import bring, current, give_back
+from lafi.ports.engines import EncodedText
+
+CLASSES = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+"""Part of a checkpoint -> the class that it is loaded as."""
+
+
+def encode_tokens(models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
+    """Encoded prompts in the models' dtype.
+
+    One model (SD): token_ids (B, T) -> (hidden (B, T, D),), its last hidden state.
+    Two models (SDXL, arXiv:2307.01952): token_ids (B, 2, T) -> (hidden (B, T, D1 + D2), the
+    penultimate hidden states side by side, pooled (B, P), the second model's projection).
+    """
+    if len(models) == 1:
+        return (models[0](token_ids, return_dict=False)[0],)
+    first, second = models
+    one = first(token_ids[:, 0], output_hidden_states=True)
+    two = second(token_ids[:, 1], output_hidden_states=True)
+    hidden = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
+    return hidden, two.text_embeds
+
+
+class TorchTextEncoder:
+    """`lafi.ports.engines.TextEncoder` with one or two CLIP text models."""
+
+    def __init__(self, *models: nn.Module) -> None:
+        """models: on one device, whichever it is."""
+        self._models: tuple[Any, ...] = models
+
+    @torch.no_grad()
+    def __call__(self, token_ids: Tensor) -> EncodedText:
+        """Token ids as the protocol says -> encoded text, float32, on the ids' device."""
+        device = self._models[0].device
+        with current(device):
+            outputs = encode_tokens(self._models, bring(token_ids, device))
+            return EncodedText(*(give_back(output, token_ids) for output in outputs))
+
+
+def load_text_encoder(folder: Path, dtype: torch.dtype, variant: str | None = None) -> nn.Module:
+    """The text model in a part's folder, of the class that belongs to the part's name."""
+    model: nn.Module = CLASSES[folder.name].from_pretrained(folder, dtype=dtype, variant=variant)
+    return model.eval()

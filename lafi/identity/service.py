@@ -1,0 +1,138 @@
+"""Who is in a picture: characters are enrolled by pictures, without training, and found again.
+
+What a character is said to look like may help. Knows image files and names, neither requests nor
+Triton Server.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from lafi.board import image_file
+from lafi.board.error import problem
+from lafi.board.letterbox import fit
+from lafi.board.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, NAME_PATTERN, OptionalText
+from lafi.identity.enrolments import EnrolmentDatabase, EnrolmentError, Match
+from lafi.model.recogniser_files import DESCRIBER
+from lafi.ports.recogniser import Embeddings, Recogniser
+
+_log = logging.getLogger(__name__)
+_LINE: Final[TypeAdapter[str]] = TypeAdapter(OptionalText)
+
+MAX_IMAGES: Final = 16
+"""Pictures of one enrolment; more are enrolled by another one."""
+
+
+class Identity:
+    """A recogniser and those whom it knows.
+
+    A character's score is the cosine to the nearest of its pictures, not to their mean: the
+    threshold is measured on pairs of pictures, a picture that was enrolled is found with score 1,
+    and one odd picture of a character cannot pull the others away from it. Of a character that was
+    also described, the score is late fusion of pictures and words (`Enrolments.nearest`).
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        database: EnrolmentDatabase,
+        describe: Callable[[Sequence[str]], Embeddings] | None = None,
+    ) -> None:
+        """describe: the recogniser's text tower; without one nobody can be described."""
+        self.recogniser = recogniser
+        self._database = database
+        self._describe = describe
+        words = recogniser.info.describer
+        self._weight = 0.0 if words is None else words.weight
+
+    def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
+        """Add pictures of a character, new or known; how many of it are known now.
+
+        images: PNG, JPEG or WebP files, 1 to MAX_IMAGES; one that was enrolled before counts once.
+        description: what it looks like, in place of an earlier one; empty leaves that.
+        Raises EnrolmentError for a name, a number of images, an image or a description that is not
+        allowed; then nothing has changed.
+        """
+        _check_name(character)
+        description = _checked(description)
+        if description and self._describe is None:
+            allowed = "none: the server's recogniser has no text tower"
+            raise EnrolmentError(problem("description", description, allowed))
+        if not 1 <= len(images) <= MAX_IMAGES:
+            raise EnrolmentError(problem("images", len(images), f"1 to {MAX_IMAGES} images"))
+        side = self.recogniser.info.side
+        pictures = []
+        for place, data in enumerate(images):
+            try:
+                image_file.check_header(data)
+                pictures.append(fit(image_file.decode(data), side, side).pixels)
+            except image_file.ImageFileError as refused:
+                line = problem(f"images[{place}]", refused.got, refused.allowed)
+                raise EnrolmentError(line) from refused
+        digests = [image_file.sha256_hex(data) for data in images]
+        embeddings = dict(zip(digests, self.recogniser(pictures), strict=True))
+        words = self._describe([description])[0] if self._describe and description else None
+        return self._database.enrol(character, embeddings, words)
+
+    def forget(self, character: str) -> int:
+        """Remove a character; how many of its pictures were known. Raises EnrolmentError."""
+        _check_name(character)
+        return self._database.forget(character)
+
+    def characters(self) -> tuple[str, ...]:
+        """Everybody who is enrolled, sorted. Raises EnrolmentError for a damaged file."""
+        return self._database.read().names()
+
+    def identify(self, image: bytes) -> Match:
+        """Who is in an image file: a character, or "" for somebody unknown, and the score.
+
+        Raises `image_file.ImageFileError`, and EnrolmentError for a damaged database.
+        """
+        side = self.recogniser.info.side
+        image_file.check_header(image)
+        pixels = fit(image_file.decode(image), side, side).pixels
+        (match,) = self.matches(self.recogniser([pixels]))
+        return match
+
+    def matches(self, embeddings: Embeddings) -> list[Match]:
+        """For each row the nearest character, "" below the threshold; the score either way."""
+        enrolments = self._database.read()
+        nearest = [enrolments.nearest(np.asarray(row), self._weight) for row in embeddings]
+        least = self.recogniser.info.threshold
+        return [match if match.score >= least else Match("", match.score) for match in nearest]
+
+
+def open_identity(
+    recogniser: Recogniser,
+    folder: Path,
+    describe: Callable[[Sequence[str]], Embeddings] | None = None,
+) -> Identity:
+    """An identity whose enrolments lie in `folder`, which the first enrolment makes.
+
+    Enrolments of other recognisers that lie there are named in the log.
+    """
+    info = recogniser.info
+    describer = info.sha256.get(DESCRIBER, "")
+    database = EnrolmentDatabase(folder, recogniser.sha256, info.width, describer)
+    for path in database.others():
+        _log.warning("%s: enrolments of another recogniser, not used: enrol them again", path)
+    return Identity(recogniser, database, describe)
+
+
+def _checked(text: str) -> str:
+    """A description in one line. Raises EnrolmentError."""
+    try:
+        return _LINE.validate_python(text)
+    except ValidationError:
+        allowed = f"at most {MAX_PROMPT_BYTES} bytes of text without control characters or braces"
+        raise EnrolmentError(problem("description", text, allowed)) from None
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise EnrolmentError(problem("character", name, NAME_ALLOWED))

@@ -1,0 +1,42 @@
+"""Whether a model can draw a storyboard: its sides, its layers, its precision."""
+
+from collections.abc import Iterator
+
+from lafi.board.error import StoryboardError, problem
+from lafi.board.storyboard import Injection, Storyboard
+from lafi.model.info import ModelInfo
+
+
+def check_against(storyboard: Storyboard, model: ModelInfo) -> None:
+    """Raise `StoryboardError` unless `model` can draw the storyboard."""
+    if problems := model_problems(storyboard, model):
+        raise StoryboardError(problems)
+
+
+def model_problems(storyboard: Storyboard, model: ModelInfo) -> list[str]:
+    """Sides that the model or its precision cannot draw, and layers that it does not have."""
+    return [*_all_model_problems(storyboard, model)]
+
+
+def _all_model_problems(storyboard: Storyboard, model: ModelInfo) -> Iterator[str]:
+    for field in ("width", "height"):
+        side = getattr(storyboard, field)
+        if side % model.side_multiple:
+            allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
+            yield problem(field, side, allowed)
+    narrowest = 2 * model.side_multiple
+    if (model.engine, model.precision) == ("openvino", "bf16") and storyboard.width < narrowest:
+        # The session says why; here the panel is refused before any work.
+        allowed = f"{narrowest} pixels or more in bf16 (model {model.name})"
+        yield problem("width", storyboard.width, allowed)
+    yield from _layer_problems("injection", storyboard.injection, model)
+    for index, panel in enumerate(storyboard.panels):
+        if panel.injection is not None:
+            yield from _layer_problems(f"panels[{index}].injection", panel.injection, model)
+
+
+def _layer_problems(field: str, injection: Injection, model: ModelInfo) -> Iterator[str]:
+    count = len(model.layers)
+    if isinstance(injection.layers, int) and injection.layers >= count:
+        allowed = f"0 to {count - 1}, or a preset (model {model.name} has {count} layers)"
+        yield problem(f"{field}.layers", injection.layers, allowed)

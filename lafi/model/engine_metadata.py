@@ -1,0 +1,145 @@
+"""`EngineMetadata`: what a compiled TensorRT plan was built from and for, as JSON beside it.
+
+A plan runs only on the kind of GPU and the TensorRT version that built it. Knows files and
+facts, neither TensorRT nor CUDA.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lafi.model.artifacts import file_sha256
+
+SUFFIX: Final = ".json"
+"""Appended to the plan's own name: `denoiser.plan` has `denoiser.plan.json` beside it."""
+REBUILD: Final = "build it again with: lafi export CHECKPOINT --out REPO --target tensorrt"
+
+Shape = tuple[int, ...]
+
+
+class EngineMetadataError(ValueError):
+    """A plan that cannot be used here; the text says what to build again and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMachine:
+    """Where a plan is about to run.
+
+    gpu: the device's name. capability: compute capability such as "9.0". tensorrt: its version.
+    """
+
+    gpu: str
+    capability: str
+    tensorrt: str
+
+
+class ShapeRange(BaseModel):
+    """Shapes one input may have, batch included: smallest, the one tuned for, largest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    smallest: Shape
+    tuned: Shape
+    largest: Shape
+
+    def allows(self, shape: Shape) -> bool:
+        """Whether an input may have this shape."""
+        return len(shape) == len(self.smallest) and all(
+            low <= size <= high
+            for low, size, high in zip(self.smallest, shape, self.largest, strict=True)
+        )
+
+
+class EngineMetadata(BaseModel):
+    """Everything that decides whether a plan may be used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: str
+    """The file it describes."""
+    plan_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    onnx_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Of the exported ONNX, as `lafi.json` has it, before it was converted."""
+    weights_sha256: str
+    """Of the checkpoint, as `lafi.json` has it."""
+    gpu: str
+    capability: str
+    tensorrt: str
+    precision: str
+    profile: dict[str, ShapeRange]
+    """By input name."""
+    attention_plugins: int = Field(ge=0)
+    """Layers that run the fused kernel; 0 where the plan has the function's body."""
+    refittable: bool = False
+    stripped: bool = False
+    """The plan holds no weights; they must be refitted before it runs."""
+
+    def save(self, folder: Path) -> Path:
+        """Write the JSON beside the plan and return its path."""
+        path = metadata_path(Path(folder) / self.plan)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def check_machine(self, here: GpuMachine) -> None:
+        """Raises EngineMetadataError naming each fact in which this machine differs."""
+        built = {"gpu": self.gpu, "capability": self.capability, "tensorrt": self.tensorrt}
+        found = {"gpu": here.gpu, "capability": here.capability, "tensorrt": here.tensorrt}
+        self._check(built, found)
+
+    def check_sources(self, onnx_sha256: str, weights_sha256: str) -> None:
+        """Raises EngineMetadataError if the plan was made from another export or checkpoint."""
+        built = {"onnx_sha256": self.onnx_sha256, "weights_sha256": self.weights_sha256}
+        self._check(built, {"onnx_sha256": onnx_sha256, "weights_sha256": weights_sha256})
+
+    def check_shapes(self, shapes: Mapping[str, Shape]) -> None:
+        """Raises ValueError for an input whose shape lies outside the profile."""
+        for name, shape in shapes.items():
+            allowed = self.profile[name]
+            if not allowed.allows(shape):
+                raise ValueError(
+                    f"{name}: got shape {shape}, allowed {allowed.smallest} to {allowed.largest} "
+                    f"in {self.plan}; {REBUILD}"
+                )
+
+    def _check(self, built: Mapping[str, str], found: Mapping[str, str]) -> None:
+        different = [
+            f"{name}: got {found[name]!r}, allowed {value!r}"
+            for name, value in built.items()
+            if found[name] != value
+        ]
+        if different:
+            raise EngineMetadataError(f"{self.plan}: {'; '.join(different)}; {REBUILD}")
+
+
+def metadata_path(plan: Path) -> Path:
+    """Where the metadata of a plan lies."""
+    return plan.with_name(plan.name + SUFFIX)
+
+
+def load_engine_metadata(plan: Path) -> EngineMetadata:
+    """The metadata beside a plan whose bytes are those it was written for.
+
+    Raises EngineMetadataError for a missing or changed file.
+    """
+    path = metadata_path(plan)
+    for wanted in (plan, path):
+        if not wanted.is_file():
+            raise EngineMetadataError(f"{wanted}: no such file; {REBUILD}")
+    try:
+        metadata = EngineMetadata.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise EngineMetadataError(f"{path}: {error}; {REBUILD}") from error
+    if metadata.plan != plan.name:
+        raise EngineMetadataError(
+            f"{path}: plan: got {metadata.plan!r}, allowed {plan.name!r}; {REBUILD}"
+        )
+    found = file_sha256(plan)
+    if found != metadata.plan_sha256:
+        raise EngineMetadataError(
+            f"{plan}: got SHA-256 {found[:12]}, {path.name} says {metadata.plan_sha256[:12]}; "
+            f"{REBUILD}"
+        )
+    return metadata

@@ -1,0 +1,4 @@
+"""The denoiser's inputs."""
+
+NOWHERE = -1
+"""Route that reads nothing."""

@@ -1,0 +1,16 @@
+"""What a tokenizer's folder says of itself, without loading the tokenizer."""
+
+import json
+from pathlib import Path
+
+
+def vocabulary_size(tokenizer: Path) -> int:
+    """How many token ids a tokenizer's folder has, read from its JSON files."""
+    whole = tokenizer / "tokenizer.json"
+    if whole.is_file():
+        content = json.loads(whole.read_text(encoding="utf-8"))
+        ids = [*content["model"]["vocab"].values(), *(t["id"] for t in content["added_tokens"])]
+    else:
+        vocabulary = json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))
+        ids = list(vocabulary.values())
+    return int(max(ids)) + 1

@@ -1,0 +1,4 @@
+"""What the core asks of engines: protocols, the denoiser's inputs, bank entries.
+
+Knows no runtime.
+"""

@@ -1,0 +1,131 @@
+"""What the core asks of an engine: a few callables, tokenizers, and facts about the model.
+
+Knows shapes, not runtimes. An engine may be a torch module, an ONNX session, or a served
+model that is called over a wire; the pipeline cannot tell them apart.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from lafi.model.info import ModelInfo
+from lafi.ports.bank_entry import BankEntry, BankInputs
+from lafi.ports.recogniser import Recogniser
+
+
+class EncodedText(NamedTuple):
+    """What text encoders give for prompts, or, without the batch, for one.
+
+    hidden  (B, T, D) float32, an embedding of every token
+    pooled  (B, P) float32, one of the whole prompt; None where the model has none
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserBatch:
+    """Rows of one denoiser call: panels (with and without prompt) and references together.
+
+    latents    (B, C, h, w) float32, scaled by each row's noise schedule
+    timesteps  (B,) float32, each row its own
+    text       (B, T, D) float32
+    routes     (L, B, R) int32: what row b reads in layer l; [0, B) a row of this batch, B + m
+               entry m of the bank, -1 nothing
+    bias       (B, R) float32, added to the logits of that reference
+    mask       (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference
+    region     (B, R, h, w) float32 in [0, 1], where in row b reference r may be read
+    pooled     (B, P) float32, the prompts' pooled embeddings; None where the model takes none
+    time_ids   (B, 6) float32, pixels: original height and width, crop from the top and from the
+               left, target height and width (arXiv:2307.01952); None where `pooled` is
+    words      (B, T) int32: slot r whose region in row b limits where a text token acts, in every
+               cross-attention layer; -1 acts everywhere. None is -1 for all
+    bank       M references read earlier, at the rows' latent size: for each group of layers keys
+               and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
+    """
+
+    latents: Tensor
+    timesteps: Tensor
+    text: Tensor
+    routes: Tensor
+    bias: Tensor
+    mask: Tensor
+    region: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+    bank: BankInputs | None = None
+    words: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceBatch:
+    """Reference rows whose keys and values are to be kept; each row reads nobody but itself.
+
+    latents    (B, C, h, w) float32: pictures with their fixed noise, scaled as the rows of a
+               `DenoiserBatch` are
+    timesteps  (B,) float32, the level of that noise
+    text       (B, T, D) float32, the characters' encoded captions
+    mask       (B, h, w) float32 in [0, 1], the foreground; goes into the entries as it is
+    pooled, time_ids  as in `DenoiserBatch`
+    """
+
+    latents: Tensor
+    timesteps: Tensor
+    text: Tensor
+    mask: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+
+
+class Denoiser(Protocol):
+    """Predicts noise or velocity, (B, C, h, w) float32, as the model was trained to."""
+
+    def __call__(self, batch: DenoiserBatch, /) -> Tensor: ...
+
+
+class ReferenceReader(Protocol):
+    """Keys and values of every self-attention layer, one entry for each row, in their order."""
+
+    def __call__(self, batch: ReferenceBatch, /) -> tuple[BankEntry, ...]: ...
+
+
+class TextEncoder(Protocol):
+    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
+
+    def __call__(self, token_ids: Tensor, /) -> EncodedText: ...
+
+
+class VaeEncoder(Protocol):
+    """Images (B, 3, H, W) float32 in [-1, 1] -> latents (B, C, h, w) float32: scaled means."""
+
+    def __call__(self, images: Tensor, /) -> Tensor: ...
+
+
+class VaeDecoder(Protocol):
+    """Scaled latents (B, C, h, w) float32 -> images (B, 3, H, W) float32 in [-1, 1]."""
+
+    def __call__(self, latents: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
+
+    Without a `reference_reader` references can be read as rows of a batch only, and without a
+    `recogniser` panels have no scores.
+    row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
+    last; none if it takes any.
+    """
+
+    text_encoder: TextEncoder
+    vae_encoder: VaeEncoder
+    vae_decoder: VaeDecoder
+    denoiser: Denoiser
+    tokenizers: tuple[CLIPTokenizer, ...]
+    info: ModelInfo
+    reference_reader: ReferenceReader | None = None
+    row_counts: tuple[int, ...] = ()
+    recogniser: Recogniser | None = None

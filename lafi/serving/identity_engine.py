@@ -1,0 +1,48 @@
+"""What the served models `identity` and `identity_enrolment` do with arrays.
+
+Knows tensors and an `Identity`, not Triton Server.
+"""
+
+import numpy as np
+
+from lafi.board.error import StoryboardError
+from lafi.engine.onnx.recogniser import OnnxRecogniser
+from lafi.identity.enrolments import EnrolmentDatabaseError, EnrolmentError
+from lafi.identity.service import Identity
+from lafi.serving.batched_engine import Answer, Array, InputError
+from lafi.wire.identity import Tensors, enrolment_from_tensors, pictures_to_tensors
+from lafi.wire.model_spec import bytes_tensor
+
+
+class IdentityEngine:
+    """The engine of a `BatchedEngine`: what the network sees -> EMBEDDING, CHARACTER and SCORE."""
+
+    def __init__(self, recogniser: OnnxRecogniser, identity: Identity) -> None:
+        """Reads the enrolments, so that a damaged file is refused when the model is loaded."""
+        self._recogniser = recogniser
+        self._identity = identity
+        identity.characters()
+
+    def __call__(self, rows: Array) -> tuple[Array, ...]:
+        """(B, 3, S, S) float32 -> (B, D) and (B, 1) float32, BYTES (B, 1) between them."""
+        embeddings = self._recogniser.embed(rows)
+        matches = self._identity.matches(embeddings)
+        names = bytes_tensor(*(match.character.encode() for match in matches))
+        scores = np.array([match.score for match in matches], dtype=np.float32)
+        return embeddings, names.reshape(-1, 1), scores.reshape(-1, 1)
+
+
+def answer_enrolment(identity: Identity, inputs: Tensors) -> Answer:
+    """What `enrolment_spec` says, or what is wrong: with the request, or here."""
+    try:
+        asked = enrolment_from_tensors(inputs)
+        if asked.action == "forget":
+            return pictures_to_tensors(identity.forget(asked.character))
+        known = identity.enrol(asked.character, asked.images, asked.description)
+        return pictures_to_tensors(known)
+    except EnrolmentDatabaseError as error:
+        return error
+    except (StoryboardError, EnrolmentError) as error:
+        return InputError(str(error))
+    except Exception as error:
+        return error

@@ -1,0 +1,93 @@
+"""What a running server counts, as named numbers.
+
+Knows counts, not how they are shown: the adapter hands them to Triton Server's /metrics.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lafi.drawing.studio import Studio
+from lafi.serving.admission import Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number now; a counter only ever grows. Names as Prometheus wants them."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def server_metrics(studio: Studio, admission: Admission) -> Iterator[Metric]:
+    """All numbers of one server, always the same names in the same order."""
+    yield Metric(
+        "lafi_storyboards_in_flight",
+        "gauge",
+        "Storyboards that were admitted and are not done",
+        admission.in_flight,
+    )
+    yield Metric(
+        "lafi_storyboards_refused_total",
+        "counter",
+        "Storyboards refused since the limit was reached",
+        admission.refused,
+    )
+    yield from _panel_metrics(studio)
+    yield from _score_metrics(studio)
+    yield from _denoiser_metrics(studio)
+    yield from _bank_metrics(studio)
+
+
+def _panel_metrics(studio: Studio) -> Iterator[Metric]:
+    active = sum(batcher.active for batcher in studio.batchers.values())
+    waiting = sum(batcher.waiting for batcher in studio.batchers.values())
+    help_ = "Panels that are being denoised, and that wait for a place"
+    yield Metric("lafi_panels", "gauge", help_, active - waiting, {"state": "denoising"})
+    yield Metric("lafi_panels", "gauge", help_, waiting, {"state": "waiting"})
+
+
+def _score_metrics(studio: Studio) -> Iterator[Metric]:
+    help_ = "Panels that were sent with scores of their characters"
+    yield Metric("lafi_panels_scored_total", "counter", help_, studio.scored)
+    help_ = "Drawings of panels beyond the first, since a score was low"
+    yield Metric("lafi_panel_retries_total", "counter", help_, studio.retries)
+
+
+def _denoiser_metrics(studio: Studio) -> Iterator[Metric]:
+    counts = [batcher.counts for batcher in studio.batchers.values()]
+    rows = {
+        "panel": sum(count.panel_rows for count in counts),
+        "reference": sum(count.reference_rows for count in counts),
+        "padding": sum(count.padding_rows for count in counts),
+    }
+    for kind, number in rows.items():
+        help_ = "Rows of the denoiser's calls"
+        yield Metric("lafi_denoiser_rows_total", "counter", help_, number, {"kind": kind})
+    calls = sum(count.calls for count in counts)
+    yield Metric("lafi_denoiser_calls_total", "counter", "Calls of the denoiser", calls)
+    steps = sum(count.panel_steps for count in counts)
+    yield Metric("lafi_panel_steps_total", "counter", "Steps of all panels", steps)
+    reused = sum(count.reused_steps for count in counts)
+    help_ = "Steps of all panels that were taken without the denoiser"
+    yield Metric("lafi_reused_steps_total", "counter", help_, reused)
+    engine = sum(count.engine_seconds for count in counts)
+    yield Metric("lafi_denoiser_seconds_total", "counter", "Seconds within the denoiser", engine)
+    whole = sum(count.step_seconds for count in counts)
+    yield Metric("lafi_step_seconds_total", "counter", "Seconds of whole steps", whole)
+
+
+def _bank_metrics(studio: Studio) -> Iterator[Metric]:
+    stats = studio.bank.stats()
+    reads = sum(batcher.counts.bank_reads for batcher in studio.batchers.values())
+    yield Metric("lafi_bank_entries", "gauge", "References that the bank keeps", stats.entries)
+    yield Metric("lafi_bank_bytes", "gauge", "Bytes that the bank keeps", stats.bytes)
+    yield Metric("lafi_bank_hits_total", "counter", "References found in the bank", stats.hits)
+    yield Metric("lafi_bank_misses_total", "counter", "References not found there", stats.misses)
+    help_ = "References let go to make room"
+    yield Metric("lafi_bank_evictions_total", "counter", help_, stats.evictions)
+    help_ = "References read in a step without a row of their own"
+    yield Metric("lafi_bank_reads_total", "counter", help_, reads)

@@ -1,0 +1,47 @@
+"""A recogniser whose calls the served model `identity` answers."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from lafi.board.letterbox import Pixels, fit_pixels
+from lafi.model.info import ModelInfo
+from lafi.model.recogniser_files import STUDENT, facts_of
+from lafi.ports.recogniser import Embeddings
+from lafi.serving.remote_engine import Infer
+from lafi.wire.model_spec import IMAGE, identity_spec
+
+
+class RemoteRecogniser:
+    """`Recogniser` by calls of the served model `identity`, whose batching joins them with others.
+
+    Pictures travel as small PNG files, letterboxed already, which changes no pixel that the
+    network sees.
+    """
+
+    def __init__(self, model: ModelInfo, infer: Infer) -> None:
+        """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
+        self.info = facts_of(model)
+        self.sha256 = self.info.sha256[STUDENT]
+        self._spec = identity_spec(self.info)
+        self._infer = infer
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
+        """As `Recogniser`."""
+        return np.concatenate([*self._calls([self._file(picture) for picture in pictures])])
+
+    def _calls(self, files: Sequence[bytes]) -> Iterator[Embeddings]:
+        for start in range(0, len(files), self._spec.max_batch_size):
+            rows = files[start : start + self._spec.max_batch_size]
+            column = np.array(rows, dtype=object).reshape(-1, 1)
+            answer = self._infer(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
+            # A copy: the array may lie in memory that is given back when the response goes.
+            yield np.array(answer, dtype=np.float32)
+
+    def _file(self, pixels: Pixels) -> bytes:
+        buffer = io.BytesIO()
+        fitted = fit_pixels(pixels, self.info.side, self.info.side)
+        Image.fromarray(fitted, mode="RGB").save(buffer, format="PNG", compress_level=1)
+        return buffer.getvalue()

@@ -1,0 +1,139 @@
+"""The wire: tensors of every served model, and storyboards and events as tensors.
+
+BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a server.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.file import decode_utf8, parse_json
+from lafi.board.image_file import ImageFileError, read_header
+from lafi.board.limits import MAX_CHARACTERS, MAX_FILE_BYTES
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import (
+    EVENT_OF_KIND,
+    Event,
+    PanelImage,
+    Portrait,
+)
+from lafi.wire.model_spec import (
+    EVENT,
+    IMAGE,
+    REFERENCES,
+    STORYBOARD,
+    bytes_tensor,
+)
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
+    """STORYBOARD (1,) and REFERENCES (n,): images of the characters that have one, in order."""
+    document = storyboard.model_dump(
+        mode="json", exclude={"characters": {"__all__": {"reference"}}}
+    )
+    references: list[bytes] = []
+    for character, entry in zip(storyboard.characters, document["characters"], strict=True):
+        entry["reference"] = None
+        if character.reference is not None:
+            entry["reference"] = len(references)
+            references.append(character.reference.data)
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return {
+        STORYBOARD: bytes_tensor(text.encode()),
+        REFERENCES: bytes_tensor(*(references or [b""])),
+    }
+
+
+def storyboard_from_tensors(
+    storyboard: npt.NDArray[Any], references: npt.NDArray[Any]
+) -> Storyboard:
+    """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`."""
+    document = _json(STORYBOARD, storyboard)
+    images = _elements(REFERENCES, references, MAX_CHARACTERS)
+    _put_references(document, [] if images == [b""] else images)
+    return Storyboard.model_validate(document)
+
+
+def _put_references(document: Any, images: list[bytes]) -> None:
+    """Replace the number in each character's `reference` by the image it stands for."""
+    characters = document.get("characters") if isinstance(document, dict) else None
+    used: set[int] = set()
+    for index, entry in enumerate(characters if isinstance(characters, list) else []):
+        number = entry.get("reference") if isinstance(entry, dict) else None
+        if number is None:
+            continue
+        if type(number) is not int or not 0 <= number < len(images):
+            allowed = f"a place in REFERENCES, which has {len(images)}, or null"
+            raise StoryboardError([problem(f"characters[{index}].reference", number, allowed)])
+        used.add(number)
+        entry["reference"] = images[number]
+    if len(used) != len(images):
+        allowed = f"{len(used)}, those that characters refer to"
+        raise StoryboardError([problem(REFERENCES, Said(f"{len(images)} images"), allowed)])
+
+
+def event_to_tensors(event: Event) -> Tensors:
+    """EVENT (1,), JSON, and IMAGE (1,), a PNG file or empty."""
+    image = event.png if isinstance(event, PanelImage | Portrait) else b""
+    return {EVENT: bytes_tensor(event.model_dump_json().encode()), IMAGE: bytes_tensor(image)}
+
+
+def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event:
+    """The event in EVENT and IMAGE. Raises `StoryboardError`."""
+    document = _json(EVENT, event)
+    (png,) = _elements(IMAGE, image, 1)
+    if not isinstance(document, dict):
+        raise StoryboardError([problem(EVENT, document, "a mapping with kind")])
+    kind = document.get("kind")
+    made = EVENT_OF_KIND.get(kind) if isinstance(kind, str) else None
+    if made is None:
+        raise StoryboardError([problem(f"{EVENT}.kind", kind, ", ".join(EVENT_OF_KIND))])
+    if made in (PanelImage, Portrait):
+        _check_png(png)
+        document = {**document, "png": png}
+    elif png:
+        raise StoryboardError([problem(IMAGE, png, f"empty for an event of kind {kind}")])
+    try:
+        return made.model_validate(document)
+    except StoryboardError as error:
+        raise StoryboardError(f"{EVENT}.{line}" for line in error.problems) from None
+
+
+def _check_png(png: bytes) -> None:
+    try:
+        header = read_header(png)
+    except ImageFileError as refused:
+        raise StoryboardError([problem(IMAGE, refused.got, "a PNG image")]) from None
+    if header.format != "PNG":
+        raise StoryboardError([problem(IMAGE, Said(f"a {header.format} image"), "a PNG image")])
+
+
+def _json(name: str, tensor: npt.NDArray[Any]) -> Any:
+    (raw,) = _elements(name, tensor, 1)
+    if len(raw) > MAX_FILE_BYTES:
+        raise StoryboardError([problem(name, raw, f"at most {MAX_FILE_BYTES} bytes of JSON")])
+    try:
+        return parse_json(decode_utf8(raw, name))
+    except StoryboardError as error:
+        lines = (line if line.startswith(name) else f"{name}: {line}" for line in error.problems)
+        raise StoryboardError(lines) from None
+
+
+def _elements(name: str, tensor: npt.NDArray[Any], most: int) -> list[bytes]:
+    """The elements of a BYTES tensor (n,), 1 <= n <= most."""
+    array = np.asarray(tensor)
+    if array.dtype != object:
+        raise StoryboardError([problem(name, Said(f"dtype {array.dtype}"), "BYTES")])
+    if array.ndim != 1 or not 1 <= array.size <= most:
+        allowed = "shape (1,)" if most == 1 else f"shape (n,), n from 1 to {most}"
+        raise StoryboardError([problem(name, Said(f"shape {array.shape}"), allowed)])
+    elements: list[bytes] = array.tolist()
+    for element in elements:
+        if not isinstance(element, bytes):
+            raise StoryboardError([problem(name, element, "bytes")])
+    return elements

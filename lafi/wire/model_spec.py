@@ -1,0 +1,243 @@
+"""`TensorSpec` and `ModelSpec`: the served models' tensors, and their config.pbtxt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lafi.model.artifacts import TEXT_ENCODER
+from lafi.model.info import ModelInfo, RecogniserInfo
+
+STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
+EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
+ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
+ANY = -1
+"""A dimension that may have any size."""
+InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
+"""Where an instance of a served model runs."""
+MAX_QUEUE_DELAY_US = 2000
+"""How long dynamic batching may hold a request back, microseconds."""
+
+
+def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
+    """A BYTES tensor of shape (n,)."""
+    tensor = np.empty(len(elements), dtype=object)
+    tensor[:] = elements
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor: `dtype` in KServe's words (BYTES, FP32, INT32, INT64), `shape` without batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+    """Whether a request may leave this input out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One served model. `max_batch_size` 0: shapes are whole, Triton Server does not batch."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    decoupled: bool = False
+    dynamic_batching: bool = False
+
+
+def storyboard_spec() -> ModelSpec:
+    """A storyboard in, a stream of events out."""
+    return ModelSpec(
+        name="storyboard",
+        inputs=(TensorSpec(STORYBOARD, "BYTES", (1,)), TensorSpec(REFERENCES, "BYTES", (ANY,))),
+        outputs=(TensorSpec(EVENT, "BYTES", (1,)), TensorSpec(IMAGE, "BYTES", (1,))),
+        decoupled=True,
+    )
+
+
+def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int) -> ModelSpec:
+    return ModelSpec(name, (given,), (made,), max_batch_size, dynamic_batching=True)
+
+
+def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
+    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D).
+
+    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output. A variant that
+    encodes texts in its own way has a served model of its own, `text_encoder_<variant>`.
+    """
+    length = model.text_length
+    ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
+    outputs = [TensorSpec("TEXT", "FP32", (length, model.text_width))]
+    if model.pooled_width:
+        outputs.append(TensorSpec("POOLED", "FP32", (model.pooled_width,)))
+    own = bool(model.variant) and TEXT_ENCODER not in model.shared
+    return ModelSpec(
+        name=f"text_encoder_{model.variant}" if own else "text_encoder",
+        inputs=(TensorSpec("TOKEN_IDS", "INT64", ids),),
+        outputs=tuple(outputs),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
+    )
+
+
+def vae_encoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
+    """IMAGE FP32 (3, H, W) in [-1, 1] -> LATENT FP32 (C, h, w), the scaled mean."""
+    return _batched(
+        "vae_encoder",
+        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
+        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
+        max_batch_size,
+    )
+
+
+def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
+    """LATENT FP32 (C, h, w), scaled -> IMAGE FP32 (3, H, W) in [-1, 1]."""
+    return _batched(
+        "vae_decoder",
+        TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
+        TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
+        max_batch_size,
+    )
+
+
+def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> ModelSpec:
+    """IMAGE BYTES (1), an image file -> EMBEDDING FP32 (D), CHARACTER BYTES (1), SCORE FP32 (1).
+
+    CHARACTER is empty for somebody unknown; SCORE is the cosine to the nearest picture all the
+    same, and -1 where nobody is enrolled.
+    """
+    return ModelSpec(
+        name="identity",
+        inputs=(TensorSpec(IMAGE, "BYTES", (1,)),),
+        outputs=(
+            TensorSpec(EMBEDDING, "FP32", (recogniser.width,)),
+            TensorSpec(CHARACTER, "BYTES", (1,)),
+            TensorSpec(SCORE, "FP32", (1,)),
+        ),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
+    )
+
+
+def enrolment_spec() -> ModelSpec:
+    """ACTION, CHARACTER BYTES (1), IMAGES BYTES (n), image files -> PICTURES INT64 (1).
+
+    ACTION `enrol` gives how many pictures of the character are known now, `forget`, with one empty
+    image, how many were forgotten. DESCRIPTION BYTES (1) may be left out or empty.
+    """
+    return ModelSpec(
+        name="identity_enrolment",
+        inputs=(
+            TensorSpec(ACTION, "BYTES", (1,)),
+            TensorSpec(CHARACTER, "BYTES", (1,)),
+            TensorSpec(IMAGES, "BYTES", (ANY,)),
+            TensorSpec(DESCRIPTION, "BYTES", (1,), optional=True),
+        ),
+        outputs=(TensorSpec(PICTURES, "INT64", (1,)),),
+    )
+
+
+def denoiser_spec(model: ModelInfo) -> ModelSpec:
+    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
+    channels = model.latent_channels
+    conditions: tuple[TensorSpec, ...] = ()
+    if model.pooled_width:
+        conditions = (
+            TensorSpec("pooled", "FP32", (ANY, model.pooled_width)),
+            TensorSpec("time_ids", "FP32", (ANY, 6)),
+        )
+    return ModelSpec(
+        name="denoiser",
+        inputs=(
+            TensorSpec("latents", "FP32", (ANY, channels, ANY, ANY)),
+            TensorSpec("timesteps", "FP32", (ANY,)),
+            TensorSpec("text", "FP32", (ANY, model.text_length, model.text_width)),
+            TensorSpec("routes", "INT32", (len(model.layers), ANY, ANY)),
+            TensorSpec("bias", "FP32", (ANY, ANY)),
+            TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
+            TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
+            TensorSpec("words", "INT32", (ANY, model.text_length)),
+            *conditions,
+        ),
+        outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),
+    )
+
+
+def served_models(
+    model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
+) -> tuple[ModelSpec, ...]:
+    """The specs of all served models; the denoiser as a model of its own is optional.
+
+    Each name comes once: variants are served by the model's own, but for text encoders that
+    differ. VAEs never do, and denoisers of variants run in the model `storyboard` alone.
+    """
+    texts = {spec.name: spec for spec in map(text_encoder_spec, (model, *variants))}
+    specs = (
+        storyboard_spec(),
+        *texts.values(),
+        vae_encoder_spec(model),
+        vae_decoder_spec(model),
+        *identity_specs(model),
+    )
+    return (*specs, denoiser_spec(model)) if with_denoiser else specs
+
+
+def identity_specs(model: ModelInfo) -> tuple[ModelSpec, ...]:
+    """Those of the recogniser; none where the model has none."""
+    if model.recogniser is None:
+        return ()
+    return identity_spec(model.recogniser), enrolment_spec()
+
+
+def config_pbtxt(
+    spec: ModelSpec,
+    *,
+    backend: str = "python",
+    parameters: Mapping[str, str] | None = None,
+    max_queue_delay_us: int = MAX_QUEUE_DELAY_US,
+    kind: InstanceKind = "KIND_CPU",
+) -> str:
+    """The text of a config.pbtxt for Triton Server: one instance, of the given kind.
+
+    `parameters` reach the model as its string parameters, sorted by name.
+    """
+    parts = [
+        f"name: {_quoted(spec.name)}",
+        f"backend: {_quoted(backend)}",
+        f"max_batch_size: {spec.max_batch_size}",
+        *(_tensor("input", tensor) for tensor in spec.inputs),
+        *(_tensor("output", tensor) for tensor in spec.outputs),
+        f"instance_group [ {{ kind: {kind}, count: 1 }} ]",
+    ]
+    if spec.decoupled:
+        parts.append("model_transaction_policy { decoupled: true }")
+    if spec.dynamic_batching:
+        delay = f"max_queue_delay_microseconds: {max_queue_delay_us}"
+        parts.append(f"dynamic_batching {{ {delay} }}")
+    for key, value in sorted((parameters or {}).items()):
+        entry = f"key: {_quoted(key)}, value: {{ string_value: {_quoted(value)} }}"
+        parts.append(f"parameters {{ {entry} }}")
+    return "\n".join(parts) + "\n"
+
+
+def _tensor(role: str, tensor: TensorSpec) -> str:
+    kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
+    dims = ", ".join(map(str, tensor.shape))
+    fields = f"name: {_quoted(tensor.name)}, data_type: TYPE_{kind}, dims: [ {dims} ]"
+    optional = ", optional: true" if tensor.optional else ""
+    return f"{role} [ {{ {fields}{optional} }} ]"
+
+
+def _quoted(text: str) -> str:
+    """A string of protobuf's text format."""
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\\\' else f"\\{byte:03o}"
+        for byte in text.encode("utf-8")
+    )
+    return f'"{escaped}"'

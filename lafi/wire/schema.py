@@ -1,0 +1,77 @@
+"""JSON schemas of the wire, for clients in other languages.
+
+`python -m lafi.wire.schema FOLDER` writes `storyboard.schema.json` and `event.schema.json`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from lafi.board.limits import MAX_CHARACTERS
+from lafi.board.storyboard import Storyboard
+from lafi.wire.events import Event
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def storyboard_schema() -> dict[str, Any]:
+    """Of the text in STORYBOARD, where a reference is the number of an image in REFERENCES."""
+    schema = Storyboard.model_json_schema()
+    definitions = schema["$defs"]
+    del definitions["ReferenceImage"]
+    definitions["Character"]["properties"]["reference"] = {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MAX_CHARACTERS - 1},
+            {"type": "null"},
+        ],
+        "default": None,
+        "description": "place of the character's image in REFERENCES, from 0",
+    }
+    del definitions["Panel"]["properties"]["seed"]["default"]  # it is the panel's index
+    stages = definitions["Sampling"]
+    definitions["Sampling"] = {"anyOf": [stages, {"$ref": "#/$defs/SamplingStage"}]}
+    return _titled("Storyboard, the text in STORYBOARD", schema)
+
+
+def event_schema() -> dict[str, Any]:
+    """Of the text in EVENT; the picture of a panel or a portrait is in IMAGE."""
+    schema = TypeAdapter(Event).json_schema(mode="serialization")
+    return _titled("Event, the text in EVENT", schema)
+
+
+def _titled(title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": DIALECT, "title": title, **_without_titles(schema)}
+
+
+def _without_titles(node: Any) -> Any:
+    """Without the titles that pydantic makes of names (a property called title stays)."""
+    if isinstance(node, list):
+        return [_without_titles(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _without_titles(child)
+        for key, child in node.items()
+        if key != "title" or not isinstance(child, str)
+    }
+
+
+SCHEMAS = {"storyboard.schema.json": storyboard_schema, "event.schema.json": event_schema}
+
+
+def schema_text(name: str) -> str:
+    """The content of one of the files in SCHEMAS."""
+    return json.dumps(SCHEMAS[name](), indent=2, ensure_ascii=False) + "\n"
+
+
+def main(folder: Path) -> None:
+    """Write both files into `folder`."""
+    for name in SCHEMAS:
+        (folder / name).write_text(schema_text(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

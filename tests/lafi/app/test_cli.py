@@ -1,0 +1,128 @@
+"""The command line: options reach the functions behind them; nothing heavy is imported."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lafi.app.cli import app
+
+runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, function: str) -> list[tuple[Any, ...]]:
+    """Puts a module with one recording function, which returns 7, where the real one would be."""
+    calls: list[tuple[Any, ...]] = []
+
+    def record(*args: Any, **options: Any) -> int:
+        calls.append((args, options))
+        return 7
+
+    fake = types.ModuleType(module)
+    setattr(fake, function, record)
+    monkeypatch.setitem(sys.modules, module, fake)
+    return calls
+
+
+def test_without_a_subcommand_it_shows_all_of_them():
+    result = runner.invoke(app, [])
+    assert all(name in result.output for name in ("serve", "draw", "export", "doctor"))
+
+
+def test_version():
+    result = runner.invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, "lafi 0.1.0\n")
+
+
+def test_serve_passes_its_options_and_the_exit_code(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
+    result = runner.invoke(app, ["serve", "repo", "--grpc-port", "0", "--threads", "3", "-v"])
+    assert result.exit_code == 7
+    ((args, options),) = calls
+    assert args == (Path("repo"),)
+    assert options["host"] == "127.0.0.1"
+    assert (options["grpc_port"], options["http_port"], options["metrics_port"]) == (0, 8000, 8002)
+    assert (options["threads"], options["verbose"], options["log_file"]) == (3, True, None)
+
+
+def test_draw_passes_its_options(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
+    arguments = ["draw", "story.yaml", "-o", "there", "--panel", "2", "--panel", "0", "--preview"]
+    assert runner.invoke(app, arguments).exit_code == 7
+    ((args, options),) = calls
+    assert args == (Path("story.yaml"),)
+    assert (options["out"], options["panels"], options["previews"]) == (Path("there"), [2, 0], True)
+    assert options["url"] == "127.0.0.1:8001"
+
+
+def test_draw_takes_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
+    runner.invoke(app, ["draw", "story.yaml"], env={"LAFI_URL": "far:9"})
+    assert calls[0][1]["url"] == "far:9"
+
+
+def test_export_passes_its_options(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi_export.command", "export_command")
+    arguments = ["export", "weights", "--out", "repo", "--runtime", "onnxruntime"]
+    variants = ["--variant", "ink=a.safetensors:0.5", "--variant", "oil=b.safetensors"]
+    assert runner.invoke(app, arguments + variants).exit_code == 7
+    assert runner.invoke(app, arguments).exit_code == 7
+    (args, options), (_, without) = calls
+    assert args == (Path("weights"),)
+    assert (options["out"], options["runtime"]) == (Path("repo"), "onnxruntime")
+    assert options["variants"] == ["ink=a.safetensors:0.5", "oil=b.safetensors"]
+    assert without["variants"] == ()
+
+
+def test_doctor_looks_at_the_ports_it_is_given(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi.app.doctor", "doctor_command")
+    assert runner.invoke(app, ["doctor", "--grpc-port", "9001"]).exit_code == 7
+    ports = {"grpc": 9001, "http": 8000, "metrics": 8002}
+    assert calls == [((), {"repository": None, "ports": ports})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["serve", "repo", "--grpc-port", "70000"], "less than or equal to 65535"),
+        (["draw"], "Missing argument"),
+        (["draw", "a.yaml", "--panel", "-1"], "greater than or equal to 0"),
+        (["export", "weights", "--runtime", "magic"], "'openvino', 'onnxruntime'"),
+        (["paint"], "No such command"),
+    ],
+)
+def test_bad_options_are_refused(arguments: list[str], text: str):
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert text in result.output
+
+
+def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "lafi_export.command", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            if name == "lafi_export.command":
+                raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    result = runner.invoke(app, ["export", "weights"])
+    assert result.exit_code == 1
+    assert "package onnx is not installed; install it with: pip install 'lafi[export]'" in (
+        result.output
+    )
+
+
+def test_the_command_line_imports_nothing_heavy():
+    heavy = {"torch", "onnx", "grpc"}
+    code = f"import lafi.app.cli, lafi.app.doctor, sys; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"

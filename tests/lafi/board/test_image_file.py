@@ -1,0 +1,150 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lafi.board.image_file import (
+    FORMATS,
+    PNG_SIGNATURE,
+    ImageFileError,
+    check_reference,
+    decode,
+    read_header,
+    rgba_pixels,
+    sha256_hex,
+)
+
+
+def encoded(
+    kind: str, mode: str = "RGB", size: tuple[int, int] = (24, 16), **options: object
+) -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, size, 1 if mode == "1" else None).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(min(width * height * 3 + height, 10_000))))
+    return b"".join((PNG_SIGNATURE, header, *chunks, pixels, chunk(b"IEND", b"")))
+
+
+def huge_jpeg() -> bytes:
+    data = bytearray(encoded("JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 20_000, 20_000)
+    return bytes(data)
+
+
+def huge_webp() -> bytes:
+    data = bytearray(encoded("WEBP", "RGBA", exif=b"Exif\0\0"))
+    data[24:30] = b"\xff" * 6
+    return bytes(data)
+
+
+def animated(kind: str) -> bytes:
+    return encoded(kind, save_all=True, append_images=[Image.new("RGB", (24, 16), "red")])
+
+
+GOOD = [
+    *(encoded(kind) for kind in FORMATS),
+    encoded("WEBP", lossless=True),
+    encoded("WEBP", "RGBA", exif=b"Exif\0\0"),
+    *(encoded("PNG", mode) for mode in ("1", "L", "LA", "P", "RGBA")),
+    encoded("JPEG", "CMYK"),
+    encoded("JPEG", progressive=True),
+]
+BOMB = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))
+BAD = {
+    "20,000 px PNG": (png(20_000, 20_000), "a PNG image of 20000 x 20000 pixels, allowed: 8 to 40"),
+    "20,000 px JPEG": (huge_jpeg(), "a JPEG image of 20000 x 20000 pixels, allowed: 8 to 4096"),
+    "2**24 px WebP": (huge_webp(), "a WEBP image of 16777216 x 16777216 pixels, allowed: 8 to"),
+    "one side too long": (png(4097, 8), "a PNG image of 4097 x 8 pixels, allowed: 8 to 4096"),
+    "no pixels": (png(0, 0), "a PNG image of 0 x 0 pixels, allowed: 8 to 4096 pixels a side"),
+    "text": (b"hello", "5 bytes that are no image, allowed: a PNG, JPEG or WebP image"),
+    "nothing": (b"", "an empty file, allowed: a PNG, JPEG or WebP image"),
+    "GIF": (encoded("GIF"), "bytes that are no image, allowed: a PNG, JPEG or WebP image"),
+    "cut PNG": (encoded("PNG", size=(64, 64))[:60], "a broken image (image file is truncated)"),
+    "cut JPEG": (encoded("JPEG", size=(64, 64))[:-300], "a broken image ("),
+    "cut WebP": (encoded("WEBP")[:-5], "a broken image ("),
+    "PNG signature": (PNG_SIGNATURE, "an image cut off in its header, allowed: a whole image file"),
+    "JPEG signature": (b"\xff\xd8\xff", "an image cut off in its header, allowed: a whole image"),
+    "JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * 99, "an image cut off in its header"),
+    "WebP of nothing": (b"RIFF0000WEBPABCD", "a WebP file with a broken header"),
+    "missing pixels": (png(100, 100), "a broken image (image file is truncated (0 bytes not proc"),
+    "text bomb": (png(16, 16, BOMB), "a broken image (Decompressed data too large"),
+    "animated PNG": (animated("PNG"), "an animated image, allowed: a still image"),
+    "animated WebP": (animated("WEBP"), "an animated image, allowed: a still image"),
+    "16 bits": (encoded("PNG", "I;16"), "pixels of type I;16, allowed: 8 bits a channel"),
+    "17 MiB": (bytes(17 * 2**20), "17825792 bytes, allowed: an image file of at most 16 MiB"),
+}
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(GOOD), st.data())
+def test_a_damaged_file_is_refused_or_still_an_image(data: bytes, draw: st.DataObject) -> None:
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    damaged = damaged[: draw.draw(st.integers(1, len(data)))]
+    try:
+        check_reference(bytes(damaged))
+    except ImageFileError as refused:
+        said = str(refused)
+    else:
+        said = decode(bytes(damaged)).mode
+    assert said == "RGBA" or ", allowed: " in said
+
+
+@pytest.mark.parametrize("data", GOOD)
+def test_header_agrees_with_the_decoder(data: bytes) -> None:
+    check_reference(data)
+    header = read_header(data)
+    assert (header.width, header.height) == decode(data).size == (24, 16)
+    assert header.format in FORMATS
+
+
+@pytest.mark.parametrize(("data", "got"), BAD.values(), ids=BAD.keys())
+def test_bad_image_is_refused(data: bytes, got: str) -> None:
+    with pytest.raises(ImageFileError) as refused:
+        check_reference(data)
+    assert got in str(refused.value)
+    assert str(refused.value).startswith("got ")
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_decoder(*_: object, **__: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(Image, "open", no_decoder)
+    with pytest.raises(ImageFileError, match="20000 x 20000"):
+        check_reference(png(20_000, 20_000))
+
+
+def test_alpha_is_kept_and_added() -> None:
+    pixels = np.zeros((16, 24, 4), dtype=np.uint8)
+    pixels[:, :8] = (255, 0, 0, 128)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    assert np.array_equal(rgba_pixels(stream.getvalue()), pixels)
+    assert (rgba_pixels(encoded("JPEG"))[..., 3] == 255).all()
+
+
+def test_a_photo_taken_sideways_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert rgba_pixels(encoded("JPEG", exif=exif)).shape == (24, 16, 4)
+
+
+def test_hash_is_of_the_files_bytes() -> None:
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_hex(b"abc") == known

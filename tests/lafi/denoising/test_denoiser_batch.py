@@ -1,0 +1,142 @@
+"""The rows of one denoiser call."""
+
+import pytest
+import torch
+
+from lafi.board.storyboard import SamplingStage
+from lafi.conditioning.reference import Reference, Source
+from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
+from lafi.denoising.panel_state import PanelInjection, PanelState
+from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.ports.engines import EncodedText
+from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+
+LAYERS, SIZE = 3, (4, 6)
+CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
+PROCESS = ForwardProcess(CONFIG)
+LAYER = SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1)
+
+
+def info(pooled_width: int = 0) -> ModelInfo:
+    return ModelInfo(
+        name="small",
+        architecture="unet",
+        latent_channels=4,
+        vae_scale=8,
+        side_multiple=16,
+        text_length=3,
+        text_width=2,
+        pooled_width=pooled_width,
+        layers=(LAYER,) * LAYERS,
+    )
+
+
+def text(value: float) -> EncodedText:
+    return EncodedText(torch.full((3, 2), value), torch.full((2,), value))
+
+
+def reference(value: float) -> Reference:
+    return Reference(
+        content=str(value),
+        caption="a girl",
+        latents=torch.full((4, *SIZE), value),
+        noise=torch.randn(4, *SIZE),
+        mask=torch.rand(SIZE),
+        text=text(value),
+    )
+
+
+MIA, BO = reference(0.2), reference(-0.3)
+
+
+def panel(injection: PanelInjection) -> PanelState:
+    schedule = PanelSchedule(SamplingStage(steps=5), CONFIG, 0)
+    return PanelState(
+        name="a",
+        latents=schedule.initial_noise((4, *SIZE)),
+        schedule=schedule,
+        text=text(1.0),
+        negative=text(2.0),
+        guidance=3.0,
+        injection=injection,
+    )
+
+
+LEFT = torch.zeros(SIZE)
+LEFT[:, :3] = 1.0
+BOTH = PanelInjection(
+    (MIA, BO), (LEFT, 1.0 - LEFT), first_layer=1, end=1.0, strength=0.5, both_branches=False
+)
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_a_panel_reads_several_references_each_in_its_region(padding: int) -> None:
+    state = panel(BOTH)
+    sources = state.readings(PROCESS)
+    batch = build_batch([state], sources, PROCESS, info(), padding=padding)
+    assert len(batch.latents) == 4 + padding
+    assert batch.routes[0].max() == -1
+    assert batch.routes[1:, 0].max() == -1
+    assert batch.routes[2, 1].tolist() == [2, 3]
+    assert batch.routes[:, 2:].max() == -1
+    assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
+    assert batch.bias[1].tolist() == [0.5, 0.5]
+    assert torch.equal(batch.mask[2:4], torch.stack([MIA.mask, BO.mask]))
+
+
+WORDS = torch.tensor([-1, 0, 1], dtype=torch.int32)
+
+
+def test_words_are_limited_in_the_row_with_the_prompt_and_in_no_other() -> None:
+    state = panel(BOTH)
+    state.words = WORDS
+    batch = build_batch([state], state.readings(PROCESS), PROCESS, info(), padding=1)
+    assert batch.words is not None
+    assert batch.words.dtype == torch.int32
+    assert batch.words.tolist() == [[-1] * 3, WORDS.tolist(), *[[-1] * 3] * 3]
+
+
+def test_words_have_their_regions_where_nothing_is_read() -> None:
+    state = panel(PanelInjection(regions=(LEFT, 1.0 - LEFT)))
+    state.words = WORDS
+    batch = build_batch([state, panel(PanelInjection())], (), PROCESS, info())
+    assert batch.routes.max() == -1
+    assert batch.words is not None
+    assert batch.words[1].tolist() == WORDS.tolist()
+    assert batch.words[[0, 2, 3]].max() == -1
+    assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
+
+
+def test_without_limited_words_there_are_none_and_no_slot_for_them() -> None:
+    batch = build_batch([panel(PanelInjection(regions=(LEFT, LEFT)))], (), PROCESS, info())
+    assert batch.words is None
+    assert batch.region.shape[1] == 1
+
+
+def test_a_reference_row_is_its_picture_noised_to_its_own_timestep() -> None:
+    source = Source(MIA, 100.0, True)
+    batch = build_reference_batch([source, Source(BO, 500.0, True)], PROCESS, info(2))
+    torch.testing.assert_close(batch.latents[0], MIA.at(100.0, PROCESS))
+    assert batch.timesteps.tolist() == [100.0, 500.0]
+    assert torch.equal(batch.mask[1], BO.mask)
+    assert batch.pooled is not None
+    assert batch.pooled[0].tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_a_model_without_further_conditioning_gets_none() -> None:
+    state = panel(PanelInjection())
+    state.text, state.negative = (EncodedText(torch.zeros(3, 2)),) * 2
+    batch = build_batch([state], (), PROCESS, info())
+    assert batch.pooled is None
+    assert batch.time_ids is None
+    assert batch.bank is None
+
+
+def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
+    state = panel(PanelInjection((MIA,), (torch.ones(SIZE),), end=1.0))
+    batch = build_batch([state], state.readings(PROCESS), PROCESS, info(2))
+    assert batch.pooled is not None
+    assert batch.pooled[:, 0].tolist() == pytest.approx([2.0, 1.0, 0.2])
+    assert batch.time_ids is not None
+    assert batch.time_ids.dtype == torch.float32
+    assert batch.time_ids.tolist() == [[32, 48, 0, 0, 32, 48]] * 3

@@ -1,0 +1,229 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lafi.board.storyboard import ReferenceImage, Storyboard
+from lafi.conditioning.character_words import limited_words
+from lafi.drawing.content_address import DRAWING_VERSION, content_address
+from lafi.model.info import ModelInfo
+
+ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
+CHARACTERS: list[dict[str, Any]] = [
+    {"name": "mia", "prompt": "a girl"},
+    {"name": "tom", "prompt": "a boy", "trigger": "tom_v1"},
+    {"name": "eva", "prompt": "a woman"},
+]
+PANELS: list[dict[str, Any]] = [
+    {"prompt": "{mia} and {tom}", "regions": {"mia": [0, 0, 0.5, 1]}, "seed": 5},
+    {"prompt": "{eva}"},
+]
+
+
+def board(
+    changes: dict[str, Any] | None = None,
+    panel: dict[str, Any] | None = None,
+    mia: dict[str, Any] | None = None,
+    tom: dict[str, Any] | None = None,
+    eva: dict[str, Any] | None = None,
+) -> Storyboard:
+    edits = (mia or {}, tom or {}, eva or {})
+    characters = [one | edit for one, edit in zip(CHARACTERS, edits, strict=True)]
+    panels = [PANELS[0] | (panel or {}), PANELS[1]]
+    fields = {"characters": characters, "panels": panels, **(changes or {})}
+    return Storyboard.model_validate(fields)
+
+
+def address(story: Storyboard, model: ModelInfo) -> str:
+    return content_address(story, story.panels[0], model)
+
+
+DECIDES: list[dict[str, Any]] = [
+    {"changes": {"width": 96}},
+    {"changes": {"height": 96}},
+    {"changes": {"negative_prompt": "fog"}},
+    {"changes": {"sampling": {"steps": 31}}},
+    {"changes": {"injection": {"layers": "all"}}},
+    {"panel": {"prompt": "{tom} and {mia}"}},
+    {"panel": {"negative_prompt": "fog"}},
+    {"panel": {"seed": 6}},
+    {"panel": {"characters": ["mia"]}},
+    {"panel": {"characters": ["mia", "tom", "eva"]}},
+    {"panel": {"regions": {}}},
+    {"panel": {"regions": {"mia": [0, 0, 0.6, 1]}}},
+    {"panel": {"regions": {"tom": [0, 0, 0.5, 1]}}},
+    {"panel": {"sampling": {"guidance": 4}}},
+    {"panel": {"sampling": {"sampler": "Euler"}}},
+    {"panel": {"sampling": {"sampler": "Euler", "sigmas": "karras"}}},
+    {"panel": {"sampling": {"guidance_start": 0.2}}},
+    {"panel": {"sampling": {"guidance_end": 0.8}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2, "reuse_start": 0.3}}},
+    {"panel": {"sampling": {"reuse_threshold": 0.2, "reuse_end": 0.8}}},
+    {"panel": {"injection": {"layers": 1}}},
+    {"panel": {"injection": {"start": 0.1}}},
+    {"panel": {"injection": {"end": 0.9}}},
+    {"panel": {"injection": {"strength": 0.5}}},
+    {"panel": {"injection": {"branches": "conditional"}}},
+    {"panel": {"injection": {"reference_noise": 0.0}}},
+    {"panel": {"injection": {"words": "everywhere"}}},
+    {"mia": {"prompt": "a girl with a hat"}},
+    {"tom": {"trigger": "tom_v2"}},
+]
+DECIDES_NOT: list[dict[str, Any]] = [
+    {"changes": {"title": "another"}},
+    {"changes": {"priority": 5}},
+    {"changes": {"panels": [PANELS[0]]}},
+    {"changes": {"panels": [PANELS[0], {"prompt": "a dog", "seed": 99}]}},
+    {"changes": {"characters": CHARACTERS[:2], "panels": [PANELS[0]]}},
+    {"eva": {"prompt": "a queen"}},
+    {"panel": {"characters": ["mia", "tom"]}},
+    {"panel": {"sampling": {"steps": 30}}},
+    {"panel": {"sampling": {"reuse_start": 0.3, "reuse_end": 0.8}}},
+    {"panel": {"injection": {}}},
+    {"panel": {"prompt": " {mia}  and {tom}\n"}},
+]
+
+
+def test_it_is_a_sha256(small_model: ModelInfo) -> None:
+    assert re.fullmatch("[0-9a-f]{64}", address(board(), small_model))
+
+
+@pytest.mark.parametrize("edit", DECIDES)
+def test_what_decides_the_pixels_changes_it(edit: dict[str, Any], small_model: ModelInfo) -> None:
+    assert address(board(**edit), small_model) != address(board(), small_model)
+
+
+def test_all_these_changes_give_different_addresses(small_model: ModelInfo) -> None:
+    addresses = {address(board(**edit), small_model) for edit in DECIDES}
+    assert len(addresses) == len(DECIDES)
+
+
+@pytest.mark.parametrize("edit", DECIDES_NOT)
+def test_what_does_not_decide_them_keeps_it(edit: dict[str, Any], small_model: ModelInfo) -> None:
+    assert address(board(**edit), small_model) == address(board(), small_model)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.from_type(Storyboard))
+def test_each_panel_alone_keeps_its_address(story: Storyboard) -> None:
+    model = ModelInfo(
+        name="m",
+        architecture="unet",
+        latent_channels=4,
+        vae_scale=4,
+        side_multiple=8,
+        text_length=4,
+        text_width=4,
+        layers=(),
+    )
+    for panel in story.panels:
+        used = [c for c in story.characters if f"{{{c.name}}}" in panel.prompt]
+        used += [c for c in story.characters if c.name in panel.characters and c not in used]
+        fields = story.model_dump(exclude={"characters", "panels", "title"})
+        alone = Storyboard(**fields, characters=used, panels=[panel])
+        (same,) = alone.panels
+        assert content_address(alone, same, model) == content_address(story, panel, model)
+
+
+def test_names_of_characters_do_not_decide(small_model: ModelInfo) -> None:
+    characters = [CHARACTERS[0] | {"name": "ann"}, *CHARACTERS[1:]]
+    panels = [PANELS[0] | {"prompt": "{ann} and {tom}", "regions": {"ann": [0, 0, 0.5, 1]}}]
+    renamed = board({"characters": characters, "panels": panels})
+    assert address(renamed, small_model) == address(board(), small_model)
+
+
+def test_whose_words_they_are_decides(small_model: ModelInfo) -> None:
+    """Where two captions are alike, the text does not say which of them is limited where."""
+    alike = [CHARACTERS[0], CHARACTERS[1] | {"prompt": "a girl", "trigger": ""}, CHARACTERS[2]]
+    cast = {"characters": ["mia", "tom"], "regions": {"mia": [0, 0, 0.5, 1]}}
+    stories = [
+        board({"characters": alike, "panels": [PANELS[0] | cast | {"prompt": prompt}]})
+        for prompt in ("{mia} and {tom}", "{tom} and {mia}", "{mia} and a girl")
+    ]
+    assert len({address(story, small_model) for story in stories}) == 2
+    limited = [limited_words(story, story.panels[0]) for story in stories]
+    assert limited[0] == limited[2] != limited[1]
+
+
+def test_a_panel_that_limits_no_words_keeps_its_address(small_model: ModelInfo) -> None:
+    for panel in (
+        {"regions": {}},
+        {"regions": {"mia": [0, 0, 1, 1]}},
+        {"prompt": "a dog and {tom}"},
+    ):
+        given = {"characters": ["mia", "tom"]} | panel
+        stories = [
+            board(panel=given | {"injection": {"words": words}})
+            for words in ("region", "everywhere")
+        ]
+        assert len({address(story, small_model) for story in stories}) == 1
+
+
+def test_reference_bytes_decide(small_model: ModelInfo, png: bytes) -> None:
+    images = [ReferenceImage(data=data) for data in (png, png + b"\0")]
+    stories = [board(), *(board(mia={"reference": image}) for image in images)]
+    assert len({address(story, small_model) for story in stories}) == 3
+    unused = board(eva={"reference": images[0]})
+    assert address(unused, small_model) == address(board(), small_model)
+
+
+def test_portraits_follow_the_storyboard_and_references_do_not(
+    small_model: ModelInfo, png: bytes
+) -> None:
+    """A panel with settings of its own depends on the storyboard's only through a portrait."""
+    own = {"sampling": {"steps": 9, "sampler": "DDIM", "sigmas": "default", "guidance": 5.0}}
+    image = {"reference": ReferenceImage(data=png)}
+    for edits, same in (({}, False), ({"mia": image, "tom": image}, True)):
+        first = board(panel=own, **edits)
+        second = board({"sampling": {"steps": 8}}, panel=own, **edits)
+        assert (address(first, small_model) == address(second, small_model)) is same
+
+
+def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
+    story = board()
+    portraits = [
+        content_address(story, story.portrait_panel(n), small_model) for n in ("mia", "tom")
+    ]
+    assert len({*portraits, address(story, small_model)}) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights_sha256": "cd" * 32},
+        {"onnx_sha256": {"denoiser.onnx": "00"}},
+        {"engine": "openvino"},
+        {"precision": "bf16"},
+        {"scheduler_config": {"beta_end": 0.02}},
+        {"prediction_type": "v_prediction"},
+        {"pooled_width": 8},
+        {"zero_empty_negative": True},
+        {"words": ("<mia>",)},
+    ],
+)
+def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> None:
+    other = small_model.model_copy(update=change)
+    assert address(board(), other) != address(board(), small_model)
+
+
+def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
+    """The address of a model without the newer fields, as the first version gave it."""
+    then = {"words": "everywhere", "strength": 0.0, "reference_noise": "panel"}
+    assert address(board(changes={"injection": then}), small_model) == ADDRESS
+
+
+@pytest.mark.parametrize("change", [{"name": "other"}, {"variant": "ink"}])
+def test_the_models_name_does_not_decide(change: dict[str, Any], small_model: ModelInfo) -> None:
+    """Nor does a variant's: its weights and its words do."""
+    other = small_model.model_copy(update=change)
+    assert address(board(), other) == address(board(), small_model)
+
+
+def test_the_version_of_the_drawing_code_decides(small_model: ModelInfo) -> None:
+    story = board()
+    panel = story.panels[0]
+    newer = content_address(story, panel, small_model, version=DRAWING_VERSION + 1)
+    assert newer != content_address(story, panel, small_model)

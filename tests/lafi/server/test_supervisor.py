@@ -1,0 +1,229 @@
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lafi.server.free_ports import PortTakenError
+from lafi.server.supervisor import (
+    RepositoryError,
+    ServerFailedError,
+    TritonServer,
+    find_models,
+    server_environment,
+)
+
+CONFIG = """
+backend: "python"
+max_batch_size: 0
+input [{ name: "X" data_type: TYPE_FP32 dims: [1] }]
+output [{ name: "Y" data_type: TYPE_FP32 dims: [1] }]
+"""
+MODEL = """
+class TritonPythonModel:
+    def initialize(self, args):
+        {initialize}
+    def execute(self, requests):
+        return []
+"""
+
+
+def write_model(repository: Path, name: str = "storyboard", initialize: str = "pass") -> Path:
+    folder = repository / "models" / name
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    (folder / "1" / "model.py").write_text(MODEL.format(initialize=initialize))
+    return repository
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def group_of(pid: int) -> list[int]:
+    """Processes in the group that `pid` leads, itself included."""
+    found = subprocess.run(["ps", "-eo", "pid=,pgid="], capture_output=True, text=True, check=True)
+    pairs = (map(int, line.split()) for line in found.stdout.splitlines())
+    return [process for process, group in pairs if group == pid]
+
+
+def shared_memory_of(server: TritonServer) -> list[Path]:
+    return list(Path("/dev/shm").glob(server.shared_memory_prefix + "*"))
+
+
+def gone(pids: list[int], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a failed server leaves behind goes with the test, also from a process of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "repository")
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """For tests that leave it running."""
+    with TritonServer(write_model(tmp_path_factory.mktemp("shared"))) as running:
+        yield running
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(repository) as running:
+        yield running
+
+
+def test_a_server_is_ready_when_it_started_and_leaves_nothing_when_it_stops(
+    server: TritonServer,
+) -> None:
+    assert server.is_ready()
+    assert server.models == ("storyboard",)
+    assert server.pid is not None
+    group = group_of(server.pid)
+    assert len(group) >= 2, "the server and the process of its model"
+    assert shared_memory_of(server)
+    folder = server.raw_log.parent
+    server.stop()
+    assert gone(group, 1)
+    assert shared_memory_of(server) == []
+    assert not folder.exists()
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/logging", b'{"log_file": "/dev/null"}'),
+        ("/v2/repository/index", b"{}"),
+        ("/v2/trace/setting", b"{}"),
+        ("/v2/systemsharedmemory/region/x/register", b'{"key": "/x", "byte_size": 1}'),
+    ],
+)
+def test_what_could_write_files_or_map_memory_is_closed(
+    shared_server: TritonServer, path: str, body: bytes
+) -> None:
+    request = urllib.request.Request(shared_server.http_url + path, data=body)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 403
+    assert "restricted" in refused.value.read().decode()
+
+
+def test_a_server_that_is_killed_is_noticed_and_cleaned_up(server: TritonServer) -> None:
+    assert server.pid is not None
+    group = group_of(server.pid)
+    os.kill(server.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while (died := server.poll()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert died.startswith("Triton Server was ended by SIGKILL; its log (")
+    server.stop()
+    assert gone(group, 2)
+    assert shared_memory_of(server) == []
+    assert server.raw_log.is_file(), "the log of a server that died is kept"
+
+
+def test_a_server_does_not_outlive_a_supervisor_that_is_killed(repository: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from lafi.server.supervisor import TritonServer\n"
+        "server = TritonServer(Path(sys.argv[1])); server.start()\n"
+        "print(server.pid, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(repository)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        group = group_of(int(supervisor.stdout.readline()))
+        supervisor.kill()
+    assert gone(group)
+    assert list(Path("/dev/shm").glob(f"lafi-{supervisor.pid}-*")) == []
+
+
+def test_a_model_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> None:
+    repository = write_model(tmp_path, initialize="raise ValueError('no denoiser.onnx here')")
+    log = tmp_path / "log" / "raw.log"
+    server = TritonServer(repository, log_file=log)
+    with pytest.raises(ServerFailedError) as failed:
+        server.start()
+    assert "ended with code 1; its log" in str(failed.value)
+    assert "model storyboard did not load: ValueError: no denoiser.onnx here" in str(failed.value)
+    assert str(log) in str(failed.value)
+    assert "no denoiser.onnx" in log.read_text()
+    assert shared_memory_of(server) == []
+
+
+def test_a_model_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
+    repository = write_model(tmp_path, initialize="import time; time.sleep(60)")
+    server = TritonServer(repository, startup_timeout=1.5, stop_timeout=1)
+    with pytest.raises(ServerFailedError, match="was not ready after 2 s; its log"):
+        server.start()
+    assert shared_memory_of(server) == []
+
+
+def test_a_start_can_be_called_off(tmp_path: Path) -> None:
+    repository = write_model(tmp_path, initialize="import time; time.sleep(60)")
+    server = TritonServer(repository, stop_timeout=1)
+    server.start(cancelled=lambda: True)
+    assert not server.is_ready()
+    server.stop()
+    assert shared_memory_of(server) == []
+
+
+def test_a_port_in_use_is_named(shared_server: TritonServer, repository: Path) -> None:
+    port = shared_server.ports["grpc"]
+    with pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is taken"):
+        TritonServer(repository, grpc_port=port).start()
+
+
+def test_a_folder_that_is_no_repository_says_how_to_write_one(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    with pytest.raises(RepositoryError, match=f"no model repository at {missing}; write one with"):
+        find_models(missing)
+    with pytest.raises(RepositoryError, match=r"needs the model models/storyboard, and has none"):
+        find_models(tmp_path)
+    write_model(tmp_path, "other")
+    with pytest.raises(RepositoryError, match=r"and has only other; write one with: lafi export"):
+        find_models(tmp_path)
+    write_model(tmp_path)
+    (tmp_path / "models/storyboard/1/model.py").unlink()
+    (tmp_path / "models/storyboard/1").rmdir()
+    with pytest.raises(RepositoryError, match="has no version folder 1"):
+        find_models(tmp_path)
+
+
+def test_the_environment_puts_this_python_first_and_keeps_idle_threads_quiet() -> None:
+    environment = server_environment(3, (Path("/wheel"), Path("/python")), {"EXTRA": "1"})
+    assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    assert environment["LD_LIBRARY_PATH"].split(os.pathsep)[:2] == ["/wheel", "/python"]
+    expected = {
+        "OMP_NUM_THREADS": "3",
+        "LAFI_THREADS": "3",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "EXTRA": "1",
+    }
+    assert {name: environment[name] for name in expected} == expected

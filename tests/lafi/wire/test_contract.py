@@ -1,0 +1,235 @@
+import json
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lafi.board.error import StoryboardError
+from lafi.board.storyboard import Storyboard
+from lafi.wire.contract import (
+    event_from_tensors,
+    event_to_tensors,
+    storyboard_from_tensors,
+    storyboard_to_tensors,
+)
+from lafi.wire.events import (
+    EVENT_OF_KIND,
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    PanelImage,
+    Portrait,
+    Progress,
+)
+from lafi.wire.model_spec import bytes_tensor, storyboard_spec
+
+ONE_PANEL = b'{"panels": [{"prompt": "a dog"}]}'
+NO_IMAGE = bytes_tensor(b"")
+WITH_MIA = {"panels": [{"prompt": "{mia}"}], "characters": [{"name": "mia", "prompt": "a girl"}]}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.from_type(Storyboard))
+def test_a_storyboard_survives_the_wire(board: Storyboard) -> None:
+    tensors = storyboard_to_tensors(board)
+    assert storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"]) == board
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.from_type(Storyboard))
+def test_tensors_are_what_the_spec_says(board: Storyboard) -> None:
+    images = [c.reference.data for c in board.characters if c.reference is not None]
+    tensors = storyboard_to_tensors(board)
+    assert list(tensors) == [spec.name for spec in storyboard_spec().inputs]
+    assert {array.dtype for array in tensors.values()} == {np.dtype(object)}
+    assert tensors["STORYBOARD"].shape == (1,)
+    assert tensors["REFERENCES"].tolist() == (images or [b""])
+    assert json.loads(tensors["STORYBOARD"][0])["title"] == board.title
+
+
+def _wire(document: object, *images: bytes) -> Storyboard:
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return storyboard_from_tensors(bytes_tensor(text), bytes_tensor(*(images or (b"",))))
+
+
+def _with_mia(reference: object) -> dict[str, object]:
+    mia = {"name": "mia", "prompt": "a girl", "reference": reference}
+    return {"panels": [{"prompt": "{mia}"}], "characters": [mia]}
+
+
+def test_the_smallest_storyboard() -> None:
+    assert _wire(ONE_PANEL).panels[0].prompt == "a dog"
+
+
+def test_references_may_be_shared_and_out_of_order(png: bytes) -> None:
+    other = png + b"\0"
+    names = {"mia": 1, "tom": 0, "eva": 1}
+    characters = [{"name": n, "prompt": "a", "reference": i} for n, i in names.items()]
+    board = _wire({"panels": [{"prompt": "a"}], "characters": characters}, png, other)
+    images = [c.reference.data for c in board.characters if c.reference is not None]
+    assert images == [other, png, other]
+
+
+BAD_JSON = [
+    (b"", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value), allowed"),
+    (b'{"panels": [}', "STORYBOARD: line 1, column 13: got broken JSON (Expecting value)"),
+    (b"panels: []", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value)"),
+    (b'{"panels": \xff}', "STORYBOARD: got byte 0xff at offset 11, allowed: valid UTF-8"),
+    (b'{"panels": [], "panels": []}', "STORYBOARD: panels: got the field twice, allowed: each fie"),
+    (b"[" * 10**5, "STORYBOARD: got deeply nested JSON, allowed: fewer levels of nesting"),
+    (b" " * (2**20 + 1), "STORYBOARD: got 1048577 bytes, allowed: at most 1048576 bytes of JSON"),
+    (b"[]", "got [], allowed: a mapping with title, variant, width"),
+    (b"null", "got nothing, allowed: a mapping with title, variant, width"),
+    (b"{}", "panels: got nothing, allowed: a list of 1 to 64 panels"),
+    (b'{"panels": [{"prompt": "\\ud800"}]}', "panels[0].prompt: got '\\ud800', allowed: 1 to 204"),
+    (
+        b'{"panels": [{"prompt": "a", "sampling": {"guidance": NaN}}]}',
+        "panels[0].sampling.guidance: got nan, allowed: 0 to 30",
+    ),
+    (
+        b'{"panels": [{"prompt": "a", "sampling": {"guidance": 1e999}}]}',
+        "panels[0].sampling.guidance: got inf, allowed: 0 to 30",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), BAD_JSON)
+def test_bad_json_is_refused(text: bytes, line: str) -> None:
+    with pytest.raises(StoryboardError) as refused:
+        _wire(text)
+    assert refused.value.problems[0].startswith(line)
+
+
+@pytest.mark.parametrize(
+    "reference", [-1, 1, 10**99, True, 0.0, "0", "/etc/passwd", {"data": "AAAA"}, [0]]
+)
+def test_a_reference_is_a_place_in_references(png: bytes, reference: object) -> None:
+    match = r"^characters\[0\].reference: got .*, allowed: a place in REFERENCES, which has 1, or"
+    with pytest.raises(StoryboardError, match=match):
+        _wire(_with_mia(reference), png)
+
+
+def test_the_number_of_references_must_fit(png: bytes) -> None:
+    with pytest.raises(StoryboardError, match=r"^REFERENCES: got 2 images, allowed: 1, those that"):
+        _wire(_with_mia(0), png, png)
+    with pytest.raises(StoryboardError, match=r"^REFERENCES: got 1 images, allowed: 0, those that"):
+        _wire(ONE_PANEL, png)
+    with pytest.raises(
+        StoryboardError, match=r"reference: got 0, allowed: a place in REFERENCES, "
+    ):
+        _wire(_with_mia(0))
+    with pytest.raises(StoryboardError, match=r"^REFERENCES: got shape \(9,\), allowed: shape \(n"):
+        _wire(_with_mia(0), *[png] * 9)
+
+
+def test_a_reference_that_is_no_image_names_its_character() -> None:
+    with pytest.raises(StoryboardError, match=r"^characters\[0\].reference: got 4 bytes that are"):
+        _wire(_with_mia(0), b"text")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "line"),
+    [
+        (np.zeros(1, np.float32), "STORYBOARD: got dtype float32, allowed: BYTES"),
+        (np.array([b"{}"]), "STORYBOARD: got dtype |S2, allowed: BYTES"),
+        (np.array(["{}"], dtype=object), "STORYBOARD: got '{}', allowed: bytes"),
+        (np.array([b"{}", b"{}"], dtype=object), "STORYBOARD: got shape (2,), allowed: shape (1,)"),
+        (np.array([[b"{}"]], dtype=object), "STORYBOARD: got shape (1, 1), allowed: shape (1,)"),
+        (np.array([], dtype=object), "STORYBOARD: got shape (0,), allowed: shape (1,)"),
+        (None, "STORYBOARD: got shape (), allowed: shape (1,)"),
+    ],
+)
+def test_a_wrong_tensor_is_refused(tensor: Any, line: str) -> None:
+    with pytest.raises(StoryboardError) as refused:
+        storyboard_from_tensors(tensor, NO_IMAGE)
+    assert str(refused.value) == line
+
+
+TEXTS = st.text(max_size=20)
+COUNTS = st.integers(0, 2**40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.one_of(
+        st.builds(Accepted, panels=COUNTS, portraits=COUNTS),
+        st.builds(Progress, panel=st.none() | COUNTS, character=TEXTS, step=COUNTS, steps=COUNTS),
+        st.builds(Failed, panel=st.none() | COUNTS, error=TEXTS, retryable=st.booleans()),
+        st.builds(Finished, panels=COUNTS, seconds=st.floats(0, 1e9)),
+    )
+)
+def test_an_event_survives_the_wire(event: Event) -> None:
+    tensors = event_to_tensors(event)
+    assert tensors["IMAGE"].tolist() == [b""]
+    assert event_from_tensors(tensors["EVENT"], tensors["IMAGE"]) == event
+
+
+@settings(deadline=None, max_examples=30)
+@given(prompt=TEXTS, seed=st.integers(0, 2**63 - 1), seconds=st.floats(0, 1e9))
+def test_pictures_travel_outside_of_the_json(prompt: str, seed: int, seconds: float) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(16)
+    panel = PanelImage(panel=3, png=png, seed=seed, prompt=prompt, address="ab", seconds=seconds)
+    for event in (panel, Portrait(character="mia", png=png)):
+        tensors = event_to_tensors(event)
+        assert "png" not in json.loads(tensors["EVENT"][0])
+        assert tensors["IMAGE"].tolist() == [png]
+        assert event_from_tensors(tensors["EVENT"], tensors["IMAGE"]) == event
+
+
+def test_every_event_has_its_kind() -> None:
+    assert tuple(EVENT_OF_KIND.values()) == get_args(Event)
+    for kind, event in EVENT_OF_KIND.items():
+        assert event.model_fields["kind"].default == kind
+
+
+def test_an_error_with_broken_text_can_still_be_sent() -> None:
+    failed = Failed(panel=0, error="file \udcff is bad", retryable=False)
+    assert failed.error == "file ? is bad"
+    assert event_from_tensors(*event_to_tensors(failed).values()) == failed
+
+
+FINISHED = {"kind": "finished", "panels": 1, "seconds": 0.5}
+PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("event", "image", "line"),
+    [
+        ([], b"", "EVENT: got [], allowed: a mapping with kind"),
+        (
+            {},
+            b"",
+            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, panel, portrait",
+        ),
+        (
+            {"kind": ["panel"]},
+            b"",
+            "EVENT.kind: got ['panel'], allowed: accepted, progress, waiting, panel",
+        ),
+        (
+            {"kind": "done"},
+            b"",
+            "EVENT.kind: got 'done', allowed: accepted, progress, waiting, panel, port",
+        ),
+        (FINISHED, b"x", "IMAGE: got 1 bytes, allowed: empty for an event of kind finished"),
+        (FINISHED | {"panels": -1}, b"", "EVENT.panels: got -1, allowed: greater than or equal to"),
+        (FINISHED | {"panels": "1"}, b"", "EVENT.panels: got '1', allowed: a valid integer"),
+        (FINISHED | {"seconds": None}, b"", "EVENT.seconds: got nothing, allowed: a valid number"),
+        (FINISHED | {"x": 1}, b"", "EVENT.x: unknown field, allowed: kind, panels, seconds"),
+        (PANEL, b"", "IMAGE: got an empty file, allowed: a PNG image"),
+        (PANEL, b"hello", "IMAGE: got 5 bytes that are no image, allowed: a PNG image"),
+        (PANEL, b"\x89PNG\r\n\x1a\n", "IMAGE: got an image cut off in its header, allowed: a PNG"),
+        (
+            PANEL,
+            b"\xff\xd8\xff\xc0\0\x11\x08\0\x10\0\x10",
+            "IMAGE: got a JPEG image, allowed: a PNG image",
+        ),
+    ],
+)
+def test_a_bad_event_is_refused(event: object, image: bytes, line: str) -> None:
+    with pytest.raises(StoryboardError) as refused:
+        event_from_tensors(bytes_tensor(json.dumps(event).encode()), bytes_tensor(image))
+    assert str(refused.value).startswith(line)
