@@ -38,7 +38,8 @@ from benchmarks.deep_features.kept import IntervalDenoiser, KeptFeatures
 from benchmarks.identity import storyboards
 from benchmarks.provenance import commit
 from benchmarks.step_reuse import GUIDANCE, STEPS, Drawn, drawn, psnr
-from lafi.board.storyboard import Injection, LayerPreset, Sampling
+from lafi.board.injection import Injection, LayerPreset
+from lafi.board.stages import Sampling
 from lafi.engine.torch.engines import load_torch_engines, torch_denoiser
 from lafi.model.architectures import TEXT_LENGTH, architecture
 from lafi.model.layers import self_attention_layers

@@ -32,7 +32,7 @@ from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_denoiser
 from lafi.engine.torch.engines import TorchDenoiser
 from lafi.model.info import ModelInfo, load_model_info
-from lafi.model.layers import first_injected_layer
+from lafi.model.layers import injected_layers
 from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,8 +65,8 @@ class Agreement:
 def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
     """Row 0 reads row 1 in every layer from `decoder` on."""
     size = (side // info.vae_scale, side // info.vae_scale)
-    start = first_injected_layer(info.layers, "decoder")
-    panel = Reading(sources=(1,), regions=(torch.ones(size),), first_layer=start)
+    start = injected_layers(info.layers, "decoder")
+    panel = Reading(sources=(1,), regions=(torch.ones(size),), layers=start)
     table = build_table([panel, Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
     pooled, time_ids = None, None

@@ -36,7 +36,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
 from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser

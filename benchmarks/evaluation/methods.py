@@ -14,7 +14,7 @@ from benchmarks.peers.drawing import PathKind
 from benchmarks.peers.masactrl import MasaCtrl
 from benchmarks.peers.rows import Peer
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.board.storyboard import Injection, LayerPreset
+from lafi.board.injection import Injection, LayerPreset
 from lafi.model.info import ModelInfo
 from lafi.model.layers import first_injected_layer
 

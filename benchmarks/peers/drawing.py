@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.peers.reference_path import ReferencePath, inverted, renoised
 from benchmarks.peers.rows import Peer, Reads, Rows, install
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.prompts import encode_texts, zeros_like
 from lafi.conditioning.reference import fixed_noise, noise_seed
 from lafi.drawing import images

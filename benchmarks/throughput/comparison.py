@@ -26,7 +26,8 @@ from benchmarks.throughput.workload import (
     prompts,
     storyboards,
 )
-from lafi.board.storyboard import Injection, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.storyboard import Storyboard
 from lafi.model.layers import first_injected_layer
 from lafi.server.supervisor import TritonServer
 

@@ -10,7 +10,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lafi.board.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 

@@ -23,13 +23,13 @@ class Reading:
     sources      the references: [0, B) a row of the same batch, B + m entry m of its bank
     regions      (h, w) float32 in [0, 1] for each slot: where in this row its reference may be read
                  and its words act; the sources are in the first slots
-    first_layer  injected are this self-attention layer and all later ones
+    layers       indices of the self-attention layers in which it reads
     bias         added to the logits of every source
     """
 
     sources: tuple[int, ...] = ()
     regions: tuple[Tensor, ...] = ()
-    first_layer: int = 0
+    layers: tuple[int, ...] = ()
     bias: float = 0.0
 
 
@@ -67,7 +67,7 @@ def build_table(
                 raise ValueError(
                     f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows + bank - 1}"
                 )
-            routes[reading.first_layer :, row, slot] = source
+            routes[[*reading.layers], row, slot] = source
             bias[row, slot] = reading.bias
     return RoutingTable(routes, bias, region)
 

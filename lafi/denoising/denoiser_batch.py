@@ -135,6 +135,6 @@ def _reading(panel: PanelState, place: Mapping[Source, int], process: ForwardPro
     return Reading(
         sources=sources,
         regions=panel.injection.regions if sources or panel.words is not None else (),
-        first_layer=panel.injection.first_layer,
+        layers=panel.injection.layers,
         bias=panel.injection.strength,
     )

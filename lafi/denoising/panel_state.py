@@ -20,7 +20,7 @@ class PanelInjection:
 
     regions        (h, w) float32 in [0, 1] for each of the panel's characters: where its reference
                    may be read and its words act; as many as references, or no references
-    first_layer    injected are this self-attention layer and all later ones
+    layers         indices of the self-attention layers in which references are read
     start, end     step i of N injects if start <= i / N < end
     strength       added to the references' logits
     both_branches  whether the row without prompt reads them too
@@ -29,7 +29,7 @@ class PanelInjection:
 
     references: tuple[Reference, ...] = ()
     regions: tuple[Tensor, ...] = ()
-    first_layer: int = 0
+    layers: tuple[int, ...] = ()
     start: float = 0.0
     end: float = 0.0
     strength: float = 0.0

@@ -8,7 +8,8 @@ import hashlib
 import json
 from typing import Any
 
-from lafi.board.storyboard import Character, Panel, SamplingStage, Storyboard
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.model.info import ModelInfo
 
@@ -30,9 +31,11 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
-_REUSE_WINDOW = ("reuse_start", "reuse_end")
-_NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end", "reuse_threshold", *_REUSE_WINDOW)
-"""All are counted only where they differ from their defaults, so that older addresses stay."""
+_FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}
+"""All others are counted only where they differ from their defaults, so that older addresses stay."""
+_REUSE_WINDOW = ("reuse_start", "reuse_end", "reuse_window")
+_RESOLVED = ("prompt", "injection", "source", "mask")
+"""Fields of a stage that count by what they mean."""
 _WORDS = "words"
 """Counted by which words it limits: a panel in which it limits none is drawn as it always was."""
 
@@ -53,11 +56,11 @@ def content_address(
         "version": version,
         "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
         | model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True),
-        "size": [storyboard.width, storyboard.height],
+        "size": [*storyboard.effective_size(panel)],
         "prompt": panel.prompt_text(storyboard),
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
-        "sampling": {"stages": [_stage(s) for s in storyboard.effective_sampling(panel).stages]},
+        "sampling": {"stages": _stages(storyboard, panel, model, version)},
         "injection": storyboard.effective_injection(panel).model_dump(
             mode="json", exclude={_WORDS}
         ),
@@ -79,10 +82,39 @@ def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, A
     return {"retry": [*retry, recogniser]} if retry and panel.characters else {}
 
 
+def _stages(
+    storyboard: Storyboard, panel: Panel, model: ModelInfo, version: int
+) -> list[dict[str, Any]]:
+    stages = storyboard.effective_sampling(panel).stages
+    return [_stage(stage) | _resolved(storyboard, panel, stage, model, version) for stage in stages]
+
+
 def _stage(stage: SamplingStage) -> dict[str, Any]:
-    counted = {*_NEWER_STAGE_FIELDS} - (set() if stage.reuse_threshold else {*_REUSE_WINDOW})
-    newer = stage.model_dump(mode="json", include=counted, exclude_defaults=True)
-    return stage.model_dump(mode="json", exclude={*_NEWER_STAGE_FIELDS}) | newer
+    unused = {*_RESOLVED} | (set() if stage.reuse_threshold else {*_REUSE_WINDOW})
+    newer = {*SamplingStage.model_fields} - _FIRST_STAGE_FIELDS - unused
+    first = stage.model_dump(mode="json", include=_FIRST_STAGE_FIELDS)
+    return first | stage.model_dump(mode="json", include=newer, exclude_defaults=True)
+
+
+def _resolved(
+    storyboard: Storyboard, panel: Panel, stage: SamplingStage, model: ModelInfo, version: int
+) -> dict[str, Any]:
+    """What a stage is told and begins with; nothing where it has nothing of its own."""
+    found: dict[str, Any] = {}
+    if stage.prompt is not None:
+        found["prompt"] = panel.stage_text(storyboard, stage)
+    if stage.injection is not None:
+        injection = storyboard.effective_injection(panel, stage)
+        found["injection"] = injection.model_dump(mode="json", exclude={_WORDS})
+    if stage.source is not None and stage.source.image is not None:
+        found["from"] = {"image": stage.source.image.sha256}
+    if stage.source is not None and stage.source.panel is not None:
+        earlier = storyboard.panels[stage.source.panel]
+        found["from"] = {"panel": content_address(storyboard, earlier, model, version=version)}
+    if stage.mask is not None:
+        image = stage.mask.image
+        found["mask"] = stage.mask.region if image is None else {"image": image.sha256}
+    return found
 
 
 def _reference(

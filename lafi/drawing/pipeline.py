@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lafi.board.error import StoryboardError
 from lafi.board.image_file import sha256_hex
-from lafi.board.storyboard import Panel, SamplingStage, Storyboard
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.prompts import MAX_BATCH, encode_texts, word_slots, zeros_like
 from lafi.conditioning.reference import Reference, fixed_noise, latent_mask, noise_seed
@@ -28,7 +29,7 @@ from lafi.drawing.attempts import Attempts
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.panel_scores import PanelScores, retry_problems
 from lafi.model.check import check_against
-from lafi.model.layers import first_injected_layer
+from lafi.model.layers import injected_layers
 from lafi.ports.engines import EncodedText, Engines
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule, check_stage
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
@@ -98,7 +99,7 @@ def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
     for index, panel in enumerate(storyboard.panels):
         injection = storyboard.effective_injection(panel)
         try:
-            first_injected_layer(engines.info.layers, injection.layers)
+            injected_layers(engines.info.layers, injection.layers)
         except ValueError as error:
             problems.append(f"panels[{index}].injection.{error}")
         for stage in storyboard.effective_sampling(panel).stages:
@@ -176,11 +177,11 @@ class _Drawing:
         given = self._storyboard.effective_injection(panel)
         steps = self._storyboard.effective_sampling(panel).stages[0].steps
         window = any(in_window(i, steps, given.start, given.end) for i in range(steps))
-        return window and self._first_layer(panel) < len(self._info.layers)
+        return window and bool(self._layers(panel))
 
-    def _first_layer(self, panel: Panel) -> int:
-        layers = self._storyboard.effective_injection(panel).layers
-        return first_injected_layer(self._info.layers, layers)
+    def _layers(self, panel: Panel) -> tuple[int, ...]:
+        setting = self._storyboard.effective_injection(panel).layers
+        return injected_layers(self._info.layers, setting)
 
     def _encode_texts(self, used: Sequence[str], without: Sequence[str]) -> None:
         panels = [self._storyboard.portrait_panel(name) for name in without]
@@ -340,7 +341,7 @@ class _Drawing:
         return PanelInjection(
             references=tuple(self._references[name] for name in panel.characters),
             regions=regions,
-            first_layer=self._first_layer(panel),
+            layers=self._layers(panel),
             start=given.start,
             end=given.end,
             strength=given.strength,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from lafi.board.error import StoryboardError, problem
-from lafi.board.storyboard import Injection, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.storyboard import Storyboard
 from lafi.model.info import ModelInfo
 
 
@@ -36,7 +37,9 @@ def _all_model_problems(storyboard: Storyboard, model: ModelInfo) -> Iterator[st
 
 
 def _layer_problems(field: str, injection: Injection, model: ModelInfo) -> Iterator[str]:
-    count = len(model.layers)
-    if isinstance(injection.layers, int) and injection.layers >= count:
-        allowed = f"0 to {count - 1}, or a preset (model {model.name} has {count} layers)"
-        yield problem(f"{field}.layers", injection.layers, allowed)
+    count, layers = len(model.layers), injection.layers
+    given = (layers,) if isinstance(layers, int) else layers if isinstance(layers, tuple) else ()
+    for layer in given:
+        if layer >= count:
+            allowed = f"0 to {count - 1}, or a preset (model {model.name} has {count} layers)"
+            yield problem(f"{field}.layers", layer, allowed)

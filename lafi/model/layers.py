@@ -6,7 +6,7 @@ Knows names and positions, not tensors: nothing here imports torch.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset, Layers
 from lafi.model.info import SelfAttentionLayer
 
 _UP_BLOCK_SHARE: dict[str, tuple[int, int]] = {
@@ -42,6 +42,20 @@ def _layers_of(block: Any, path: str, label: str, downscale: int) -> Iterator[Se
                 width=inner.attn1.to_q.out_features,
                 downscale=downscale,
             )
+
+
+def injected_layers(layers: Sequence[SelfAttentionLayer], setting: Layers) -> tuple[int, ...]:
+    """Indices of the layers in which references are read, ascending.
+
+    setting: a preset or an index, as `first_injected_layer`; or the indices themselves.
+    Raises ValueError for an index outside [0, len(layers)) or a preset that does not fit.
+    """
+    if not isinstance(setting, tuple):
+        return tuple(range(first_injected_layer(layers, setting), len(layers)))
+    outside = [index for index in setting if not 0 <= index < len(layers)]
+    if outside:
+        raise ValueError(f"layers: got {outside[0]}, allowed 0 to {len(layers) - 1}")
+    return tuple(sorted(setting))
 
 
 def first_injected_layer(layers: Sequence[SelfAttentionLayer], setting: LayerPreset | int) -> int:

@@ -12,7 +12,7 @@ import diffusers
 import torch
 from torch import Tensor
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.model.info import PREDICTION_TYPES
 
 _SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -21,7 +21,7 @@ from benchmarks.deep_features.cut import (
     still_run,
 )
 from benchmarks.deep_features.kept import KeptFeatures
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.model.architectures import architecture
 from lafi.model.layers import self_attention_layers
 

@@ -17,7 +17,8 @@ from benchmarks.peers.masactrl import MasaCtrl
 from benchmarks.peers.reference_path import renoised
 from benchmarks.peers.rows import Peer, Rows
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.board.storyboard import Injection, SamplingStage
+from lafi.board.injection import Injection
+from lafi.board.stages import SamplingStage
 from lafi.drawing.images import encode_png
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.info import ModelInfo

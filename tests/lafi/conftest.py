@@ -8,15 +8,10 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from lafi.board.storyboard import (
-    Character,
-    Injection,
-    Panel,
-    ReferenceImage,
-    Sampling,
-    SamplingStage,
-    Storyboard,
-)
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.model.info import ModelInfo, SelfAttentionLayer
 
 _TEXT = st.text(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import MAX_BANK, Batcher, BatchError
@@ -88,7 +88,7 @@ def panel(
     **injection: object,
 ) -> PanelState:
     schedule = PanelSchedule(SamplingStage(steps=steps, sampler=sampler), CONFIG, len(name))
-    given: dict[str, object] = {"first_layer": 2, "end": 0.8} | injection
+    given: dict[str, object] = {"layers": (2, 3, 4), "end": 0.8} | injection
     return PanelState(
         name=name,
         latents=schedule.initial_noise((4, *size)),

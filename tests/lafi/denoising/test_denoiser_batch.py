@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference, Source
 from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
@@ -65,7 +65,7 @@ def panel(injection: PanelInjection) -> PanelState:
 LEFT = torch.zeros(SIZE)
 LEFT[:, :3] = 1.0
 BOTH = PanelInjection(
-    (MIA, BO), (LEFT, 1.0 - LEFT), first_layer=1, end=1.0, strength=0.5, both_branches=False
+    (MIA, BO), (LEFT, 1.0 - LEFT), layers=(1, 2), end=1.0, strength=0.5, both_branches=False
 )
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.content_address import content_address
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.attempts import RETRY_SEED_STEP
 from lafi.drawing.content_address import content_address
 from lafi.drawing.pipeline import draw

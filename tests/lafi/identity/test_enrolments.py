@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lafi.identity import enrolments as enrolled
 from lafi.identity.enrolments import EnrolmentDatabase, EnrolmentError, Enrolments, Match
-from lafi.identity.service import enrolments as enrolled
 
 WIDTH = 4
 OURS, THEIRS = "ab" * 32, "cd" * 32
@@ -197,7 +197,7 @@ WRITER = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
-from lafi.identity.service import enrolments as enrolled
+from lafi.identity import enrolments as enrolled
 folder, name, count, dies = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 database = enrolled.EnrolmentDatabase(folder, "ab" * 32, 4)
 def die(*_):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.engine.torch.engines import TorchDenoiser
 from lafi.model.layers import first_injected_layer, self_attention_layers
 from lafi.ports.engines import DenoiserBatch

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.storyboard import Sampler, SamplingStage
+from lafi.board.stages import Sampler, SamplingStage
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule, check_stage
 
 EPSILON: dict[str, Any] = {

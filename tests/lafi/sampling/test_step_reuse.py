@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Panel, SamplingStage, Storyboard
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
