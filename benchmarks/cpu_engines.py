@@ -57,7 +57,7 @@ def storyboard_batch(
 ) -> DenoiserBatch:
     """Rows of `panels` in both branches and one reference, the last row, which all read."""
     rows, size = 2 * panels + 1, (side // info.vae_scale, side // info.vae_scale)
-    start = injected_layers(info.layers, injection)
+    start = injected_layers(info, injection)
     panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), layers=start)
     table = build_table([panel] * (rows - 1) + [Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)

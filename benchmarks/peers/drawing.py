@@ -153,7 +153,7 @@ class _Drawing:
         reads: Reads | None,
     ) -> Tensor:
         conditions: dict[str, Any] = {}
-        pooled = [text.pooled for text in texts if text.pooled is not None]
+        pooled = [text.ports["pooled"] for text in texts if "pooled" in text.ports]
         if pooled:
             side = float(self._panels.side)
             size = torch.tensor([[side, side, 0.0, 0.0, side, side]]).repeat(len(texts), 1)

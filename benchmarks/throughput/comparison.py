@@ -28,7 +28,7 @@ from benchmarks.throughput.workload import (
 )
 from lafi.board.injection import Injection
 from lafi.board.storyboard import Storyboard
-from lafi.model.layers import first_injected_layer
+from lafi.model.families.unet import first_injected_layer
 from lafi.server.supervisor import TritonServer
 
 IN_PROCESS = "lafi decoder, published, in one process"

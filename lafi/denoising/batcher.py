@@ -186,13 +186,15 @@ class Batcher:
     def _run(self, chunk: _Chunk) -> None:
         panels = [panel for _, panel in chunk.members]
         padding = self._padding(chunk.rows)
-        kept = self._kept.entries(tuple(chunk.kept)) if self._kept is not None else None
+        kept = tuple(chunk.kept)
+        bank = self._kept.bank(kept) if self._kept is not None else None
         batch = build_batch(
             panels,
             tuple(chunk.sources),
             self._process,
             self._info,
             kept=kept,
+            bank=bank,
             padding=padding,
         )
         began = time.perf_counter()

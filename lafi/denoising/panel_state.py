@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lafi.conditioning.conditioner import Conditioner
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.conditioning.routing import in_window
 from lafi.ports.engines import EncodedText
@@ -47,8 +48,7 @@ class PanelState:
     negative  the encoded negative prompt; None draws without guidance
     guided_steps  (start, end): step i of N is guided if start <= i / N < end (arXiv:2404.07724)
     reuse     of computed steps; None computes each
-    words     (T,) int32: for each token of the prompt the place of the region that it is limited
-              to, or -1; None limits none
+    conditioners  what else its rows are told, such as the words that are limited to regions
     """
 
     name: str
@@ -60,7 +60,7 @@ class PanelState:
     injection: PanelInjection
     guided_steps: tuple[float, float] = (0.0, 1.0)
     reuse: StepReuse | None = None
-    words: Tensor | None = None
+    conditioners: tuple[Conditioner, ...] = ()
 
     @property
     def unconditional(self) -> EncodedText | None:
@@ -71,6 +71,23 @@ class PanelState:
     def rows(self) -> int:
         """Rows of the coming denoiser call, if it is in one; references not counted."""
         return 1 if self.unconditional is None else 2
+
+    def ports(self, *, conditional: bool) -> dict[str, Tensor]:
+        """Inputs of the denoiser, by name, that one of its rows has at the coming step.
+
+        conditional: the row with prompt. Each without the batch.
+        """
+        step, steps = self.schedule.index, self.schedule.steps
+        return {
+            name: value
+            for conditioner in self.conditioners
+            for name, value in conditioner.ports(step, steps, conditional=conditional).items()
+        }
+
+    @property
+    def limits_words(self) -> bool:
+        """Whether its rows need its regions even where they read nobody."""
+        return any(conditioner.needs_regions for conditioner in self.conditioners)
 
     @property
     def done(self) -> bool:

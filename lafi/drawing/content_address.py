@@ -32,7 +32,7 @@ _MODEL_FIELDS = {
 }
 _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
 _FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}
-"""All others are counted only where they differ from their defaults, so that older addresses stay."""
+"""The others count only where they differ from their defaults, so that older addresses stay."""
 _REUSE_WINDOW = ("reuse_start", "reuse_end", "reuse_window")
 _RESOLVED = ("prompt", "injection", "source", "mask")
 """Fields of a stage that count by what they mean."""

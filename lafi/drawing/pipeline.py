@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from lafi.board.error import StoryboardError
 from lafi.board.image_file import sha256_hex
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
+from lafi.conditioning.conditioner import Conditioner, LimitedWords
 from lafi.conditioning.prompts import MAX_BATCH, encode_texts, word_slots, zeros_like
 from lafi.conditioning.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.conditioning.routing import in_window, region_weights
@@ -99,7 +99,7 @@ def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
     for index, panel in enumerate(storyboard.panels):
         injection = storyboard.effective_injection(panel)
         try:
-            injected_layers(engines.info.layers, injection.layers)
+            injected_layers(engines.info, injection.layers)
         except ValueError as error:
             problems.append(f"panels[{index}].injection.{error}")
         for stage in storyboard.effective_sampling(panel).stages:
@@ -181,7 +181,7 @@ class _Drawing:
 
     def _layers(self, panel: Panel) -> tuple[int, ...]:
         setting = self._storyboard.effective_injection(panel).layers
-        return injected_layers(self._info.layers, setting)
+        return injected_layers(self._info, setting)
 
     def _encode_texts(self, used: Sequence[str], without: Sequence[str]) -> None:
         panels = [self._storyboard.portrait_panel(name) for name in without]
@@ -308,7 +308,7 @@ class _Drawing:
             injection=self._injection(panel),
             guided_steps=(stage.guidance_start, stage.guidance_end),
             reuse=self._reuse(stage),
-            words=self._words(panel),
+            conditioners=self._conditioners(panel),
         )
 
     def _reuse(self, stage: SamplingStage) -> StepReuse | None:
@@ -317,14 +317,14 @@ class _Drawing:
         rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end)
         return StepReuse(rule, ForwardProcess(self._info.scheduler_config))
 
-    def _words(self, panel: Panel) -> Tensor | None:
-        """(T,) int32, the characters' words that are limited to their regions; None if none are."""
+    def _conditioners(self, panel: Panel) -> tuple[Conditioner, ...]:
+        """The characters' words that are limited to their regions, if any are."""
         spans = limited_words(self._storyboard, panel)
         if not spans:
-            return None
+            return ()
         text, length = panel.prompt_text(self._storyboard), self._info.text_length
         slots = word_slots(self._engines.tokenizers, text, spans, length)
-        return slots if bool((slots >= 0).any()) else None
+        return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()
 
     def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
         if self._zero_negative(panel):

@@ -21,8 +21,8 @@ from lafi.board.injection import Injection
 from lafi.board.stages import SamplingStage
 from lafi.drawing.images import encode_png
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.families.unet import first_injected_layer
 from lafi.model.info import ModelInfo
-from lafi.model.layers import first_injected_layer
 from lafi.sampling.schedule import ForwardProcess
 
 SIDE = 32

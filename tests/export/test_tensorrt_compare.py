@@ -12,7 +12,7 @@ import pytest
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 
 from lafi.model.engine_metadata import EngineMetadata, Shape, ShapeRange
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi_export.tensorrt_compare import (
     TOLERANCES,
     Feed,
@@ -144,7 +144,7 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=7,
     text_width=1,
-    layers=(SelfAttentionLayer(name="mid.attn1", block="mid", heads=2, width=16, downscale=1),),
+    layers=(AttentionSite(name="mid.attn1", block="mid", heads=2, width=16, downscale=1),),
     weights_sha256="ab" * 32,
 )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.wire.model_spec import (
     ModelSpec,
     TensorSpec,
@@ -31,7 +31,7 @@ INFO = ModelInfo(
     text_length=77,
     text_width=768,
     layers=tuple(
-        SelfAttentionLayer(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
+        AttentionSite(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
         for i in range(3)
     ),
 )

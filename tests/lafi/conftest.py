@@ -12,7 +12,7 @@ from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 
 _TEXT = st.text(
     st.one_of(
@@ -143,7 +143,7 @@ def small_model() -> ModelInfo:
     """A model with three self-attention layers and sides in steps of 16 pixels."""
     blocks = (("down.0", 1), ("mid", 2), ("up.0", 1))
     layers = tuple(
-        SelfAttentionLayer(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
+        AttentionSite(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
         for block, scale in blocks
     )
     return ModelInfo(

@@ -262,8 +262,7 @@ BAD_PANELS: list[tuple[dict[str, object], str]] = [
     ({"sampling": {"guidance": "5"}}, "sampling.guidance: got '5', allowed: 0 to 30"),
     (
         {"sampling": {"stepz": 3}},
-        "sampling.stepz: unknown field, allowed: size, steps, sampler, sigmas, guidance, guidance_start, "
-        "guidance_end, reuse_threshold, reuse_start, reuse_end (did you mean steps?)",
+        "sampling.stepz: unknown field, allowed: size, steps, sampler, sigmas, shift, base_shift, ",
     ),
     (
         {"sampling": {"guidance_start": 0.5, "guidance_end": 0.4}},

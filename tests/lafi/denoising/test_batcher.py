@@ -14,7 +14,7 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import MAX_BANK, Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule
@@ -31,7 +31,7 @@ INFO = ModelInfo(
     text_length=3,
     text_width=2,
     layers=tuple(
-        SelfAttentionLayer(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
+        AttentionSite(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
         for i in range(LAYERS)
     ),
 )

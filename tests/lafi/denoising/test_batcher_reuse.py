@@ -11,7 +11,7 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule
@@ -26,7 +26,7 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=3,
     text_width=2,
-    layers=(SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1),),
+    layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = ForwardProcess(CONFIG)

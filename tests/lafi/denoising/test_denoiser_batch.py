@@ -7,14 +7,14 @@ from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference, Source
 from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import EncodedText
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule
 
 LAYERS, SIZE = 3, (4, 6)
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = ForwardProcess(CONFIG)
-LAYER = SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1)
+LAYER = AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1)
 
 
 def info(pooled_width: int = 0) -> ModelInfo:

@@ -16,7 +16,7 @@ from lafi.conditioning.reference import Reference
 from lafi.denoising.batcher import Batcher, PanelStep
 from lafi.denoising.loop import Denoising, OwnDenoising, SharedDenoising
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import DenoiserBatch, EncodedText
 from lafi.sampling.schedule import ForwardProcess, PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
@@ -30,7 +30,7 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=3,
     text_width=2,
-    layers=(SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1),),
+    layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 

@@ -146,9 +146,9 @@ def test_the_mask_of_an_entry_is_applied(engines: Engines) -> None:
 
 
 def test_an_export_without_a_reference_graph_asks_for_another(tmp_path: Path) -> None:
-    from lafi.model.info import ModelInfo, SelfAttentionLayer
+    from lafi.model.info import AttentionSite, ModelInfo
 
-    layer = SelfAttentionLayer(name="a", block="mid", heads=1, width=8, downscale=1)
+    layer = AttentionSite(name="a", block="mid", heads=1, width=8, downscale=1)
     ModelInfo(
         name="old",
         architecture="unet",

@@ -8,8 +8,8 @@ from diffusers import UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.model.info import SelfAttentionLayer
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.families.unet import first_injected_layer, self_attention_layers
+from lafi.model.info import AttentionSite
 
 PRESETS = ("none", "all", "decoder", "balanced", "texture")
 
@@ -48,9 +48,9 @@ def table(blocks: Blocks) -> list[tuple[str, str, int]]:
     ]
 
 
-def layers_of(blocks: Blocks) -> list[SelfAttentionLayer]:
+def layers_of(blocks: Blocks) -> list[AttentionSite]:
     return [
-        SelfAttentionLayer(name=name, block=block, heads=1, width=8, downscale=downscale)
+        AttentionSite(name=name, block=block, heads=1, width=8, downscale=downscale)
         for name, block, downscale in table(blocks)
     ]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lafi.board.injection import LayerPreset
 from lafi.engine.torch.engines import TorchDenoiser
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.families.unet import first_injected_layer, self_attention_layers
 from lafi.ports.engines import DenoiserBatch
 
 SIDE = 16
