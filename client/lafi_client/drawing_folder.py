@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.wire.events import PanelImage, Portrait
+from lafi.wire.events import PanelImage, Portrait, Preview
 
 RECORD_NAME = "drawing.json"
 
@@ -63,6 +63,10 @@ class DrawingFolder:
         """The portrait of a character; None if there is none."""
         return self._read(portrait_file(name))
 
+    def save_preview(self, preview: Preview) -> None:
+        """Of a stage that has ended; not among the records, since nothing is kept for it."""
+        self.write(preview_file(preview.panel, preview.stage), preview.png)
+
     def save_panel(self, image: PanelImage) -> None:
         settings = panel_settings(self._storyboard, image.panel)
         record = PictureRecord(
@@ -106,6 +110,11 @@ class DrawingFolder:
 def panel_file(number: int) -> str:
     """`panel_00.png` for panel 0."""
     return f"panel_{number:02d}.png"
+
+
+def preview_file(number: int, stage: int) -> str:
+    """`preview_03_1.png` for panel 3 after its first stage."""
+    return f"preview_{number:02d}_{stage}.png"
 
 
 def portrait_file(name: str) -> str:

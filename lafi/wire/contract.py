@@ -19,6 +19,7 @@ from lafi.wire.events import (
     Event,
     PanelImage,
     Portrait,
+    Preview,
 )
 from lafi.wire.model_spec import (
     EVENT,
@@ -29,6 +30,8 @@ from lafi.wire.model_spec import (
 )
 
 Tensors = dict[str, npt.NDArray[Any]]
+WITH_PICTURE = (PanelImage, Portrait, Preview)
+"""The events whose PNG file is in IMAGE."""
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
@@ -79,25 +82,29 @@ def _put_references(document: Any, images: list[bytes]) -> None:
 
 def event_to_tensors(event: Event) -> Tensors:
     """EVENT (1,), JSON, and IMAGE (1,), a PNG file or empty."""
-    image = event.png if isinstance(event, PanelImage | Portrait) else b""
+    image = event.png if isinstance(event, WITH_PICTURE) else b""
     return {EVENT: bytes_tensor(event.model_dump_json().encode()), IMAGE: bytes_tensor(image)}
 
 
-def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event:
-    """The event in EVENT and IMAGE. Raises `StoryboardError`."""
+def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event | None:
+    """The event in EVENT and IMAGE; None for a kind that is not known here.
+
+    Fields that are not known, and a picture where none is expected, are ignored. Raises
+    `StoryboardError`.
+    """
     document = _json(EVENT, event)
     (png,) = _elements(IMAGE, image, 1)
     if not isinstance(document, dict):
         raise StoryboardError([problem(EVENT, document, "a mapping with kind")])
     kind = document.get("kind")
-    made = EVENT_OF_KIND.get(kind) if isinstance(kind, str) else None
-    if made is None:
+    if not isinstance(kind, str):
         raise StoryboardError([problem(f"{EVENT}.kind", kind, ", ".join(EVENT_OF_KIND))])
-    if made in (PanelImage, Portrait):
+    made = EVENT_OF_KIND.get(kind)
+    if made is None:
+        return None
+    if made in WITH_PICTURE:
         _check_png(png)
         document = {**document, "png": png}
-    elif png:
-        raise StoryboardError([problem(IMAGE, png, f"empty for an event of kind {kind}")])
     try:
         return made.model_validate(document)
     except StoryboardError as error:

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lafi.board import file
 from lafi.board.error import StoryboardError
 from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
@@ -19,6 +21,12 @@ from lafi.model.info import ModelInfo
 
 MIA = {"name": "mia", "prompt": "红头发的女孩", "trigger": "mia_v2"}
 TOM = {"name": "tom", "prompt": "a tall boy"}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that our loader takes for numbers, such as 0E0."""
+
+    yaml_implicit_resolvers: ClassVar = file._Loader.yaml_implicit_resolvers
 
 
 def storyboard(**changes: object) -> Storyboard:
@@ -41,7 +49,8 @@ def test_json_and_yaml_give_the_same_storyboard(board: Storyboard) -> None:
     assert Storyboard.model_validate(document) == board
     assert parse_storyboard(json.dumps(document)) == board
     for unicode in (False, True):
-        assert parse_storyboard(yaml.safe_dump(document, allow_unicode=unicode)) == board
+        text = yaml.dump(document, Dumper=_Dumper, allow_unicode=unicode)
+        assert parse_storyboard(text) == board
 
 
 @settings(deadline=None, max_examples=20)
