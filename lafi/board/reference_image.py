@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class ReferenceImage(CheckedModel):
             raise not_allowed(refused.allowed, refused.got) from refused
         return data
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """64 hexadecimal digits, of the file's bytes."""
         return image_file.sha256_hex(self.data)

@@ -4,7 +4,6 @@ Knows latents and masks, not storyboards. What it gives to panels is a function 
 caption, timestep).
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -68,9 +67,9 @@ class Source(NamedTuple):
     fixed: bool
 
 
-def noise_seed(content: bytes) -> int:
-    """The first 8 bytes of the SHA-256 of an image file, big-endian."""
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+def noise_seed(sha256: str) -> int:
+    """The first 8 bytes of a SHA-256 (hexadecimal), such as an image file's, big-endian."""
+    return int(sha256[:16], 16)
 
 
 def fixed_noise(seed: int, shape: tuple[int, int, int]) -> Tensor:

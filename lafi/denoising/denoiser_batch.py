@@ -18,7 +18,7 @@ from lafi.model.input_port import CORE, InputPort
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 
 class _Row(NamedTuple):
@@ -38,7 +38,7 @@ class _Row(NamedTuple):
 def build_batch(
     panels: Sequence[PanelState],
     sources: Sequence[Source],
-    process: ForwardProcess,
+    process: NoiseModel,
     info: ModelInfo,
     *,
     kept: Sequence[Source] = (),
@@ -79,7 +79,7 @@ def build_batch(
 
 
 def build_reference_batch(
-    sources: Sequence[Source], process: ForwardProcess, info: ModelInfo
+    sources: Sequence[Source], process: NoiseModel, info: ModelInfo
 ) -> ReferenceBatch:
     """References of one latent size, to have their keys and values computed."""
     rows = [_source_row(source, process) for source in sources]
@@ -111,7 +111,7 @@ def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_
     yield _Row(latents, timestep, panel.text.hidden, reading, mask, ports)
 
 
-def _source_row(source: Source, process: ForwardProcess) -> _Row:
+def _source_row(source: Source, process: NoiseModel) -> _Row:
     reference = source.reference
     latents = reference.at(source.timestep, process)
     text = reference.text
@@ -142,11 +142,11 @@ def _stacked(
     return given
 
 
-def _reading(panel: PanelState, place: Mapping[Source, int], process: ForwardProcess) -> Reading:
+def _reading(panel: PanelState, place: Mapping[Source, int], process: NoiseModel) -> Reading:
     sources = tuple(place[source] for source in panel.readings(process))
     return Reading(
         sources=sources,
-        regions=panel.injection.regions if sources or panel.limits_words else (),
+        regions=panel.injection.regions if sources or panel.needs_regions else (),
         layers=panel.injection.layers,
         bias=panel.injection.strength,
     )

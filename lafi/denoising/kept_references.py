@@ -12,7 +12,7 @@ from lafi.denoising.denoiser_batch import build_reference_batch
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry, BankInputs, stack_bank
 from lafi.ports.engines import ReferenceReader
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 MAX_PACKS: Final = 4
 """Packs that are kept, the newest: one for each size that is drawn, and for a cast that changes."""
@@ -26,7 +26,7 @@ class KeptReferences:
     """
 
     def __init__(
-        self, reader: ReferenceReader, bank: Bank, process: ForwardProcess, info: ModelInfo
+        self, reader: ReferenceReader, bank: Bank, process: NoiseModel, info: ModelInfo
     ) -> None:
         self._reader = reader
         self._bank = bank
