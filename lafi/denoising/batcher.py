@@ -17,7 +17,7 @@ from lafi.denoising.panel_state import PanelState
 from lafi.denoising.turns import Turn, Turns
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
@@ -96,7 +96,7 @@ class Batcher:
     def __init__(
         self,
         denoiser: Denoiser,
-        process: ForwardProcess,
+        process: NoiseModel,
         info: ModelInfo,
         max_rows: int = 16,
         row_counts: Sequence[int] = (),

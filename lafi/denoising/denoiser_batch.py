@@ -16,7 +16,7 @@ from lafi.model.info import ModelInfo
 from lafi.model.input_port import NOWHERE
 from lafi.ports.bank_entry import BankEntry, stack_bank
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 
 class _Row(NamedTuple):
@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 def build_batch(
     panels: Sequence[PanelState],
     sources: Sequence[Source],
-    process: ForwardProcess,
+    process: NoiseModel,
     info: ModelInfo,
     *,
     kept: Mapping[Source, BankEntry] | None = None,
@@ -79,7 +79,7 @@ def build_batch(
 
 
 def build_reference_batch(
-    sources: Sequence[Source], process: ForwardProcess, info: ModelInfo
+    sources: Sequence[Source], process: NoiseModel, info: ModelInfo
 ) -> ReferenceBatch:
     """References of one latent size, to have their keys and values computed."""
     rows = [_source_row(source, process) for source in sources]
@@ -102,7 +102,7 @@ def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_
     yield _Row(latents, timestep, panel.text, reading, mask, panel.words)
 
 
-def _source_row(source: Source, process: ForwardProcess) -> _Row:
+def _source_row(source: Source, process: NoiseModel) -> _Row:
     reference = source.reference
     latents = reference.at(source.timestep, process)
     return _Row(latents, source.timestep, reference.text, Reading(), reference.mask)
@@ -130,7 +130,7 @@ def _time_ids(rows: int, size: tuple[int, int], info: ModelInfo) -> Tensor | Non
     return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).repeat(rows, 1)
 
 
-def _reading(panel: PanelState, place: Mapping[Source, int], process: ForwardProcess) -> Reading:
+def _reading(panel: PanelState, place: Mapping[Source, int], process: NoiseModel) -> Reading:
     sources = tuple(place[source] for source in panel.readings(process))
     return Reading(
         sources=sources,

@@ -11,7 +11,7 @@ from lafi.denoising.denoiser_batch import build_reference_batch
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import ReferenceReader
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 
 class KeptReferences:
@@ -22,7 +22,7 @@ class KeptReferences:
     """
 
     def __init__(
-        self, reader: ReferenceReader, bank: Bank, process: ForwardProcess, info: ModelInfo
+        self, reader: ReferenceReader, bank: Bank, process: NoiseModel, info: ModelInfo
     ) -> None:
         self._reader = reader
         self._bank = bank

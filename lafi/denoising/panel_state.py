@@ -10,7 +10,8 @@ from torch import Tensor
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.conditioning.routing import in_window
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import NoiseModel
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import StepReuse
 
 
@@ -81,7 +82,7 @@ class PanelState:
         """Whether the coming step is taken without the denoiser, by `advance_by_reuse`."""
         return self.reuse is not None and self.reuse.coming
 
-    def readings(self, process: ForwardProcess) -> tuple[Source, ...]:
+    def readings(self, process: NoiseModel) -> tuple[Source, ...]:
         """References to be read at the coming step, if it is computed, each with its timestep."""
         given = self.injection
         if not self._injects(self.schedule.index):
