@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from lafi.model.input_port import NOWHERE
-
-_SLACK = 1e-9
-"""A window's edge such as 0.8 * 30 is not exact in binary; steps are a whole one apart."""
+from lafi.sampling.window import in_window as in_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +68,6 @@ def build_table(
             routes[[*reading.layers], row, slot] = source
             bias[row, slot] = reading.bias
     return RoutingTable(routes, bias, region)
-
-
-def in_window(step: int, steps: int, start: float, end: float) -> bool:
-    """Whether step `step` of `steps` injects: start <= step / steps < end.
-
-    Exact where an edge falls on a step, whatever its binary form.
-    """
-    return start * steps <= step + _SLACK < end * steps
 
 
 def region_weights(box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:

@@ -31,7 +31,9 @@ from lafi.drawing.panel_scores import PanelScores, retry_problems
 from lafi.model.check import check_against
 from lafi.model.layers import injected_layers
 from lafi.ports.engines import EncodedText, Engines
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule, check_stage
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.samplers import check_stage
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 from lafi.wire.events import (
     Accepted,
@@ -84,7 +86,7 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
     fixed level for later storyboards; None keeps them as long as they are read.
     """
     info = engines.info
-    process = ForwardProcess(info.scheduler_config)
+    process = noise_model_of(info.scheduler_config)
     kept = None
     if engines.reference_reader is not None:
         kept = KeptReferences(engines.reference_reader, bank or Bank(0), process, info)
@@ -315,7 +317,7 @@ class _Drawing:
         if stage.reuse_threshold == 0.0:
             return None
         rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end)
-        return StepReuse(rule, ForwardProcess(self._info.scheduler_config))
+        return StepReuse(rule, noise_model_of(self._info.scheduler_config))
 
     def _conditioners(self, panel: Panel) -> tuple[Conditioner, ...]:
         """The characters' words that are limited to their regions, if any are."""

@@ -17,7 +17,8 @@ from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 LAYERS, SIZE = 5, (4, 6)
@@ -36,7 +37,7 @@ INFO = ModelInfo(
     ),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
+PROCESS = noise_model_of(CONFIG)
 
 
 class FakeDenoiser:

@@ -14,7 +14,8 @@ from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 SIZE = (4, 6)
@@ -29,7 +30,7 @@ INFO = ModelInfo(
     layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
+PROCESS = noise_model_of(CONFIG)
 TEXT = EncodedText(torch.ones(3, 2))
 MIA = Reference(
     content="mia",

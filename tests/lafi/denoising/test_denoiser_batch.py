@@ -9,11 +9,12 @@ from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 
 LAYERS, SIZE = 3, (4, 6)
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
+PROCESS = noise_model_of(CONFIG)
 LAYER = AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1)
 
 

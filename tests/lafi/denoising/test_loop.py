@@ -18,7 +18,8 @@ from lafi.denoising.loop import Denoising, OwnDenoising, SharedDenoising
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import DenoiserBatch, EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 SIZE = (4, 4)
@@ -84,12 +85,12 @@ def panel(seed: int, steps: int = 4, reads: bool = False, reuse: float = 0.0) ->
         negative=text(0.0),
         guidance=3.0,
         injection=PanelInjection(references, tuple(torch.ones(SIZE) for _ in references), end=0.8),
-        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), ForwardProcess(CONFIG)) if reuse else None,
+        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), noise_model_of(CONFIG)) if reuse else None,
     )
 
 
 def batcher(denoiser: Denoiser, max_rows: int = 8) -> Batcher:
-    return Batcher(denoiser, ForwardProcess(CONFIG), INFO, max_rows)
+    return Batcher(denoiser, noise_model_of(CONFIG), INFO, max_rows)
 
 
 @pytest.fixture
