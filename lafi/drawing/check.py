@@ -22,6 +22,7 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
 
     engines: by the name of the variant; the storyboard's own is there.
     """
+    check_variant(storyboard, engines)
     own = engines[storyboard.variant]
     check_against(storyboard, own.info)
     problems = retry_problems(storyboard, own.recogniser)
@@ -35,6 +36,19 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
         raise StoryboardError(problems)
 
 
+def check_variant(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:
+    """Raise StoryboardError for a variant that is not among the engines."""
+    if storyboard.variant not in engines:
+        allowed = _known_variants(storyboard.variant, engines)
+        raise StoryboardError([problem("variant", storyboard.variant, allowed)])
+
+
+def _known_variants(name: str, engines: Mapping[str, Engines]) -> str:
+    names = [other for other in engines if other]
+    known = ", ".join(names) or "none, since this model has no variants"
+    return f"{known}{closest(name, names)}"
+
+
 def _panel_problems(
     index: int, panel: Panel, storyboard: Storyboard, engines: Mapping[str, Engines]
 ) -> Iterator[str]:
@@ -42,9 +56,7 @@ def _panel_problems(
     for where, stage in stage_fields(f"panels[{index}].sampling", sampling):
         variant = stage_variant(storyboard, stage)
         if variant not in engines:
-            names = [name for name in engines if name]
-            known = ", ".join(names) or "none, since this model has no variants"
-            yield problem(f"{where}.variant", variant, f"{known}{closest(variant, names)}")
+            yield problem(f"{where}.variant", variant, _known_variants(variant, engines))
             continue
         info = engines[variant].info
         yield from _stage_problems(where, stage, info)

@@ -6,6 +6,7 @@ not in the panel have no part in it; nor have compiled plans or the device they 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from lafi.board.stages import SamplingStage
@@ -34,7 +35,7 @@ _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
 _FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}
 """The others count only where they differ from their defaults, so that older addresses stay."""
 _REUSE_WINDOW = ("reuse_start", "reuse_end", "reuse_window")
-_RESOLVED = ("prompt", "injection", "source", "mask")
+_RESOLVED = ("prompt", "injection", "source", "mask", "variant")
 """Fields of a stage that count by what they mean."""
 _WORDS = "words"
 """Counted by which words it limits: a panel in which it limits none is drawn as it always was."""
@@ -43,29 +44,29 @@ _WORDS = "words"
 def content_address(
     storyboard: Storyboard,
     panel: Panel,
-    model: ModelInfo,
+    models: Mapping[str, ModelInfo],
     *,
     recogniser: str = "",
     version: int = DRAWING_VERSION,
 ) -> str:
     """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel).
 
+    models: facts by the name of the variant, of all that its stages name.
     recogniser: SHA-256 of its network; it has a part where its scores decide which drawing stays.
     """
     decides: dict[str, Any] = {
         "version": version,
-        "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
-        | model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True),
+        "model": _model(models[storyboard.variant]),
         "size": [*storyboard.effective_size(panel)],
         "prompt": panel.prompt_text(storyboard),
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
-        "sampling": {"stages": _stages(storyboard, panel, model, version)},
+        "sampling": {"stages": _stages(storyboard, panel, models, version)},
         "injection": storyboard.effective_injection(panel).model_dump(
             mode="json", exclude={_WORDS}
         ),
         "characters": [
-            _reference(storyboard, storyboard.character(name), model, version)
+            _reference(storyboard, storyboard.character(name), models, version)
             | {"region": panel.regions.get(name)}
             for name in panel.characters
         ],
@@ -76,6 +77,11 @@ def content_address(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _model(model: ModelInfo) -> dict[str, Any]:
+    newer = model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True)
+    return model.model_dump(mode="json", include=_MODEL_FIELDS) | newer
+
+
 def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, Any]:
     """Nothing where a panel is drawn once, so that older addresses stay."""
     retry = storyboard.effective_retry(panel)
@@ -83,10 +89,12 @@ def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, A
 
 
 def _stages(
-    storyboard: Storyboard, panel: Panel, model: ModelInfo, version: int
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
 ) -> list[dict[str, Any]]:
     stages = storyboard.effective_sampling(panel).stages
-    return [_stage(stage) | _resolved(storyboard, panel, stage, model, version) for stage in stages]
+    return [
+        _stage(stage) | _resolved(storyboard, panel, stage, models, version) for stage in stages
+    ]
 
 
 def _stage(stage: SamplingStage) -> dict[str, Any]:
@@ -97,10 +105,16 @@ def _stage(stage: SamplingStage) -> dict[str, Any]:
 
 
 def _resolved(
-    storyboard: Storyboard, panel: Panel, stage: SamplingStage, model: ModelInfo, version: int
+    storyboard: Storyboard,
+    panel: Panel,
+    stage: SamplingStage,
+    models: Mapping[str, ModelInfo],
+    version: int,
 ) -> dict[str, Any]:
     """What a stage is told and begins with; nothing where it has nothing of its own."""
     found: dict[str, Any] = {}
+    if stage.variant not in (None, storyboard.variant):
+        found["model"] = _model(models[stage.variant])
     if stage.prompt is not None:
         found["prompt"] = panel.stage_text(storyboard, stage)
     if stage.injection is not None:
@@ -110,7 +124,7 @@ def _resolved(
         found["from"] = {"image": stage.source.image.sha256}
     if stage.source is not None and stage.source.panel is not None:
         earlier = storyboard.panels[stage.source.panel]
-        found["from"] = {"panel": content_address(storyboard, earlier, model, version=version)}
+        found["from"] = {"panel": content_address(storyboard, earlier, models, version=version)}
     if stage.mask is not None:
         image = stage.mask.image
         found["mask"] = stage.mask.region if image is None else {"image": image.sha256}
@@ -118,11 +132,11 @@ def _resolved(
 
 
 def _reference(
-    storyboard: Storyboard, character: Character, model: ModelInfo, version: int
+    storyboard: Storyboard, character: Character, models: Mapping[str, ModelInfo], version: int
 ) -> dict[str, Any]:
     """What decides a character's reference row: its caption, and its image or its portrait's."""
     if character.reference is not None:
         return {"caption": character.caption, "image": character.reference.sha256}
     portrait = storyboard.portrait_panel(character.name)
-    address = content_address(storyboard, portrait, model, version=version)
+    address = content_address(storyboard, portrait, models, version=version)
     return {"caption": character.caption, "portrait": address}

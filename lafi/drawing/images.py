@@ -15,8 +15,8 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from lafi.board import image_file
-from lafi.board.letterbox import Pixels as Pixels
 from lafi.board.letterbox import Letterboxed, fit
+from lafi.board.letterbox import Pixels as Pixels
 
 PNG_SETTINGS_KEY = "lafi"
 """Name of the iTXt chunk that holds the settings as JSON."""

@@ -46,9 +46,7 @@ def given_picture(character: Character, sizes: Iterable[Size]) -> Picture:
     assert reference is not None
     image = image_file.decode(reference.data)
     seed = noise_seed(reference.sha256)
-    return Picture(
-        character.name, character.caption, _fitted(image, sizes), reference.sha256, seed
-    )
+    return Picture(character.name, character.caption, _fitted(image, sizes), reference.sha256, seed)
 
 
 def drawn_picture(character: Character, pixels: Pixels, sizes: Iterable[Size]) -> Picture:

@@ -201,7 +201,7 @@ def test_the_address_holds_what_decides_the_drawing(plain: Engines) -> None:
 
     def address(recogniser: str, **settings: Any) -> str:
         storyboard = board(**settings)
-        return content_address(storyboard, storyboard.panels[0], info, recogniser=recogniser)
+        return content_address(storyboard, storyboard.panels[0], {"": info}, recogniser=recogniser)
 
     assert address("a") == address("b") == address("a", retries=5)
     assert address("a") == address("b", retry_below=0.5, retries=0)
