@@ -232,7 +232,7 @@ def test_a_failing_call_ends_its_storyboards_and_no_other(
         latents(loop, [panel(50)])
     latents(loop, [panel(1)])
     with pytest.raises(MemoryError, match="no room"):
-        latents(OwnDenoising({"": loop}._batcher), [panel(50)])
+        latents(OwnDenoising({"": batcher(denoiser)}), [panel(50)])
 
 
 def test_a_closed_loop_says_so() -> None:
