@@ -65,9 +65,9 @@ def batch_of(
 ) -> DenoiserBatch:
     """PANELS panels, each with its sources, and behind them the references that are rows."""
     info, extra = engines.info, 0 if as_rows is None else len(as_rows.latents)
-    first = injected_layers(info.layers, preset)  # type: ignore[arg-type]
+    layers = injected_layers(info, preset)  # type: ignore[arg-type]
     readings = [
-        Reading(s, tuple(torch.ones(SIZE) for _ in s), layers=first, bias=0.3) for s in sources
+        Reading(s, tuple(torch.ones(SIZE) for _ in s), layers=layers, bias=0.3) for s in sources
     ]
     readings += [Reading()] * extra
     table = build_table(readings, len(info.layers), SIZE, bank=len(entries))
