@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.error import Said, StoryboardError, problem, shown
+from lafi.board.image_file import ImageFileError
 from lafi.board.limits import MAX_FILE_BYTES, MAX_REFERENCE_BYTES
+from lafi.board.picture_slots import PictureSlot, put_pictures
 
 _TOO_DEEP = "fewer levels of nesting"
 _JSON_START = re.compile(r'\s*\{\s*["}]')
@@ -37,14 +39,14 @@ def read_storyboard_file(path: Path) -> Document:
 
 
 def read_document(text: str, folder: Path | None) -> Document:
-    """Parse YAML or JSON; `characters[i].reference`, a path, becomes that file's bytes."""
+    """Parse YAML or JSON; a path in a picture's slot becomes that file's picture."""
     if len(text) > MAX_FILE_BYTES:
         raise StoryboardError(
             [problem("", Said(f"{len(text)} characters"), f"at most {MAX_FILE_BYTES}")]
         )
     document = Document(_parse(text))
     if folder is not None:
-        _read_references(document, folder)
+        _read_pictures(document, folder)
     return document
 
 
@@ -181,15 +183,19 @@ def _read_limited(path: Path, limit: int) -> bytes:
     return raw
 
 
-def _read_references(document: Document, folder: Path) -> None:
-    characters = document.data.get("characters") if isinstance(document.data, dict) else None
-    for index, character in enumerate(characters if isinstance(characters, list) else []):
-        named = character.get("reference") if isinstance(character, dict) else None
+def _read_pictures(document: Document, folder: Path) -> None:
+    """Read the files that slots name; a file that many name is read once."""
+    files: dict[str, bytes] = {}
+
+    def find(slot: PictureSlot) -> bytes | None:
+        named = slot.value
         if not isinstance(named, str):
-            continue
+            return None
         try:
-            character["reference"] = _read_limited(folder / named, MAX_REFERENCE_BYTES)
+            if named not in files:
+                files[named] = _read_limited(folder / named, MAX_REFERENCE_BYTES)
         except _UnreadableError as error:
-            character["reference"] = None
-            allowed = f"a PNG, JPEG or WebP file ({error})"
-            document.problems.append(problem(f"characters[{index}].reference", named, allowed))
+            raise ImageFileError(shown(named), f"a PNG, JPEG or WebP file ({error})") from None
+        return files[named]
+
+    document.problems.extend(put_pictures(document.data, find))
