@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lafi.board.error import Said, closest, problem
-from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES
+from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.stage_checks import (
     injection_problems,
     place_problems,
@@ -33,6 +33,18 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
     yield from injection_problems("injection", storyboard.injection)
     for index, panel in enumerate(storyboard.panels):
         yield from _panel_problems(index, panel, storyboard, names)
+    if (count := len(_pictures(storyboard))) > MAX_PICTURES:
+        got = Said(f"{count} different pictures")
+        yield problem("", got, f"at most {MAX_PICTURES} in references, from and mask")
+
+
+def _pictures(storyboard: "Storyboard") -> set[bytes]:
+    """The different ones, as the bytes of their files."""
+    found = [character.reference for character in storyboard.characters]
+    for sampling in (storyboard.sampling, *(panel.sampling for panel in storyboard.panels)):
+        for stage in sampling.stages if sampling else ():
+            found += [slot.image for slot in (stage.source, stage.mask) if slot is not None]
+    return {picture.data for picture in found if picture is not None}
 
 
 def _panel_problems(

@@ -32,6 +32,8 @@ MAX_PRIORITY = 9
 MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
+MAX_PICTURES = 32
+"""Different ones in a storyboard: references, sources and masks."""
 MAX_FILE_BYTES = 2**20
 """A storyboard as text, without its images."""
 

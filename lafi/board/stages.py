@@ -8,7 +8,7 @@ noise and its settings are its own. Knows no model: whether one can draw a stage
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_serializer, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from lafi.board.checked_model import CheckedModel
@@ -155,6 +155,11 @@ class SamplingStage(CheckedModel):
     mask: StageMask | None = Field(
         default=None, description="a picture, or a region [x0, y0, x1, y1]"
     )
+
+    @field_serializer("injection")
+    def _only_what_is_set(self, injection: Injection | None) -> dict[str, Any] | None:
+        """What is left out stays so on the wire, since it is the panel's."""
+        return None if injection is None else injection.model_dump(exclude_unset=True)
 
 
 class Sampling(CheckedModel):

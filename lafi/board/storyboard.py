@@ -259,7 +259,7 @@ def parse_storyboard(text: str, folder: Path | None = None) -> Storyboard:
 
     Raises `StoryboardError`.
     """
-    return _from_document(read_document(text, folder))
+    return from_document(read_document(text, folder))
 
 
 def load_storyboard(path: Path | str) -> Storyboard:
@@ -267,10 +267,11 @@ def load_storyboard(path: Path | str) -> Storyboard:
 
     Raises `StoryboardError`, also where a file cannot be read.
     """
-    return _from_document(read_storyboard_file(Path(path)))
+    return from_document(read_storyboard_file(Path(path)))
 
 
-def _from_document(document: Document) -> Storyboard:
+def from_document(document: Document) -> Storyboard:
+    """The storyboard of a file's data. Raises `StoryboardError`, with the file's problems first."""
     problems = list(document.problems)
     try:
         storyboard = Storyboard.model_validate(document.data)

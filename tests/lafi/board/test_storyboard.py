@@ -41,7 +41,7 @@ def panel(**changes: object) -> Panel:
     return storyboard(panels=[{"prompt": "{mia} runs", **changes}]).panels[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.from_type(Storyboard))
 def test_json_and_yaml_give_the_same_storyboard(board: Storyboard) -> None:
     assert Storyboard.model_validate_json(board.model_dump_json()) == board
@@ -202,14 +202,6 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"negative_prompt": LONG}, f"negative_prompt: got '{LONG[:80]}'... (2049 characters), allowe"),
     ({"sampling": 20}, "sampling: got 20, allowed: a mapping with steps, sampler, sigmas, guidanc"),
     ({"sampling": {"steps": 101}}, "sampling.steps: got 101, allowed: a whole number, 1 to 100"),
-    (
-        {"sampling": {"stages": []}},
-        "sampling.stages: got 0 entries, allowed: a list of 1 to 4 stages",
-    ),
-    (
-        {"sampling": {"stages": [{}] * 5}},
-        "sampling.stages: got 5 entries, allowed: a list of 1 to 4 stages",
-    ),
     (
         {"sampling": {"stages": [{"guidance": 31}]}},
         "sampling.stages[0].guidance: got 31, allowed: 0 to 30",

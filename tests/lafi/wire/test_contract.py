@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
 from lafi.board.storyboard import Storyboard
 from lafi.wire.contract import (
     event_from_tensors,
@@ -36,13 +38,41 @@ WITH_MIA = {"panels": [{"prompt": "{mia}"}], "characters": [{"name": "mia", "pro
 @given(st.from_type(Storyboard))
 def test_a_storyboard_survives_the_wire(board: Storyboard) -> None:
     tensors = storyboard_to_tensors(board)
-    assert storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"]) == board
+    back = storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+    assert back == board
+    for panel in board.panels:
+        for stage, same in zip(
+            board.effective_sampling(panel).stages,
+            back.effective_sampling(panel).stages,
+            strict=True,
+        ):
+            injection = back.effective_injection(panel, same)
+            assert injection == board.effective_injection(panel, stage)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.from_type(Storyboard), st.data())
+def test_a_panel_that_begins_with_another_survives_the_wire(
+    board: Storyboard, data: st.DataObject
+) -> None:
+    numbers = data.draw(st.lists(st.integers(0, 2), min_size=3, max_size=3))
+    panels = [*board.panels, *board.panels[:1]]
+    for index, number in enumerate(numbers[1 : len(panels)], 1):
+        source = StageSource(panel=min(number, index - 1))
+        sampling = Sampling(stages=[SamplingStage(source=source, denoise=0.5)])
+        panels[index] = panels[index].model_copy(update={"sampling": sampling})
+    whole = Storyboard.model_validate(board.model_dump() | {"panels": panels})
+    assert storyboard_from_tensors(*storyboard_to_tensors(whole).values()) == whole
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.from_type(Storyboard))
 def test_tensors_are_what_the_spec_says(board: Storyboard) -> None:
-    images = [c.reference.data for c in board.characters if c.reference is not None]
+    slots: list[Any] = [*board.characters]
+    for sampling in (board.sampling, *(panel.sampling for panel in board.panels if panel.sampling)):
+        slots += [slot for stage in sampling.stages for slot in (stage.source, stage.mask) if slot]
+    pictures = [getattr(slot, "reference", None) or getattr(slot, "image", None) for slot in slots]
+    images = list(dict.fromkeys(picture.data for picture in pictures if picture is not None))
     tensors = storyboard_to_tensors(board)
     assert list(tensors) == [spec.name for spec in storyboard_spec().inputs]
     assert {array.dtype for array in tensors.values()} == {np.dtype(object)}
@@ -122,8 +152,66 @@ def test_the_number_of_references_must_fit(png: bytes) -> None:
         StoryboardError, match=r"reference: got 0, allowed: a place in REFERENCES, "
     ):
         _wire(_with_mia(0))
-    with pytest.raises(StoryboardError, match=r"^REFERENCES: got shape \(9,\), allowed: shape \(n"):
-        _wire(_with_mia(0), *[png] * 9)
+    with pytest.raises(
+        StoryboardError, match=r"^REFERENCES: got shape \(33,\), allowed: shape \(n"
+    ):
+        _wire(_with_mia(0), *[png] * 33)
+
+
+STAGES = {"stages": [{}, {"from": {"image": 0}, "mask": {"image": 1}, "denoise": 0.5}]}
+
+
+def test_pictures_of_stages_are_places_too(png: bytes) -> None:
+    other = png + b"\0"
+    first, second = ({"prompt": "a", "sampling": STAGES}, {"prompt": "b"})
+    second["sampling"] = {"from": 0, "mask": [0, 0, 1, 0.5]}
+    board = _wire({"panels": [first, second], "sampling": {"from": {"image": 1}}}, png, other)
+    sources = [board.effective_sampling(panel).stages[-1].source for panel in board.panels]
+    assert sources == [StageSource(image=ReferenceImage(data=png)), StageSource(panel=0)]
+    masks = [board.effective_sampling(panel).stages[-1].mask for panel in board.panels]
+    assert masks == [
+        StageMask(image=ReferenceImage(data=other)),
+        StageMask(region=(0, 0, 1, 0.5)),
+    ]
+    sent = json.loads(storyboard_to_tensors(board)["STORYBOARD"][0])
+    stage = sent["panels"][0]["sampling"]["stages"][1]
+    assert (stage["from"], stage["mask"]) == (
+        {"image": 1, "panel": None},
+        {"image": 0, "region": None},
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("from", {"image": 2}, ".image: got 2, allowed: a place in REFERENCES, which has 2, or"),
+        ("mask", {"image": "x.png"}, ".image: got 'x.png', allowed: a place in REFERENCES, which"),
+        ("mask", {"image": {"data": "AA"}}, ".image: got a mapping, allowed: a place in REFERENC"),
+        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG or WebP image"),
+        ("from", 0, ": got 0, allowed: an earlier panel, nothing: no panel comes before panel 0"),
+        ("mask", [0, 0, 2, 1], ": got [0, 0, 2, 1], allowed: [x0, y0, x1, y1] with 0 <= x0 < x1"),
+        ("from", {}, ": got image and panel, or neither, allowed: one of the two"),
+        ("mask", {"image": 1, "region": [0, 0, 1, 1]}, ": got image and region, or neither, allow"),
+    ],
+)
+def test_a_bad_picture_of_a_stage_is_named(png: bytes, key: str, value: object, line: str) -> None:
+    stage = STAGES["stages"][1] | {key: value}
+    panel = {"prompt": "a", "sampling": {"stages": [{}, stage]}}
+    with pytest.raises(StoryboardError) as refused:
+        _wire({"panels": [panel]}, png, png + b"\0")
+    problems = [line for line in refused.value.problems if not line.startswith("REFERENCES")]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"panels[0].sampling.stages[1].{key}{line}")
+
+
+def test_a_broken_picture_is_told_beside_other_problems(png: bytes) -> None:
+    panel = {"prompt": "", "sampling": STAGES}
+    with pytest.raises(StoryboardError) as refused:
+        _wire({"panels": [panel]}, png, b"text")
+    assert [line.split(" got")[0] for line in refused.value.problems] == [
+        "panels[0].sampling.stages[1].mask.image:",
+        "panels[0].prompt:",
+    ]
 
 
 def test_a_reference_that_is_no_image_names_its_character() -> None:
