@@ -88,7 +88,7 @@ def examine(
         check_shared_memory(machine.shared_memory()),
         check_instructions(*machine.cpu_name_and_flags()),
         check_gpus(machine.gpus()),
-        *check_packages(_our_requirements()),
+        *check_packages(*_our_requirements()),
         check_server(),
         check_bundled_model(bundled_model()),
         check_repository(repository),
@@ -96,11 +96,13 @@ def examine(
     )
 
 
-def _our_requirements() -> tuple[str, ...]:
+def _our_requirements() -> tuple[Sequence[str], Sequence[str]]:
+    """The lines and the extras of this distribution; none where it is not installed."""
     try:
-        return tuple(importlib.metadata.requires("lafi") or ())
+        said = importlib.metadata.metadata("lafi")
     except importlib.metadata.PackageNotFoundError:
-        return ()
+        return (), ()
+    return said.get_all("Requires-Dist") or (), said.get_all("Provides-Extra") or ()
 
 
 def check_platform(system: str, architecture: str) -> Finding:
@@ -170,13 +172,13 @@ def check_gpus(gpus: Sequence[machine.Gpu]) -> Finding:
     return Finding("machine", "GPU", State.OK, detail)
 
 
-def check_packages(lines: Sequence[str]) -> tuple[Finding, ...]:
+def check_packages(lines: Sequence[str], extras: Sequence[str]) -> tuple[Finding, ...]:
     """One finding per extra; only `client` and `serve` are needed to draw."""
     if not lines:
         advice = "install it: pip install -e '.[serve]' in its source, or make setup"
         return (Finding("packages", "lafi", State.MISSING, "not installed", advice),)
     found = []
-    for extra, needed in requirements.by_extra(lines).items():
+    for extra, needed in requirements.by_extra(lines, extras).items():
         wrong = requirements.problems(needed)
         purpose = _PURPOSE.get(extra, "")
         if not wrong:

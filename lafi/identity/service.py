@@ -17,7 +17,8 @@ from lafi.board import image_file
 from lafi.board.error import problem
 from lafi.board.letterbox import fit
 from lafi.board.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, NAME_PATTERN, OptionalText
-from lafi.identity.enrolments import EnrolmentDatabase, EnrolmentError, Match
+from lafi.identity.enrolment_database import EnrolmentDatabase
+from lafi.identity.enrolments import EnrolmentError, Match
 from lafi.model.recogniser_files import DESCRIBER
 from lafi.ports.recogniser import Embeddings, Recogniser
 

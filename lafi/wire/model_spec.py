@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -202,37 +202,30 @@ def config_pbtxt(
 
     `parameters` reach the model as its string parameters, sorted by name.
     """
-    parts = [
-        f"name: {_quoted(spec.name)}",
-        f"backend: {_quoted(backend)}",
-        f"max_batch_size: {spec.max_batch_size}",
-        *(_tensor("input", tensor) for tensor in spec.inputs),
-        *(_tensor("output", tensor) for tensor in spec.outputs),
-        f"instance_group [ {{ kind: {kind}, count: 1 }} ]",
-    ]
-    if spec.decoupled:
-        parts.append("model_transaction_policy { decoupled: true }")
-    if spec.dynamic_batching:
-        delay = f"max_queue_delay_microseconds: {max_queue_delay_us}"
-        parts.append(f"dynamic_batching {{ {delay} }}")
-    for key, value in sorted((parameters or {}).items()):
-        entry = f"key: {_quoted(key)}, value: {{ string_value: {_quoted(value)} }}"
-        parts.append(f"parameters {{ {entry} }}")
-    return "\n".join(parts) + "\n"
+    # Loading protobuf and gRPC takes 0.2 s, and only who writes a repository needs them.
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
 
-
-def _tensor(role: str, tensor: TensorSpec) -> str:
-    kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
-    dims = ", ".join(map(str, tensor.shape))
-    fields = f"name: {_quoted(tensor.name)}, data_type: TYPE_{kind}, dims: [ {dims} ]"
-    optional = ", optional: true" if tensor.optional else ""
-    return f"{role} [ {{ {fields}{optional} }} ]"
-
-
-def _quoted(text: str) -> str:
-    """A string of protobuf's text format."""
-    escaped = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b'"\\\\' else f"\\{byte:03o}"
-        for byte in text.encode("utf-8")
+    config = pb.ModelConfig(
+        name=spec.name,
+        backend=backend,
+        max_batch_size=spec.max_batch_size,
+        input=[_fields(tensor) for tensor in spec.inputs],
+        output=[_fields(tensor) for tensor in spec.outputs],
+        instance_group=[{"kind": kind, "count": 1}],
     )
-    return f'"{escaped}"'
+    if spec.decoupled:
+        config.model_transaction_policy.decoupled = True
+    if spec.dynamic_batching:
+        config.dynamic_batching.max_queue_delay_microseconds = max_queue_delay_us
+    for key, value in (parameters or {}).items():
+        config.parameters[key].string_value = value
+    text: str = text_format.MessageToString(config, as_utf8=False)
+    return text
+
+
+def _fields(tensor: TensorSpec) -> dict[str, Any]:
+    """Those of ModelInput and ModelOutput; only an input may be optional."""
+    kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
+    fields = {"name": tensor.name, "data_type": f"TYPE_{kind}", "dims": tensor.shape}
+    return {**fields, "optional": True} if tensor.optional else fields

@@ -5,10 +5,10 @@ in and its prediction out, and waits only where the caller wants it on the CPU. 
 plans, not storyboards. TensorRT is imported when an engine is loaded, never before.
 
 Not run yet on a GPU: tests replace TensorRT and CUDA behind the protocols of
-`lafi.engine.cuda.graphs`. Nor are model variants served from plans: `TensorRTEngine.refit` replaces
-weights by name, but nothing calls it. What is missing: the merged weights of a variant by the names
-and in the layout that the refittable plan's graph has, and one engine for each variant, since a
-refit changes the engine under all who use it. `lafi export --target tensorrt` refuses variants.
+`lafi.engine.cuda.graphs`. Nor are model variants served from plans. What is
+missing: the merged weights of a variant by the names and in the layout that the refittable plan's
+graph has, and one engine for each variant, since a refit changes the engine under all who use it.
+`lafi export --target tensorrt` refuses variants.
 """
 
 from collections.abc import Sequence

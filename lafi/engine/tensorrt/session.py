@@ -90,25 +90,6 @@ class TensorRTEngine:
             missing = refitter.get_missing_weights()
             raise EngineMetadataError(f"{graph}: has no weights for {', '.join(missing[:5])}")
 
-    def refit(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace weights by their names in the ONNX file; tensors on the CPU, of the same type.
-
-        Raises EngineMetadataError for a plan that is not refittable, ValueError for a name or
-        size that the engine does not have.
-        """
-        if not self._metadata.refittable:
-            raise EngineMetadataError(f"{self._metadata.plan}: was not built to be refitted")
-        refitter = self._trt.Refitter(self._engine, self._logger)
-        kept = {name: tensor.contiguous() for name, tensor in weights.items()}
-        for name, tensor in kept.items():
-            kind = _data_type(self._trt, tensor.dtype)
-            given = self._trt.Weights(kind, tensor.data_ptr(), tensor.numel())
-            if not refitter.set_named_weights(name, given):
-                raise ValueError(f"{name}: got {tuple(tensor.shape)} {tensor.dtype}, refused")
-        if not refitter.refit_cuda_engine():
-            missing = ", ".join(refitter.get_missing_weights()[:5])
-            raise ValueError(f"weights: TensorRT also needs {missing}")
-
     def _working_memory(self) -> Tensor:
         if self._scratch is None:
             size = max(int(self._engine.device_memory_size_v2), ALIGNMENT)
@@ -140,8 +121,3 @@ _TYPES = {
     "INT64": torch.int64,
     "BOOL": torch.bool,
 }
-
-
-def _data_type(tensorrt: Any, dtype: torch.dtype) -> Any:
-    (name,) = (name for name, known in _TYPES.items() if known == dtype)
-    return getattr(tensorrt.DataType, name)

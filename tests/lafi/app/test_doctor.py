@@ -55,7 +55,7 @@ def test_checks(finding: Finding, state: State, detail: str, advice: str):
 
 def test_an_extra_that_lacks_a_package_says_how_to_get_it():
     lines = ["rich>=13", 'no-such-thing==1; extra == "serve"', 'nor-this; extra == "train"']
-    client, serve, train = doctor.check_packages(lines)
+    client, serve, train = doctor.check_packages(lines, ["serve", "train"])
     assert client.state is State.OK
     assert (serve.state, train.state) == (State.MISSING, State.NOTE)
     assert serve.detail == "draw, and run Triton Server: no-such-thing==1 is missing"
@@ -63,7 +63,7 @@ def test_an_extra_that_lacks_a_package_says_how_to_get_it():
 
 
 def test_without_the_distribution_nothing_is_known():
-    (finding,) = doctor.check_packages([])
+    (finding,) = doctor.check_packages([], [])
     assert finding.state is State.MISSING
     assert "make setup" in finding.advice
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from lafi.board.image_file import (
     FORMATS,
-    PNG_SIGNATURE,
     ImageFileError,
     check_reference,
     decode,
@@ -18,6 +17,9 @@ from lafi.board.image_file import (
     rgba_pixels,
     sha256_hex,
 )
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TOO_MANY = "an image of far too many pixels, allowed: 8 to 4096 pixels a side"
 
 
 def encoded(
@@ -38,10 +40,10 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"".join((PNG_SIGNATURE, header, *chunks, pixels, chunk(b"IEND", b"")))
 
 
-def huge_jpeg() -> bytes:
+def huge_jpeg(side: int) -> bytes:
     data = bytearray(encoded("JPEG"))
     frame = data.index(b"\xff\xc0")
-    data[frame + 5 : frame + 9] = struct.pack(">HH", 20_000, 20_000)
+    data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
     return bytes(data)
 
 
@@ -65,21 +67,27 @@ GOOD = [
 ]
 BOMB = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))
 BAD = {
-    "20,000 px PNG": (png(20_000, 20_000), "a PNG image of 20000 x 20000 pixels, allowed: 8 to 40"),
-    "20,000 px JPEG": (huge_jpeg(), "a JPEG image of 20000 x 20000 pixels, allowed: 8 to 4096"),
-    "2**24 px WebP": (huge_webp(), "a WEBP image of 16777216 x 16777216 pixels, allowed: 8 to"),
+    "20,000 px PNG": (png(20_000, 20_000), TOO_MANY),
+    "20,000 px JPEG": (huge_jpeg(20_000), TOO_MANY),
+    "10,000 px PNG": (png(10_000, 10_000), TOO_MANY),
+    "2**24 px WebP": (huge_webp(), TOO_MANY),
+    "5,000 px PNG": (png(5_000, 5_000), "a PNG image of 5000 x 5000 pixels, allowed: 8 to 4096"),
+    "5,000 px JPEG": (huge_jpeg(5_000), "a JPEG image of 5000 x 5000 pixels, allowed: 8 to 4096"),
     "one side too long": (png(4097, 8), "a PNG image of 4097 x 8 pixels, allowed: 8 to 4096"),
-    "no pixels": (png(0, 0), "a PNG image of 0 x 0 pixels, allowed: 8 to 4096 pixels a side"),
+    "one side too short": (png(8, 7), "a PNG image of 8 x 7 pixels, allowed: 8 to 4096"),
+    "no pixels": (png(0, 0), "bytes that are no image, allowed: a PNG, JPEG or WebP image"),
     "text": (b"hello", "5 bytes that are no image, allowed: a PNG, JPEG or WebP image"),
     "nothing": (b"", "an empty file, allowed: a PNG, JPEG or WebP image"),
     "GIF": (encoded("GIF"), "bytes that are no image, allowed: a PNG, JPEG or WebP image"),
     "cut PNG": (encoded("PNG", size=(64, 64))[:60], "a broken image (image file is truncated)"),
     "cut JPEG": (encoded("JPEG", size=(64, 64))[:-300], "a broken image ("),
     "cut WebP": (encoded("WEBP")[:-5], "a broken image ("),
-    "PNG signature": (PNG_SIGNATURE, "an image cut off in its header, allowed: a whole image file"),
-    "JPEG signature": (b"\xff\xd8\xff", "an image cut off in its header, allowed: a whole image"),
-    "JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * 99, "an image cut off in its header"),
-    "WebP of nothing": (b"RIFF0000WEBPABCD", "a WebP file with a broken header"),
+    "PNG signature": (PNG_SIGNATURE, "8 bytes that are no image, allowed: a PNG, JPEG or WebP"),
+    "JPEG signature": (b"\xff\xd8\xff", "3 bytes that are no image, allowed: a PNG, JPEG or WebP"),
+    "JPEG cut in its header": (encoded("JPEG")[:30], "a broken image (Truncated File Read)"),
+    "JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * 99, "101 bytes that are no image"),
+    "WebP of nothing": (b"RIFF0000WEBPABCD", "16 bytes that are no image"),
+    "WebP cut in its header": (encoded("WEBP")[:30], "a broken image ("),
     "missing pixels": (png(100, 100), "a broken image (image file is truncated (0 bytes not proc"),
     "text bomb": (png(16, 16, BOMB), "a broken image (Decompressed data too large"),
     "animated PNG": (animated("PNG"), "an animated image, allowed: a still image"),
@@ -121,13 +129,18 @@ def test_bad_image_is_refused(data: bytes, got: str) -> None:
     assert str(refused.value).startswith("got ")
 
 
-def test_a_huge_image_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("data", [png(20_000, 20_000), png(4097, 4096), huge_jpeg(5_000)])
+def test_a_huge_image_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
     def no_decoder(*_: object, **__: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(Image, "open", no_decoder)
-    with pytest.raises(ImageFileError, match="20000 x 20000"):
-        check_reference(png(20_000, 20_000))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", no_decoder)
+    with pytest.raises(ImageFileError, match="allowed: 8 to 4096 pixels a side"):
+        check_reference(data)
+    with pytest.raises(ImageFileError, match="allowed: 8 to 4096 pixels a side"):
+        decode(data)
 
 
 def test_alpha_is_kept_and_added() -> None:
@@ -143,6 +156,13 @@ def test_a_photo_taken_sideways_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert rgba_pixels(encoded("JPEG", exif=exif)).shape == (24, 16, 4)
+
+
+def test_of_several_pictures_in_a_jpeg_file_the_first_is_taken() -> None:
+    red = [Image.new("RGB", (32, 32), "red")]
+    data = encoded("MPO", save_all=True, append_images=red)
+    assert read_header(data).format == "JPEG"
+    assert np.array_equal(rgba_pixels(data), rgba_pixels(encoded("JPEG")))
 
 
 def test_hash_is_of_the_files_bytes() -> None:

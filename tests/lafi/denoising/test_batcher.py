@@ -17,6 +17,7 @@ from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
+from lafi.sampling.guidance import NoGuidance, TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
@@ -96,7 +97,7 @@ def panel(
         schedule=schedule,
         text=text(float(len(name))),
         negative=text(0.0) if guidance > 1.0 else None,
-        guidance=guidance,
+        guidance=TwoRows(guidance) if guidance > 1.0 else NoGuidance(),
         injection=PanelInjection(
             references=references,
             regions=tuple(torch.ones(size) for _ in references),
@@ -367,7 +368,7 @@ def test_a_call_is_filled_up_to_a_number_of_rows_that_the_denoiser_is_good_at() 
 def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> None:
     loop, fake = batcher()
     state = panel("a", steps=5)
-    state.guided_steps = (0.2, 0.6)
+    state.guidance = TwoRows(3.0, start=0.2, end=0.6)
     loop.add([state])
     list(finish(loop))
     assert [len(batch.latents) for batch in fake.batches] == [1, 2, 2, 1, 1]

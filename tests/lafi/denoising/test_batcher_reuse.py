@@ -14,6 +14,7 @@ from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
+from lafi.sampling.guidance import TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
@@ -84,11 +85,10 @@ def panel(
         schedule=schedule,
         text=TEXT,
         negative=TEXT,
-        guidance=3.0,
+        guidance=TwoRows(3.0, *guided_steps),
         injection=PanelInjection(
             references, regions, start=start, end=end, noise=0.1 if fixed else "panel"
         ),
-        guided_steps=guided_steps,
         reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), PROCESS) if reuse else None,
     )
 

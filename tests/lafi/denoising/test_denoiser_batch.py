@@ -10,6 +10,7 @@ from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import EncodedText
+from lafi.sampling.guidance import TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
 
@@ -59,7 +60,7 @@ def panel(injection: PanelInjection) -> PanelState:
         schedule=schedule,
         text=text(1.0),
         negative=text(2.0),
-        guidance=3.0,
+        guidance=TwoRows(3.0),
         injection=injection,
     )
 

@@ -75,7 +75,7 @@ def test_a_damaged_file_is_the_servers_fault_and_refused_at_load(
     recogniser: OnnxRecogniser, identity: Identity, tmp_path: Path
 ) -> None:
     enrol(identity, "mia", png(1))
-    (path,) = (tmp_path / "state").glob("*.bin")
+    (path,) = (tmp_path / "state").glob("*.sqlite")
     path.write_bytes(b"something else")
     assert isinstance(enrol(identity, "tom", png(2)), EnrolmentDatabaseError)
     with pytest.raises(EnrolmentDatabaseError, match="none of enrolments"):

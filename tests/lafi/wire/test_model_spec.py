@@ -5,9 +5,39 @@ from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2 as pb
 
 from lafi.model.info import ModelInfo
-from lafi.wire.model_spec import ModelSpec, TensorSpec, config_pbtxt, served_models
+from lafi.wire.model_spec import (
+    ModelSpec,
+    TensorSpec,
+    config_pbtxt,
+    enrolment_spec,
+    served_models,
+)
 
 DTYPES = ["BYTES", "FP32", "INT32", "INT64"]
+# What versions wrote that put the text together by hand.
+ENROLMENT_BEFORE = r"""
+name: "identity_enrolment"
+backend: "python"
+max_batch_size: 0
+input [ { name: "ACTION", data_type: TYPE_STRING, dims: [ 1 ] } ]
+input [ { name: "CHARACTER", data_type: TYPE_STRING, dims: [ 1 ] } ]
+input [ { name: "IMAGES", data_type: TYPE_STRING, dims: [ -1 ] } ]
+input [ { name: "DESCRIPTION", data_type: TYPE_STRING, dims: [ 1 ], optional: true } ]
+output [ { name: "PICTURES", data_type: TYPE_INT64, dims: [ 1 ] } ]
+instance_group [ { kind: KIND_CPU, count: 1 } ]
+parameters { key: "a", value: { string_value: "\345\245\263\012\042q\042 \134" } }
+parameters { key: "b", value: { string_value: "x" } }
+"""
+DECODER_BEFORE = """
+name: "decoder"
+backend: "tensorrt"
+max_batch_size: 8
+input [ { name: "LATENT", data_type: TYPE_FP32, dims: [ 4, -1, -1 ] } ]
+output [ { name: "IMAGE", data_type: TYPE_FP32, dims: [ 3, -1, -1 ] } ]
+instance_group [ { kind: KIND_GPU, count: 1 } ]
+model_transaction_policy { decoupled: true }
+dynamic_batching { max_queue_delay_microseconds: 7 }
+"""
 
 
 def read_back(text: str) -> pb.ModelConfig:
@@ -57,6 +87,20 @@ def test_config_says_what_the_spec_says(spec: ModelSpec, parameters: dict[str, s
     (group,) = config.instance_group
     assert (group.kind, group.count) == (pb.ModelInstanceGroup.KIND_CPU, 1)
     assert {key: value.string_value for key, value in config.parameters.items()} == parameters
+
+
+def test_a_config_means_what_it_meant_before() -> None:
+    parameters = {"b": "x", "a": '女\n"q" \\'}
+    enrolment = config_pbtxt(enrolment_spec(), parameters=parameters)
+    assert read_back(enrolment) == read_back(ENROLMENT_BEFORE)
+    latent, image = (
+        TensorSpec("LATENT", "FP32", (4, -1, -1)),
+        TensorSpec("IMAGE", "FP32", (3, -1, -1)),
+    )
+    spec = ModelSpec("decoder", (latent,), (image,), 8, decoupled=True, dynamic_batching=True)
+    decoder = config_pbtxt(spec, backend="tensorrt", max_queue_delay_us=7, kind="KIND_GPU")
+    assert read_back(decoder) == read_back(DECODER_BEFORE)
+    assert enrolment.isascii()
 
 
 def test_options_of_a_config(small_model: ModelInfo) -> None:

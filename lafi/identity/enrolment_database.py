@@ -1,0 +1,333 @@
+"""The enrolments in an SQLite file, which many processes read and change at the same time.
+
+Every change is one transaction, so no update is lost and nobody reads half of one, whatever dies
+when. Knows embeddings, neither pictures nor networks.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lafi.identity.enrolments import (
+    Embedding,
+    EnrolmentDatabaseError,
+    EnrolmentError,
+    Enrolments,
+)
+from lafi.identity.old_enrolment_file import OldFileError, read_old_file
+
+MAX_PICTURES_EACH: Final = 64
+"""Pictures of one character."""
+MAX_PICTURES: Final = 100_000
+"""Of all characters; at width 128 a file of 72 MB, of twice that where each has a description."""
+
+_STORED: Final = np.dtype("<f4")
+_BUSY_SECONDS: Final = 30.0
+"""How long a call waits for others; a change takes some milliseconds."""
+_SCHEMA: Final = """
+PRAGMA application_id = 0x6c616669;
+PRAGMA user_version = 1;
+CREATE TABLE owner (recogniser TEXT NOT NULL, width INTEGER NOT NULL, content TEXT NOT NULL);
+CREATE TABLE picture (
+    character TEXT NOT NULL, sha256 TEXT NOT NULL, embedding BLOB NOT NULL,
+    PRIMARY KEY (character, sha256)
+) WITHOUT ROWID;
+CREATE TABLE description (
+    character TEXT NOT NULL, describer TEXT NOT NULL, embedding BLOB NOT NULL,
+    PRIMARY KEY (character, describer)
+) WITHOUT ROWID;
+"""
+"""`content` is the SHA-256 of everything else: it changes with it, and shows damage."""
+_APPLICATION, _VERSION = 0x6C616669, 1
+_UNREACHABLE: Final = {
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY),
+}
+_FOREIGN: Final = ("a file that is none of enrolments", "one that `enrol` wrote")
+_DAMAGED: Final = ("a damaged file", "a whole one; put back a copy, or remove it")
+
+
+class EnrolmentDatabase:
+    """The enrolments of one recogniser in a folder, shared by threads and processes.
+
+    Each recogniser has a file of its own there: an embedding means nothing to another one. So
+    after a new training everybody has to be enrolled again, and going back brings all back. Only
+    the user may read the file and the folder, if it is made here.
+    """
+
+    def __init__(self, folder: Path, recogniser: str, width: int, describer: str = "") -> None:
+        """recogniser: SHA-256 of its network, hexadecimal. width: of an embedding, D.
+
+        describer: SHA-256 of what embeds descriptions. Those by another one count as not said.
+        """
+        self._folder = Path(folder)
+        self.path = self._folder / f"enrolled_{recogniser[:16]}.sqlite"
+        self._old_path = self.path.with_suffix(".bin")
+        self._recogniser = recogniser
+        self._width = width
+        self._describer = describer
+        self._turn = threading.Lock()
+        self._seen: str | None = None
+        self._state = self._empty()
+
+    def others(self) -> tuple[Path, ...]:
+        """Files of other recognisers, which are left as they are and not read."""
+        found = sorted(self._folder.glob("enrolled_*"))
+        kinds = (self.path.suffix, self._old_path.suffix)
+        return tuple(p for p in found if p.suffix in kinds and p.stem != self.path.stem)
+
+    def read(self) -> Enrolments:
+        """What was enrolled last, by whomever. Raises EnrolmentDatabaseError for a damaged file."""
+        with self._turn:
+            if not self._exists():
+                self._seen, self._state = None, self._empty()
+                return self._state
+            with self._transaction("BEGIN") as connection:
+                return self._loaded(connection, known=self._seen)
+
+    def enrol(
+        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+    ) -> int:
+        """Add pictures of a character, by the SHA-256 of their files; how many it has now.
+
+        words: what it is said to look like, in place of what was said before; None leaves that.
+
+        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, EnrolmentDatabaseError where
+        the folder cannot be written to; then nothing has changed.
+        """
+        with self._turn:
+            if not self._exists():
+                self._create()
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                before = self._loaded(connection)
+                after = before.with_pictures(name, pictures, words)
+                self._check_room(name, after)
+                if words is not None or after.pictures != before.pictures:
+                    rows = [(name, key, _bytes_of(row)) for key, row in pictures.items()]
+                    connection.executemany("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", rows)
+                    if words is not None:
+                        row = (name, self._describer, _bytes_of(words))
+                        connection.execute("REPLACE INTO description VALUES (?, ?, ?)", row)
+                    self._seal(connection)
+        return after.of(name)
+
+    def forget(self, name: str) -> int:
+        """Remove a character; how many pictures it had. Raises as `enrol`."""
+        with self._turn:
+            if not self._exists():
+                return 0
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                if known := self._loaded(connection).of(name):
+                    connection.execute("DELETE FROM picture WHERE character = ?", (name,))
+                    connection.execute("DELETE FROM description WHERE character = ?", (name,))
+                    self._seal(connection)
+        return known
+
+    def _empty(self) -> Enrolments:
+        return Enrolments((), np.zeros((0, self._width), np.float32))
+
+    @staticmethod
+    def _check_room(name: str, state: Enrolments) -> None:
+        if (count := state.of(name)) > MAX_PICTURES_EACH:
+            allowed = f"at most {MAX_PICTURES_EACH} of one character; forget it first"
+            raise EnrolmentError(f"pictures of {name}: got {count}, allowed: {allowed}")
+        if (count := len(state.pictures)) > MAX_PICTURES:
+            raise EnrolmentError(f"pictures: got {count} in all, allowed: at most {MAX_PICTURES}")
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """A connection within a transaction, which is undone if anything is raised inside.
+
+        What SQLite raises becomes an EnrolmentDatabaseError that names the file.
+        """
+        # Never makes a file: an empty one would look like one that was cut off.
+        address = f"{self.path.absolute().as_uri()}?mode=rw"
+        try:
+            with closing(
+                sqlite3.connect(address, _BUSY_SECONDS, isolation_level=None, uri=True)
+            ) as connection:
+                # A change is on the disk when it is acknowledged; what is forgotten is wiped.
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("PRAGMA secure_delete = ON")
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # What Python's module finds itself has no code: text that is no UTF-8.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code in _UNREACHABLE:
+                got, allowed = f"a file that cannot be used ({error})", "one that can"
+                raise _refused(self.path, got, allowed) from error
+            if code == sqlite3.SQLITE_NOTADB:
+                raise _refused(self.path, *_FOREIGN) from error
+            raise _refused(self.path, *_DAMAGED) from error
+
+    def _loaded(self, connection: sqlite3.Connection, known: str | None = None) -> Enrolments:
+        """What is stored. Raises EnrolmentDatabaseError if it is not what was written.
+
+        known: the content that was read last; if the file still has it, it is not read again.
+        A change does not rely on that, as it would seal damage that came in between.
+        """
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if application != _APPLICATION:
+            raise _refused(self.path, *_FOREIGN)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            raise _refused(self.path, f"a file of format {version}", f"format {_VERSION}")
+        (content,) = connection.execute("SELECT content FROM owner").fetchone() or ("",)
+        if content != known:
+            stored = _Stored.of(connection)
+            if not content or content != stored.content():
+                raise _refused(self.path, *_DAMAGED)
+            self._check_owner(self.path, *stored.owner)
+            self._seen, self._state = content, stored.enrolments(self._width, self._describer)
+        return self._state
+
+    def _check_owner(self, path: Path, recogniser: str, width: int) -> None:
+        if (recogniser, width) != (self._recogniser, self._width):
+            got = f"embeddings of width {width} of the recogniser {recogniser[:16]}"
+            raise _refused(path, got, f"width {self._width} of {self._recogniser[:16]}")
+
+    def _seal(self, connection: sqlite3.Connection) -> None:
+        """The end of a change. Raises EnrolmentDatabaseError if the file was damaged anywhere."""
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _refused(self.path, *_DAMAGED)
+        content = _Stored.of(connection).content()
+        connection.execute("UPDATE owner SET content = ?", (content,))
+
+    def _exists(self) -> bool:
+        """Whether anybody was enrolled; a file of an earlier version is replaced first."""
+        # In this order: whoever replaces it makes the new file before removing the old one.
+        if self._old_path.exists() and not self.path.exists():
+            self._create()
+        return self.path.exists()
+
+    def _create(self) -> None:
+        """Make the file, with what one of an earlier version holds; both at once or neither."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(self._folder / "enrolled.lock"):
+                if self.path.exists():
+                    return
+                old = self._old_path.read_bytes() if self._old_path.exists() else None
+                _put(self.path, self._new_database(old))
+                if old is not None:
+                    self._old_path.unlink()
+        except OSError as error:
+            raise EnrolmentDatabaseError(
+                f"{self._folder}: got a folder that cannot be written to ({error.strerror}), "
+                "allowed: one that can"
+            ) from error
+
+    def _new_database(self, old: bytes | None) -> bytes:
+        """The bytes of a database with the enrolments of an old file, if any."""
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            connection.executescript(_SCHEMA)
+            owner = (self._recogniser, self._width, "")
+            connection.execute("INSERT INTO owner VALUES (?, ?, ?)", owner)
+            if old is not None:
+                try:
+                    file = read_old_file(old)
+                except OldFileError as error:
+                    raise _refused(self._old_path, error.got, error.allowed) from error
+                self._check_owner(self._old_path, file.recogniser, file.width)
+                pictures = [
+                    (*key, _bytes_of(row))
+                    for key, row in zip(file.pictures, file.embeddings, strict=True)
+                ]
+                connection.executemany("INSERT INTO picture VALUES (?, ?, ?)", pictures)
+                words = [
+                    (name, file.describer, _bytes_of(row))
+                    for name, row in zip(file.described, file.words, strict=True)
+                ]
+                connection.executemany("INSERT INTO description VALUES (?, ?, ?)", words)
+            self._seal(connection)
+            return connection.serialize()
+
+
+class _Stored(NamedTuple):
+    """The rows of all tables, sorted by their keys."""
+
+    owner: tuple[str, int]
+    pictures: list[tuple[str, str, bytes]]
+    descriptions: list[tuple[str, str, bytes]]
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> "_Stored":
+        owner = connection.execute("SELECT recogniser, width FROM owner").fetchone()
+        read = "SELECT * FROM {} ORDER BY character, {}".format
+        pictures = connection.execute(read("picture", "sha256")).fetchall()
+        words = connection.execute(read("description", "describer")).fetchall()
+        return cls(owner, pictures, words)
+
+    def content(self) -> str:
+        """SHA-256 of everything, hexadecimal; "" for values of types that nobody stores."""
+        rows = (*self.pictures, *self.descriptions)
+        try:
+            keys = json.dumps([self.owner, len(self.pictures), [row[:2] for row in rows]])
+            values = b"".join(row[2] for row in rows)
+        except (TypeError, ValueError):
+            return ""
+        return hashlib.sha256(keys.encode() + values).hexdigest()
+
+    def enrolments(self, width: int, describer: str) -> Enrolments:
+        """What is known of everybody; descriptions by another describer are left out."""
+        ours = [row for row in self.descriptions if row[1] == describer]
+        words = _rows_of([row[2] for row in ours], width)
+        return Enrolments(
+            tuple((name, digest) for name, digest, _ in self.pictures),
+            _rows_of([row[2] for row in self.pictures], width),
+            {row[0]: embedding for row, embedding in zip(ours, words, strict=True)},
+        )
+
+
+def _rows_of(values: list[bytes], width: int) -> npt.NDArray[np.float32]:
+    stored = np.frombuffer(b"".join(values), _STORED)
+    return stored.reshape(len(values), width).astype(np.float32)
+
+
+def _bytes_of(embedding: Embedding) -> bytes:
+    return np.asarray(embedding, _STORED).tobytes()
+
+
+def _refused(path: Path, got: str, allowed: str) -> EnrolmentDatabaseError:
+    return EnrolmentDatabaseError(f"{path}: got {got}, allowed: {allowed}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Alone among all who make the file. The kernel takes the lock from one that dies."""
+    # Opened anew each time: threads exclude each other too, as a lock is an open file's.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """A whole file or none, on the disk; called under the lock, so its name is nobody else's."""
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
