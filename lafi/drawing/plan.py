@@ -121,6 +121,9 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
     if asked != stage.size:
         said = " x ".join(map(str, asked))
         yield f"{where}.size: {said} is drawn as {stage.size[0]} x {stage.size[1]}"
+    begins = stage.number > 1 or stage.settings.source is not None
+    if begins and stage.from_noise and stage.settings.mask is None:
+        yield f"{where}.denoise: 1 draws everything anew, and nothing of what came before stays"
     if stage.negative and not stage.guided:
         field = f"panels[{index}].negative_prompt" if panel.negative_prompt else "negative_prompt"
         yield f"{field}: has no effect where guidance is {stage.settings.guidance:g} ({where})"

@@ -85,7 +85,9 @@ def panel(seed: int, steps: int = 4, reads: bool = False, reuse: float = 0.0) ->
         text=text(seed / 10),
         negative=text(0.0),
         guidance=TwoRows(3.0),
-        injection=PanelInjection(references, tuple(torch.ones(SIZE) for _ in references), end=0.8),
+        injection=PanelInjection(
+            references, tuple(torch.ones(SIZE) for _ in references), (0,), end=0.8
+        ),
         reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), noise_model_of(CONFIG)) if reuse else None,
     )
 
@@ -212,15 +214,40 @@ def test_a_storyboard_that_waits_for_a_place_can_be_cancelled(
     assert max(denoiser.rows) == 8
 
 
-def test_a_closed_generator_leaves_the_loop(shared: tuple[SharedDenoising, Denoiser]) -> None:
-    loop, _ = shared
+def test_a_closed_generator_leaves_the_loop() -> None:
+    own = batcher(Denoiser())
+    loop = SharedDenoising({"": own})
     steps = loop.run([panel(1, 100)], 0, never)
     next(steps)
     steps.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 5
-    while loop._batcher.active:
+    while own.active:
         assert time.monotonic() < deadline
         time.sleep(0.005)
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", [SharedDenoising, OwnDenoising])
+def test_panels_of_other_variants_are_in_loops_of_their_own(
+    kind: type[SharedDenoising] | type[OwnDenoising],
+) -> None:
+    plain, ink = Denoiser(), Denoiser()
+    loop = kind({"": batcher(plain), "ink": batcher(ink)})
+    first, second, late = panel(1), panel(2), panel(3)
+    second.variant = late.variant = "ink"
+    waiting = [late]
+
+    def joining() -> list[PanelState]:
+        came = waiting.copy()
+        waiting.clear()
+        return came
+
+    steps = [*loop.run([first, second], 0, never, joining)]
+    assert {step.panel.name for step in steps if step is not None and step.done} == {"1", "2", "3"}
+    assert plain.calls == 4
+    assert 4 <= ink.calls <= 8
+    if isinstance(loop, SharedDenoising):
+        loop.close()
 
 
 def test_a_failing_call_ends_its_storyboards_and_no_other(

@@ -345,7 +345,11 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
         (FINISHED | {"panels": -1}, b"", "EVENT.panels: got -1, allowed: greater than or equal to"),
         (FINISHED | {"panels": "1"}, b"", "EVENT.panels: got '1', allowed: a valid integer"),
         (FINISHED | {"seconds": None}, b"", "EVENT.seconds: got nothing, allowed: a valid number"),
-        (PREVIEW | {"stage": 0}, PNG, "EVENT.stage: got 0, allowed: greater than or equal to 1"),
+        (
+            PREVIEW | {"stage": 0},
+            _picture("PNG"),
+            "EVENT.stage: got 0, allowed: greater than or equal to 1",
+        ),
         (PREVIEW, b"", "IMAGE: got an empty file, allowed: a PNG image"),
         (PANEL, b"", "IMAGE: got an empty file, allowed: a PNG image"),
         (PANEL, b"hello", "IMAGE: got 5 bytes that are no image, allowed: a PNG image"),
