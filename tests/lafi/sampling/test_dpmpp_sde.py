@@ -174,3 +174,17 @@ def test_the_first_level_of_a_flow_has_a_picture_in_it() -> None:
     assert below_one([1.0, 0.5, 0.0], FlowShift(1.0)) == [0.9999, 0.5, 0.0]
     assert below_one([1.0, 0.5, 0.0], FlowShift(7.0))[0] == pytest.approx(1.0 - 1e-4 / 7, abs=1e-8)
     assert below_one([0.8, 0.5, 0.0], FlowShift(7.0)) == [0.8, 0.5, 0.0]
+    assert below_one([1.0, 0.99998, 0.0], FlowShift(1.0))[0] == pytest.approx(0.99999, abs=1e-9)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_levels_may_lie_close_together(config: str) -> None:
+    """Beta sigmas crowd at both ends; a flow's second is closer to 1 than its first would be."""
+    stage = SamplingStage(steps=100, sampler="DPM++SDE", sigmas="beta", denoise=0.1)
+    schedule = PanelSchedule(stage, CONFIGS[config], 0)
+    latents = schedule.start(torch.ones(SHAPE))
+    while not schedule.done:
+        latents = schedule.step(torch.tanh(latents), latents)
+    assert torch.isfinite(latents).all()
+    whole = PanelSchedule(stage.model_copy(update={"steps": 150, "denoise": 0.15}), FLOW, 0)
+    assert [*whole.timesteps] == sorted(whole.timesteps, reverse=True)

@@ -146,7 +146,9 @@ def test_the_shift_of_a_stage_comes_before_that_of_the_model() -> None:
     assert shift(other) == pytest.approx(math.exp(calculate_shift(600, 100, 1000, 0.5, 3.0)))
 
 
-@pytest.mark.parametrize("sampler", ["Heun", "UniPC", "DPM++2M", "DPM++SDE", "LCM"])
+@pytest.mark.parametrize(
+    "sampler", ["EulerAncestral", "Heun", "UniPC", "DPM++2M", "DPM++SDE", "LCM"]
+)
 def test_every_sampler_can_follow_the_size(sampler: str) -> None:
     """One shift of exp(mu); those that begin as FLUX does begin there."""
     value = flow_shift(SamplingStage(), BY_SIZE, SIZE).value
