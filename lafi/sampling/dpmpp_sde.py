@@ -67,9 +67,8 @@ class StochasticDpmSolver:
         self._levels: list[_Level] = []
         self.timesteps: list[float] = []
         ends = [self._level(sigma) for sigma in levels[plan.begin :]]
-        for (level, following), timestep in zip(
-            pairwise(ends), timesteps[plan.begin :], strict=True
-        ):
+        computed = timesteps[plan.begin :]
+        for (level, following), timestep in zip(pairwise(ends), computed, strict=True):
             self._levels.append(level)
             self.timesteps.append(timestep)
             if following.ratio > 0.0:
@@ -112,10 +111,10 @@ class StochasticDpmSolver:
         begun, self._begun = self._begun, None
         start, middle, end = self._levels[call - 1 : call + 2]
         # With the middle at r = 1/2 the paper's weights 1 - 1 / 2r and 1 / 2r are 0 and 1.
-        whole = math.sqrt(start.sigma - middle.sigma) * begun.noise
-        whole = (whole + math.sqrt(middle.sigma - end.sigma) * noise) / math.sqrt(
-            start.sigma - end.sigma
-        )
+        # The path's time is sigma; two levels that rounding made equal have no noise between them.
+        span = start.sigma - end.sigma
+        share = (start.sigma - middle.sigma) / span if span > 0.0 else 1.0
+        whole = math.sqrt(share) * begun.noise + math.sqrt(1.0 - share) * noise
         return self._moved(begun.latents, picture, whole, start, end)
 
     def _moved(
@@ -172,6 +171,11 @@ def flow(plan: SolverPlan) -> Solver:
 
 
 def below_one(sigmas: Sequence[float], shift: FlowShift) -> list[float]:
-    """A flow's levels with the first, where it is 1, at 0.0001 of the schedule after it."""
-    first = sigmas[0] if sigmas[0] < 1.0 else shift.shifted(_BELOW_ONE)
+    """A flow's levels with the first, where it is 1, at 0.0001 of the schedule after it.
+
+    Sooner where the second level would come before that.
+    """
+    if sigmas[0] < 1.0:
+        return [*sigmas]
+    first = max(shift.shifted(_BELOW_ONE), 0.5 + 0.5 * sigmas[1])
     return [first, *sigmas[1:]]

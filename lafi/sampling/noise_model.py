@@ -107,17 +107,8 @@ class DiffusionNoise:
     kind: NoiseKind = "diffusion"
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """config: of a diffusers scheduler.
-
-        Raises ValueError where its prediction_type is neither epsilon nor v_prediction.
-        """
-        prediction = config.get("prediction_type", "epsilon")
-        if prediction not in PREDICTION_TYPES:
-            allowed = ", ".join(PREDICTION_TYPES)
-            raise ValueError(
-                f"prediction_type of the model: got {prediction!r}, allowed: {allowed}"
-            )
-        self.predicts: Prediction = prediction
+        """config: of a diffusers scheduler, as `noise_kind` accepts it."""
+        self.predicts: Prediction = config.get("prediction_type", "epsilon")
         scheduler = diffusers.DDPMScheduler.from_config(dict(config))
         self._alphas: Tensor = scheduler.alphas_cumprod.double()
         # A schedule that ends at zero signal has no finite noise level there.
@@ -232,24 +223,29 @@ class FlowNoise:
 def noise_kind(config: Mapping[str, Any]) -> NoiseKind:
     """What a scheduler config was made for; one without `_class_name` is a diffusion's.
 
-    Raises ValueError for a scheduler of another noise model, such as that of EDM.
+    Raises ValueError for a scheduler of another noise model, such as that of EDM, and for a
+    diffusion whose prediction_type is neither epsilon nor v_prediction.
     """
     name = config.get("_class_name")
     if name in FLOW_SCHEDULERS:
         if config.get("invert_sigmas"):
             raise ValueError("invert_sigmas of the model's scheduler: got True, allowed: False")
         return "flow"
-    if name is None or name in DIFFUSION_SCHEDULERS:
-        return "diffusion"
-    allowed = ", ".join((*DIFFUSION_SCHEDULERS, *FLOW_SCHEDULERS))
-    raise ValueError(f"_class_name of the model's scheduler: got {name!r}, allowed: {allowed}")
+    if name is not None and name not in DIFFUSION_SCHEDULERS:
+        allowed = ", ".join((*DIFFUSION_SCHEDULERS, *FLOW_SCHEDULERS))
+        raise ValueError(f"_class_name of the model's scheduler: got {name!r}, allowed: {allowed}")
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTION_TYPES:
+        allowed = ", ".join(PREDICTION_TYPES)
+        raise ValueError(f"prediction_type of the model: got {prediction!r}, allowed: {allowed}")
+    return "diffusion"
 
 
 def noise_model_of(config: Mapping[str, Any], shift: float | None = None) -> NoiseModel:
     """The noise model of a checkpoint, from its scheduler config.
 
     shift: of a flow's schedule; None takes the config's, 1 where the picture's size decides it.
-    Raises ValueError as `noise_kind`, and for a prediction_type that is not known.
+    Raises ValueError as `noise_kind`.
     """
     if noise_kind(config) == "diffusion":
         return DiffusionNoise(config)

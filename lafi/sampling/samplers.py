@@ -15,7 +15,7 @@ from lafi.sampling import diffusers_solver as of_diffusion
 from lafi.sampling import dpmpp_sde
 from lafi.sampling import flow_solver as of_flow
 from lafi.sampling.flow_shift import DYNAMIC
-from lafi.sampling.noise_model import NoiseKind, noise_kind, noise_model_of
+from lafi.sampling.noise_model import NoiseKind, noise_kind
 from lafi.sampling.solver import Solver, SolverPlan
 
 GROUP = "lafi.samplers"
@@ -151,7 +151,7 @@ def check_stage(stage: SamplingStage, config: Mapping[str, Any]) -> None:
 def stage_problems(stage: SamplingStage, config: Mapping[str, Any]) -> list[str]:
     """What keeps a stage's sampler from a model; each names field, value and what is allowed."""
     try:
-        kind = noise_model_of(config).kind
+        kind = noise_kind(config)
         offer = sampler_offer(stage.sampler, kind)
     except ValueError as error:
         return [str(error)]

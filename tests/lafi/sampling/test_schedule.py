@@ -187,6 +187,16 @@ def test_trailing_timesteps_end_before_none_is_left(sampler: str) -> None:
     assert schedule.index == 61
 
 
+def test_the_stride_of_ddim_fits_trailing_timesteps_to_one() -> None:
+    """Why that spacing keeps diffusers' class: the bundled model's pictures are made so."""
+    given = EPSILON | {"timestep_spacing": "trailing"}
+    for steps in range(1, 101):
+        listed = PanelSchedule(stage("DDIM", steps), given, 0).timesteps
+        assert len(listed) == steps
+        ends = [t - 1000 // steps for t in listed]
+        assert all(abs(a - b) <= 1 for a, b in zip(ends, [*listed[1:], -1], strict=True))
+
+
 def test_ddim_with_linspace_ends_each_step_where_the_next_begins() -> None:
     """Equation 12 of arXiv:2010.02502 along the listed timesteps; diffusers' class strays."""
     given = EPSILON | {"timestep_spacing": "linspace"}

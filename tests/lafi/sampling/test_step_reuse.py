@@ -25,6 +25,7 @@ TRAINED: dict[str, Any] = {
     "steps_offset": 1,
 }
 CONFIGS = {name: TRAINED | {"prediction_type": name} for name in ("epsilon", "v_prediction")}
+CONFIGS["flow"] = {"_class_name": "FlowMatchEulerDiscreteScheduler"}
 SEEDS = st.integers(0, 999)
 THRESHOLDS = st.sampled_from([0.02, 0.1, 0.5, 1.0])
 
@@ -38,6 +39,8 @@ def run(
 ) -> tuple[Tensor, list[bool]]:
     """Latents after 20 steps, and which were computed. model: point of the flow -> its flow."""
     process, steps = noise_model_of(CONFIGS[config]), reuse(threshold, config)
+    if (config, sampler) == ("flow", "DDIM"):
+        sampler = "Euler"
     schedule = PanelSchedule(SamplingStage(steps=20, sampler=sampler), CONFIGS[config], seed)
     latents, computed = schedule.initial_noise(SHAPE), []
     while not schedule.done:
@@ -60,7 +63,7 @@ def towards_a_picture(point: Tensor) -> Tensor:
 
 
 @settings(max_examples=25, deadline=None)
-@given(SEEDS, st.sampled_from(["DDIM", "Euler", "DPM++2M", "EulerAncestral"]))
+@given(SEEDS, st.sampled_from(["DDIM", "Euler", "DPM++2M", "EulerAncestral", "Heun", "DPM++SDE"]))
 def test_a_threshold_of_nothing_computes_every_step(seed: int, sampler: str) -> None:
     _, computed = run(towards_a_picture, 0.0, sampler=sampler, seed=seed)
     assert all(computed)
@@ -184,6 +187,33 @@ def test_nothing_is_foretold_from_a_prediction_that_is_nothing_or_not_finite(bro
     on_the_flow(steps, 1.5, broken)
     steps.decide(latents(steps, 1.6), 500.0, True)
     assert not steps.coming
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from(["Heun", "DPM++SDE"]), st.sampled_from(sorted(CONFIGS)))
+def test_calls_within_a_step_are_reused_as_steps_are(seed: int, sampler: str, config: str) -> None:
+    full, all_computed = run(towards_a_picture, 0.0, config, sampler, seed)
+    reused, computed = run(towards_a_picture, 0.2, config, sampler, seed)
+    assert len(computed) == len(all_computed) == 39
+    assert not all(computed)
+    assert torch.isfinite(reused).all()
+    assert (reused - full).abs().mean() < 0.5 * full.abs().mean()
+
+
+def test_a_window_of_steps_is_a_share_of_the_stage() -> None:
+    rule = ReuseRule(0.1, 0.2, 0.8)
+    allowed = [rule.allows(i, 10, noise_share=1.0) for i in range(10)]
+    assert allowed == [False] * 2 + [True] * 6 + [False] * 2
+    assert [ReuseRule(0.1, 0.0, 1.0).allows(i, 3, 0.5) for i in range(3)] == [True, True, False]
+
+
+def test_a_window_of_noise_is_a_share_of_the_whole_schedule() -> None:
+    """A stage that begins at 0.4 of the schedule is in the window from its first step on."""
+    rule = ReuseRule(0.1, 0.3, 0.8, "noise")
+    shares = [0.4 + 0.06 * i for i in range(10)]
+    assert [rule.allows(i, 10, share) for i, share in enumerate(shares)] == [True] * 7 + [False] * 3
+    assert [rule.allows(0, 10, share) for share in (0.29, 0.3, 0.8)] == [False, True, False]
+    assert not rule.allows(9, 10, 0.5), "the last step is computed"
 
 
 @pytest.mark.parametrize(
