@@ -72,7 +72,7 @@ def _cell(
         _write(pen, x + GAP, y + GAP, lines, font, INK)
         return
     sheet.paste(image, (x + (CELL - image.width) // 2, y + (CELL - image.height) // 2))
-    scores = "".join(f"  {name} {score:.2f}" for name, score in panel.scores.items())
+    scores = "".join(f", {name} {score:.2f}" for name, score in panel.scores.items())
     below = font.wrap(f"{panel.seconds:.1f} s{scores}", CELL, 1)
     _write(pen, x, y + CELL + GAP // 4, below, font, FAINT)
 
