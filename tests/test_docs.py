@@ -14,6 +14,9 @@ import pytest
 import typer
 
 from lafi.app.cli import app
+from lafi_client.negative_lists import negative_lists
+from lafi_client.recipe import known_recipes
+from lafi_client.story_file import load_story
 
 ROOT = Path(__file__).parent.parent
 SKIPPED = {".venv", ".pytest_cache", "build", "dist", "node_modules", "out", "runs", "weights"}
@@ -25,7 +28,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`(?:python )?([\w.-]+/[\w./-]+\.(?:py|md|sh|json|yaml|toml|html))\b")
 MAKE = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
-LAFI = re.compile(r"\blafi (serve|draw|export|doctor)\b([^\n`|]*)")
+COMMANDS = "serve|draw|compare|enrol|identify|forget|export|doctor"
+LAFI = re.compile(rf"\blafi ({COMMANDS})\b([^\n`|]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -103,6 +107,32 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
         known = {option for parameter in commands[name].params for option in parameter.opts}
         wrong += [f"lafi {name} {option}" for option in OPTION.findall(rest) if option not in known]
     assert wrong == []
+
+
+def test_recipes_and_negative_lists_that_pages_name_are_there() -> None:
+    text = "\n".join(map(text_of, PAGES))
+    recipes = {*re.findall(r"^recipe: ([\w-]+)", text, re.MULTILINE)}
+    recipes |= {*re.findall(r"^lafi .*--recipe (progressive[\w-]*)", text, re.MULTILINE)}
+    assert recipes <= {*known_recipes()}
+    lists = re.findall(r"^negative: \[(.*)\]", text, re.MULTILINE)
+    named = {name.strip() for found in lists for name in found.split(",")}
+    assert named <= {*negative_lists().named}
+    assert recipes
+    assert named
+    page = text_of(ROOT / "docs/recipes.md")
+    for name in (*known_recipes(), *negative_lists().named):
+        assert f"| `{name}` |" in page
+
+
+def test_the_storyboards_of_the_page_about_recipes_are_valid(tmp_path: Path) -> None:
+    blocks = [
+        code for kind, code in FENCE.findall(text_of(ROOT / "docs/recipes.md")) if kind == "yaml"
+    ]
+    assert blocks
+    for place, code in enumerate(blocks):
+        path = tmp_path / f"{place}.yaml"
+        path.write_text(code, encoding="utf-8")
+        assert load_story(path).panels
 
 
 def python_blocks() -> Iterator[tuple[Path, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lafi.board.injection import Injection
-from lafi.board.stages import Sampling
+from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import PLACEHOLDER, Storyboard
 
 
@@ -74,9 +74,23 @@ def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
 
 
 def _sampling(sampling: Sampling) -> str:
-    stage = sampling.stages[0]
-    sigmas = "" if stage.sigmas == "default" else f", {stage.sigmas} sigmas"
-    return f"{stage.sampler}, {stage.steps} steps, guidance {stage.guidance:g}{sigmas}"
+    return "; then ".join(map(_stage, sampling.stages))
+
+
+def _stage(stage: SamplingStage) -> str:
+    parts = [stage.sampler, f"{stage.steps} steps", f"guidance {stage.guidance:g}"]
+    if stage.sigmas != "default":
+        parts.append(f"{stage.sigmas} sigmas")
+    if isinstance(stage.size, tuple):
+        parts.append("{} x {} px".format(*stage.size))
+    elif stage.size is not None:
+        parts.append(f"size times {stage.size:g}")
+    if stage.denoise != 1:
+        parts.append(f"denoise {stage.denoise:g}")
+    if stage.source is not None:
+        panel = stage.source.panel
+        parts.append("from a picture" if panel is None else f"from panel {panel}")
+    return ", ".join(parts)
 
 
 def _injection(injection: Injection) -> str:

@@ -7,26 +7,32 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Storyboard, load_storyboard
+from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event, Failed, PanelImage, Portrait, Preview
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
 from lafi_client.drawing_folder import DrawingFolder
 from lafi_client.errors import LafiError, StoryboardRefused
+from lafi_client.exit_codes import (
+    BAD_STORYBOARD,
+    DRAWN,
+    INTERRUPTED,
+    PANELS_FAILED,
+    SERVER_UNAVAILABLE,
+    fail,
+    worst,
+)
+from lafi_client.panel_names import panel_names
 from lafi_client.progress import DrawingProgress
 from lafi_client.report import report
-
-DRAWN = 0
-BAD_STORYBOARD = 2
-SERVER_UNAVAILABLE = 3
-PANELS_FAILED = 4
-INTERRUPTED = 130
+from lafi_client.story_file import Overrides, load_story
 
 
 @dataclass
@@ -39,11 +45,22 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One storyboard, where its pictures go, and which of its panels are to be drawn."""
+
+    storyboard: Storyboard
+    folder: DrawingFolder
+    wanted: list[int]
+
+
 def draw(
-    story: str | Path,
+    story: str | Path | Sequence[str | Path],
     out: str | Path,
     url: str = "127.0.0.1:8001",
     *,
+    overrides: Overrides | None = None,
+    name: str = "",
     panels: Sequence[int] | None = None,
     previews: bool = False,
     stage_previews: bool = False,
@@ -55,32 +72,62 @@ def draw(
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
 
-    Panels whose files are there with the same settings are kept, unless `overwrite`. `panels`
-    names those to draw again whatever is there; then all others stay as they are. Writes each
-    picture as it arrives, at the end contact_sheet.png and report.html; with `stage_previews`
-    also a small picture after each stage but the last, as preview_03_1.png. `timeout` and
-    `idle_timeout` are seconds, as in StoryboardClient.
+    Several files are drawn one after another, each into the folder of its name below `out`. Panels
+    whose files are there with the same settings are kept, unless `overwrite`. `panels` names those
+    to draw again whatever is there; then all others stay as they are. Writes each picture as it
+    arrives, named by the template `name` (see panel_names), at the end contact_sheet.png and
+    report.html; with `stage_previews` also a small picture after each stage but the last, as
+    preview_03_1.png. `timeout` and `idle_timeout` are seconds, as in StoryboardClient.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server is not
-    there or goes silent, 4 if some panels failed, 130 if interrupted.
+    there or goes silent, 4 if some panels failed, 130 if interrupted; of several the worst.
     """
     console = console or Console(stderr=True)
+    stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
     try:
-        storyboard = load_storyboard(story)
-        if stage_previews:
-            storyboard = storyboard.model_copy(update={"stage_previews": True})
-        wanted = _known(panels or (), storyboard)
-        folder = DrawingFolder(Path(out), storyboard)
+        folders = _folders(stories, Path(out))
         client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
-    except (StoryboardError, ValueError, OSError) as error:
-        return _fail(console, BAD_STORYBOARD, error)
+    except ValueError as error:
+        return fail(console, BAD_STORYBOARD, error)
+    jobs, codes, now = [], [DRAWN], datetime.now()
+    for path, folder in zip(stories, folders, strict=True):
+        try:
+            board = load_story(path, overrides)
+            board = board.model_copy(update={"stage_previews": True}) if stage_previews else board
+            names = panel_names(name, board, path.stem, now) if name else None
+            wanted = _known(panels or (), board)
+            drawing = DrawingFolder(folder, board, names)
+            jobs.append(_Job(board, drawing, wanted or _outdated(board, drawing, overwrite)))
+        except (StoryboardError, ValueError, OSError) as error:
+            if len(stories) > 1:
+                console.print(f"{path}:", markup=False, highlight=False, soft_wrap=True)
+            codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
-        if not wanted:
-            wanted = _outdated(storyboard, folder, overwrite)
-        run = _Run()
-        code = _draw(client, storyboard, wanted, folder, run, console, previews)
-    if _write_pages(_album(storyboard, folder, run), folder):
-        page = folder.path / "report.html"
+        for job in jobs:
+            codes.append(_draw_one(client, job, console, previews))
+            if codes[-1] == INTERRUPTED:
+                break
+    return worst(codes)
+
+
+def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
+    """One story is drawn into `out`, several into folders below it."""
+    if len(stories) < 2:
+        return [out for _ in stories]
+    seen: dict[str, Path] = {}
+    for path in stories:
+        other = seen.setdefault(path.stem.casefold(), path)
+        if other is not path:
+            got = f"{other} and {path}"
+            raise ValueError(f"storyboards: got {got}, allowed files with different names")
+    return [out / path.stem for path in stories]
+
+
+def _draw_one(client: StoryboardClient, job: _Job, console: Console, previews: bool) -> int:
+    run = _Run()
+    code = _draw(client, job.storyboard, job.wanted, job.folder, run, console, previews)
+    if _write_pages(_album(job.storyboard, job.folder, run), job.folder):
+        page = job.folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
     return code
 
@@ -106,14 +153,14 @@ def _draw(
         ):
             _take(events, folder, run, progress)
     except StoryboardRefused as error:
-        return _fail(console, BAD_STORYBOARD, error)
+        return fail(console, BAD_STORYBOARD, error)
     except LafiError as error:
-        _fail(console, SERVER_UNAVAILABLE, error)
+        fail(console, SERVER_UNAVAILABLE, error)
         if run.fresh:
             console.print("run the same command again to draw what is missing")
         return SERVER_UNAVAILABLE
     except KeyboardInterrupt:
-        return _fail(console, INTERRUPTED, "interrupted; finished panels are kept")
+        return fail(console, INTERRUPTED, "interrupted; finished panels are kept")
     return PANELS_FAILED if run.errors else DRAWN
 
 
@@ -151,11 +198,6 @@ def _outdated(storyboard: Storyboard, folder: DrawingFolder, overwrite: bool) ->
 def _stage_steps(storyboard: Storyboard, number: int) -> list[int]:
     sampling = storyboard.effective_sampling(storyboard.panels[number])
     return [stage.steps for stage in sampling.stages]
-
-
-def _fail(console: Console, code: int, error: object) -> int:
-    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-    return code
 
 
 def _album(storyboard: Storyboard, folder: DrawingFolder, run: _Run) -> Album:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -42,17 +43,23 @@ class PictureRecord:
 
 
 class DrawingFolder:
-    """The pictures of one storyboard under `path`, which is made if it is missing."""
+    """The pictures of one storyboard under `path`, which is made if it is missing.
 
-    def __init__(self, path: Path, storyboard: Storyboard) -> None:
+    `names` are those of the panels' files; default: `panel_00.png` and so on.
+    """
+
+    def __init__(
+        self, path: Path, storyboard: Storyboard, names: Sequence[str] | None = None
+    ) -> None:
         self.path = path
         self._storyboard = storyboard
+        self._names = names or [panel_file(number) for number in range(len(storyboard.panels))]
         path.mkdir(parents=True, exist_ok=True)
         self._records = _read_records(path / RECORD_NAME)
 
     def current(self, number: int) -> bool:
         """Whether the panel's file is there, unchanged, and drawn with today's settings."""
-        name = panel_file(number)
+        name = self._names[number]
         record, picture = self._records.get(name), self._read(name)
         if record is None or picture is None or record.sha256 != _sha256(picture):
             return False
@@ -60,11 +67,11 @@ class DrawingFolder:
 
     def panel(self, number: int) -> bytes | None:
         """The panel's PNG file, whatever it was drawn with; None if there is none."""
-        return self._read(panel_file(number))
+        return self._read(self._names[number])
 
     def record(self, number: int) -> PictureRecord | None:
         """What is known of the panel's file; None if nothing is."""
-        return self._records.get(panel_file(number))
+        return self._records.get(self._names[number])
 
     def portrait(self, name: str) -> bytes | None:
         """The portrait of a character; None if there is none."""
@@ -85,7 +92,7 @@ class DrawingFolder:
             image.scores,
             image.attempts,
         )
-        self._save(panel_file(image.panel), image.png, record)
+        self._save(self._names[image.panel], image.png, record)
 
     def save_portrait(self, portrait: Portrait) -> None:
         settings = _digest(self._storyboard.character(portrait.character).caption)
@@ -93,13 +100,8 @@ class DrawingFolder:
         self._save(portrait_file(portrait.character), portrait.png, record)
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place in one step, so that nobody ever reads half of it."""
-        part = self.path / f".{name}.{os.getpid()}.part"
-        try:
-            part.write_bytes(data)
-            part.replace(self.path / name)
-        finally:
-            part.unlink(missing_ok=True)
+        """Put a file in place."""
+        write_whole(self.path / name, data)
 
     def _save(self, name: str, picture: bytes, record: PictureRecord) -> None:
         self.write(name, picture)
@@ -112,6 +114,17 @@ class DrawingFolder:
             return (self.path / name).read_bytes()
         except FileNotFoundError:
             return None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in place in one step, so that nobody ever reads half of it; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def panel_file(number: int) -> str:

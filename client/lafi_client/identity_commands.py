@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lafi_client.commands import BAD_STORYBOARD, DRAWN, SERVER_UNAVAILABLE
 from lafi_client.errors import IdentityRefused, LafiError
+from lafi_client.exit_codes import BAD_STORYBOARD, DRAWN, SERVER_UNAVAILABLE, fail
 from lafi_client.identity import IdentityClient
 
 DONE = DRAWN
@@ -61,13 +61,8 @@ def _asked(ask: Callable[[IdentityClient], str], url: str, console: Console | No
         with IdentityClient(url) as client:
             said = ask(client)
     except (IdentityRefused, ValueError, OSError) as error:
-        return _fail(console, REFUSED, error)
+        return fail(console, REFUSED, f"error: {error}")
     except LafiError as error:
-        return _fail(console, SERVER_UNAVAILABLE, error)
+        return fail(console, SERVER_UNAVAILABLE, f"error: {error}")
     console.print(said, markup=False, highlight=False, soft_wrap=True)
     return DONE
-
-
-def _fail(console: Console, code: int, error: Exception) -> int:
-    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return code

@@ -12,7 +12,7 @@ from typing import Any
 from lafi.board.error import closest
 from lafi.board.file import Document, parse, read_pictures, read_text
 from lafi.board.storyboard import Storyboard, from_document
-from lafi_client.field_setting import Setting, apply_setting
+from lafi_client.field_setting import Setting, apply_setting, parse_setting
 from lafi_client.negative_lists import negative_lists, negative_prompt
 from lafi_client.recipe import NEGATIVE, read_recipe
 from lafi_client.settings_merge import merged
@@ -26,14 +26,14 @@ class Overrides:
 
     recipe         takes the place of the file's `recipe`
     recipes        a folder with recipes of one's own
-    settings       fields that count more than the file's, in this order
+    settings       fields that count more than the file's, in this order; FIELD=VALUE as text
     trigger        put in front of every prompt of panels and stages, with a comma
     negative_file  more negative lists, or phrases that are added
     """
 
     recipe: str | None = None
     recipes: Path | None = None
-    settings: tuple[Setting, ...] = ()
+    settings: tuple[Setting | str, ...] = ()
     trigger: str = ""
     negative_file: Path | None = None
 
@@ -51,7 +51,7 @@ def load_story(path: Path | str, overrides: Overrides | None = None) -> Storyboa
     problems = _unknown_fields(data)
     data = _with_recipe(data, overrides)
     for setting in overrides.settings:
-        apply_setting(data, setting)
+        apply_setting(data, parse_setting(setting) if isinstance(setting, str) else setting)
     _add_negative(data, overrides)
     _add_trigger(data, overrides.trigger)
     problems += read_pictures(data, path.parent)

@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, enrol, identify, forget, export, doctor.
+"""The `lafi` command: serve, draw, compare, enrol, identify, forget, export, doctor.
 
 Only options live here. Every subcommand imports what it needs when it runs, so that `lafi draw`
 works where neither torch nor the server is installed.
@@ -12,6 +12,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from lafi.app.drawing_options import (
+    DEFAULT_URL,
+    IdleTimeout,
+    NegativeFile,
+    PanelName,
+    Panels,
+    Recipe,
+    Recipes,
+    Retries,
+    Settings,
+    Timeout,
+    Trigger,
+    Url,
+)
+
 app = typer.Typer(
     name="lafi",
     help="Draws storyboards whose characters look the same in every panel.",
@@ -22,9 +37,6 @@ app = typer.Typer(
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 
-
-Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
-DEFAULT_URL = "127.0.0.1:8001"
 
 Runtime = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
@@ -107,15 +119,26 @@ def serve(
 
 @app.command()
 def draw(
-    story: Annotated[Path, typer.Argument(help="A storyboard, YAML or JSON.", show_default=False)],
+    stories: Annotated[
+        list[Path], typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
+    ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for panels, contact sheet and report.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for panels, contact sheet and report; of several storyboards each gets "
+            "a folder below it.",
+        ),
     ] = Path("out/draw"),
     url: Url = DEFAULT_URL,
-    panel: Annotated[
-        list[int] | None,
-        typer.Option(min=0, help="Draw this panel only, counted from 0; may be given again."),
-    ] = None,
+    panel: Panels = None,
+    name: PanelName = "",
+    recipe: Recipe = None,
+    recipes: Recipes = None,
+    settings: Settings = None,
+    trigger: Trigger = "",
+    negative_file: NegativeFile = None,
     preview: Annotated[
         bool,
         typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
@@ -130,29 +153,72 @@ def draw(
         bool,
         typer.Option("--overwrite", help="Draw everything again, also what is there already."),
     ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds for the whole storyboard.")
-    ] = 3600.0,
-    idle_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds of silence after which the server is given up.")
-    ] = 60.0,
-    retries: Annotated[
-        int, typer.Option(min=0, max=20, help="How often to try again what may succeed later.")
-    ] = 4,
+    timeout: Timeout = 3600.0,
+    idle_timeout: IdleTimeout = 60.0,
+    retries: Retries = 4,
 ) -> None:
-    """Draw a storyboard with a running server."""
+    """Draw storyboards with a running server."""
     try:
         from lafi_client.commands import draw as draw_command
+        from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
         raise _missing(error, "") from None
     code = draw_command(
-        story,
+        stories,
         out=out,
         url=url,
+        overrides=Overrides(recipe, recipes, tuple(settings or ()), trigger, negative_file),
+        name=name,
         panels=panel or None,
         previews=preview,
         stage_previews=stage_previews,
         overwrite=overwrite,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
+        retries=retries,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    story: Annotated[Path, typer.Argument(help="A storyboard, YAML or JSON.", show_default=False)],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FIELD=VALUE,VALUE",
+            help="What differs between rows, such as sampling.stages.0.guidance=2,4,6; may be "
+            "given again for every combination.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for compare.png.")] = Path(
+        "out/compare"
+    ),
+    url: Url = DEFAULT_URL,
+    panel: Panels = None,
+    recipe: Recipe = None,
+    recipes: Recipes = None,
+    settings: Settings = None,
+    trigger: Trigger = "",
+    negative_file: NegativeFile = None,
+    timeout: Timeout = 3600.0,
+    idle_timeout: IdleTimeout = 60.0,
+    retries: Retries = 4,
+) -> None:
+    """Draw a storyboard with different settings, side by side in one labelled picture."""
+    try:
+        from lafi_client.comparison import compare as compare_command
+        from lafi_client.story_file import Overrides
+    except ModuleNotFoundError as error:
+        raise _missing(error, "") from None
+    code = compare_command(
+        story,
+        out=out,
+        url=url,
+        variations=vary,
+        overrides=Overrides(recipe, recipes, tuple(settings or ()), trigger, negative_file),
+        panels=panel or None,
         timeout=timeout,
         idle_timeout=idle_timeout,
         retries=retries,

@@ -18,6 +18,8 @@ from rich.console import Console
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event, Failed, PanelImage
 from lafi_client.commands import draw
+from lafi_client.exit_codes import worst
+from lafi_client.story_file import Overrides
 
 STORY = """
 title: <Mia & friends>
@@ -41,7 +43,7 @@ def story(tmp_path: Path) -> Path:
 def run(server: Any, story: Path, **options: Any) -> tuple[int, str]:
     said = io.StringIO()
     code = draw(
-        story,
+        options.pop("stories", story),
         story.parent / "out",
         server.url,
         **{"retries": 0, "idle_timeout": 5.0, "console": Console(file=said, width=200), **options},
@@ -267,6 +269,56 @@ def test_a_panel_is_drawn_again_with_the_one_that_it_begins_with(server: Any, st
     assert asked(server) == [[0, 1], [0, 1], [0, 1]]
     run(server, story)
     assert len(server.received) == 3
+
+
+def test_several_are_drawn_each_into_its_folder(server: Any, story: Path) -> None:
+    bad, other = story.with_name("bad.yaml"), story.with_name("other.yaml")
+    bad.write_text("panels: []", encoding="utf-8")
+    other.write_text(STORY.replace("standing", "waving"), encoding="utf-8")
+    assert run(server, story, stories=[story, other])[0] == 0
+    out = story.parent / "out"
+    for folder in ("story", "other"):
+        assert (out / folder / "panel_01.png").exists()
+        assert (out / folder / "report.html").exists()
+    code, said = run(server, story, stories=[story, bad, other])
+    assert code == 2
+    assert "bad.yaml:\npanels: got 0 entries" in said
+    assert said.count("every panel is there already") == 2
+
+
+def test_the_worst_exit_code_counts() -> None:
+    assert worst([0, 4, 3]) == 3
+    assert worst([3, 2, 0]) == 2
+    assert worst([2, 130]) == 130
+    assert worst([]) == 0
+
+
+def test_two_files_of_one_name_are_refused(server: Any, story: Path) -> None:
+    twin = story.parent / "elsewhere" / "story.json"
+    code, said = run(server, story, stories=[story, twin])
+    assert code == 2
+    assert "allowed files with different names" in said
+    assert not server.received
+
+
+def test_panels_are_named_by_a_template(server: Any, story: Path) -> None:
+    assert run(server, story, name="{story}/{title}_{panel}")[0] == 0
+    out = story.parent / "out"
+    names = sorted(path.name for path in (out / "story").iterdir())
+    assert names == ["_Mia _ friends__00.png", "_Mia _ friends__01.png"]
+    assert "every panel is there" in run(server, story, name="{story}/{title}_{panel}")[1]
+    code, said = run(server, story, name="{title}")
+    assert code == 2
+    assert "for panels 0 and 1" in said
+    assert len(server.received) == 1
+
+
+def test_the_command_line_changes_the_storyboard(server: Any, story: Path) -> None:
+    overrides = Overrides(recipe="progressive", settings=("sampling.stages.1.denoise=0.5",))
+    story.write_text(STORY.replace("sampling: {steps: 2}", ""), encoding="utf-8")
+    assert run(server, story, overrides=overrides)[0] == 0
+    first, second = server.received[0].sampling.stages
+    assert (first.size, second.denoise, second.sampler) == (0.5, 0.5, "DPM++SDE")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -48,6 +48,17 @@ def album(text: str = "a child", panels: int = 3, **entry: Any) -> Album:
     )
 
 
+def test_each_stage_is_told() -> None:
+    stages = [{"size": [64, 32]}, {"size": 0.5, "denoise": 0.5, "from": 0}, {"steps": 3}]
+    panels = [{"prompt": "a"}, {"prompt": "b", "sampling": {"stages": stages}}]
+    board = Storyboard.model_validate({"panels": panels})
+    assert panel_entry(board, 1).sampling == (
+        "DDIM, 30 steps, guidance 5, 64 x 32 px; "
+        "then DDIM, 30 steps, guidance 5, size times 0.5, denoise 0.5, from panel 0; "
+        "then DDIM, 3 steps, guidance 5"
+    )
+
+
 class Checker(HTMLParser):
     """Collects text and addresses, and checks that every element is closed in its turn."""
 

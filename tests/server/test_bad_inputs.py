@@ -12,7 +12,8 @@ from rich.console import Console
 
 from lafi.server.supervisor import TritonServer
 from lafi_client import IdentityClient, ServerUnavailable
-from lafi_client.commands import BAD_STORYBOARD, DRAWN, draw
+from lafi_client.commands import draw
+from lafi_client.exit_codes import BAD_STORYBOARD, DRAWN
 
 CHARACTER = "characters: [{name: mia, prompt: a child}]\n"
 GOOD = CHARACTER + "sampling: {steps: 1}\npanels: [{prompt: '{mia} runs'}]\nwidth: 32\nheight: 32\n"

@@ -54,9 +54,30 @@ def test_draw_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     arguments = ["draw", "story.yaml", "-o", "there", "--panel", "2", "--panel", "0", "--preview"]
     assert runner.invoke(app, arguments).exit_code == 7
     ((args, options),) = calls
-    assert args == (Path("story.yaml"),)
+    assert args == ([Path("story.yaml")],)
     assert (options["out"], options["panels"], options["previews"]) == (Path("there"), [2, 0], True)
     assert options["url"] == "127.0.0.1:8001"
+
+
+def test_draw_and_compare_pass_what_changes_a_storyboard(monkeypatch: pytest.MonkeyPatch):
+    more = ["--recipe", "r", "--set", "width=96", "--set", "height=96", "--trigger", "ink"]
+    more += ["--negative-file", "n.txt", "--timeout", "5"]
+    calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
+    several = ["draw", "a.yaml", "b.yaml", "--name", "{title}", "--stage-previews", *more]
+    assert runner.invoke(app, several, env={"LAFI_RECIPES": "mine"}).exit_code == 7
+    ((args, options),) = calls
+    assert args == ([Path("a.yaml"), Path("b.yaml")],)
+    assert (options["name"], options["stage_previews"]) == ("{title}", True)
+    overrides = options["overrides"]
+    assert (overrides.recipe, overrides.recipes) == ("r", Path("mine"))
+    assert (overrides.settings, overrides.trigger) == (("width=96", "height=96"), "ink")
+    assert overrides.negative_file == Path("n.txt")
+    calls = stand_in(monkeypatch, "lafi_client.comparison", "compare")
+    varied = ["compare", "a.yaml", "--vary", "width=64,96", "--recipes", "mine", *more]
+    assert runner.invoke(app, varied).exit_code == 7
+    ((args, options),) = calls
+    assert (args, options["variations"]) == ((Path("a.yaml"),), ["width=64,96"])
+    assert options["overrides"] == overrides
 
 
 def test_draw_takes_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,26 @@
+"""How the commands end: exit codes, and what is said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+
+DRAWN = 0
+BAD_STORYBOARD = 2
+SERVER_UNAVAILABLE = 3
+PANELS_FAILED = 4
+INTERRUPTED = 130
+
+_FROM_BEST_TO_WORST = (DRAWN, PANELS_FAILED, SERVER_UNAVAILABLE, BAD_STORYBOARD, INTERRUPTED)
+
+
+def fail(console: Console, code: int, error: object) -> int:
+    """Say what went wrong; gives `code`."""
+    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    return code
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Of the codes of several drawings the one to end with."""
+    return max(codes, key=_FROM_BEST_TO_WORST.index, default=DRAWN)

@@ -1,0 +1,51 @@
+"""Options that several commands of the client share, as types for typer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
+DEFAULT_URL = "127.0.0.1:8001"
+
+Panels = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--panel", min=0, help="Draw this panel only, counted from 0; may be given again."
+    ),
+]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds for a whole storyboard.")]
+IdleTimeout = Annotated[
+    float, typer.Option(min=1, help="Seconds of silence after which the server is given up.")
+]
+Retries = Annotated[
+    int, typer.Option(min=0, max=20, help="How often to try again what may succeed later.")
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="Named settings to start from, in place of the file's recipe.")
+]
+Recipes = Annotated[
+    Path | None, typer.Option(help="A folder with your own recipes.", envvar="LAFI_RECIPES")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A field that counts more than the file's, such as sampling.stages.1.denoise=0.5; "
+        "may be given again.",
+    ),
+]
+Trigger = Annotated[str, typer.Option(help="Words to put in front of every prompt.")]
+NegativeFile = Annotated[
+    Path | None,
+    typer.Option(help="More negative lists (YAML), or phrases to add, one a line."),
+]
+PanelName = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        help="Names of panel files, such as {date}/{title}_{panel}; also {time}, {story}, {seed}.",
+        show_default="panel_{panel}",
+    ),
+]
