@@ -373,16 +373,16 @@ def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> Non
 
 
 def test_a_call_that_fails_takes_only_its_own_panels_along() -> None:
-    loop, fake = batcher()
-    loop.add([panel("small")])
-    broken = loop.add([panel("large", size=(8, 8))])
+    fake = FakeDenoiser()
 
     def fail_for_large(batch: DenoiserBatch) -> Tensor:
         if batch.latents.shape[-1] == 8:
             raise MemoryError("no room")
         return fake(batch)
 
-    loop._denoiser = fail_for_large
+    loop = Batcher(fail_for_large, PROCESS, INFO)
+    loop.add([panel("small")])
+    broken = loop.add([panel("large", size=(8, 8))])
     with pytest.raises(BatchError) as caught:
         list(loop.step())
     assert caught.value.tickets == (broken,)
