@@ -24,13 +24,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_denoiser
 from lafi.engine.onnx.session import Precision, Runtime, cpu_has_bf16
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.info import ModelInfo, load_model_info
-from lafi.model.layers import first_injected_layer
+from lafi.model.layers import injected_layers
 from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,8 +57,8 @@ def storyboard_batch(
 ) -> DenoiserBatch:
     """Rows of `panels` in both branches and one reference, the last row, which all read."""
     rows, size = 2 * panels + 1, (side // info.vae_scale, side // info.vae_scale)
-    start = first_injected_layer(info.layers, injection)
-    panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), first_layer=start)
+    start = injected_layers(info, injection)
+    panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), layers=start)
     table = build_table([panel] * (rows - 1) + [Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
     return DenoiserBatch(

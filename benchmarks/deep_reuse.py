@@ -38,10 +38,11 @@ from benchmarks.deep_features.kept import IntervalDenoiser, KeptFeatures
 from benchmarks.identity import storyboards
 from benchmarks.provenance import commit
 from benchmarks.step_reuse import GUIDANCE, STEPS, Drawn, drawn, psnr
-from lafi.board.storyboard import Injection, LayerPreset, Sampling
+from lafi.board.injection import Injection, LayerPreset
+from lafi.board.stages import Sampling
 from lafi.engine.torch.engines import load_torch_engines, torch_denoiser
 from lafi.model.architectures import TEXT_LENGTH, architecture
-from lafi.model.layers import self_attention_layers
+from lafi.model.families.unet import self_attention_layers
 from lafi.ports.engines import Engines
 from lafi_tiny.evaluate import held_out_wanted
 
@@ -148,7 +149,7 @@ def draw_all(checkpoint: Path, shares: Mapping[str, float], count: int) -> list[
     engines = load_torch_engines(checkpoint)
     # The engines' own UNet reads references for the bank, whose calls are no steps.
     unet: Any = UNet2DConditionModel.from_pretrained(checkpoint / "unet").eval()
-    denoiser = torch_denoiser(unet)
+    denoiser = torch_denoiser(unet, engines.info)
     layers = self_attention_layers(unet)
     outcomes = []
     for preset in DRAWN_PRESETS:

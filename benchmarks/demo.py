@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.server.supervisor import TritonServer
 from lafi_client import StoryboardClient
 from lafi_client.commands import draw

@@ -28,7 +28,7 @@ from benchmarks.evaluation.parts import Parts
 from benchmarks.evaluation.plots import draw_plots
 from benchmarks.evaluation.run import Comparison, Extent, as_document, extent_json
 from benchmarks.provenance import surroundings
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 
 DRAWN = "benchmarks.evaluation.drawn"
 

@@ -32,7 +32,7 @@ from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_denoiser
 from lafi.engine.torch.engines import TorchDenoiser
 from lafi.model.info import ModelInfo, load_model_info
-from lafi.model.layers import first_injected_layer
+from lafi.model.layers import injected_layers
 from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,14 +65,15 @@ class Agreement:
 def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
     """Row 0 reads row 1 in every layer from `decoder` on."""
     size = (side // info.vae_scale, side // info.vae_scale)
-    start = first_injected_layer(info.layers, "decoder")
-    panel = Reading(sources=(1,), regions=(torch.ones(size),), first_layer=start)
+    start = injected_layers(info, "decoder")
+    panel = Reading(sources=(1,), regions=(torch.ones(size),), layers=start)
     table = build_table([panel, Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
-    pooled, time_ids = None, None
+    ports = {}
     if info.pooled_width:
-        pooled = torch.randn(2, info.pooled_width, generator=generator)
-        time_ids = torch.tensor([[side, side, 0, 0, side, side]]).float().repeat(2, 1)
+        ports["pooled"] = torch.randn(2, info.pooled_width, generator=generator)
+        sizes = torch.tensor([[side, side, 0, 0, side, side]])
+        ports["time_ids"] = sizes.float().repeat(2, 1)
     return DenoiserBatch(
         latents=torch.randn(2, info.latent_channels, *size, generator=generator),
         timesteps=torch.full((2,), 500.0),
@@ -81,8 +82,7 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
         bias=table.bias,
         mask=torch.ones(2, *size),
         region=table.region,
-        pooled=pooled,
-        time_ids=time_ids,
+        ports=ports,
     )
 
 
@@ -90,12 +90,13 @@ def forward(kind: str, folder: Path, side: int, threads: int) -> None:
     """A step's own process: one call, its output saved, its seconds printed."""
     torch.set_num_threads(threads)
     artifacts = folder / "repository" / "artifacts"
-    batch = one_panel_and_its_reference(load_model_info(artifacts), side)
+    info = load_model_info(artifacts)
+    batch = one_panel_and_its_reference(info, side)
     if kind == "torch":
         unet = UNet2DConditionModel.from_pretrained(
             folder / "checkpoint" / "unet", torch_dtype=torch.float32
         )
-        denoiser: Denoiser = TorchDenoiser(unet.eval())
+        denoiser: Denoiser = TorchDenoiser(unet.eval(), info)
     else:
         denoiser = load_denoiser(artifacts, "onnxruntime", "f32", threads)
     started = time.perf_counter()

@@ -23,7 +23,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.wire.events import PanelImage

@@ -30,7 +30,10 @@ from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.drawn import drawn_groups
 from benchmarks.provenance import commit
 from lafi.app.machine import cpu_name_and_flags
-from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.wire.events import PanelImage

@@ -24,7 +24,9 @@ from rich.table import Table
 from benchmarks.provenance import provenance
 from benchmarks.several.casts import SIDE, Cast, Way, casts, real_pictures, storyboards, ways
 from benchmarks.several.confusion import Pixels, figures, read_figures
-from lafi.board.storyboard import Injection, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Storyboard
 from lafi.drawing.images import to_pixels, to_tensor
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines

@@ -32,7 +32,9 @@ from benchmarks.evaluation.drawing import pixels_of
 from benchmarks.evaluation.pairs import Pixels
 from benchmarks.identity import read_panels, storyboards
 from benchmarks.provenance import commit
-from lafi.board.storyboard import Injection, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Storyboard
 from lafi.denoising.loop import OwnDenoising
 from lafi.drawing.pipeline import draw, make_batcher
 from lafi.engine.onnx.engines import load_onnx_engines
@@ -100,7 +102,7 @@ def drawn(boards: Sequence[Storyboard], engines: Engines) -> Drawn:
     panels = [
         pixels_of(event.png)
         for board in boards
-        for event in sorted(_panels(board, engines, OwnDenoising(batcher)), key=lambda e: e.panel)
+        for event in sorted(_panels(board, engines, OwnDenoising({"": batcher})), key=lambda e: e.panel)
     ]
     counts = batcher.counts
     return Drawn(

@@ -36,13 +36,14 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
-from lafi.board.storyboard import LayerPreset
+from benchmarks.unet_info import unet_info
+from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
 from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser
 from lafi.model.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
-from lafi.model.info import SelfAttentionLayer
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.families.unet import UNET, first_injected_layer, self_attention_layers
+from lafi.model.info import AttentionSite
 from lafi.ports.engines import Denoiser, DenoiserBatch
 
 PRESETS: tuple[LayerPreset, ...] = ("none", "decoder", "all")
@@ -137,25 +138,25 @@ def random_unet(
 
 
 def make_batch(
-    case: Case, unet: UNet2DConditionModel, layers: Sequence[SelfAttentionLayer]
+    case: Case, unet: UNet2DConditionModel, layers: Sequence[AttentionSite]
 ) -> DenoiserBatch:
     """Rows on the CPU, as the batcher gives them; the last one is the reference."""
     cells = (case.side // VAE_SCALE, case.side // VAE_SCALE)
     readings = [Reading()] * case.rows
     if case.preset != "none":
-        start = first_injected_layer(layers, case.preset)
-        reader = Reading((case.rows - 1,), (torch.ones(cells),), start)
+        reads = UNET.presets(layers)[case.preset]
+        reader = Reading((case.rows - 1,), (torch.ones(cells),), reads)
         readings = [*[reader] * (case.rows - 1), Reading()]
     table = build_table(readings, len(layers), cells)
     gen = torch.Generator().manual_seed(0)
     config = unet.config
-    pooled = time_ids = None
+    ports = {}
     if config.addition_embed_type == "text_time":
         ids = 6 * config.addition_time_embed_dim
         width = config.projection_class_embeddings_input_dim - ids
-        pooled = torch.randn(case.rows, width, generator=gen)
+        ports["pooled"] = torch.randn(case.rows, width, generator=gen)
         sizes = torch.tensor([[case.side, case.side, 0, 0, case.side, case.side]])
-        time_ids = sizes.float().repeat(case.rows, 1)
+        ports["time_ids"] = sizes.float().repeat(case.rows, 1)
     return DenoiserBatch(
         latents=torch.randn(case.rows, config.in_channels, *cells, generator=gen),
         timesteps=torch.full((case.rows,), 500.0),
@@ -164,8 +165,7 @@ def make_batch(
         bias=table.bias,
         mask=torch.ones(case.rows, *cells),
         region=table.region,
-        pooled=pooled,
-        time_ids=time_ids,
+        ports=ports,
     )
 
 
@@ -178,7 +178,7 @@ def count(case: Case, size: Size, element_bytes: int) -> Work:
     layers = self_attention_layers(unet)
     rows = bring_batch(make_batch(case, unet, layers), torch.device("meta"))
     with FlopCounterMode(display=False) as counter:
-        TorchDenoiser(unet).predict(rows)
+        TorchDenoiser(unet, unet_info(unet, VAE_SCALE, TEXT_LENGTH)).predict(rows)
     start = first_injected_layer(layers, case.preset)
     readers = case.rows - 1
     attention = 0
@@ -227,7 +227,7 @@ def measure_all(
         for running in runnings:
             unet = random_unet(model, size, device, dtype)
             layers = self_attention_layers(unet)
-            denoiser = torch_denoiser(unet, running)
+            denoiser = torch_denoiser(unet, unet_info(unet, VAE_SCALE, TEXT_LENGTH), running)
             for case, work in wanted.items():
                 if case.model == model:
                     batch = make_batch(case, unet, layers)

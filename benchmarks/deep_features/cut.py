@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lafi.board.storyboard import LayerPreset
-from lafi.model.info import SelfAttentionLayer
-from lafi.model.layers import first_injected_layer
+from lafi.board.injection import LayerPreset
+from lafi.model.families.unet import first_injected_layer
+from lafi.model.info import AttentionSite
 
 CONDITIONS = ("time_embedding", "add_embedding")
 """Modules that every step runs, cut or not."""
@@ -35,7 +35,7 @@ class Cut:
         return f"up_blocks.{self.block}.resnets.{self.layer}"
 
 
-def cut_before(layers: Sequence[SelfAttentionLayer], preset: LayerPreset) -> Cut:
+def cut_before(layers: Sequence[AttentionSite], preset: LayerPreset) -> Cut:
     """The last place before the first layer that `preset` injects."""
     name = layers[first_injected_layer(layers, preset)].name
     found = re.match(r"up_blocks\.(\d+)\.attentions\.(\d+)\.", name)
@@ -101,7 +101,7 @@ def flops(unet: nn.Module, **inputs: Tensor | dict[str, Tensor]) -> dict[str, in
 
 
 def reference_flops(
-    layers: Sequence[SelfAttentionLayer], preset: LayerPreset, cells: int
+    layers: Sequence[AttentionSite], preset: LayerPreset, cells: int
 ) -> dict[str, int]:
     """What one row that reads one reference computes besides, by part; cells: of its latents."""
     more: dict[str, int] = {}

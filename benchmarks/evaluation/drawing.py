@@ -17,7 +17,8 @@ from PIL import Image
 from benchmarks.evaluation.methods import Method
 from benchmarks.evaluation.pairs import Group, Pixels
 from benchmarks.peers.drawing import PeerModel, PeerPanels, draw_panels, load_peer_model
-from lafi.board.storyboard import Character, Panel, Sampling, SamplingStage, Storyboard
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.images import to_pixels, to_tensor
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines

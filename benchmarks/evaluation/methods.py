@@ -14,9 +14,9 @@ from benchmarks.peers.drawing import PathKind
 from benchmarks.peers.masactrl import MasaCtrl
 from benchmarks.peers.rows import Peer
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.board.storyboard import Injection, LayerPreset
+from lafi.board.injection import Injection, LayerPreset
+from lafi.model.families.unet import first_injected_layer
 from lafi.model.info import ModelInfo
-from lafi.model.layers import first_injected_layer
 
 NAMED: tuple[LayerPreset, ...] = ("none", "all", "decoder", "balanced", "texture")
 STRENGTHS = (-2.0, -1.0, 1.0, 2.0, 3.0)

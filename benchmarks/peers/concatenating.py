@@ -15,7 +15,7 @@ from benchmarks.peers.rows import (
     with_reference,
 )
 from lafi.conditioning.routing import in_window
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Concatenating:
         step: int,
         steps: int,
         rows: Rows,
-        layers: Sequence[SelfAttentionLayer],
+        layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
         """What every row reads; the reference row reads itself alone."""

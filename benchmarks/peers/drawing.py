@@ -15,14 +15,15 @@ from torch import Tensor
 
 from benchmarks.peers.reference_path import ReferencePath, inverted, renoised
 from benchmarks.peers.rows import Peer, Reads, Rows, install
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.prompts import encode_texts, zeros_like
 from lafi.conditioning.reference import fixed_noise, noise_seed
 from lafi.drawing import images
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.checkpoint import weights_variant
 from lafi.ports.engines import EncodedText, Engines
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 
 PathKind = Literal["inverted"] | int
 """DDIM inversion, or the steps by which the renoised reference is ahead of the panel."""
@@ -95,7 +96,7 @@ class _Drawing:
         if path == "inverted":
             return inverted(latents, timesteps, self._info, self._predict_reference)
         noise = fixed_noise(noise_seed(self._panels.reference), self._shape)
-        process = ForwardProcess(self._info.scheduler_config)
+        process = noise_model_of(self._info.scheduler_config)
         return renoised(latents, noise, timesteps, process, lead=path)
 
     def denoise(self, path: ReferencePath) -> Tensor:
@@ -117,12 +118,7 @@ class _Drawing:
         return torch.stack(latents)
 
     def _timesteps(self) -> list[float]:
-        probe = PanelSchedule(self._stage, self._info.scheduler_config, 0)
-        found = []
-        for _ in range(probe.steps):
-            found.append(probe.timestep)
-            probe.index += 1
-        return found
+        return [*PanelSchedule(self._stage, self._info.scheduler_config, 0).timesteps]
 
     def _panel_texts(self) -> list[EncodedText]:
         prompts = [self._texts[prompt] for prompt in self._panels.prompts]
@@ -153,7 +149,7 @@ class _Drawing:
         reads: Reads | None,
     ) -> Tensor:
         conditions: dict[str, Any] = {}
-        pooled = [text.pooled for text in texts if text.pooled is not None]
+        pooled = [text.ports["pooled"] for text in texts if "pooled" in text.ports]
         if pooled:
             side = float(self._panels.side)
             size = torch.tensor([[side, side, 0.0, 0.0, side, side]]).repeat(len(texts), 1)

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.peers.rows import LayerReads, Reads, Rows
 from lafi.conditioning.routing import in_window
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MasaCtrl:
         step: int,
         steps: int,
         rows: Rows,
-        layers: Sequence[SelfAttentionLayer],
+        layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
         """What every row reads: the reference row, which reads itself, as all others do."""

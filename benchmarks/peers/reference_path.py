@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lafi.model.info import ModelInfo
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 Predict = Callable[[Tensor, float], Tensor]
 """Latents (C, h, w), timestep -> the model's prediction (C, h, w) for the reference's caption."""
@@ -30,7 +30,7 @@ def renoised(
     latents: Tensor,
     noise: Tensor,
     timesteps: Sequence[float],
-    process: ForwardProcess,
+    process: NoiseModel,
     *,
     lead: int = 0,
 ) -> ReferencePath:

@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 
 class LayerReads(NamedTuple):
@@ -68,7 +68,7 @@ class Peer(Protocol):
         step: int,
         steps: int,
         rows: Rows,
-        layers: Sequence[SelfAttentionLayer],
+        layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None: ...
 
@@ -125,9 +125,7 @@ class TextProcessor(AttnProcessor2_0):
         return out
 
 
-def install(
-    unet: UNet2DConditionModel, layers: Sequence[SelfAttentionLayer]
-) -> UNet2DConditionModel:
+def install(unet: UNet2DConditionModel, layers: Sequence[AttentionSite]) -> UNet2DConditionModel:
     """Give every attention its processor; returns the same UNet.
 
     layers: the self-attention layers in forward order.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.peers.rows import LayerReads, Reads, Rows
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class StoryDiffusion:
         step: int,
         steps: int,
         rows: Rows,
-        layers: Sequence[SelfAttentionLayer],
+        layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
         """What every row reads; the reference row reads itself alone."""

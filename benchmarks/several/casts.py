@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from lafi.board.injection import Injection
 from lafi.board.limits import MAX_CHARACTERS
-from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi_tiny.attributes import (
     IDENTITY_CHOICES,
     Identity,

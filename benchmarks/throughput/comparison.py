@@ -26,8 +26,9 @@ from benchmarks.throughput.workload import (
     prompts,
     storyboards,
 )
-from lafi.board.storyboard import Injection, Storyboard
-from lafi.model.layers import first_injected_layer
+from lafi.board.injection import Injection
+from lafi.board.storyboard import Storyboard
+from lafi.model.families.unet import first_injected_layer
 from lafi.server.supervisor import TritonServer
 
 IN_PROCESS = "lafi decoder, published, in one process"

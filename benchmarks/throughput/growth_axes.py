@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
-from lafi.board.storyboard import Injection
+from lafi.board.injection import Injection
 from lafi.server.supervisor import TritonServer
 
 INJECTIONS: Mapping[str, Injection] = {

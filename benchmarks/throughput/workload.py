@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from lafi.board.storyboard import Character, Injection, Panel, ReferenceImage, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi_tiny.caption import plain_caption
 from lafi_tiny.evaluate import held_out_wanted
 from lafi_tiny.reference_sheet import reference_png

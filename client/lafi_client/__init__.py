@@ -12,6 +12,7 @@ from lafi_client.errors import (
 )
 from lafi_client.identity import IdentityClient
 from lafi_client.retry import RetryPolicy
+from lafi_client.story_file import Overrides, load_story
 
 __all__ = [
     "AsyncStoryboardClient",
@@ -19,9 +20,11 @@ __all__ = [
     "IdentityClient",
     "IdentityRefused",
     "LafiError",
+    "Overrides",
     "PanelFailed",
     "RetryPolicy",
     "ServerUnavailable",
     "StoryboardClient",
     "StoryboardRefused",
+    "load_story",
 ]

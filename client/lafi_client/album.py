@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lafi.board.storyboard import PLACEHOLDER, Injection, Sampling, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling
+from lafi.board.storyboard import PLACEHOLDER, Storyboard
 
 
 @dataclass(frozen=True, slots=True)

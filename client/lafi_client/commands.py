@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard, load_storyboard
-from lafi.wire.events import Event, Failed, PanelImage, Portrait
+from lafi.wire.events import Event, Failed, PanelImage, Portrait, Preview
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
@@ -46,6 +46,7 @@ def draw(
     *,
     panels: Sequence[int] | None = None,
     previews: bool = False,
+    stage_previews: bool = False,
     overwrite: bool = False,
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
@@ -56,7 +57,8 @@ def draw(
 
     Panels whose files are there with the same settings are kept, unless `overwrite`. `panels`
     names those to draw again whatever is there; then all others stay as they are. Writes each
-    picture as it arrives, at the end contact_sheet.png and report.html. `timeout` and
+    picture as it arrives, at the end contact_sheet.png and report.html; with `stage_previews`
+    also a small picture after each stage but the last, as preview_03_1.png. `timeout` and
     `idle_timeout` are seconds, as in StoryboardClient.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server is not
@@ -65,6 +67,8 @@ def draw(
     console = console or Console(stderr=True)
     try:
         storyboard = load_storyboard(story)
+        if stage_previews:
+            storyboard = storyboard.model_copy(update={"stage_previews": True})
         wanted = _known(panels or (), storyboard)
         folder = DrawingFolder(Path(out), storyboard)
         client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
@@ -93,7 +97,7 @@ def _draw(
     if not wanted:
         console.print("every panel is there already; --overwrite draws them again")
         return DRAWN
-    steps = {number: _steps(storyboard, number) for number in wanted}
+    steps = {number: _stage_steps(storyboard, number) for number in wanted}
     title = storyboard.title or "storyboard"
     try:
         with (
@@ -121,6 +125,8 @@ def _take(
             case PanelImage():
                 folder.save_panel(event)
                 run.fresh.add(event.panel)
+            case Preview():
+                folder.save_preview(event)
             case Portrait():
                 folder.save_portrait(event)
                 run.cast[event.character] = event.png
@@ -142,9 +148,9 @@ def _outdated(storyboard: Storyboard, folder: DrawingFolder, overwrite: bool) ->
     return [number for number in numbers if overwrite or not folder.current(number)]
 
 
-def _steps(storyboard: Storyboard, number: int) -> int:
+def _stage_steps(storyboard: Storyboard, number: int) -> list[int]:
     sampling = storyboard.effective_sampling(storyboard.panels[number])
-    return sum(stage.steps for stage in sampling.stages)
+    return [stage.steps for stage in sampling.stages]
 
 
 def _fail(console: Console, code: int, error: object) -> int:

@@ -6,9 +6,10 @@ on, so that the sync and the async client behave alike. Knows neither gRPC nor a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from lafi.board.storyboard import Storyboard, mentioned
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Panel, Storyboard, mentioned
 from lafi.wire.events import (
     Accepted,
     Event,
@@ -16,6 +17,7 @@ from lafi.wire.events import (
     Finished,
     PanelImage,
     Portrait,
+    Preview,
     Progress,
     Waiting,
 )
@@ -48,8 +50,8 @@ class Drawing:
         self._seconds = 0.0
 
     def next_storyboard(self) -> Storyboard:
-        """The storyboard to send now: the panels that have not arrived."""
-        self._asked = tuple(self._missing)
+        """The storyboard to send now: the panels that have not arrived, and those they read."""
+        self._asked = _with_sources(self._storyboard, self._missing)
         self._failed.clear()
         self._stream_finished = False
         self._queued = False
@@ -78,8 +80,11 @@ class Drawing:
                 return self._first_acceptance(event)
             case Progress(panel=None) | Waiting():
                 return event
-            case Progress():
-                return event.model_copy(update={"panel": self._number(event.panel)})
+            case Progress() | Preview():
+                number = self._number(event.panel)
+                if number not in self._missing:
+                    return None
+                return event.model_copy(update={"panel": number})
             case Portrait():
                 return self._first_portrait(event)
             case PanelImage():
@@ -184,12 +189,53 @@ def _checked(only: Iterable[int] | None, panels: int) -> tuple[int, ...]:
     return wanted
 
 
+def _with_sources(storyboard: Storyboard, numbers: Iterable[int]) -> tuple[int, ...]:
+    """These panels and the earlier ones that their stages begin with, in order."""
+    found: set[int] = set()
+    ahead = [*numbers]
+    while ahead:
+        number = ahead.pop()
+        if number not in found:
+            found.add(number)
+            ahead.extend(_sources(storyboard, storyboard.panels[number]))
+    return tuple(sorted(found))
+
+
+def _sources(storyboard: Storyboard, panel: Panel) -> list[int]:
+    sources = [stage.source for stage in storyboard.effective_sampling(panel).stages]
+    return [source.panel for source in sources if source and source.panel is not None]
+
+
 def _part(storyboard: Storyboard, numbers: tuple[int, ...]) -> Storyboard:
     """The storyboard with these panels and only the characters that they need.
 
     A panel keeps its pixels: its seed and settings are its own since the storyboard was made.
     """
-    panels = tuple(storyboard.panels[number] for number in numbers)
-    names = {name for panel in panels for name in (*panel.characters, *mentioned(panel.prompt))}
+    places = {number: place for place, number in enumerate(numbers)}
+    panels = tuple(_moved(storyboard, storyboard.panels[number], places) for number in numbers)
+    names = {name for panel in panels for name in _names(storyboard, panel)}
     cast = tuple(character for character in storyboard.characters if character.name in names)
     return storyboard.model_copy(update={"panels": panels, "characters": cast})
+
+
+def _moved(storyboard: Storyboard, panel: Panel, places: Mapping[int, int]) -> Panel:
+    """The panel with the new numbers of those that its stages begin with."""
+    if not _sources(storyboard, panel):
+        return panel
+    stages = storyboard.effective_sampling(panel).stages
+    moved = Sampling(stages=tuple(_moved_stage(stage, places) for stage in stages))
+    return panel.model_copy(update={"sampling": moved})
+
+
+def _moved_stage(stage: SamplingStage, places: Mapping[int, int]) -> SamplingStage:
+    if stage.source is None or stage.source.panel is None:
+        return stage
+    source = stage.source.model_copy(update={"panel": places[stage.source.panel]})
+    return stage.model_copy(update={"source": source})
+
+
+def _names(storyboard: Storyboard, panel: Panel) -> set[str]:
+    """Characters of the panel, and those whom its prompts name."""
+    own = [stage.prompt for stage in storyboard.effective_sampling(panel).stages]
+    prompts = [panel.prompt, *filter(None, own)]
+    return {*panel.characters, *(name for prompt in prompts for name in mentioned(prompt))}

@@ -12,10 +12,17 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.wire.events import PanelImage, Portrait
+from lafi.wire.events import PanelImage, Portrait, Preview
 
 RECORD_NAME = "drawing.json"
+_ALWAYS = {
+    *("steps", "sampler", "sigmas", "guidance", "guidance_start", "guidance_end"),
+    *("reuse_threshold", "reuse_start", "reuse_end"),
+}
+_RESOLVED = {"prompt", "injection", "source", "mask"}
+"""Fields of a stage that count by what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,10 @@ class DrawingFolder:
         """The portrait of a character; None if there is none."""
         return self._read(portrait_file(name))
 
+    def save_preview(self, preview: Preview) -> None:
+        """Of a stage that has ended; not among the records, since nothing is kept for it."""
+        self.write(preview_file(preview.panel, preview.stage), preview.png)
+
     def save_panel(self, image: PanelImage) -> None:
         settings = panel_settings(self._storyboard, image.panel)
         record = PictureRecord(
@@ -108,6 +119,11 @@ def panel_file(number: int) -> str:
     return f"panel_{number:02d}.png"
 
 
+def preview_file(number: int, stage: int) -> str:
+    """`preview_03_1.png` for panel 3 after its first stage."""
+    return f"preview_{number:02d}_{stage}.png"
+
+
 def portrait_file(name: str) -> str:
     """`portrait_mia.png` for mia."""
     return f"portrait_{name}.png"
@@ -121,7 +137,7 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
     panel = storyboard.panels[number]
     return _digest(
         {
-            "size": [storyboard.width, storyboard.height],
+            "size": [*storyboard.effective_size(panel)],
             "negative": panel.negative_text(storyboard),
             "characters": [_character(storyboard, name) for name in panel.characters],
             **_panel(storyboard, panel),
@@ -131,13 +147,34 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
 
 
 def _panel(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    stages = storyboard.effective_sampling(panel).stages
     return {
         "prompt": panel.prompt_text(storyboard),
         "seed": panel.seed,
-        "sampling": storyboard.effective_sampling(panel).model_dump(mode="json"),
+        "sampling": {"stages": [_stage(storyboard, panel, stage) for stage in stages]},
         "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
         "regions": {name: list(box) for name, box in panel.regions.items()},
     }
+
+
+def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[str, object]:
+    """What came with stages counts only where it is set, so that older drawings are still known."""
+    newer = {*SamplingStage.model_fields} - _ALWAYS - _RESOLVED
+    found = stage.model_dump(mode="json", include=_ALWAYS)
+    found |= stage.model_dump(mode="json", include=newer, exclude_defaults=True)
+    if stage.prompt is not None:
+        found["prompt"] = panel.stage_text(storyboard, stage)
+    if stage.injection is not None:
+        injection = storyboard.effective_injection(panel, stage)
+        found["injection"] = injection.model_dump(mode="json")
+    if stage.source is not None and stage.source.panel is not None:
+        found["from"] = panel_settings(storyboard, stage.source.panel)
+    for key, slot in (("from", stage.source), ("mask", stage.mask)):
+        if slot is not None and slot.image is not None:
+            found[key] = _sha256(slot.image.data)
+    if stage.mask is not None and stage.mask.region is not None:
+        found["mask"] = list(stage.mask.region)
+    return found
 
 
 def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich import progress as rich_progress
@@ -17,27 +17,43 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lafi.wire.events import Accepted, Event, Failed, PanelImage, Portrait, Progress
+from lafi.wire.events import (
+    Accepted,
+    Event,
+    Failed,
+    PanelImage,
+    Portrait,
+    Preview,
+    Progress,
+)
 from lafi_client.preview import preview
 
 
 class DrawingProgress:
     """Shows the events of one storyboard on `console`; a context manager.
 
-    `steps` gives the steps of each panel to draw. The bar counts steps over all panels and
-    portraits, since many are drawn at once. Where the console is no terminal only the lines
-    of finished panels are printed.
+    `steps` gives the steps of each stage of each panel to draw. The bar counts steps over all
+    panels and portraits, since many are drawn at once. Where the console is no terminal only the
+    lines of notes, ended stages and finished panels are printed.
     """
 
     def __init__(
-        self, console: Console, title: str, steps: Mapping[int, int], previews: bool = False
+        self,
+        console: Console,
+        title: str,
+        steps: Mapping[int, Sequence[int]],
+        previews: bool = False,
     ) -> None:
         self._console = console
         self._previews = previews
-        self._steps = dict(steps)
-        self._taken: dict[int | str, int] = {}
-        self._expected: dict[int | str, int] = dict(steps.items())
+        self._panels = len(steps)
         self._arrived = 0
+        self._stage = ""
+        self._taken: dict[int | str, int] = {}
+        self._steps: dict[int | str, dict[int, int]] = {
+            number: dict(enumerate(stages, 1)) for number, stages in steps.items()
+        }
+        """Of each picture the steps of each stage, counted from 1."""
         self._bar = rich_progress.Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -50,8 +66,9 @@ class DrawingProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        total = sum(self._steps.values())
-        self._task = self._bar.add_task(escape(title), total=total, panels=self._panels())
+        self._task = self._bar.add_task(
+            escape(title), total=self._total(), panels=self._panel_count()
+        )
 
     def __enter__(self) -> DrawingProgress:
         self._bar.start()
@@ -70,10 +87,12 @@ class DrawingProgress:
         match event:
             case Accepted():
                 self._say(f"accepted: panels {event.panels}, portraits first {event.portraits}")
+                for note in event.notes:
+                    self._say(f"note: {note}")
             case Progress():
-                key = event.panel if event.panel is not None else f"portrait {event.character}"
-                self._expected[key] = event.steps
-                self._taken[key] = event.step
+                self._advance(event)
+            case Preview():
+                self._picture(f"panel {event.panel}  stage {event.stage} is done", event.png)
             case Portrait():
                 self._finish(f"portrait {event.character}")
                 self._picture(f"portrait of {event.character}", event.png)
@@ -86,9 +105,17 @@ class DrawingProgress:
                 self._say(f"panel {number} failed: {event.error}")
         self._update()
 
+    def _advance(self, event: Progress) -> None:
+        key = event.panel if event.panel is not None else f"portrait {event.character}"
+        stages = self._steps.setdefault(key, {})
+        stages[event.stage] = event.steps
+        before = sum(steps for stage, steps in stages.items() if stage < event.stage)
+        self._taken[key] = before + event.step
+        self._stage = f", stage {event.stage}/{event.stages}" if event.stages > 1 else ""
+
     def _finish(self, key: int | str) -> None:
-        if key in self._expected:
-            self._taken[key] = self._expected[key]
+        if key in self._steps:
+            self._taken[key] = sum(self._steps[key].values())
 
     def _picture(self, line: str, picture: bytes) -> None:
         self._say(line)
@@ -102,11 +129,16 @@ class DrawingProgress:
         self._console.print(line, markup=False, highlight=False)
 
     def _update(self) -> None:
-        total, taken = sum(self._expected.values()), sum(self._taken.values())
-        self._bar.update(self._task, total=total, completed=taken, panels=self._panels())
+        taken = sum(self._taken.values())
+        self._bar.update(
+            self._task, total=self._total(), completed=taken, panels=self._panel_count()
+        )
 
-    def _panels(self) -> str:
-        return f"{self._arrived}/{len(self._steps)} panels"
+    def _total(self) -> int:
+        return sum(sum(stages.values()) for stages in self._steps.values())
+
+    def _panel_count(self) -> str:
+        return f"{self._arrived}/{self._panels} panels{self._stage}"
 
 
 def _finished_line(event: PanelImage) -> str:

@@ -36,10 +36,11 @@ def bytes_request(
 
 
 def event_in(response: service_pb2.ModelStreamInferResponse, target: str) -> Event | None:
-    """The event that a response carries, or None for an empty one (Triton Server's last).
+    """The event that a response carries, or None: for an empty one (Triton Server's last), and
+    for a kind that this client does not know.
 
     Raises ServerUnavailable or StoryboardRefused for an error message in the stream, and
-    LafiError for an event that this client does not know.
+    LafiError for an event that this client cannot read.
     """
     if response.error_message:
         raise error_from_text(response.error_message, target)

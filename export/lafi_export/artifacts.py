@@ -40,7 +40,7 @@ def export_model(
 ) -> tuple[ExportedModel, Engines]:
     """Write the folder of the model itself; also gives torch engines of the same weights."""
     tell("writing the weights")
-    modules = load_modules(checkpoint, artifacts / WEIGHTS)
+    modules = load_modules(checkpoint, info, artifacts / WEIGHTS)
     hashes = {part.location: file_sha256(part.path) for part in modules.weights}
     used = {}
     for graph in graphs(modules, info):
@@ -69,7 +69,7 @@ def export_variant(
         merged = Path(work) / "checkpoint"
         write_variant(checkpoint, plan, merged)
         own = _own_graphs(model, plan)
-        modules = load_modules(merged, folder / WEIGHTS, _shared_weights(model, own))
+        modules = load_modules(merged, model.info, folder / WEIGHTS, _shared_weights(model, own))
         info = _variant_info(merged, model, name, plan, own)
         hashes = {file: model.info.onnx_sha256[file] for file in _files(model.info, info.shared)}
         for part in modules.weights:

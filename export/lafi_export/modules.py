@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextConfig
 
-from lafi.engine.torch.attention import install_processors
-from lafi.engine.torch.engines import denoiser_conditions, read_references, torch_engines
+from lafi.engine.torch.engines import torch_engines
+from lafi.engine.torch.families.registry import torch_family_of
 from lafi.engine.torch.text_encoder import CLASSES, encode_tokens
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import weight_files, weight_parts
 from lafi.model.info import ModelInfo
-from lafi.model.layers import self_attention_layers
-from lafi.ports.denoiser_tensors import batch_of_tensors
-from lafi.ports.engines import Engines, ReferenceBatch
+from lafi.ports.denoiser_tensors import batch_of_tensors, reference_of_tensors
+from lafi.ports.engines import Engines
 from lafi_export.part_weights import PartWeights, write_part
-
-_DIFFUSERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 
 
 class TextEncoderModule(nn.Module):
@@ -71,35 +68,34 @@ class VaeDecoderModule(nn.Module):
 class DenoiserModule(nn.Module):
     """`lafi.ports.denoiser_tensors.denoiser_tensors` -> noise_pred (B, C, h, w)."""
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
+    def __init__(self, module: nn.Module, info: ModelInfo) -> None:
+        """module: a denoiser of info's family, prepared for injection."""
         super().__init__()
-        self.unet = unet
-        self.groups = bank_groups(self_attention_layers(unet))
+        self.family = torch_family_of(info)
+        self.groups = bank_groups(info.layers)
+        # By the name of its part, so that weights' names tell their file.
+        self.add_module(self.family.part, module)
+
+    @property
+    def network(self) -> nn.Module:
+        """The denoiser itself."""
+        return self.get_submodule(self.family.part)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        batch = batch_of_tensors(inputs, self.groups)
-        conditions = denoiser_conditions(batch, batch.latents.dtype)
-        noise: Tensor = self.unet(
-            batch.latents, batch.timesteps, batch.text, return_dict=False, **conditions
-        )[0]
-        return noise
+        return self.family.predict(self.network, batch_of_tensors(inputs, self.groups))
 
 
-class ReferenceModule(nn.Module):
-    """The fields of `lafi.ports.engines.ReferenceBatch` but its mask -> keys and values.
+class ReferenceModule(DenoiserModule):
+    """The inputs of `lafi.ports.engines.ReferenceBatch` but its mask -> keys and values.
 
     Of each group of layers keys, then values, (n, B, S, width): a bank of B entries. What comes
     after the last layer's keys and values reaches no output, so exporters leave it out.
     """
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
-        super().__init__()
-        self.unet = unet
-        self.groups = bank_groups(self_attention_layers(unet))
-
-    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        batch = ReferenceBatch(**inputs, mask=inputs["latents"][:, 0])
-        bank = read_references(self.unet, batch, self.groups)
+    def forward(  # type: ignore[override]
+        self, inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        bank = self.family.read(self.network, reference_of_tensors(inputs), self.groups)
         return tuple(tensor for pair in zip(bank.keys, bank.values, strict=True) for tensor in pair)
 
 
@@ -117,12 +113,15 @@ class ExportModules:
     def engines(self, checkpoint: Path, info: ModelInfo) -> Engines:
         """These very modules as torch engines, to compare exported ones with."""
         texts = list(self.text_encoder.children())
-        vae, unet = self.vae_encoder.vae, self.denoiser.unet
-        return torch_engines(texts, vae, unet, checkpoint, info)
+        vae, network = self.vae_encoder.vae, self.denoiser.network
+        return torch_engines(texts, vae, network, checkpoint, info)
 
 
 def load_modules(
-    checkpoint: Path, weights: Path, written: Mapping[str, PartWeights] | None = None
+    checkpoint: Path,
+    info: ModelInfo,
+    weights: Path,
+    written: Mapping[str, PartWeights] | None = None,
 ) -> ExportModules:
     """The networks of a diffusers folder, whatever precision it is stored in.
 
@@ -136,30 +135,33 @@ def load_modules(
     modules: dict[str, nn.Module] = {}
     files = []
     for part in parts:
-        module = meta_module(checkpoint / part)
+        module = meta_module(checkpoint / part, info)
         shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
         there = (written or {}).get(part)
         files.append(there or write_part(checkpoint, part, shapes, weights))
         module.load_state_dict(files[-1].load(), assign=True)
         modules[part] = _with_buffers(module).eval().requires_grad_(False)
-    unet, vae = modules["unet"], modules["vae"]
-    install_processors(unet, self_attention_layers(unet))
+    family = torch_family_of(info)
+    network, vae = modules[family.part], modules["vae"]
+    family.install(network, info.layers)
     texts = {part: module for part, module in modules.items() if part in CLASSES}
     return ExportModules(
         text_encoder=TextEncoderModule(texts).eval(),
         vae_encoder=VaeEncoderModule(vae).eval(),
         vae_decoder=VaeDecoderModule(vae).eval(),
-        denoiser=DenoiserModule(unet).eval(),
-        reference=ReferenceModule(unet).eval(),
+        denoiser=DenoiserModule(network, info).eval(),
+        reference=ReferenceModule(network, info).eval(),
         weights=tuple(files),
     )
 
 
-def meta_module(part: Path) -> nn.Module:
+def meta_module(part: Path, info: ModelInfo) -> nn.Module:
     """The module of a part's folder, without weights, on torch's meta device."""
     with torch.device("meta"):
-        if part.name in _DIFFUSERS:
-            kind = _DIFFUSERS[part.name]
+        family = torch_family_of(info)
+        of_diffusers = {family.part: family.module_class, "vae": AutoencoderKL}
+        if part.name in of_diffusers:
+            kind = of_diffusers[part.name]
             made: nn.Module = kind.from_config(kind.load_config(part))
             return made
         config = CLIPTextConfig.from_pretrained(part)

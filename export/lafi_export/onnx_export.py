@@ -21,7 +21,10 @@ from torch.export import Dim
 from torch.fx.experimental import _config as _trace_config
 
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
+from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo
+from lafi.model.input_port import InputPort
+from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights
@@ -53,8 +56,8 @@ def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
         _text_encoder(modules, info),
         _vae_encoder(modules, info),
         _vae_decoder(modules, info),
-        _denoiser(modules, info),
-        _reference(modules, info),
+        denoiser_graph(modules.denoiser, info),
+        reference_graph(modules.reference, info),
     )
 
 
@@ -125,7 +128,7 @@ def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
         module=modules.text_encoder,
         example={"token_ids": torch.ones(2, *encoders, info.text_length, dtype=torch.int64)},
         dynamic={"token_ids": {0: _BATCH}},
-        outputs=("text", "pooled") if info.pooled_width else ("text",),
+        outputs=text_names(info),
     )
 
 
@@ -151,63 +154,51 @@ def _vae_decoder(modules: ExportModules, info: ModelInfo) -> Graph:
     )
 
 
-def _denoiser(modules: ExportModules, info: ModelInfo) -> Graph:
+def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
+    """The denoiser with every input of the model's ports and of its bank.
+
+    module: takes them as one dictionary. Their axes that vary may vary in the file.
+    """
     step = info.side_multiple // info.vae_scale
-    rows, references, entries, size = 3, 2, 2, (2 * step, 3 * step)
-    batch, slots = _BATCH, Dim("references")
-    high, wide = step * Dim("rows"), step * Dim("columns")
+    entries, size = 2, (2 * step, 3 * step)
+    example, dynamic = _port_inputs(input_ports(info), step)
     shapes = bank_shapes(bank_groups(info.layers), entries, size)
-    example, dynamic = _row_inputs(info, rows, size)
-    example |= {
-        "routes": torch.full((len(info.layers), rows, references), -1, dtype=torch.int32),
-        "bias": torch.zeros(rows, references),
-        "mask": torch.ones(rows, *size),
-        "region": torch.ones(rows, references, *size),
-        "words": torch.full((rows, info.text_length), -1, dtype=torch.int32),
-        **_added_inputs(info, rows),
-        **{name: torch.ones(shape) for name, shape in shapes.items()},
-    }
-    dynamic |= {
-        "latents": {0: batch, 2: high, 3: wide},
-        "routes": {1: batch, 2: slots},
-        "bias": {0: batch, 1: slots},
-        "mask": {0: batch, 1: high, 2: wide},
-        "region": {0: batch, 1: slots, 2: high, 3: wide},
-        "words": {0: batch},
-        **{name: {0: batch} for name in _added_inputs(info, rows)},
-        **_bank_axes(info, step),
-    }
-    return Graph("denoiser.onnx", modules.denoiser, example, dynamic, ("noise_pred",), whole=True)
+    example |= {name: torch.ones(shape) for name, shape in shapes.items()}
+    dynamic |= _bank_axes(info, step)
+    return Graph("denoiser.onnx", module, example, dynamic, ("noise_pred",), whole=True)
 
 
-def _reference(modules: ExportModules, info: ModelInfo) -> Graph:
+def reference_graph(module: nn.Module, info: ModelInfo) -> Graph:
+    """What gives a reference's keys and values; module: as for `denoiser_graph`."""
     step = info.side_multiple // info.vae_scale
-    high, wide = step * Dim("rows"), step * Dim("columns")
-    example, dynamic = _row_inputs(info, 3, (2 * step, 3 * step))
-    example |= _added_inputs(info, 3)
-    dynamic |= {"latents": {0: _BATCH, 2: high, 3: wide}}
-    dynamic |= {name: {0: _BATCH} for name in _added_inputs(info, 3)}
+    example, dynamic = _port_inputs(reference_ports(input_ports(info)), step)
     names = tuple(bank_tensor_names(bank_groups(info.layers)))
-    return Graph("reference.onnx", modules.reference, example, dynamic, names, whole=True)
+    return Graph("reference.onnx", module, example, dynamic, names, whole=True)
 
 
-def _row_inputs(
-    info: ModelInfo, rows: int, size: tuple[int, int]
+def _port_inputs(
+    ports: Sequence[InputPort], step: int
 ) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
-    """What every row of a UNet has, and which axes of it may vary; those of latents come later."""
-    example = {
-        "latents": torch.zeros(rows, info.latent_channels, *size),
-        "timesteps": torch.zeros(rows),
-        "text": torch.zeros(rows, info.text_length, info.text_width),
+    """An example of each input, filled with what means nothing, and its axes that may vary.
+
+    step: latent cells of which height and width are multiples.
+    """
+    sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step}
+    free = {
+        "rows": _BATCH,
+        "references": Dim("references"),
+        "height": step * Dim("rows"),
+        "width": step * Dim("columns"),
     }
-    return example, {"latents": {}, "timesteps": {0: _BATCH}, "text": {0: _BATCH}}
-
-
-def _added_inputs(info: ModelInfo, rows: int) -> dict[str, Tensor]:
-    """`pooled` and `time_ids` of a model that takes them."""
-    if not info.pooled_width:
-        return {}
-    return {"pooled": torch.zeros(rows, info.pooled_width), "time_ids": torch.ones(rows, 6)}
+    example = {
+        port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])
+        for port in ports
+    }
+    dynamic = {
+        port.name: {place: free[axis] for place, axis in enumerate(port.axes) if axis in free}
+        for port in ports
+    }
+    return example, dynamic
 
 
 def _bank_axes(info: ModelInfo, step: int) -> dict[str, dict[int, Any]]:

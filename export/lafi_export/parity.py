@@ -53,9 +53,9 @@ def compare_engines(
     for case, tokens in token_cases(reference.info, vocabulary):
         want, got = reference.text_encoder(tokens), candidate.text_encoder(tokens)
         rows.append(_judge("text_encoder", case, candidate, "f32", want.hidden, got.hidden))
-        if want.pooled is not None and got.pooled is not None:
-            where = f"{case}, pooled"
-            rows.append(_judge("text_encoder", where, candidate, "f32", want.pooled, got.pooled))
+        for name, value in want.ports.items():
+            where = f"{case}, {name}"
+            rows.append(_judge("text_encoder", where, candidate, "f32", value, got.ports[name]))
     for case, images in image_cases(reference.info, sizes):
         pair = reference.vae_encoder(images), candidate.vae_encoder(images)
         rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))

@@ -3,15 +3,20 @@
 The same numbers every time: each kind of input has a seed of its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from lafi.board.storyboard import Character, Injection, Panel, Sampling, SamplingStage, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
+from lafi.model.input_port import CORE, NOWHERE, InputPort
+from lafi.ports.denoiser_tensors import reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
 Sizes = Sequence[tuple[int, int, int]]
@@ -100,25 +105,28 @@ def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Ban
     for panels, rows, columns in sizes:
         size = (panels + references, 2, rows, columns)
         batch = random_batch(info, generator, size, routed=True)
-        routes = batch.routes.clone()
-        routes[:, panels:] = -1
-        words = None if batch.words is None else batch.words.clone()
-        if words is not None:
-            words[panels:] = -1
-        case = split_references(replace(batch, routes=routes, words=words), panels)
+        ports = input_ports(info)
+        case = split_references(_apart(batch, ports, panels), panels, ports)
         yield f"batch {panels}, {columns} x {rows} steps, {references} in the bank", case
 
 
-def split_references(batch: DenoiserBatch, panels: int) -> BankCase:
+def _apart(batch: DenoiserBatch, ports: Sequence[InputPort], panels: int) -> DenoiserBatch:
+    """The same rows, of which those after the first `panels` read nothing."""
+    routes = batch.routes.clone()
+    routes[:, panels:] = NOWHERE
+    others = dict(batch.ports)
+    for port in ports:
+        if port.reading and port.name in others:
+            others[port.name] = others[port.name].clone()
+            others[port.name][panels:] = port.fill
+    return replace(batch, routes=routes, ports=others)
+
+
+def split_references(batch: DenoiserBatch, panels: int, ports: Sequence[InputPort]) -> BankCase:
     """batch: of which the first `panels` rows read, and the others are references.
 
     A route to row `panels + m` is a route to entry m once those rows are gone.
     """
-    added: dict[str, Any] = {}
-    kept: dict[str, Any] = {}
-    if batch.pooled is not None and batch.time_ids is not None:
-        added = {"pooled": batch.pooled[panels:], "time_ids": batch.time_ids[panels:]}
-        kept = {"pooled": batch.pooled[:panels], "time_ids": batch.time_ids[:panels]}
     first = DenoiserBatch(
         latents=batch.latents[:panels],
         timesteps=batch.timesteps[:panels],
@@ -127,15 +135,15 @@ def split_references(batch: DenoiserBatch, panels: int) -> BankCase:
         bias=batch.bias[:panels],
         mask=batch.mask[:panels],
         region=batch.region[:panels],
-        words=None if batch.words is None else batch.words[:panels],
-        **kept,
+        ports={name: value[:panels] for name, value in batch.ports.items()},
     )
+    alone = {port.name for port in reference_ports(ports)}
     references = ReferenceBatch(
         latents=batch.latents[panels:],
         timesteps=batch.timesteps[panels:],
         text=batch.text[panels:],
         mask=batch.mask[panels:],
-        **added,
+        ports={name: value[panels:] for name, value in batch.ports.items() if name in alone},
     )
     return BankCase(batch, first, references)
 
@@ -154,35 +162,30 @@ def random_batch(
     """
     batch, references, high, wide = size
     step = info.side_multiple // info.vae_scale
-    height, width = high * step, wide * step
-    shape = (len(info.layers), batch, references)
-    routes = torch.randint(-1, batch, shape, generator=generator, dtype=torch.int32)
+    sizes = {"rows": batch, "references": references, "height": high * step, "width": wide * step}
+    ports = input_ports(info)
+    values = {port.name: _random(port, port.shape(sizes), sizes, generator) for port in ports}
+    if not routed:
+        values["routes"].fill_(NOWHERE)
+        values = {port.name: values[port.name] for port in ports if not port.optional}
+    core: dict[str, Any] = {name: values.pop(name) for name in CORE}
+    return DenoiserBatch(**core, ports=values)
 
-    words = torch.randint(
-        -1, references, (batch, info.text_length), generator=generator, dtype=torch.int32
-    )
-    words[:, 0] = -1
 
-    def weights(*shape: int) -> Tensor:
+def _random(
+    port: InputPort, shape: tuple[int, ...], sizes: Mapping[str, int], generator: torch.Generator
+) -> Tensor:
+    """Values of the kind that the port holds."""
+    if port.example == "weight":
         return (torch.rand(shape, generator=generator) * 1.5 - 0.5).clamp(min=0.0)
-
-    return DenoiserBatch(
-        latents=torch.randn(batch, info.latent_channels, height, width, generator=generator),
-        timesteps=torch.randint(0, 1000, (batch,), generator=generator).float(),
-        text=torch.randn(batch, info.text_length, info.text_width, generator=generator),
-        routes=routes if routed else torch.full_like(routes, -1),
-        bias=torch.randn(batch, references, generator=generator),
-        mask=weights(batch, height, width),
-        region=weights(batch, references, height, width),
-        words=words if routed else None,
-        **_conditions(info, generator, batch),
-    )
-
-
-def _conditions(info: ModelInfo, generator: torch.Generator, batch: int) -> dict[str, Any]:
-    """`pooled` and `time_ids` of a denoiser that takes them."""
-    if not info.pooled_width:
-        return {}
-    pixels = torch.randint(256, 1024, (batch, 6), generator=generator)
-    pooled = torch.randn(batch, info.pooled_width, generator=generator)
-    return {"pooled": pooled, "time_ids": pixels.float()}
+    if port.example == "timestep":
+        return torch.randint(0, 1000, shape, generator=generator).float()
+    if port.example == "pixels":
+        return torch.randint(256, 1024, shape, generator=generator).float()
+    if port.example == "normal":
+        return torch.randn(shape, generator=generator)
+    most = sizes["rows" if port.example == "route" else "references"]
+    chosen = torch.randint(NOWHERE, most, shape, generator=generator, dtype=torch.int32)
+    if port.example == "slot":
+        chosen[:, 0] = NOWHERE
+    return chosen

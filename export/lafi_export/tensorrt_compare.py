@@ -5,7 +5,7 @@ The engine needs a GPU and was not run yet; its graph runs in ONNX Runtime on th
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from lafi.engine.tensorrt.engines import BANK, ROW_AXIS, open_plan
+from lafi.engine.tensorrt.engines import BANK, open_plan
 from lafi.model.artifacts import tokenizer_folders
+from lafi.model.bank_groups import BANK_MASK
 from lafi.model.engine_metadata import EngineMetadata, Shape
+from lafi.model.families.registry import input_ports
 from lafi.model.info import load_model_info
+from lafi.model.input_port import NOWHERE, InputPort
 from lafi.model.tokenizer_files import vocabulary_size
-from lafi.ports.denoiser_tensors import INT32
 from lafi_export.tensorrt_graph import rename
 from lafi_export.tensorrt_plan import BuildError
 
@@ -106,21 +108,27 @@ def check_engine(
     Raises BuildError for an engine that disagrees.
     """
     artifacts = source.parent
-    folders = tokenizer_folders(artifacts, load_model_info(artifacts))
-    feeds = sample_feeds(metadata, min(vocabulary_size(folder) for folder in folders))
+    info = load_model_info(artifacts)
+    folders = tokenizer_folders(artifacts, info)
+    vocabulary = min(vocabulary_size(folder) for folder in folders)
+    feeds = sample_feeds(metadata, vocabulary, input_ports(info))
     with _renamed(source, names) as graph:
         compare(graph, artifacts / metadata.plan, metadata, feeds)
 
 
-def sample_feeds(metadata: EngineMetadata, vocabulary: int) -> list[Feed]:
+def sample_feeds(
+    metadata: EngineMetadata, vocabulary: int, ports: Sequence[InputPort]
+) -> list[Feed]:
     """Inputs of two rows, or of as near as there are engines for, at the smallest picture.
 
-    vocabulary: number of token ids. If the engine has routes, one feed reads nothing, and in the
-    other each row reads the next one in all layers, with its words limited to the first region.
+    vocabulary: number of token ids. ports: the denoiser's. If the engine has routes, one feed reads
+    nothing, and in the other each row reads the next one in all layers, with its words limited to
+    the first region.
     """
     generator = np.random.default_rng(0)
+    of_name = {port.name: port for port in ports}
     feed = {
-        name: _values(name, _shape(metadata, name), vocabulary, generator)
+        name: _values(name, of_name.get(name), metadata, vocabulary, generator)
         for name in metadata.profile
     }
     if "routes" not in feed:
@@ -129,33 +137,40 @@ def sample_feeds(metadata: EngineMetadata, vocabulary: int) -> list[Feed]:
     following = (np.arange(rows, dtype=np.int32) + 1) % rows
     routed = np.broadcast_to(following[None, :, None], feed["routes"].shape)
     other = {"routes": np.ascontiguousarray(routed)}
-    if "words" in feed:
-        other["words"] = np.zeros_like(feed["words"])
+    for port in (port for port in ports if port.example == "slot"):
+        other[port.name] = np.zeros_like(feed[port.name])
         # A text always has a token that belongs to nobody.
-        other["words"][:, 0] = -1
+        other[port.name][:, 0] = NOWHERE
     return [feed, feed | other]
 
 
-def _shape(metadata: EngineMetadata, name: str) -> Shape:
+def _shape(metadata: EngineMetadata, name: str, port: InputPort | None) -> Shape:
     """The smallest of the profile, but `_ROWS` rows. A bank keeps its smallest number of entries"""
     shapes = metadata.profile[name]
-    axis = ROW_AXIS.get(name, 0)
     if name.startswith(BANK):
         return shapes.smallest
+    axis = port.row_axis if port is not None else 0
     rows = min(max(_ROWS, shapes.smallest[axis]), shapes.largest[axis])
     return (*shapes.smallest[:axis], rows, *shapes.smallest[axis + 1 :])
 
 
 def _values(
-    name: str, shape: Shape, vocabulary: int, generator: np.random.Generator
+    name: str,
+    port: InputPort | None,
+    metadata: EngineMetadata,
+    vocabulary: int,
+    generator: np.random.Generator,
 ) -> npt.NDArray[Any]:
+    """Of one input; port: the denoiser's of that name, None for other engines and the bank."""
+    shape = _shape(metadata, name, port)
+    kind = port.example if port is not None else "weight" if name == BANK_MASK else "normal"
     if name == "TOKEN_IDS":
         return generator.integers(0, vocabulary, shape, dtype=np.int64)
-    if name in INT32:
-        return np.full(shape, -1, np.int32)
-    if name in ("timesteps", "time_ids"):
+    if kind in ("route", "slot"):
+        return np.full(shape, NOWHERE, np.int32)
+    if kind in ("timestep", "pixels"):
         return np.full(shape, _LATE, np.float32)
-    if name in ("mask", "region", "bank_mask"):
+    if kind == "weight":
         return generator.random(shape, np.float32).round(1)
     return generator.standard_normal(shape, np.float32)
 

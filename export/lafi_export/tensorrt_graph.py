@@ -36,11 +36,13 @@ class GraphChange:
     precision: of weights and values; inputs and outputs stay as they are.
     names: inputs and outputs to rename, from exported to served.
     plugin: attention nodes ask for the plugin; without, they are their function's body.
+    exact_inputs: inputs that half precision would spoil.
     """
 
     precision: GpuPrecision = "f16"
     names: Mapping[str, str] = field(default_factory=dict)
     plugin: bool = True
+    exact_inputs: tuple[str, ...] = ()
 
 
 def write_graph(source: Path, target: Path, change: GraphChange) -> int:
@@ -56,7 +58,7 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
         return numpy_helper.to_array(tensor, folder)
 
     if change.precision == "f16":
-        to_half(model, read=read)
+        to_half(model, exact_inputs=change.exact_inputs, read=read)
     _take_in(model, folder)
     rename(model, change.names)
     nodes = attention_nodes(model)

@@ -26,9 +26,6 @@ import numpy.typing as npt
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-EXACT_INPUTS: Final = ("timesteps", "time_ids")
-"""Numbers up to 1000 and more, whose sines are taken: fp16 would round them by up to 0.5."""
-
 Array = npt.NDArray[Any]
 ReadTensor = Callable[[TensorProto], Array]
 """The values of an initializer, wherever they are kept."""
@@ -48,14 +45,15 @@ class PrecisionError(ValueError):
 def to_half(
     model: ModelProto,
     *,
-    exact_inputs: Collection[str] = EXACT_INPUTS,
+    exact_inputs: Collection[str],
     read: ReadTensor = numpy_helper.to_array,
 ) -> ModelProto:
     """The model with fp16 weights and values, changed in place.
 
     exact_inputs: graph inputs from which on everything stays fp32 up to the first product with
-    weights; names that the graph does not have are passed over. Values that an operator takes in
-    fp32 alone stay so too. read: how the values of a weight are had. Masks of about -1e38 become
+    weights, such as timesteps, whose sines are taken (fp16 would round them by up to 0.5); names
+    that the graph does not have are passed over. Values that an operator takes in fp32 alone stay
+    so too. read: how the values of a weight are had. Masks of about -1e38 become
     the largest fp16 number. Raises PrecisionError for a weight that fp16 cannot hold, and for
     branches and loops in the graph itself (those in functions are left to the functions).
     """

@@ -10,20 +10,12 @@ from typing import Final, Literal, get_args
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
+from lafi.model.input_port import Axis
 from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
-Axis = Literal["rows", "references", "height", "width"]
-
 _SPATIAL: Final[tuple[Axis, ...]] = ("height", "width")
-# Where more than the first free axis of a denoiser's input has a meaning.
-_DENOISER_AXES: Final[dict[str, tuple[Axis, ...]]] = {
-    "latents": ("rows", *_SPATIAL),
-    "routes": ("rows", "references"),
-    "bias": ("rows", "references"),
-    "mask": ("rows", *_SPATIAL),
-    "region": ("rows", "references", *_SPATIAL),
-}
 
 
 class ProfileError(ValueError):
@@ -67,18 +59,11 @@ class Limits:
                 raise ProfileError(f"side: got {size}, allowed {allowed} with {info.name}")
 
 
-def denoiser_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
-    """Shapes of the denoiser's inputs by name; its spec has the batch in its shapes.
-
-    Inputs with one free axis alone, of whatever name, have one row each. The bank's inputs, which
-    the served model's spec leaves out, come last.
-    """
+def denoiser_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
+    """Shapes of the denoiser's inputs by name, as its ports have them; the bank's come last."""
     limits.check(info)
     sizes = _sizes(limits.rows, limits, info.vae_scale)
-    rows = {
-        tensor.name: _range(tensor, _DENOISER_AXES.get(tensor.name, ("rows",)), sizes)
-        for tensor in spec.inputs
-    }
+    rows = {port.name: _of_axes(port.axes, sizes) for port in input_ports(info)}
     return rows | _bank_profile(info, limits)
 
 
@@ -112,6 +97,15 @@ def batched_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[st
     return profile
 
 
+def _of_axes(axes: Iterable[Axis | int], sizes: dict[Axis, Range]) -> ShapeRange:
+    axes = tuple(axes)
+
+    def shape(kind: Literal["smallest", "tuned", "largest"]) -> Shape:
+        return tuple(getattr(sizes[axis], kind) if isinstance(axis, str) else axis for axis in axes)
+
+    return ShapeRange(smallest=shape("smallest"), tuned=shape("tuned"), largest=shape("largest"))
+
+
 def _sizes(rows: Range, limits: Limits, scale: int) -> dict[Axis, Range]:
     side = limits.side
     cells = Range(side.smallest // scale, side.tuned // scale, side.largest // scale)
@@ -127,10 +121,5 @@ def _range(tensor: TensorSpec, axes: Iterable[Axis], sizes: dict[Axis, Range]) -
             f"allowed {len(axes)}: {', '.join(axes)}, of {', '.join(get_args(Axis))}"
         )
 
-    def shape(kind: Literal["smallest", "tuned", "largest"]) -> Shape:
-        names = iter(axes)
-        return tuple(
-            int(getattr(sizes[next(names)], kind)) if size == ANY else size for size in tensor.shape
-        )
-
-    return ShapeRange(smallest=shape("smallest"), tuned=shape("tuned"), largest=shape("largest"))
+    names = iter(axes)
+    return _of_axes((next(names) if size == ANY else size for size in tensor.shape), sizes)

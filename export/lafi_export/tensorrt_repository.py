@@ -23,11 +23,11 @@ import onnx
 from lafi.engine.tensorrt.engines import ENGINE, PLANS, refit_graph
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, file_sha256
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
 from lafi.wire.model_spec import (
     ModelSpec,
     config_pbtxt,
-    denoiser_spec,
     storyboard_spec,
     text_encoder_spec,
     vae_decoder_spec,
@@ -130,10 +130,12 @@ def _prepare(
     """Write the graph that TensorRT is given; what to ask of it."""
     names = _plan_names(source, info, limits)
     if source.name == DENOISER:
-        profile = denoiser_profile(denoiser_spec(info), info, limits)
+        profile = denoiser_profile(info, limits)
     else:
         profile = batched_profile(served_specs(info, limits)[source.name], info, limits)
-    change = GraphChange(options.precision, names, plugin=options.attention == "plugin")
+    exact = tuple(port.name for port in input_ports(info) if port.exact)
+    plugin = options.attention == "plugin"
+    change = GraphChange(options.precision, names, plugin=plugin, exact_inputs=exact)
     return plan_build(profile, write_graph(source, graph, change), options)
 
 

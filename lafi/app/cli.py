@@ -120,6 +120,12 @@ def draw(
         bool,
         typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
     ] = False,
+    stage_previews: Annotated[
+        bool,
+        typer.Option(
+            "--stage-previews", help="Also keep a small picture of each panel after each stage."
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Draw everything again, also what is there already."),
@@ -145,6 +151,7 @@ def draw(
         url=url,
         panels=panel or None,
         previews=preview,
+        stage_previews=stage_previews,
         overwrite=overwrite,
         timeout=timeout,
         idle_timeout=idle_timeout,

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lafi.board.error import Said, closest, problem
-from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES
+from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
+from lafi.board.stage_checks import (
+    injection_problems,
+    place_problems,
+    sampling_problems,
+    stage_fields,
+)
 
 if TYPE_CHECKING:
-    from lafi.board.storyboard import Injection, Panel, Sampling, Storyboard
-
-SIGMAS_OF_SAMPLER = {
-    "DDPM": ("default",),
-    "DDIM": ("default",),
-    "EulerAncestral": ("default",),
-}
-"""Samplers whose noise levels are fixed; the others take default, karras and beta."""
+    from lafi.board.storyboard import Panel, Storyboard
 
 
 def storyboard_problems(storyboard: "Storyboard") -> list[str]:
@@ -30,16 +29,29 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield problem(f"characters[{index}].name", name, "a name that no other character has")
-    yield from _sampling_problems("sampling", storyboard.sampling)
-    yield from _injection_problems("injection", storyboard.injection)
+    yield from sampling_problems("sampling", storyboard.sampling)
+    yield from injection_problems("injection", storyboard.injection)
     for index, panel in enumerate(storyboard.panels):
-        yield from _panel_problems(f"panels[{index}]", panel, storyboard, names)
+        yield from _panel_problems(index, panel, storyboard, names)
+    if (count := len(_pictures(storyboard))) > MAX_PICTURES:
+        got = Said(f"{count} different pictures")
+        yield problem("", got, f"at most {MAX_PICTURES} in references, from and mask")
+
+
+def _pictures(storyboard: "Storyboard") -> set[bytes]:
+    """The different ones, as the bytes of their files."""
+    found = [character.reference for character in storyboard.characters]
+    for sampling in (storyboard.sampling, *(panel.sampling for panel in storyboard.panels)):
+        for stage in sampling.stages if sampling else ():
+            found += [slot.image for slot in (stage.source, stage.mask) if slot is not None]
+    return {picture.data for picture in found if picture is not None}
 
 
 def _panel_problems(
-    field: str, panel: "Panel", storyboard: "Storyboard", names: list[str]
+    index: int, panel: "Panel", storyboard: "Storyboard", names: list[str]
 ) -> Iterator[str]:
-    yield from _prompt_problems(field, panel, storyboard, names)
+    field = f"panels[{index}]"
+    yield from _prompt_problems(f"{field}.prompt", panel.prompt, panel, storyboard, names)
     for place, name in enumerate(panel.characters):
         if name not in names:
             if "characters" in panel.model_fields_set:
@@ -51,47 +63,35 @@ def _panel_problems(
             allowed = _one_of(name, panel.characters)
             yield problem(f"{field}.regions", name, f"{allowed}, who are in this panel")
     if panel.sampling is not None:
-        yield from _sampling_problems(f"{field}.sampling", panel.sampling)
+        yield from sampling_problems(f"{field}.sampling", panel.sampling)
     if panel.injection is not None:
-        yield from _injection_problems(f"{field}.injection", panel.injection)
+        yield from injection_problems(f"{field}.injection", panel.injection)
+    yield from place_problems(field, index, storyboard)
+    sampling = storyboard.effective_sampling(panel)
+    for where, stage in stage_fields(f"{field}.sampling", sampling):
+        if stage.prompt is not None:
+            yield from _prompt_problems(f"{where}.prompt", stage.prompt, panel, storyboard, names)
 
 
 def _prompt_problems(
-    field: str, panel: "Panel", storyboard: "Storyboard", names: list[str]
+    field: str, prompt: str, panel: "Panel", storyboard: "Storyboard", names: list[str]
 ) -> Iterator[str]:
     from lafi.board.storyboard import PLACEHOLDER, mentioned
 
-    unknown = [name for name in mentioned(panel.prompt) if name not in names]
+    unknown = [name for name in mentioned(prompt) if name not in names]
     for name in unknown:
-        yield problem(f"{field}.prompt", f"{{{name}}}", _one_of(name, names))
-    rest = PLACEHOLDER.sub("", panel.prompt)
+        yield problem(field, f"{{{name}}}", _one_of(name, names))
+    rest = PLACEHOLDER.sub("", prompt)
     if "{" in rest or "}" in rest:
-        yield problem(f"{field}.prompt", panel.prompt, "braces around a character's name only")
+        yield problem(field, prompt, "braces around a character's name only")
     elif not unknown:
-        size = len(panel.prompt_text(storyboard).encode())
+        text = panel.model_copy(update={"prompt": prompt}).prompt_text(storyboard)
+        size = len(text.encode())
         if size > MAX_EXPANDED_PROMPT_BYTES:
             got = Said(f"{size} bytes with its characters' descriptions")
-            yield problem(f"{field}.prompt", got, f"at most {MAX_EXPANDED_PROMPT_BYTES} bytes")
+            yield problem(field, got, f"at most {MAX_EXPANDED_PROMPT_BYTES} bytes")
 
 
 def _one_of(name: str, names: list[str] | tuple[str, ...]) -> str:
     known = ", ".join(names) or "none, since there are no characters here"
     return f"{known}{closest(name, names)}"
-
-
-def _sampling_problems(field: str, sampling: "Sampling") -> Iterator[str]:
-    for stage in sampling.stages:
-        allowed = SIGMAS_OF_SAMPLER.get(stage.sampler, (stage.sigmas,))
-        if stage.sigmas not in allowed:
-            yield problem(
-                f"{field}.sigmas", stage.sigmas, f"{', '.join(allowed)} with {stage.sampler}"
-            )
-        for name in ("guidance", "reuse"):
-            start, end = getattr(stage, f"{name}_start"), getattr(stage, f"{name}_end")
-            if end < start:
-                yield problem(f"{field}.{name}_end", end, f"{start:g} (its {name}_start) to 1")
-
-
-def _injection_problems(field: str, injection: "Injection") -> Iterator[str]:
-    if injection.end < injection.start:
-        yield problem(f"{field}.end", injection.end, f"{injection.start:g} (its start) to 1")

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_LINES = 20
 """Problems listed in one message; more are only counted."""
 
 _LONGEST_VALUE = 80
+_PICTURE = {("reference", "data"), ("image", "data")}
+_SHORT = {("from", "image"), ("from", "panel"), ("mask", "image"), ("mask", "region")}
 
 
 class StoryboardError(ValueError):
@@ -109,7 +112,7 @@ def _line(root: type[BaseModel], error: ErrorDetails, data: Any) -> str:
     field = field_path(loc, data)
     if kind == "extra_forbidden":
         model = _model_at(root, loc[:-1])
-        names = list(model.model_fields) if model else []
+        names = _names(model) if model else []
         return f"{field}: unknown field, allowed: {', '.join(names)}{closest(loc[-1], names)}"
     if kind == "allowed":
         return problem(field, context.get("got", error["input"]), str(context["allowed"]))
@@ -124,14 +127,15 @@ def _line(root: type[BaseModel], error: ErrorDetails, data: Any) -> str:
 def field_path(loc: Sequence[int | str], data: Any = None) -> str:
     """`("panels", 2, "seed")` as `panels[2].seed`.
 
-    Leaves out what nobody writes: `stages[0]` where `data` has the flat form of a sampling, and
-    `data` of a reference.
+    Leaves out what nobody writes: `stages[0]` where `data` has the flat form of a sampling,
+    `data` of a picture, and `image`, `panel` or `region` where it stands alone.
     """
     path, here, skip = "", data, False
     before: int | str | None = None
     for key in loc:
         flat = key == "stages" and isinstance(here, Mapping) and "stages" not in here
-        if not (skip or flat or (before, key) == ("reference", "data")):
+        alone = (before, key) in _SHORT and not isinstance(here, Mapping)
+        if not (skip or flat or alone or (before, key) in _PICTURE):
             path += f"[{key}]" if isinstance(key, int) else f".{_name(key)}"
             here = _child(here, key)
         before, skip = key, flat
@@ -156,7 +160,7 @@ def _model_at(root: type[BaseModel], loc: Sequence[int | str]) -> type[BaseModel
     for key in loc:
         if isinstance(key, int):
             continue
-        info = model.model_fields.get(key) if model else None
+        info = _info(model, key) if model else None
         model = _model_in(info.annotation) if info else None
     return model
 
@@ -174,11 +178,20 @@ def _description(root: type[BaseModel], loc: Sequence[int | str]) -> str:
     """What the field at `loc` allows, in words: its description, or its model's fields."""
     if loc and isinstance(loc[-1], str):
         parent = _model_at(root, loc[:-1])
-        info = parent.model_fields.get(loc[-1]) if parent else None
+        info = _info(parent, loc[-1]) if parent else None
         if info and info.description:
             return info.description
     model = _model_at(root, loc)
-    return f"a mapping with {', '.join(model.model_fields)}" if model else ""
+    return f"a mapping with {', '.join(_names(model))}" if model else ""
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    """Its fields as they are written: `from` for `source`."""
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _info(model: type[BaseModel], key: str) -> FieldInfo | None:
+    return dict(zip(_names(model), model.model_fields.values(), strict=True)).get(key)
 
 
 def _plain(message: str) -> str:

@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.error import Said, StoryboardError, problem, shown
+from lafi.board.image_file import ImageFileError
 from lafi.board.limits import MAX_FILE_BYTES, MAX_REFERENCE_BYTES
+from lafi.board.picture_slots import PictureSlot, put_pictures
 
 _TOO_DEEP = "fewer levels of nesting"
 _JSON_START = re.compile(r'\s*\{\s*["}]')
@@ -29,23 +31,60 @@ class Document:
 
 def read_storyboard_file(path: Path) -> Document:
     """Read a YAML or JSON file and the images it names. Raises `StoryboardError`."""
-    try:
-        raw = _read_limited(path, MAX_FILE_BYTES)
-    except _UnreadableError as error:
-        raise StoryboardError([problem("", Said(path), f"a storyboard file ({error})")]) from None
-    return read_document(decode_utf8(raw, "the file"), path.parent)
+    return read_document(read_text(path, "a storyboard file"), path.parent)
 
 
 def read_document(text: str, folder: Path | None) -> Document:
-    """Parse YAML or JSON; `characters[i].reference`, a path, becomes that file's bytes."""
+    """Parse YAML or JSON; a path in a picture's slot becomes that file's picture."""
+    data = parse(text)
+    return Document(data, [] if folder is None else read_pictures(data, folder))
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file of at most 1 MiB. Raises `StoryboardError`; `what` it should have been."""
+    try:
+        raw = _read_limited(path, MAX_FILE_BYTES)
+    except _UnreadableError as error:
+        raise StoryboardError([problem("", Said(path), f"{what} ({error})")]) from None
+    return decode_utf8(raw, "the file")
+
+
+def parse(text: str) -> Any:
+    """Plain data from YAML or JSON. Raises `StoryboardError` with line and column."""
     if len(text) > MAX_FILE_BYTES:
         raise StoryboardError(
             [problem("", Said(f"{len(text)} characters"), f"at most {MAX_FILE_BYTES}")]
         )
-    document = Document(_parse(text))
-    if folder is not None:
-        _read_references(document, folder)
-    return document
+    if not _JSON_START.match(text):
+        return _parse_yaml(text)
+    try:
+        return parse_json(text)
+    except StoryboardError as not_json:
+        try:
+            return _parse_yaml(text)
+        except StoryboardError:
+            raise not_json from None
+
+
+def read_pictures(data: Any, folder: Path) -> list[str]:
+    """Put the files that picture slots name into them; one line for each that is refused.
+
+    A file that many slots name is read once.
+    """
+    files: dict[str, bytes] = {}
+
+    def find(slot: PictureSlot) -> bytes | None:
+        named = slot.value
+        if not isinstance(named, str):
+            return None
+        try:
+            if named not in files:
+                files[named] = _read_limited(folder / named, MAX_REFERENCE_BYTES)
+        except _UnreadableError as error:
+            raise ImageFileError(shown(named), f"a PNG, JPEG or WebP file ({error})") from None
+        return files[named]
+
+    return put_pictures(data, find)
 
 
 def decode_utf8(raw: bytes, what: str) -> str:
@@ -69,18 +108,6 @@ def parse_json(text: str) -> Any:
         raise
     except ValueError as error:
         raise StoryboardError([problem("", Said("broken JSON"), str(error))]) from None
-
-
-def _parse(text: str) -> Any:
-    if not _JSON_START.match(text):
-        return _parse_yaml(text)
-    try:
-        return parse_json(text)
-    except StoryboardError as not_json:
-        try:
-            return _parse_yaml(text)
-        except StoryboardError:
-            raise not_json from None
 
 
 def _parse_yaml(text: str) -> Any:
@@ -179,17 +206,3 @@ def _read_limited(path: Path, limit: int) -> bytes:
     if len(raw) > limit:
         raise _UnreadableError(f"it is larger than {limit // 2**20} MiB")
     return raw
-
-
-def _read_references(document: Document, folder: Path) -> None:
-    characters = document.data.get("characters") if isinstance(document.data, dict) else None
-    for index, character in enumerate(characters if isinstance(characters, list) else []):
-        named = character.get("reference") if isinstance(character, dict) else None
-        if not isinstance(named, str):
-            continue
-        try:
-            character["reference"] = _read_limited(folder / named, MAX_REFERENCE_BYTES)
-        except _UnreadableError as error:
-            character["reference"] = None
-            allowed = f"a PNG, JPEG or WebP file ({error})"
-            document.problems.append(problem(f"characters[{index}].reference", named, allowed))

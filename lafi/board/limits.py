@@ -19,6 +19,11 @@ MAX_PROMPT_BYTES = 2048
 MAX_EXPANDED_PROMPT_BYTES = 8192
 """A panel's prompt with its characters' descriptions put in."""
 MAX_STEPS = 100
+MAX_STAGES = 4
+MAX_SCHEDULE = 1000
+"""Steps of a whole schedule, of which a stage computes a part."""
+MAX_SHIFT = 100.0
+MAX_NOISE_SCALE = 2.0
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 10.0
 MAX_RETRIES = 8
@@ -27,6 +32,8 @@ MAX_PRIORITY = 9
 MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
+MAX_PICTURES = 32
+"""Different ones in a storyboard: references, sources and masks."""
 MAX_FILE_BYTES = 2**20
 """A storyboard as text, without its images."""
 
@@ -114,6 +121,13 @@ Side = Annotated[
     Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIDE_MULTIPLE),
     Allowed(f"{MIN_SIDE} to {MAX_SIDE} pixels, a multiple of {SIDE_MULTIPLE}"),
 ]
+StageSize = Annotated[
+    tuple[Side, Side] | Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)],
+    Allowed(
+        f"[width, height], each {MIN_SIDE} to {MAX_SIDE} pixels and a multiple of {SIDE_MULTIPLE}, "
+        "or a scale, more than 0 and at most 1"
+    ),
+]
 Seed = Annotated[
     int, Field(strict=True, ge=0, le=MAX_SEED), Allowed("a whole number, 0 to 2**63 - 1")
 ]
@@ -129,6 +143,21 @@ Guidance = Annotated[
     float,
     Field(strict=True, ge=0, le=MAX_GUIDANCE, allow_inf_nan=False),
     Allowed(f"0 to {MAX_GUIDANCE:g}"),
+]
+Shift = Annotated[
+    float,
+    Field(strict=True, gt=0, le=MAX_SHIFT, allow_inf_nan=False),
+    Allowed(f"more than 0, at most {MAX_SHIFT:g}"),
+]
+NoiseScale = Annotated[
+    float,
+    Field(strict=True, ge=0, le=MAX_NOISE_SCALE, allow_inf_nan=False),
+    Allowed(f"0 to {MAX_NOISE_SCALE:g}"),
+]
+Denoise = Annotated[
+    float,
+    Field(strict=True, gt=0, le=1, allow_inf_nan=False),
+    Allowed("more than 0, at most 1"),
 ]
 Strength = Annotated[
     float,

@@ -4,31 +4,24 @@ Imports neither torch nor a server: clients use exactly these types. Every type 
 every error is a `StoryboardError` with one line per problem.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lafi.board import image_file
 from lafi.board.checked_model import CheckedModel
 from lafi.board.checks import storyboard_problems
-from lafi.board.error import StoryboardError, not_allowed
+from lafi.board.error import StoryboardError
 from lafi.board.file import Document, read_document, read_storyboard_file
+from lafi.board.injection import Injection
 from lafi.board.limits import (
     MAX_CHARACTERS,
     MAX_CHARACTERS_PER_PANEL,
-    MAX_LAYER,
     MAX_PANELS,
-    Allowed,
     Description,
-    Fraction,
-    Guidance,
     Name,
     OptionalText,
     PanelPrompt,
@@ -38,62 +31,13 @@ from lafi.board.limits import (
     Score,
     Seed,
     Side,
-    Steps,
-    Strength,
     Title,
     VariantName,
 )
-
-Sampler = Literal["DDPM", "DDIM", "Euler", "EulerAncestral", "DPM++2M", "DPM++2MSDE"]
-Sigmas = Literal["default", "karras", "beta"]
-LayerPreset = Literal["none", "all", "decoder", "balanced", "texture"]
-Branches = Literal["both", "conditional"]
-Words = Literal["region", "everywhere"]
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage, filled
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-
-
-class ReferenceImage(CheckedModel):
-    """A PNG, JPEG or WebP file of 8 to 4096 pixels a side and at most 16 MiB; alpha = foreground.
-
-    A still image, whole and decodable; the sides are read from its header before it is decoded.
-    In JSON its bytes are base64.
-    """
-
-    data: bytes = Field(description="the bytes of a PNG, JPEG or WebP file", repr=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_bytes(cls, given: Any) -> Any:
-        return {"data": given} if isinstance(given, bytes) else given
-
-    @field_validator("data", mode="before")
-    @classmethod
-    def _check(cls, given: Any) -> bytes:
-        data = _from_base64(given) if isinstance(given, str) else given
-        if not isinstance(data, bytes):
-            raise not_allowed("the bytes of a PNG, JPEG or WebP file")
-        try:
-            image_file.check_reference(data)
-        except image_file.ImageFileError as refused:
-            raise not_allowed(refused.allowed, refused.got) from refused
-        return data
-
-    @property
-    def sha256(self) -> str:
-        """64 hexadecimal digits, of the file's bytes."""
-        return image_file.sha256_hex(self.data)
-
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """RGBA uint8 (H, W, 4), upright; alpha 255 where the file has none."""
-        return image_file.rgba_pixels(self.data)
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise not_allowed("an image file as base64") from error
 
 
 class Character(CheckedModel):
@@ -115,73 +59,6 @@ class Character(CheckedModel):
         return f"{self.trigger} {self.prompt}".strip()
 
 
-class SamplingStage(CheckedModel):
-    """One pass of denoising."""
-
-    steps: Steps = 30
-    sampler: Annotated[Sampler, Allowed(", ".join(Sampler.__args__))] = "DDIM"
-    sigmas: Annotated[Sigmas, Allowed(", ".join(Sigmas.__args__))] = "default"
-    guidance: Guidance = 5.0
-    """Scale of classifier-free guidance; 1 is none."""
-    guidance_start: Fraction = 0.0
-    guidance_end: Fraction = 1.0
-    """Step i of N is guided if start <= i / N < end; the others cost half (arXiv:2404.07724)."""
-    reuse_threshold: Fraction = 0.0
-    """Steps are taken without the model while its prediction is foretold to change by less in all
-    since the last computed one, as a share of itself (EasyCache, arXiv:2507.02860); 0 is off."""
-    reuse_start: Fraction = 0.15
-    reuse_end: Fraction = 0.95
-    """Step i of N may be reused if start <= i / N < end; never the first or the last, and none
-    where guidance or injection switches."""
-
-
-class Sampling(CheckedModel):
-    """Stages of denoising, one for now; `{steps: 20}` is short for `{stages: [{steps: 20}]}`."""
-
-    stages: tuple[SamplingStage, ...] = Field(
-        default=(SamplingStage(),),
-        min_length=1,
-        max_length=1,
-        description="a list of one stage, a mapping with steps, sampler, sigmas, guidance ...",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_stage(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given and "stages" not in given:
-            return {"stages": [given]}
-        return given
-
-
-class Injection(CheckedModel):
-    """How panels read references: in which layers and steps, how strongly, in which rows.
-
-    The defaults are what `make evaluate` chose on the bundled model.
-    """
-
-    layers: Annotated[
-        LayerPreset | Annotated[int, Field(strict=True, ge=0, le=MAX_LAYER)],
-        Allowed(f"{', '.join(LayerPreset.__args__)}, or a layer index"),
-    ] = "decoder"
-    """Where injection starts, in forward order of the self-attention layers."""
-    start: Fraction = 0.0
-    end: Fraction = 0.8
-    """Step i of N injects if start <= i / N < end."""
-    strength: Strength = 1.0
-    """Added to the logits of a reference's tokens."""
-    branches: Annotated[Branches, Allowed("both, conditional")] = "both"
-    """Which rows of guidance read the reference."""
-    reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = 0.1
-    """The panel's own timestep, or a fixed one as a fraction of the training timesteps."""
-    words: Annotated[Words, Allowed("region, everywhere")] = "region"
-    """Where the words that a `{name}` stands for act: in the character's region, if it has one."""
-
-    @classmethod
-    def as_published(cls, **changes: Any) -> "Injection":
-        """The method as published: no bias, the reference at the panel's own timestep."""
-        return cls(**{"strength": 0.0, "reference_noise": "panel"} | changes)
-
-
 class Panel(CheckedModel):
     """One picture. Fields of `sampling` and `injection` that are left out are the storyboard's."""
 
@@ -197,6 +74,9 @@ class Panel(CheckedModel):
     negative_prompt: OptionalText = ""
     """In addition to the storyboard's."""
     seed: Seed = Field(default=0, description="default: the panel's index in its storyboard")
+    width: Side | None = None
+    height: Side | None = None
+    """Pixels; default: the storyboard's."""
     sampling: Sampling | None = Field(
         default=None, description="a mapping with steps, sampler, sigmas, guidance"
     )
@@ -229,6 +109,12 @@ class Panel(CheckedModel):
         captions = {character.name: character.caption for character in storyboard.characters}
         return PLACEHOLDER.sub(lambda match: captions[match[1]], self.prompt)
 
+    def stage_text(self, storyboard: "Storyboard", stage: SamplingStage) -> str:
+        """The prompt of one stage, its own or the panel's, with every `{name}` replaced."""
+        if stage.prompt is None:
+            return self.prompt_text(storyboard)
+        return self.model_copy(update={"prompt": stage.prompt}).prompt_text(storyboard)
+
     def negative_text(self, storyboard: "Storyboard") -> str:
         """The storyboard's negative prompt and this panel's, with a comma between them."""
         return ", ".join(filter(None, (storyboard.negative_prompt, self.negative_prompt)))
@@ -237,15 +123,6 @@ class Panel(CheckedModel):
 def mentioned(prompt: str) -> tuple[str, ...]:
     """The names in braces, each once, in the order of the prompt."""
     return tuple(dict.fromkeys(PLACEHOLDER.findall(prompt)))
-
-
-_Settings = TypeVar("_Settings", Sampling, SamplingStage, Injection)
-
-
-def _filled(settings: _Settings, base: _Settings) -> _Settings:
-    """`settings`, with what was not set in it taken from `base`."""
-    given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return base.model_copy(update=given)
 
 
 class Retry(NamedTuple):
@@ -263,11 +140,14 @@ class Storyboard(CheckedModel):
     """Which variant of the model draws it; none: the model itself."""
     width: Side = 64
     height: Side = 64
+    """Pixels of a panel after its last stage."""
     negative_prompt: OptionalText = ""
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
     )
     injection: Injection = Injection()
+    stage_previews: bool = Field(default=False, strict=True)
+    """Send a small picture at the end of each stage but the last."""
     priority: Priority = 0
     """On a busy server a higher one gets every free place first; it changes no pixel."""
     retry_below: Score | None = None
@@ -286,6 +166,11 @@ class Storyboard(CheckedModel):
     panels: tuple[Panel, ...] = Field(
         min_length=1, max_length=MAX_PANELS, description=f"a list of 1 to {MAX_PANELS} panels"
     )
+
+    @field_validator("sampling", mode="after")
+    @classmethod
+    def _in_full(cls, sampling: Sampling) -> Sampling:
+        return Sampling(stages=sampling.stages)
 
     @field_validator("panels", mode="after")
     @classmethod
@@ -310,9 +195,16 @@ class Storyboard(CheckedModel):
         """The panel's own sampling, or the storyboard's."""
         return panel.sampling or self.sampling
 
-    def effective_injection(self, panel: Panel) -> Injection:
-        """The panel's own injection, or the storyboard's."""
-        return panel.injection or self.injection
+    def effective_injection(self, panel: Panel, stage: SamplingStage | None = None) -> Injection:
+        """The panel's own injection, or the storyboard's; with what a stage changes of it."""
+        whole = panel.injection or self.injection
+        own = stage.injection if stage is not None else None
+        return whole if own is None else filled(own, whole)
+
+    def effective_size(self, panel: Panel) -> tuple[int, int]:
+        """Width and height of the panel after its last stage, in pixels."""
+        width = self.width if panel.width is None else panel.width
+        return width, self.height if panel.height is None else panel.height
 
     def effective_retry(self, panel: Panel) -> Retry | None:
         """When the panel is drawn again, as it says itself or the storyboard; None is never."""
@@ -323,13 +215,18 @@ class Storyboard(CheckedModel):
     def portrait_panel(self, name: str) -> Panel:
         """The panel that draws the portrait of a character without a reference.
 
-        The caption alone, no injection, the storyboard's sampling, a seed made from the caption.
+        The caption alone, no injection, the storyboard's stages without pictures to begin with and
+        from noise, a seed made from the caption.
         """
         caption = self.character(name).caption
         seed = int(image_file.sha256_hex(caption.encode())[:15], 16)
         plain = self.injection.model_copy(update={"layers": "none"})
         return Panel.model_construct(
-            prompt=caption, characters=(), seed=seed, sampling=self.sampling, injection=plain
+            prompt=caption,
+            characters=(),
+            seed=seed,
+            sampling=_of_a_portrait(self.sampling),
+            injection=plain,
         )
 
 
@@ -338,11 +235,23 @@ def _completed(panel: Panel, index: int, fields: Mapping[str, Any]) -> Panel:
     if "seed" not in panel.model_fields_set:
         update["seed"] = index
     if panel.injection is not None and "injection" in fields:
-        update["injection"] = _filled(panel.injection, fields["injection"])
+        update["injection"] = filled(panel.injection, fields["injection"])
     if panel.sampling is not None and "sampling" in fields:
-        stages = zip(panel.sampling.stages, fields["sampling"].stages, strict=False)
-        update["sampling"] = Sampling(stages=tuple(_filled(own, base) for own, base in stages))
+        update["sampling"] = panel.sampling.completed_by(fields["sampling"])
     return panel.model_copy(update=update)
+
+
+def _of_a_portrait(sampling: Sampling) -> Sampling:
+    """Stages that need no picture and read nobody: `from` and `mask` belong to panels."""
+    if all(stage == _plain(stage, first=False) for stage in sampling.stages):
+        return sampling
+    stages = (_plain(stage, first=place == 0) for place, stage in enumerate(sampling.stages))
+    return Sampling(stages=tuple(stages))
+
+
+def _plain(stage: SamplingStage, *, first: bool) -> SamplingStage:
+    update: dict[str, Any] = {"source": None, "mask": None, "prompt": None, "injection": None}
+    return stage.model_copy(update=update | ({"denoise": 1.0} if first else {}))
 
 
 def parse_storyboard(text: str, folder: Path | None = None) -> Storyboard:
@@ -350,7 +259,7 @@ def parse_storyboard(text: str, folder: Path | None = None) -> Storyboard:
 
     Raises `StoryboardError`.
     """
-    return _from_document(read_document(text, folder))
+    return from_document(read_document(text, folder))
 
 
 def load_storyboard(path: Path | str) -> Storyboard:
@@ -358,10 +267,11 @@ def load_storyboard(path: Path | str) -> Storyboard:
 
     Raises `StoryboardError`, also where a file cannot be read.
     """
-    return _from_document(read_storyboard_file(Path(path)))
+    return from_document(read_storyboard_file(Path(path)))
 
 
-def _from_document(document: Document) -> Storyboard:
+def from_document(document: Document) -> Storyboard:
+    """The storyboard of a file's data. Raises `StoryboardError`, with the file's problems first."""
     problems = list(document.problems)
     try:
         storyboard = Storyboard.model_validate(document.data)

@@ -5,6 +5,7 @@ Knows storyboards and text, neither tokenizers nor tensors: nothing here imports
 
 from typing import NamedTuple
 
+from lafi.board.injection import Injection
 from lafi.board.storyboard import PLACEHOLDER, Panel, Storyboard
 
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
@@ -19,12 +20,16 @@ class WordSpan(NamedTuple):
     slot: int
 
 
-def limited_words(storyboard: Storyboard, panel: Panel) -> tuple[WordSpan, ...]:
+def limited_words(
+    storyboard: Storyboard, panel: Panel, injection: Injection | None = None
+) -> tuple[WordSpan, ...]:
     """Where in `panel.prompt_text` the captions of characters with a region stand, in order.
 
-    slot: place in `panel.characters`. None at all where `injection.words` is `everywhere`.
+    slot: place in `panel.characters`. injection: of a stage, default the panel's. None at all
+    where its `words` are `everywhere`.
     """
-    if storyboard.effective_injection(panel).words == "everywhere":
+    given = injection or storyboard.effective_injection(panel)
+    if given.words == "everywhere":
         return ()
     boxes = enumerate(panel.regions.get(name, EVERYWHERE) for name in panel.characters)
     slots = {panel.characters[slot]: slot for slot, box in boxes if box != EVERYWHERE}

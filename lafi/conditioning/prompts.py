@@ -31,15 +31,14 @@ def tokenize(tokenizers: Sequence[CLIPTokenizer], texts: Sequence[str], length: 
 def encode_texts(
     texts: Sequence[str], tokenizers: Sequence[CLIPTokenizer], encoder: TextEncoder, length: int
 ) -> dict[str, EncodedText]:
-    """Every distinct text with its encoding: hidden (T, D), pooled (P,) or None."""
+    """Every distinct text with its encoding, without the batch."""
     distinct = list(dict.fromkeys(texts))
     encoded: dict[str, EncodedText] = {}
     for start in range(0, len(distinct), MAX_BATCH):
         batch = distinct[start : start + MAX_BATCH]
         rows = encoder(tokenize(tokenizers, batch, length))
         for row, text in enumerate(batch):
-            pooled = None if rows.pooled is None else rows.pooled[row]
-            encoded[text] = EncodedText(rows.hidden[row], pooled)
+            encoded[text] = rows.row(row)
     return encoded
 
 
@@ -110,8 +109,8 @@ def _written_out(tokenizer: CLIPTokenizer) -> dict[str, str]:
 
 def zeros_like(text: EncodedText) -> EncodedText:
     """What stands for no prompt in models that take zeros for it."""
-    pooled = None if text.pooled is None else torch.zeros_like(text.pooled)
-    return EncodedText(torch.zeros_like(text.hidden), pooled)
+    ports = {name: torch.zeros_like(value) for name, value in text.ports.items()}
+    return EncodedText(torch.zeros_like(text.hidden), ports)
 
 
 def _tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str], length: int) -> Tensor:

@@ -4,7 +4,6 @@ Knows latents and masks, not storyboards. What it gives to panels is a function 
 caption, timestep).
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 ReferenceNoise = Literal["panel"] | float
 
@@ -51,7 +50,7 @@ class Reference:
     def __hash__(self) -> int:
         return hash(self.key)
 
-    def at(self, timestep: float, process: ForwardProcess) -> Tensor:
+    def at(self, timestep: float, process: NoiseModel) -> Tensor:
         """(C, h, w) float32: the picture with its fixed noise at `timestep`."""
         return process.noised(self.latents, self.noise, timestep)
 
@@ -68,9 +67,9 @@ class Source(NamedTuple):
     fixed: bool
 
 
-def noise_seed(content: bytes) -> int:
-    """The first 8 bytes of the SHA-256 of an image file, big-endian."""
-    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
+def noise_seed(sha256: str) -> int:
+    """The first 8 bytes of a SHA-256 (hexadecimal), such as an image file's, big-endian."""
+    return int(sha256[:16], 16)
 
 
 def fixed_noise(seed: int, shape: tuple[int, int, int]) -> Tensor:
@@ -84,7 +83,7 @@ def latent_mask(mask: Tensor, vae_scale: int) -> Tensor:
 
 
 def reference_timestep(
-    setting: ReferenceNoise, panel_timestep: float, process: ForwardProcess
+    setting: ReferenceNoise, panel_timestep: float, process: NoiseModel
 ) -> float:
     """The timestep at which a reference is read: the panel's, or a fixed share of the training's.
 
@@ -92,4 +91,4 @@ def reference_timestep(
     """
     if setting == "panel":
         return panel_timestep
-    return float(round(setting * process.last_timestep))
+    return process.timestep_of(setting)

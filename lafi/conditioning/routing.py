@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from lafi.model.input_port import NOWHERE
-
-_SLACK = 1e-9
-"""A window's edge such as 0.8 * 30 is not exact in binary; steps are a whole one apart."""
+from lafi.sampling.window import in_window as in_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +21,13 @@ class Reading:
     sources      the references: [0, B) a row of the same batch, B + m entry m of its bank
     regions      (h, w) float32 in [0, 1] for each slot: where in this row its reference may be read
                  and its words act; the sources are in the first slots
-    first_layer  injected are this self-attention layer and all later ones
+    layers       indices of the self-attention layers in which it reads
     bias         added to the logits of every source
     """
 
     sources: tuple[int, ...] = ()
     regions: tuple[Tensor, ...] = ()
-    first_layer: int = 0
+    layers: tuple[int, ...] = ()
     bias: float = 0.0
 
 
@@ -67,17 +65,9 @@ def build_table(
                 raise ValueError(
                     f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows + bank - 1}"
                 )
-            routes[reading.first_layer :, row, slot] = source
+            routes[[*reading.layers], row, slot] = source
             bias[row, slot] = reading.bias
     return RoutingTable(routes, bias, region)
-
-
-def in_window(step: int, steps: int, start: float, end: float) -> bool:
-    """Whether step `step` of `steps` injects: start <= step / steps < end.
-
-    Exact where an edge falls on a step, whatever its binary form.
-    """
-    return start * steps <= step + _SLACK < end * steps
 
 
 def region_weights(box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:

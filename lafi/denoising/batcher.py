@@ -17,7 +17,7 @@ from lafi.denoising.panel_state import PanelState
 from lafi.denoising.turns import Turn, Turns
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import NoiseModel
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
@@ -96,7 +96,7 @@ class Batcher:
     def __init__(
         self,
         denoiser: Denoiser,
-        process: ForwardProcess,
+        process: NoiseModel,
         info: ModelInfo,
         max_rows: int = 16,
         row_counts: Sequence[int] = (),
@@ -154,45 +154,52 @@ class Batcher:
         """
         self._admit()
         reusing = [member for member in self._flying if member[1].reuses]
-        chunks = self._chunks([member for member in self._flying if not member[1].reuses])
-        for ticket, panel in reusing:
-            self._reuse(panel)
-            yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
-        for chunk in chunks:
-            began = time.perf_counter()
-            try:
-                self._run(chunk)
-            except Exception as error:
-                tickets = dict.fromkeys(ticket for ticket, _ in chunk.members)
-                self._flying = [member for member in self._flying if member not in chunk.members]
-                raise BatchError(tuple(tickets)) from error
-            self.counts.step_seconds += time.perf_counter() - began
-            self._flying = [member for member in self._flying if not member[1].done]
-            for ticket, panel in chunk.members:
-                yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
-        if self._kept is not None:
-            still_read = (
-                source for _, panel in self._flying for source in self._readings(panel)[1]
-            )
-            self._kept.release({*still_read})
+        computing = [member for member in self._flying if not member[1].reuses]
+        yield from self._reuse(reusing)
+        for chunk in self._chunks(computing):
+            yield from self._compute(chunk)
+        self._release()
 
-    def _reuse(self, panel: PanelState) -> None:
+    def _reuse(self, members: Sequence[tuple[Ticket, PanelState]]) -> Iterator[PanelStep]:
+        for ticket, panel in members:
+            began = time.perf_counter()
+            panel.advance_by_reuse()
+            self.counts.panel_steps += 1
+            self.counts.reused_steps += 1
+            self.counts.step_seconds += time.perf_counter() - began
+            yield from _taken(ticket, panel)
+
+    def _compute(self, chunk: _Chunk) -> Iterator[PanelStep]:
         began = time.perf_counter()
-        panel.advance_by_reuse()
-        self.counts.panel_steps += 1
-        self.counts.reused_steps += 1
+        try:
+            self._run(chunk)
+        except Exception as error:
+            tickets = dict.fromkeys(ticket for ticket, _ in chunk.members)
+            self._flying = [member for member in self._flying if member not in chunk.members]
+            raise BatchError(tuple(tickets)) from error
         self.counts.step_seconds += time.perf_counter() - began
+        self._flying = [member for member in self._flying if not member[1].done]
+        for ticket, panel in chunk.members:
+            yield from _taken(ticket, panel)
+
+    def _release(self) -> None:
+        """Let go of kept references that nobody in flight reads."""
+        if self._kept is not None:
+            flying = (panel for _, panel in self._flying)
+            self._kept.release({source for panel in flying for source in self._readings(panel)[1]})
 
     def _run(self, chunk: _Chunk) -> None:
+        """One denoiser call, after which every panel of the chunk has gone on."""
         panels = [panel for _, panel in chunk.members]
         padding = self._padding(chunk.rows)
-        kept = self._kept.entries(tuple(chunk.kept)) if self._kept is not None else None
+        kept = tuple(chunk.kept)
         batch = build_batch(
             panels,
             tuple(chunk.sources),
             self._process,
             self._info,
             kept=kept,
+            bank=self._kept.bank(kept) if self._kept is not None else None,
             padding=padding,
         )
         began = time.perf_counter()
@@ -262,6 +269,12 @@ class Batcher:
         sources = panel.readings(self._process)
         kept = [source for source in sources if source.fixed and self._kept is not None]
         return [source for source in sources if source not in kept], kept
+
+
+def _taken(ticket: Ticket, panel: PanelState) -> Iterator[PanelStep]:
+    """The step that a panel has taken; none where it takes one more call."""
+    if not panel.schedule.midway:
+        yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
 
 
 def _advance(panels: Sequence[PanelState], prediction: Tensor) -> None:

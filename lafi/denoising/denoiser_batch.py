@@ -12,43 +12,45 @@ from torch import Tensor
 from lafi.conditioning.reference import Source
 from lafi.conditioning.routing import Reading, build_table
 from lafi.denoising.panel_state import PanelState
+from lafi.model.families.registry import family_of, input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import NOWHERE
-from lafi.ports.bank_entry import BankEntry, stack_bank
-from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess
+from lafi.model.input_port import CORE, InputPort
+from lafi.ports.bank_entry import BankInputs
+from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
+from lafi.sampling.noise_model import NoiseModel
 
 
 class _Row(NamedTuple):
     """One row: latents as the model wants to see them, and what it reads; mask where it is read.
 
-    words (T,) int32: the slot that limits each token of its text, or -1; None limits none.
+    ports: what the row has of inputs that are not of the core, by name, each without the batch.
     """
 
     latents: Tensor
     timestep: float
-    text: EncodedText
+    text: Tensor
     reading: Reading
     mask: Tensor
-    words: Tensor | None = None
+    ports: Mapping[str, Tensor]
 
 
 def build_batch(
     panels: Sequence[PanelState],
     sources: Sequence[Source],
-    process: ForwardProcess,
+    process: NoiseModel,
     info: ModelInfo,
     *,
-    kept: Mapping[Source, BankEntry] | None = None,
+    kept: Sequence[Source] = (),
+    bank: BankInputs | None = None,
     padding: int = 0,
 ) -> DenoiserBatch:
     """Rows: of each panel the one without prompt, then the one with it; then the references.
 
     panels: of one latent size. sources: what the panels read at their coming step, a row each.
-    kept: what they read from the bank instead, an entry each.
+    kept: what they read from the bank instead, entry by entry of `bank`.
     padding: copies of the last row at the end, which read nothing and are read by nobody.
     """
-    kept = kept or {}
     size = (panels[0].latents.shape[-2], panels[0].latents.shape[-1])
     first_source = sum(panel.rows for panel in panels)
     bank_start = first_source + len(sources) + padding
@@ -61,25 +63,23 @@ def build_batch(
         for row in _panel_rows(panel, _reading(panel, place, process), everywhere)
     ]
     rows += [_source_row(source, process) for source in sources]
-    rows += [rows[-1]._replace(reading=Reading(), words=None)] * padding
+    rows += [_idle(rows[-1], info)] * padding
     table = build_table([row.reading for row in rows], len(info.layers), size, len(kept))
     return DenoiserBatch(
         latents=torch.stack([row.latents for row in rows]).float(),
         timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
-        text=torch.stack([row.text.hidden for row in rows]),
+        text=torch.stack([row.text for row in rows]),
         routes=table.routes,
         bias=table.bias,
         mask=torch.stack([row.mask for row in rows]),
         region=table.region,
-        pooled=_stacked_pooled([row.text for row in rows]),
-        time_ids=_time_ids(len(rows), size, info),
-        words=_stacked_words(rows),
-        bank=stack_bank([*kept.values()]) if kept else None,
+        ports=_stacked(rows, input_ports(info), _conditions(info, size)),
+        bank=bank,
     )
 
 
 def build_reference_batch(
-    sources: Sequence[Source], process: ForwardProcess, info: ModelInfo
+    sources: Sequence[Source], process: NoiseModel, info: ModelInfo
 ) -> ReferenceBatch:
     """References of one latent size, to have their keys and values computed."""
     rows = [_source_row(source, process) for source in sources]
@@ -87,54 +87,66 @@ def build_reference_batch(
     return ReferenceBatch(
         latents=torch.stack([row.latents for row in rows]).float(),
         timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
-        text=torch.stack([row.text.hidden for row in rows]),
+        text=torch.stack([row.text for row in rows]),
         mask=torch.stack([row.mask for row in rows]),
-        pooled=_stacked_pooled([row.text for row in rows]),
-        time_ids=_time_ids(len(rows), size, info),
+        ports=_stacked(rows, reference_ports(input_ports(info)), _conditions(info, size)),
     )
+
+
+def _idle(row: _Row, info: ModelInfo) -> _Row:
+    """A copy that reads nothing, so it has none of the inputs that only readers have."""
+    reading = {port.name for port in input_ports(info) if port.reading}
+    ports = {name: value for name, value in row.ports.items() if name not in reading}
+    return row._replace(reading=Reading(), ports=ports)
 
 
 def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_Row]:
     latents, timestep = panel.schedule.scale(panel.latents), panel.schedule.timestep
-    if panel.unconditional is not None:
+    unconditional = panel.unconditional
+    if unconditional is not None:
         own = reading if panel.injection.both_branches else Reading()
-        yield _Row(latents, timestep, panel.unconditional, own, mask)
-    yield _Row(latents, timestep, panel.text, reading, mask, panel.words)
+        ports = {**unconditional.ports, **panel.ports(conditional=False)}
+        yield _Row(latents, timestep, unconditional.hidden, own, mask, ports)
+    ports = {**panel.text.ports, **panel.ports(conditional=True)}
+    yield _Row(latents, timestep, panel.text.hidden, reading, mask, ports)
 
 
-def _source_row(source: Source, process: ForwardProcess) -> _Row:
+def _source_row(source: Source, process: NoiseModel) -> _Row:
     reference = source.reference
     latents = reference.at(source.timestep, process)
-    return _Row(latents, source.timestep, reference.text, Reading(), reference.mask)
+    text = reference.text
+    return _Row(latents, source.timestep, text.hidden, Reading(), reference.mask, text.ports)
 
 
-def _stacked_pooled(text: Sequence[EncodedText]) -> Tensor | None:
-    pooled = [row.pooled for row in text if row.pooled is not None]
-    return torch.stack(pooled) if pooled else None
-
-
-def _stacked_words(rows: Sequence[_Row]) -> Tensor | None:
-    """(B, T) int32; None where no row has limited words."""
-    given = [row.words for row in rows if row.words is not None]
-    if not given:
-        return None
-    unlimited = torch.full_like(given[0], NOWHERE)
-    return torch.stack([unlimited if row.words is None else row.words for row in rows])
-
-
-def _time_ids(rows: int, size: tuple[int, int], info: ModelInfo) -> Tensor | None:
-    """Every row, references too, is a whole picture of the panel's size."""
-    if not info.pooled_width:
-        return None
+def _conditions(info: ModelInfo, size: tuple[int, int]) -> dict[str, Tensor]:
+    """What every row is told of its size; references too are whole pictures of the panel's."""
     height, width = (info.vae_scale * side for side in size)
-    return torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32).repeat(rows, 1)
+    told = family_of(info).conditions(info, (width, height))
+    return {name: torch.tensor(values, dtype=torch.float32) for name, values in told.items()}
 
 
-def _reading(panel: PanelState, place: Mapping[Source, int], process: ForwardProcess) -> Reading:
+def _stacked(
+    rows: Sequence[_Row], ports: Sequence[InputPort], conditions: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Inputs by name, each (B, ...); a row without one has its fill. One that no row has is left
+    out."""
+    given = {}
+    for port in ports:
+        if port.name in CORE:
+            continue
+        values = [row.ports.get(port.name, conditions.get(port.name)) for row in rows]
+        like = next((value for value in values if value is not None), None)
+        if like is not None:
+            unused = torch.full_like(like, port.fill, dtype=TORCH_DTYPES[port.dtype])
+            given[port.name] = torch.stack([unused if x is None else x for x in values])
+    return given
+
+
+def _reading(panel: PanelState, place: Mapping[Source, int], process: NoiseModel) -> Reading:
     sources = tuple(place[source] for source in panel.readings(process))
     return Reading(
         sources=sources,
-        regions=panel.injection.regions if sources or panel.words is not None else (),
-        first_layer=panel.injection.first_layer,
+        regions=panel.injection.regions if sources or panel.needs_regions else (),
+        layers=panel.injection.layers,
         bias=panel.injection.strength,
     )

@@ -1,4 +1,4 @@
-"""How a storyboard's panels get denoised: alone, or with all others in one loop.
+"""How a storyboard's panels get denoised: alone, or with all others in one loop per variant.
 
 A storyboard hands over its panels and reads their steps; it cannot tell which of the two it is.
 """
@@ -6,9 +6,9 @@ A storyboard hands over its panels and reads their steps; it cannot tell which o
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from lafi.denoising.batcher import Batcher, BatchError, PanelStep, Ticket
 from lafi.denoising.panel_state import PanelState
@@ -16,10 +16,10 @@ from lafi.denoising.panel_state import PanelState
 POLL_SECONDS = 0.05
 """How often a storyboard whose panels wait for a place asks whether anybody still wants them."""
 HEARTBEAT_SECONDS = 5.0
-"""How long it says nothing about panels that wait."""
+"""After how long without a step a storyboard gets a sign of life."""
 
 
-def nobody() -> Sequence[PanelState]:
+def no_panels() -> Sequence[PanelState]:
     """The default of `joining`."""
     return ()
 
@@ -32,86 +32,179 @@ class Denoising(Protocol):
         panels: Sequence[PanelState],
         priority: int,
         cancelled: Callable[[], bool],
-        joining: Callable[[], Sequence[PanelState]] = nobody,
+        joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep | None]:
         """Every step of the panels, until the last of each, or until `cancelled()`.
 
         None from time to time while nothing happens, since others are denoised first.
         joining: asked whenever steps were read, the last one too, for panels that come late; they
-        wait behind the others. Raises what the denoiser raised.
+        wait behind the others. Raises what the denoiser raised, and KeyError for a panel of a
+        variant that has no batcher.
         """
 
 
 class OwnDenoising:
-    """A loop of the caller's own, in the caller's thread."""
+    """Loops of the caller's own, one for each variant, in the caller's thread."""
 
-    def __init__(self, batcher: Batcher) -> None:
-        self._batcher = batcher
+    def __init__(self, batchers: Mapping[str, Batcher]) -> None:
+        """batchers: by the name of the variant whose engines they call."""
+        self._batchers = batchers
 
     def run(
         self,
         panels: Sequence[PanelState],
         priority: int,
         cancelled: Callable[[], bool],
-        joining: Callable[[], Sequence[PanelState]] = nobody,
+        joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep]:
         """As `Denoising`; priority means nothing where nobody else is."""
-        ticket = self._batcher.add(panels, priority)
+        tickets: dict[str, Ticket] = {}
+
+        def bring(more: Sequence[PanelState]) -> None:
+            for variant, group in by_variant(more).items():
+                batcher = self._batchers[variant]
+                if variant in tickets:
+                    batcher.extend(tickets[variant], group)
+                else:
+                    tickets[variant] = batcher.add(group, priority)
+
+        bring(panels)
         try:
-            while self._batcher.active and not cancelled():
-                yield from self._batcher.step()
-                self._batcher.extend(ticket, joining())
+            while active := [v for v in tickets if self._batchers[v].active]:
+                if cancelled():
+                    return
+                for variant in active:
+                    yield from self._batchers[variant].step()
+                    bring(joining())
         except BatchError as error:
             raise error.__cause__ or error from None
         finally:
+            for variant, ticket in tickets.items():
+                self._batchers[variant].remove(ticket)
+
+
+Steps = queue.SimpleQueue[PanelStep | Exception]
+
+
+class _Seat(NamedTuple):
+    """A storyboard's place in one loop; the loop's thread alone sets and reads the ticket."""
+
+    steps: Steps
+    ticket: list[Ticket]
+
+
+class _Loop:
+    """One batcher, stepped in a thread of its own for all storyboards that have a seat."""
+
+    def __init__(self, name: str, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._changed = threading.Condition()
+        self._changes: list[Callable[[], None]] = []
+        self.closed = False
+        self._readers: dict[Ticket, Steps] = {}
+        title = f"denoising {name}".strip()
+        self._thread = threading.Thread(target=self._run, name=title, daemon=True)
+        self._thread.start()
+
+    def join(self, panels: Sequence[PanelState], priority: int, steps: Steps) -> _Seat:
+        """Let panels join together; their steps go to `steps`, and so does an error."""
+        seat = _Seat(steps, [])
+
+        def join() -> None:
+            seat.ticket.append(self._batcher.add(panels, priority))
+            self._readers[seat.ticket[0]] = steps
+
+        self._change(join)
+        return seat
+
+    def extend(self, seat: _Seat, panels: Sequence[PanelState]) -> None:
+        """Let more panels join, behind those that wait already."""
+
+        def extend() -> None:
+            # Not after a call with the others failed: nobody reads the steps any more.
+            if seat.ticket[0] in self._readers:
+                self._batcher.extend(seat.ticket[0], panels)
+
+        self._change(extend)
+
+    def leave(self, seat: _Seat) -> None:
+        """Let the panels leave; they are in no call that begins later."""
+
+        def leave() -> None:
+            self._readers.pop(seat.ticket[0], None)
+            self._batcher.remove(seat.ticket[0])
+
+        self._change(leave)
+
+    def close(self, timeout: float) -> None:
+        """End the thread after the step that it is in (seconds)."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify()
+        self._thread.join(timeout)
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """Have the loop's thread, which alone touches the batcher, do something between steps."""
+        with self._changed:
+            self._changes.append(change)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while self._wait_for_work():
+            try:
+                for step in self._batcher.step():
+                    self._readers[step.ticket].put(step)
+            except BatchError as error:
+                self._fail(error)
+
+    def _wait_for_work(self) -> bool:
+        """Do the changes that were asked for; False once there will be no work any more."""
+        with self._changed:
+            while True:
+                for change in self._changes:
+                    change()
+                self._changes.clear()
+                if self.closed or self._batcher.active:
+                    return not self.closed
+                self._changed.wait()
+
+    def _fail(self, error: BatchError) -> None:
+        """A failed call ends the storyboards that were in it, and no other."""
+        for ticket in error.tickets:
             self._batcher.remove(ticket)
+            cause = error.__cause__
+            self._readers.pop(ticket).put(cause if isinstance(cause, Exception) else error)
 
 
 class SharedDenoising:
-    """One loop, in a thread of its own, for all storyboards in flight.
+    """One loop for each variant, in a thread of its own, for all storyboards in flight.
 
     Panels of one call join together. Those of a storyboard that was cancelled, or whose
     generator is closed, are in no call that begins later.
     """
 
-    def __init__(self, batcher: Batcher, heartbeat: float = HEARTBEAT_SECONDS) -> None:
-        """heartbeat: seconds of silence after which a storyboard that waits gets a None."""
-        self._batcher = batcher
+    def __init__(
+        self, batchers: Mapping[str, Batcher], heartbeat: float = HEARTBEAT_SECONDS
+    ) -> None:
+        """batchers: by the name of the variant whose engines they call.
+
+        heartbeat: seconds of silence after which a storyboard that waits gets a None.
+        """
+        self._loops = {variant: _Loop(variant, batcher) for variant, batcher in batchers.items()}
         self._heartbeat = heartbeat
-        self._changed = threading.Condition()
-        self._changes: list[Callable[[], None]] = []
-        self._closed = False
-        self._readers: dict[Ticket, queue.SimpleQueue[PanelStep | Exception]] = {}
-        self._thread = threading.Thread(target=self._loop, name="denoising", daemon=True)
-        self._thread.start()
 
     def run(
         self,
         panels: Sequence[PanelState],
         priority: int,
         cancelled: Callable[[], bool],
-        joining: Callable[[], Sequence[PanelState]] = nobody,
+        joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep | None]:
-        """As `Denoising`, from any thread. Raises RuntimeError once the loop is closed."""
-        steps: queue.SimpleQueue[PanelStep | Exception] = queue.SimpleQueue()
-        tickets: list[Ticket] = []
-
-        def join() -> None:
-            tickets.append(self._batcher.add(panels, priority))
-            self._readers[tickets[0]] = steps
-
-        def join_late(late: Sequence[PanelState]) -> None:
-            # Not after a call with the others failed: nobody reads the steps any more.
-            if tickets[0] in self._readers:
-                self._batcher.extend(tickets[0], late)
-
-        def leave() -> None:
-            self._readers.pop(tickets[0], None)
-            self._batcher.remove(tickets[0])
-
-        left = len(panels)
+        """As `Denoising`, from any thread. Raises RuntimeError once the loops are closed."""
+        steps: Steps = queue.SimpleQueue()
+        seats: dict[str, _Seat] = {}
+        left = self._bring(panels, priority, steps, seats)
         heard = time.monotonic()
-        self._change(join)
         try:
             while left and not cancelled():
                 try:
@@ -127,51 +220,39 @@ class SharedDenoising:
                 left -= step.done
                 heard = time.monotonic()
                 yield step
-                if late := joining():
-                    left += len(late)
-                    self._change(partial(join_late, late))
+                left += self._bring(joining(), priority, steps, seats)
         finally:
-            self._change(leave)
+            for variant, seat in seats.items():
+                self._loops[variant].leave(seat)
 
     def close(self, timeout: float = 10.0) -> None:
-        """End the loop after the step that it is in (seconds); what is in flight is not drawn."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join(timeout)
+        """End each loop after the step that it is in (seconds); what is in flight is not drawn."""
+        for loop in self._loops.values():
+            loop.close(timeout)
+
+    def _bring(
+        self,
+        panels: Sequence[PanelState],
+        priority: int,
+        steps: Steps,
+        seats: dict[str, _Seat],
+    ) -> int:
+        """Panels take their seats in the loops of their variants; gives how many there are."""
+        for variant, group in by_variant(panels).items():
+            if variant in seats:
+                self._loops[variant].extend(seats[variant], group)
+            else:
+                seats[variant] = self._loops[variant].join(group, priority, steps)
+        return len(panels)
 
     def _check_open(self) -> None:
-        if self._closed:
+        if any(loop.closed for loop in self._loops.values()):
             raise RuntimeError("the denoising loop was closed")
 
-    def _change(self, change: Callable[[], None]) -> None:
-        """Have the loop's thread, which alone touches the batcher, do something between steps."""
-        with self._changed:
-            self._changes.append(change)
-            self._changed.notify()
 
-    def _loop(self) -> None:
-        while self._wait_for_work():
-            try:
-                for step in self._batcher.step():
-                    self._readers[step.ticket].put(step)
-            except BatchError as error:
-                self._fail(error)
-
-    def _wait_for_work(self) -> bool:
-        """Do the changes that were asked for; False once there will be no work any more."""
-        with self._changed:
-            while True:
-                for change in self._changes:
-                    change()
-                self._changes.clear()
-                if self._closed or self._batcher.active:
-                    return not self._closed
-                self._changed.wait()
-
-    def _fail(self, error: BatchError) -> None:
-        """A failed call ends the storyboards that were in it, and no other."""
-        for ticket in error.tickets:
-            self._batcher.remove(ticket)
-            cause = error.__cause__
-            self._readers.pop(ticket).put(cause if isinstance(cause, Exception) else error)
+def by_variant(panels: Sequence[PanelState]) -> dict[str, list[PanelState]]:
+    """Panels by the variant that draws them, in their order."""
+    groups: dict[str, list[PanelState]] = defaultdict(list)
+    for panel in panels:
+        groups[panel.variant].append(panel)
+    return groups

@@ -1,17 +1,20 @@
-"""One picture on its way from noise to latents, and what it reads while it is drawn.
+"""One picture on its way through one stage, and what it reads while it is drawn.
 
-Knows its own step and references, not the batch that carries it.
+Knows its own step and references, not the batch that carries it and not the other stages.
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from lafi.conditioning.conditioner import Conditioner
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
-from lafi.conditioning.routing import in_window
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.guidance import Guidance
+from lafi.sampling.noise_model import NoiseModel
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import StepReuse
+from lafi.sampling.window import in_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class PanelInjection:
 
     regions        (h, w) float32 in [0, 1] for each of the panel's characters: where its reference
                    may be read and its words act; as many as references, or no references
-    first_layer    injected are this self-attention layer and all later ones
+    layers         indices of the self-attention layers in which references are read
     start, end     step i of N injects if start <= i / N < end
     strength       added to the references' logits
     both_branches  whether the row without prompt reads them too
@@ -29,7 +32,7 @@ class PanelInjection:
 
     references: tuple[Reference, ...] = ()
     regions: tuple[Tensor, ...] = ()
-    first_layer: int = 0
+    layers: tuple[int, ...] = ()
     start: float = 0.0
     end: float = 0.0
     strength: float = 0.0
@@ -37,40 +40,49 @@ class PanelInjection:
     noise: ReferenceNoise = "panel"
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a masked stage keeps: clean latents (C, h, w), and (h, w) in [0, 1], 1 drawn anew."""
+
+    original: Tensor
+    mask: Tensor
+
+
 @dataclass(slots=True, eq=False)
 class PanelState:
-    """A picture being drawn; its schedule and latents move with every step.
+    """A picture being drawn; its schedule and latents move with every call of the denoiser.
 
-    name      the caller's name for it
+    name      the caller's name for it: a panel's number, or a character's name
     latents   (C, h, w) float32
     text      the encoded prompt
-    negative  the encoded negative prompt; None draws without guidance
-    guided_steps  (start, end): step i of N is guided if start <= i / N < end (arXiv:2404.07724)
-    reuse     of computed steps; None computes each
-    words     (T,) int32: for each token of the prompt the place of the region that it is limited
-              to, or -1; None limits none
+    negative  the encoded negative prompt; needed where the guidance asks for two rows
+    reuse     of computed calls; None computes each
+    conditioners  what else its rows are told, such as the words that are limited to regions
+    kept      what of the picture stays as it was; None: all of it is drawn
+    variant   of the model that draws it, "" for the model itself
     """
 
-    name: str
+    name: int | str
     latents: Tensor
     schedule: PanelSchedule
     text: EncodedText
     negative: EncodedText | None
-    guidance: float
+    guidance: Guidance
     injection: PanelInjection
-    guided_steps: tuple[float, float] = (0.0, 1.0)
     reuse: StepReuse | None = None
-    words: Tensor | None = None
+    conditioners: tuple[Conditioner, ...] = ()
+    kept: Kept | None = None
+    variant: str = ""
 
     @property
     def unconditional(self) -> EncodedText | None:
-        """What the row without prompt is told at the coming step; None where there is no row."""
-        return self.negative if self._guides(self.schedule.index) else None
+        """What the row without prompt is told at the coming call; None where there is no row."""
+        return self.negative if self.rows == 2 else None
 
     @property
     def rows(self) -> int:
         """Rows of the coming denoiser call, if it is in one; references not counted."""
-        return 1 if self.unconditional is None else 2
+        return self._rows_at(self.schedule.index)
 
     @property
     def done(self) -> bool:
@@ -78,11 +90,28 @@ class PanelState:
 
     @property
     def reuses(self) -> bool:
-        """Whether the coming step is taken without the denoiser, by `advance_by_reuse`."""
+        """Whether the coming call is left out, by `advance_by_reuse`."""
         return self.reuse is not None and self.reuse.coming
 
-    def readings(self, process: ForwardProcess) -> tuple[Source, ...]:
-        """References to be read at the coming step, if it is computed, each with its timestep."""
+    @property
+    def needs_regions(self) -> bool:
+        """Whether its rows need its regions even where they read nobody."""
+        return any(conditioner.needs_regions for conditioner in self.conditioners)
+
+    def ports(self, *, conditional: bool) -> dict[str, Tensor]:
+        """Inputs of the denoiser, by name, that one of its rows has at the coming call.
+
+        conditional: the row with prompt. Each without the batch.
+        """
+        step, steps = self.schedule.index, self.schedule.steps
+        return {
+            name: value
+            for conditioner in self.conditioners
+            for name, value in conditioner.ports(step, steps, conditional=conditional).items()
+        }
+
+    def readings(self, process: NoiseModel) -> tuple[Source, ...]:
+        """References to be read at the coming call, if it is computed, each with its timestep."""
         given = self.injection
         if not self._injects(self.schedule.index):
             return ()
@@ -91,47 +120,49 @@ class PanelState:
         return tuple(Source(reference, timestep, fixed) for reference in given.references)
 
     def advance(self, prediction: Tensor) -> None:
-        """Take a step with the model's prediction for this panel's rows, (rows, C, h, w).
+        """Go on with the model's prediction for this panel's rows, (rows, C, h, w).
 
         Rows: without prompt, with prompt; only the latter if there is no guidance.
         """
-        guided = prediction[-1]
-        if self.unconditional is not None:
-            guided = prediction[0] + self.guidance * (prediction[1] - prediction[0])
+        guided = self.guidance.combine(prediction)
         if self.reuse is not None:
             latents = self.schedule.scale(self.latents)
             self.reuse.record(latents, self.schedule.timestep, guided)
-        self._step(guided)
+        self._go_on(guided)
 
     def advance_by_reuse(self) -> None:
-        """Take a step without the denoiser, where `reuses` says so."""
+        """Go on without the denoiser, where `reuses` says so."""
         assert self.reuse is not None
         latents = self.schedule.scale(self.latents)
-        self._step(self.reuse.prediction(latents, self.schedule.timestep))
+        self._go_on(self.reuse.prediction(latents, self.schedule.timestep))
 
-    def _step(self, guided: Tensor) -> None:
+    def _go_on(self, guided: Tensor) -> None:
+        before = self.schedule.index
         self.latents = self.schedule.step(guided, self.latents)
+        if self.kept is not None:
+            self.latents = self.schedule.keep(self.latents, self.kept.original, self.kept.mask)
         if self.reuse is not None and not self.done:
-            self._decide(self.reuse)
+            self._decide(self.reuse, before)
 
-    def _decide(self, reuse: StepReuse) -> None:
+    def _decide(self, reuse: StepReuse, before: int) -> None:
         """The last step is computed, and those where the denoiser is asked something else.
 
         So is the one after such a switch: a rate across it would measure the switch.
         """
         step, steps = self.schedule.index, self.schedule.steps
-        if self._asked(step) != self._asked(step - 1):
+        if self._asked(step) != self._asked(before):
             reuse.forget()
             return
-        allowed = step < steps - 1 and in_window(step, steps, reuse.rule.start, reuse.rule.end)
+        allowed = reuse.rule.allows(step, steps, self.schedule.noise_share)
         latents = self.schedule.scale(self.latents)
         reuse.decide(latents, self.schedule.timestep, allowed)
 
-    def _asked(self, step: int) -> tuple[bool, bool]:
-        return self._guides(step) and self.negative is not None, self._injects(step)
+    def _asked(self, step: int) -> tuple[int, bool]:
+        return self._rows_at(step), self._injects(step)
 
-    def _guides(self, step: int) -> bool:
-        return in_window(step, self.schedule.steps, *self.guided_steps)
+    def _rows_at(self, step: int) -> int:
+        asked = self.guidance.rows(step, self.schedule.steps)
+        return asked if self.negative is not None else 1
 
     def _injects(self, step: int) -> bool:
         window = in_window(step, self.schedule.steps, self.injection.start, self.injection.end)

@@ -6,9 +6,11 @@ not in the panel have no part in it; nor have compiled plans or the device they 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from lafi.board.storyboard import Character, Panel, SamplingStage, Storyboard
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.model.info import ModelInfo
 
@@ -30,9 +32,11 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
-_REUSE_WINDOW = ("reuse_start", "reuse_end")
-_NEWER_STAGE_FIELDS = ("guidance_start", "guidance_end", "reuse_threshold", *_REUSE_WINDOW)
-"""All are counted only where they differ from their defaults, so that older addresses stay."""
+_FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}
+"""The others count only where they differ from their defaults, so that older addresses stay."""
+_REUSE_WINDOW = ("reuse_start", "reuse_end", "reuse_window")
+_RESOLVED = ("prompt", "injection", "source", "mask", "variant")
+"""Fields of a stage that count by what they mean."""
 _WORDS = "words"
 """Counted by which words it limits: a panel in which it limits none is drawn as it always was."""
 
@@ -40,29 +44,29 @@ _WORDS = "words"
 def content_address(
     storyboard: Storyboard,
     panel: Panel,
-    model: ModelInfo,
+    models: Mapping[str, ModelInfo],
     *,
     recogniser: str = "",
     version: int = DRAWING_VERSION,
 ) -> str:
     """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel).
 
+    models: facts by the name of the variant, of all that its stages name.
     recogniser: SHA-256 of its network; it has a part where its scores decide which drawing stays.
     """
     decides: dict[str, Any] = {
         "version": version,
-        "model": model.model_dump(mode="json", include=_MODEL_FIELDS)
-        | model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True),
-        "size": [storyboard.width, storyboard.height],
+        "model": _model(models[storyboard.variant]),
+        "size": [*storyboard.effective_size(panel)],
         "prompt": panel.prompt_text(storyboard),
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
-        "sampling": {"stages": [_stage(s) for s in storyboard.effective_sampling(panel).stages]},
+        "sampling": {"stages": _stages(storyboard, panel, models, version)},
         "injection": storyboard.effective_injection(panel).model_dump(
             mode="json", exclude={_WORDS}
         ),
         "characters": [
-            _reference(storyboard, storyboard.character(name), model, version)
+            _reference(storyboard, storyboard.character(name), models, version)
             | {"region": panel.regions.get(name)}
             for name in panel.characters
         ],
@@ -73,24 +77,66 @@ def content_address(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _model(model: ModelInfo) -> dict[str, Any]:
+    newer = model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True)
+    return model.model_dump(mode="json", include=_MODEL_FIELDS) | newer
+
+
 def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, Any]:
     """Nothing where a panel is drawn once, so that older addresses stay."""
     retry = storyboard.effective_retry(panel)
     return {"retry": [*retry, recogniser]} if retry and panel.characters else {}
 
 
+def _stages(
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
+) -> list[dict[str, Any]]:
+    stages = storyboard.effective_sampling(panel).stages
+    return [
+        _stage(stage) | _resolved(storyboard, panel, stage, models, version) for stage in stages
+    ]
+
+
 def _stage(stage: SamplingStage) -> dict[str, Any]:
-    counted = {*_NEWER_STAGE_FIELDS} - (set() if stage.reuse_threshold else {*_REUSE_WINDOW})
-    newer = stage.model_dump(mode="json", include=counted, exclude_defaults=True)
-    return stage.model_dump(mode="json", exclude={*_NEWER_STAGE_FIELDS}) | newer
+    unused = {*_RESOLVED} | (set() if stage.reuse_threshold else {*_REUSE_WINDOW})
+    newer = {*SamplingStage.model_fields} - _FIRST_STAGE_FIELDS - unused
+    first = stage.model_dump(mode="json", include=_FIRST_STAGE_FIELDS)
+    return first | stage.model_dump(mode="json", include=newer, exclude_defaults=True)
+
+
+def _resolved(
+    storyboard: Storyboard,
+    panel: Panel,
+    stage: SamplingStage,
+    models: Mapping[str, ModelInfo],
+    version: int,
+) -> dict[str, Any]:
+    """What a stage is told and begins with; nothing where it has nothing of its own."""
+    found: dict[str, Any] = {}
+    if stage.variant not in (None, storyboard.variant):
+        found["model"] = _model(models[stage.variant])
+    if stage.prompt is not None:
+        found["prompt"] = panel.stage_text(storyboard, stage)
+    if stage.injection is not None:
+        injection = storyboard.effective_injection(panel, stage)
+        found["injection"] = injection.model_dump(mode="json", exclude={_WORDS})
+    if stage.source is not None and stage.source.image is not None:
+        found["from"] = {"image": stage.source.image.sha256}
+    if stage.source is not None and stage.source.panel is not None:
+        earlier = storyboard.panels[stage.source.panel]
+        found["from"] = {"panel": content_address(storyboard, earlier, models, version=version)}
+    if stage.mask is not None:
+        image = stage.mask.image
+        found["mask"] = stage.mask.region if image is None else {"image": image.sha256}
+    return found
 
 
 def _reference(
-    storyboard: Storyboard, character: Character, model: ModelInfo, version: int
+    storyboard: Storyboard, character: Character, models: Mapping[str, ModelInfo], version: int
 ) -> dict[str, Any]:
     """What decides a character's reference row: its caption, and its image or its portrait's."""
     if character.reference is not None:
         return {"caption": character.caption, "image": character.reference.sha256}
     portrait = storyboard.portrait_panel(character.name)
-    address = content_address(storyboard, portrait, model, version=version)
+    address = content_address(storyboard, portrait, models, version=version)
     return {"caption": character.caption, "portrait": address}

@@ -3,8 +3,10 @@
 Knows storyboards and pixels, not how a panel is denoised.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from lafi.board.stages import Sampling
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
@@ -14,9 +16,16 @@ from lafi.wire.events import Failed, PanelImage
 
 
 def finished_panel(
-    storyboard: Storyboard, index: int, attempts: Attempts, engines: Engines, seconds: float
+    storyboard: Storyboard,
+    index: int,
+    attempts: Attempts,
+    engines: Mapping[str, Engines],
+    seconds: float,
 ) -> PanelImage | Failed:
-    """The best drawing of panel `index`, or why there is none. seconds: since the start."""
+    """The best drawing of panel `index`, or why there is none.
+
+    engines: by the name of the variant. seconds: since the start.
+    """
     best = attempts.best
     if best is None:
         return Failed(panel=index, error=attempts.error, retryable=False)
@@ -35,10 +44,12 @@ def finished_panel(
 
 
 def panel_settings(
-    storyboard: Storyboard, panel: Panel, drawn: Drawn, engines: Engines
+    storyboard: Storyboard, panel: Panel, drawn: Drawn, engines: Mapping[str, Engines]
 ) -> dict[str, Any]:
     """What drew a panel, for its file: nothing of its place among others."""
-    info, recogniser = engines.info, engines.recogniser
+    own = engines[storyboard.variant]
+    info, recogniser = own.info, own.recogniser
+    models = {variant: each.info for variant, each in engines.items()}
     known = recogniser.sha256 if recogniser is not None else ""
     return {
         "prompt": panel.prompt_text(storyboard),
@@ -48,12 +59,22 @@ def panel_settings(
         "seed": drawn.seed,
         "attempt": drawn.attempt,
         "scores": dict(drawn.scores),
-        "size": [storyboard.width, storyboard.height],
-        "sampling": storyboard.effective_sampling(panel).model_dump(mode="json"),
+        "size": [*storyboard.effective_size(panel)],
+        "sampling": described_sampling(storyboard.effective_sampling(panel)),
         "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
         "model": info.name,
         "variant": info.variant,
         "engine": info.engine,
         "precision": info.precision,
-        "address": content_address(storyboard, panel, info, recogniser=known),
+        "address": content_address(storyboard, panel, models, recogniser=known),
     }
+
+
+def described_sampling(sampling: Sampling) -> dict[str, Any]:
+    """A panel's stages as plain data, with pictures' SHA-256 in place of their bytes."""
+    described: dict[str, Any] = sampling.model_dump(mode="json")
+    for stage, plain in zip(sampling.stages, described["stages"], strict=True):
+        for name, given in (("from", stage.source), ("mask", stage.mask)):
+            if given is not None and given.image is not None:
+                plain[name]["image"] = given.image.sha256
+    return described

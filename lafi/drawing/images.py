@@ -15,8 +15,8 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from lafi.board import image_file
+from lafi.board.letterbox import Letterboxed, fit
 from lafi.board.letterbox import Pixels as Pixels
-from lafi.board.letterbox import fit
 
 PNG_SETTINGS_KEY = "lafi"
 """Name of the iTXt chunk that holds the settings as JSON."""
@@ -39,10 +39,13 @@ def letterbox(data: bytes, width: int, height: int) -> LetterboxedImage:
 
     Raises `image_file.ImageFileError` where it cannot be decoded.
     """
-    fitted = fit(image_file.decode(data), width, height)
-    return LetterboxedImage(
-        fitted.pixels, torch.from_numpy(fitted.alpha.astype(np.float32) / 255.0)
-    )
+    return letterboxed(fit(image_file.decode(data), width, height))
+
+
+def letterboxed(fitted: Letterboxed) -> LetterboxedImage:
+    """A fitted picture with its alpha as a mask."""
+    alpha = torch.from_numpy(fitted.alpha.astype(np.float32) / 255.0)
+    return LetterboxedImage(fitted.pixels, alpha)
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

@@ -1,45 +1,39 @@
-"""Draws a storyboard in one process: encode, denoise, decode.
+"""Draws a storyboard in one process: encode, denoise stage by stage, decode.
 
 This is what the server runs, with engines that may be served models. Knows storyboards and
 tensors, not gRPC and not Triton Server.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor
 
-from lafi.board.error import StoryboardError
-from lafi.board.image_file import sha256_hex
-from lafi.board.storyboard import Panel, SamplingStage, Storyboard
-from lafi.conditioning.character_words import EVERYWHERE, limited_words
-from lafi.conditioning.prompts import MAX_BATCH, encode_texts, word_slots, zeros_like
-from lafi.conditioning.reference import Reference, fixed_noise, latent_mask, noise_seed
-from lafi.conditioning.routing import in_window, region_weights
+from lafi.board.letterbox import Pixels
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.conditioning.prompts import encode_texts
 from lafi.denoising.bank import Bank
-from lafi.denoising.batcher import Batcher, PanelStep
+from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.loop import Denoising, OwnDenoising
-from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts
+from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
-from lafi.drawing.panel_scores import PanelScores, retry_problems
-from lafi.model.check import check_against
-from lafi.model.layers import first_injected_layer
-from lafi.ports.engines import EncodedText, Engines
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule, check_stage
-from lafi.sampling.step_reuse import ReuseRule, StepReuse
+from lafi.drawing.panel_scores import PanelScores
+from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
+from lafi.drawing.plan import StagePlan, notes, plan_panel
+from lafi.drawing.stage_loop import Done, StageLoop
+from lafi.drawing.staged import Materials, StagedPicture, zero_negative
+from lafi.ports.engines import Engines
+from lafi.sampling.noise_model import noise_model_of
 from lafi.wire.events import (
     Accepted,
     Event,
+    Failed,
     Finished,
     PanelImage,
     Portrait,
-    Progress,
-    Waiting,
 )
 
 MAX_ROWS = 20
@@ -56,7 +50,7 @@ def _never() -> bool:
 
 def draw(
     storyboard: Storyboard,
-    engines: Engines,
+    engines: Engines | Mapping[str, Engines],
     *,
     cancelled: Callable[[], bool] = _never,
     denoising: Denoising | None = None,
@@ -64,16 +58,18 @@ def draw(
 ) -> Iterator[Event]:
     """The events of one storyboard, as `lafi.wire.events` orders them.
 
+    engines: of the storyboard's own variant; or all that its stages may name, by variant.
     cancelled: asked at every step; once it is true the events end, without `finished`.
     denoising: the loop that takes the panels with those of others; default: one of its own,
     whose denoiser calls have at most max_rows rows, 6 or more.
-    Raises StoryboardError before any work if this model cannot draw a panel, and DrawingError
+    Raises StoryboardError before any work if these models cannot draw a panel, and DrawingError
     if a portrait comes out as no picture; such a panel is only reported as failed.
     """
-    check_drawable(storyboard, engines)
+    every = {storyboard.variant: engines} if isinstance(engines, Engines) else engines
+    check_drawable(storyboard, every)
     if denoising is None:
-        denoising = OwnDenoising(make_batcher(engines, max_rows))
-    return _Drawing(storyboard, engines, denoising, cancelled).events()
+        denoising = OwnDenoising({v: make_batcher(each, max_rows) for v, each in every.items()})
+    return _Drawing(storyboard, every, denoising, cancelled).events()
 
 
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
@@ -83,44 +79,12 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
     fixed level for later storyboards; None keeps them as long as they are read.
     """
     info = engines.info
-    process = ForwardProcess(info.scheduler_config)
+    noise_model = noise_model_of(info.scheduler_config)
     kept = None
     if engines.reference_reader is not None:
-        kept = KeptReferences(engines.reference_reader, bank or Bank(0), process, info)
+        kept = KeptReferences(engines.reference_reader, bank or Bank(0), noise_model, info)
     most = min([max_rows, *engines.row_counts[-1:]])
-    return Batcher(engines.denoiser, process, info, most, engines.row_counts, kept)
-
-
-def check_drawable(storyboard: Storyboard, engines: Engines) -> None:
-    """Raise StoryboardError unless the engines' model can draw every panel."""
-    check_against(storyboard, engines.info)
-    problems = retry_problems(storyboard, engines.recogniser)
-    for index, panel in enumerate(storyboard.panels):
-        injection = storyboard.effective_injection(panel)
-        try:
-            first_injected_layer(engines.info.layers, injection.layers)
-        except ValueError as error:
-            problems.append(f"panels[{index}].injection.{error}")
-        for stage in storyboard.effective_sampling(panel).stages:
-            try:
-                check_stage(stage, engines.info.scheduler_config)
-            except ValueError as error:
-                problems.append(f"panels[{index}].sampling.{error}")
-    if problems:
-        raise StoryboardError(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A character's picture before it is encoded: pixels, mask (H, W), and its noise's seed.
-
-    content: SHA-256 of what the pixels come from, hexadecimal.
-    """
-
-    name: str
-    letterboxed: images.LetterboxedImage
-    content: str
-    noise_seed: int
+    return Batcher(engines.denoiser, noise_model, info, most, engines.row_counts, kept)
 
 
 class _Drawing:
@@ -129,269 +93,196 @@ class _Drawing:
     def __init__(
         self,
         storyboard: Storyboard,
-        engines: Engines,
+        engines: Mapping[str, Engines],
         denoising: Denoising,
         cancelled: Callable[[], bool],
     ) -> None:
         self._storyboard = storyboard
-        self._engines = engines
-        self._info = engines.info
+        self._engines = engines[storyboard.variant]
+        self._materials = Materials(storyboard, engines)
+        self._models = {variant: each.info for variant, each in engines.items()}
         self._denoising = denoising
         self._cancelled = cancelled
         self._started = time.monotonic()
-        self._texts: dict[str, EncodedText] = {}
-        self._references: dict[str, Reference] = {}
-        self._scores = PanelScores(storyboard, engines.recogniser)
+        self._scores = PanelScores(storyboard, self._engines.recogniser)
+        self._plans = [self._planned(panel) for panel in storyboard.panels]
+        self._finished: set[int] = set()
 
     def events(self) -> Iterator[Event]:
-        used = self._characters_read()
-        without = [name for name in used if self._storyboard.character(name).reference is None]
-        yield Accepted(panels=len(self._storyboard.panels), portraits=len(without))
+        read = self._read_sizes()
+        without = [n for n in read if self._storyboard.character(n).reference is None]
+        said = tuple(notes(self._storyboard, self._models))
+        yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
         if self._cancelled():
             return
-        self._encode_texts(used, without)
-        pictures = [self._given(name) for name in used if name not in without]
-        for picture in pictures:
+        portraits = {name: self._storyboard.portrait_panel(name) for name in without}
+        self._encode_texts(read, [self._planned(panel) for panel in portraits.values()])
+        pictures = {n: self._given(n, sizes) for n, sizes in read.items() if n not in portraits}
+        for picture in pictures.values():
             yield self._portrait_event(picture)
-        yield from self._draw_portraits(without, pictures)
+        yield from self._draw_portraits(portraits, read, pictures)
         if self._cancelled():
             return
-        self._encode_references(pictures)
+        self._encode_references(read, pictures)
         sent = yield from self._draw_panels()
         if not self._cancelled():
             yield Finished(panels=sent, seconds=self._seconds())
 
-    def _characters_read(self) -> list[str]:
-        """Names of the characters whose reference some panel reads at some step."""
-        return list(
-            dict.fromkeys(
-                name
-                for panel in self._storyboard.panels
-                if self._injects(panel)
-                for name in panel.characters
+    def _planned(self, panel: Panel) -> tuple[StagePlan, ...]:
+        return plan_panel(self._storyboard, panel, self._models)
+
+    def _read_sizes(self) -> dict[str, dict[Size, set[str]]]:
+        """Characters whose reference some stage reads -> sizes at which -> by which variants."""
+        found: dict[str, dict[Size, set[str]]] = {}
+        for stages in self._plans:
+            for stage in stages:
+                for name in stage.reads:
+                    found.setdefault(name, {}).setdefault(stage.size, set()).add(stage.variant)
+        return found
+
+    def _encode_texts(
+        self,
+        read: Mapping[str, Mapping[Size, set[str]]],
+        portraits: Sequence[tuple[StagePlan, ...]],
+    ) -> None:
+        """Every distinct text of every variant: captions first, then prompts in panels' order."""
+        texts: dict[str, list[str]] = {variant: [] for variant in self._models}
+        for name, sizes in read.items():
+            for variant in dict.fromkeys(v for used in sizes.values() for v in sorted(used)):
+                texts[variant].append(self._storyboard.character(name).caption)
+        for stage in (stage for stages in (*portraits, *self._plans) for stage in stages):
+            texts[stage.variant].append(stage.text)
+            engines = self._materials.engines[stage.variant]
+            if stage.guided and not zero_negative(stage, engines):
+                texts[stage.variant].append(stage.negative)
+        for variant, wanted in texts.items():
+            engines = self._materials.engines[variant]
+            self._materials.texts[variant] = encode_texts(
+                wanted, engines.tokenizers, engines.text_encoder, engines.info.text_length
             )
-        )
 
-    def _injects(self, panel: Panel) -> bool:
-        given = self._storyboard.effective_injection(panel)
-        steps = self._storyboard.effective_sampling(panel).stages[0].steps
-        window = any(in_window(i, steps, given.start, given.end) for i in range(steps))
-        return window and self._first_layer(panel) < len(self._info.layers)
+    def _own_size(self) -> Size:
+        return self._storyboard.width, self._storyboard.height
 
-    def _first_layer(self, panel: Panel) -> int:
-        layers = self._storyboard.effective_injection(panel).layers
-        return first_injected_layer(self._info.layers, layers)
+    def _given(self, name: str, sizes: Mapping[Size, set[str]]) -> Picture:
+        character = self._storyboard.character(name)
+        return given_picture(character, [self._own_size(), *sizes])
 
-    def _encode_texts(self, used: Sequence[str], without: Sequence[str]) -> None:
-        panels = [self._storyboard.portrait_panel(name) for name in without]
-        texts = [self._storyboard.character(name).caption for name in used]
-        for panel in (*panels, *self._storyboard.panels):
-            texts.append(panel.prompt_text(self._storyboard))
-            if self._guidance(panel) > 1.0 and not self._zero_negative(panel):
-                texts.append(panel.negative_text(self._storyboard))
-        self._texts = encode_texts(
-            texts, self._engines.tokenizers, self._engines.text_encoder, self._info.text_length
-        )
-
-    def _zero_negative(self, panel: Panel) -> bool:
-        """Whether the row without prompt is told nothing, instead of an encoding of no text."""
-        return self._info.zero_empty_negative and not panel.negative_text(self._storyboard)
-
-    def _guidance(self, panel: Panel) -> float:
-        return self._storyboard.effective_sampling(panel).stages[0].guidance
-
-    def _given(self, name: str) -> _Picture:
-        reference = self._storyboard.character(name).reference
-        assert reference is not None
-        size = (self._storyboard.width, self._storyboard.height)
-        letterboxed = images.letterbox(reference.data, *size)
-        return _Picture(name, letterboxed, reference.sha256, noise_seed(reference.data))
-
-    def _portrait_event(self, picture: _Picture) -> Portrait:
+    def _portrait_event(self, picture: Picture) -> Portrait:
         settings = {
             "character": picture.name,
-            "caption": self._storyboard.character(picture.name).caption,
-            "model": self._info.name,
+            "caption": picture.caption,
+            "model": self._engines.info.name,
         }
-        png = images.encode_png(picture.letterboxed.pixels, settings)
+        png = images.encode_png(picture.fitted[self._own_size()].pixels, settings)
         return Portrait(character=picture.name, png=png)
 
-    def _draw_portraits(self, names: Sequence[str], pictures: list[_Picture]) -> Iterator[Event]:
-        """Draws the portraits of `names`, all in one batch, and appends them to `pictures`."""
-        states = [self._state(name, self._storyboard.portrait_panel(name)) for name in names]
-
-        def told(step: PanelStep) -> Progress:
-            return Progress(character=step.panel.name, step=step.step, steps=step.steps)
-
-        for event, done in self._steps(states, told, []):
+    def _draw_portraits(
+        self,
+        panels: Mapping[str, Panel],
+        read: Mapping[str, Mapping[Size, set[str]]],
+        pictures: dict[str, Picture],
+    ) -> Iterator[Event]:
+        """Draws the portraits, all in one batch, and adds them to `pictures`."""
+        staged = [StagedPicture(n, panel, self._planned(panel)) for n, panel in panels.items()]
+        for event, done in self._stage_loop().run(staged):
             yield event
             if done is not None:
+                name = str(done.picture.key)
                 pixels = self._decode(done)
-                self._scores.know(done.name, pixels)
-                picture = self._drawn(done.name, pixels)
-                pictures.append(picture)
-                yield self._portrait_event(picture)
+                self._scores.know(name, pixels)
+                sizes = [self._own_size(), *read[name]]
+                character = self._storyboard.character(name)
+                pictures[name] = drawn_picture(character, pixels, sizes)
+                yield self._portrait_event(pictures[name])
 
-    def _drawn(self, name: str, pixels: images.Pixels) -> _Picture:
-        """A portrait as a picture: all of it counts.
-
-        Its noise comes from the caption and not from its bytes, which may differ in a last bit
-        with the company in which it was drawn.
-        """
-        caption = self._storyboard.character(name).caption
-        letterboxed = images.LetterboxedImage(pixels, torch.ones(pixels.shape[:2]))
-        seed = noise_seed(b"portrait " + caption.encode())
-        return _Picture(name, letterboxed, sha256_hex(pixels.tobytes()), seed)
-
-    def _encode_references(self, pictures: Sequence[_Picture]) -> None:
-        for start in range(0, len(pictures), MAX_BATCH):
-            batch = pictures[start : start + MAX_BATCH]
-            pixels = torch.stack([images.to_tensor(p.letterboxed.pixels) for p in batch])
-            rows = torch.unbind(self._engines.vae_encoder(pixels))
-            for picture, latents in zip(batch, rows, strict=True):
-                caption = self._storyboard.character(picture.name).caption
-                self._references[picture.name] = Reference(
-                    content=picture.content,
-                    caption=caption,
-                    latents=latents,
-                    noise=fixed_noise(picture.noise_seed, self._latent_shape()),
-                    mask=latent_mask(picture.letterboxed.mask, self._info.vae_scale),
-                    text=self._texts[caption],
-                )
+    def _encode_references(
+        self, read: Mapping[str, Mapping[Size, set[str]]], pictures: Mapping[str, Picture]
+    ) -> None:
+        wanted: dict[tuple[str, Size], list[Picture]] = {}
+        for name, picture in pictures.items():
+            for size, variants in read[name].items():
+                for variant in sorted(variants):
+                    wanted.setdefault((variant, size), []).append(picture)
+        for (variant, size), several in wanted.items():
+            self._materials.references[variant, size] = encoded_references(
+                several, size, self._materials.engines[variant], self._materials.texts[variant]
+            )
 
     def _draw_panels(self) -> Generator[Event, None, int]:
         """Draws all panels, those with low scores again; returns how many were sent."""
         board = self._storyboard
         tries = [Attempts(panel, board.effective_retry(panel)) for panel in board.panels]
-        states = [self._state(str(index), panel) for index, panel in enumerate(board.panels)]
-        late: list[PanelState] = []
+        loop = self._stage_loop()
         sent = 0
-
-        def told(step: PanelStep) -> Progress:
-            index = int(step.panel.name)
-            attempt = tries[index].number
-            return Progress(panel=index, step=step.step, steps=step.steps, attempt=attempt)
-
-        for event, done in self._steps(states, told, late):
+        begin = [i for i in range(len(tries)) if not self._sources(i)]
+        for event, done in loop.run([self._staged(index, tries) for index in begin]):
             yield event
             if done is None:
                 continue
-            index = int(done.name)
+            index = int(done.picture.key)
             if self._again(tries[index], done):
-                late.append(self._state(done.name, tries[index].panel))
+                loop.join(self._staged(index, tries))
                 continue
-            last = finished_panel(board, index, tries[index], self._engines, self._seconds())
+            last = finished_panel(
+                board, index, tries[index], self._materials.engines, self._seconds()
+            )
             sent += isinstance(last, PanelImage)
             yield last
+            yield from self._follow(index, tries, loop)
         return sent
 
-    def _again(self, attempts: Attempts, state: PanelState) -> bool:
+    def _sources(self, index: int) -> dict[int, int]:
+        """Earlier panels that a panel's stages begin with, by the stage's place."""
+        sources = ((s.number - 1, s.settings.source) for s in self._plans[index])
+        return {at: s.panel for at, s in sources if s is not None and s.panel is not None}
+
+    def _staged(self, index: int, tries: Sequence[Attempts]) -> StagedPicture:
+        attempts = tries[index]
+        sources = {}
+        for at, earlier in self._sources(index).items():
+            best = tries[earlier].best
+            assert best is not None
+            sources[at] = best.pixels
+        return StagedPicture(
+            index, attempts.panel, self._plans[index], attempts.number, sources=sources
+        )
+
+    def _follow(self, index: int, tries: Sequence[Attempts], loop: StageLoop) -> Iterator[Event]:
+        """Panel `index` is finished: those that begin with it join, or fail as it did."""
+        self._finished.add(index)
+        for later in range(index + 1, len(tries)):
+            needed = set(self._sources(later).values())
+            if index not in needed or not needed <= self._finished or later in self._finished:
+                continue
+            if all(tries[earlier].best is not None for earlier in needed):
+                loop.join(self._staged(later, tries))
+                continue
+            failed = next(earlier for earlier in needed if tries[earlier].best is None)
+            why = f"panel {failed}, with which it begins, failed"
+            yield Failed(panel=later, error=why, retryable=False)
+            yield from self._follow(later, tries, loop)
+
+    def _again(self, attempts: Attempts, done: Done) -> bool:
         """Decodes and scores a drawing; whether the panel is drawn once more."""
         try:
-            pixels = self._decode(state)
+            pixels = self._decode(done)
         except DrawingError as error:
             return attempts.fail(str(error))
         return attempts.take(pixels, self._scores.of(attempts.panel, pixels))
 
-    def _state(self, name: str, panel: Panel) -> PanelState:
-        stage = self._storyboard.effective_sampling(panel).stages[0]
-        schedule = PanelSchedule(stage, self._info.scheduler_config, panel.seed)
-        text = self._texts[panel.prompt_text(self._storyboard)]
-        return PanelState(
-            name=name,
-            latents=schedule.initial_noise(self._latent_shape()),
-            schedule=schedule,
-            text=text,
-            negative=self._negative(panel, text) if stage.guidance > 1.0 else None,
-            guidance=stage.guidance,
-            injection=self._injection(panel),
-            guided_steps=(stage.guidance_start, stage.guidance_end),
-            reuse=self._reuse(stage),
-            words=self._words(panel),
-        )
+    def _stage_loop(self) -> StageLoop:
+        return StageLoop(self._materials, self._denoising, self._cancelled)
 
-    def _reuse(self, stage: SamplingStage) -> StepReuse | None:
-        if stage.reuse_threshold == 0.0:
-            return None
-        rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end)
-        return StepReuse(rule, ForwardProcess(self._info.scheduler_config))
-
-    def _words(self, panel: Panel) -> Tensor | None:
-        """(T,) int32, the characters' words that are limited to their regions; None if none are."""
-        spans = limited_words(self._storyboard, panel)
-        if not spans:
-            return None
-        text, length = panel.prompt_text(self._storyboard), self._info.text_length
-        slots = word_slots(self._engines.tokenizers, text, spans, length)
-        return slots if bool((slots >= 0).any()) else None
-
-    def _negative(self, panel: Panel, text: EncodedText) -> EncodedText:
-        if self._zero_negative(panel):
-            return zeros_like(text)
-        return self._texts[panel.negative_text(self._storyboard)]
-
-    def _injection(self, panel: Panel) -> PanelInjection:
-        size = self._latent_shape()[1:]
-        boxes = [panel.regions.get(name, EVERYWHERE) for name in panel.characters]
-        regions = tuple(region_weights(box, size) for box in boxes)
-        if not self._injects(panel):
-            return PanelInjection(regions=regions)
-        given = self._storyboard.effective_injection(panel)
-        return PanelInjection(
-            references=tuple(self._references[name] for name in panel.characters),
-            regions=regions,
-            first_layer=self._first_layer(panel),
-            start=given.start,
-            end=given.end,
-            strength=given.strength,
-            both_branches=given.branches == "both",
-            noise=given.reference_noise,
-        )
-
-    def _steps(
-        self,
-        panels: list[PanelState],
-        told: Callable[[PanelStep], Progress],
-        late: list[PanelState],
-    ) -> Iterator[tuple[Event, PanelState | None]]:
-        """An event for each step and each long wait, and with its last step the picture.
-
-        Until every panel is done, or until nobody wants them. late: panels that join as soon
-        as there are any; both lists change.
-        """
-
-        def joining() -> list[PanelState]:
-            new = late.copy()
-            late.clear()
-            panels.extend(new)
-            return new
-
-        if not panels:
-            return
-        board = self._storyboard
-        for step in self._denoising.run(panels, board.priority, self._cancelled, joining):
-            if step is None:
-                yield Waiting(pictures=sum(not panel.done for panel in panels)), None
-            else:
-                yield told(step), step.panel if step.done else None
-
-    def _decode(self, state: PanelState) -> images.Pixels:
+    def _decode(self, done: Done) -> Pixels:
         """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""
-        image = self._engines.vae_decoder(state.latents[None])[0]
-        if not (torch.isfinite(state.latents).all() and torch.isfinite(image).all()):
+        image = self._engines.vae_decoder(done.latents[None])[0]
+        if not (torch.isfinite(done.latents).all() and torch.isfinite(image).all()):
             raise DrawingError(
-                f"{state.name}: the model gave numbers that are not finite; "
+                f"{done.picture.key}: the model gave numbers that are not finite; "
                 "allowed: finite ones, as engines in f32 give them"
             )
         return images.to_pixels(image)
-
-    def _latent_shape(self) -> tuple[int, int, int]:
-        scale = self._info.vae_scale
-        return (
-            self._info.latent_channels,
-            self._storyboard.height // scale,
-            self._storyboard.width // scale,
-        )
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

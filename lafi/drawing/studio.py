@@ -10,7 +10,6 @@ from lafi.board.storyboard import Storyboard
 from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
-from lafi.drawing.variants import engines_of
 from lafi.ports.engines import Engines
 from lafi.wire.events import Event, PanelImage
 
@@ -45,13 +44,12 @@ class Studio:
         self._counting = threading.Lock()
         self.scored = 0
         self.retries = 0
-        self._loops = {name: SharedDenoising(batcher) for name, batcher in self.batchers.items()}
+        self._denoising = SharedDenoising(self.batchers)
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
-        engines = engines_of(storyboard, self._engines)
-        loop = self._loops[storyboard.variant]
-        return self._counted(draw(storyboard, engines, cancelled=cancelled, denoising=loop))
+        events = draw(storyboard, self._engines, cancelled=cancelled, denoising=self._denoising)
+        return self._counted(events)
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:
@@ -63,5 +61,4 @@ class Studio:
 
     def close(self) -> None:
         """Ends the loops; a storyboard that is being drawn fails."""
-        for loop in self._loops.values():
-            loop.close()
+        self._denoising.close()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 BANK_MASK: Final = "bank_mask"
 """The exported denoiser's input with the entries' masks, (M, h, w)."""
@@ -47,7 +47,7 @@ class BankGroup:
         return len(self.layers), entries, self.tokens(size), self.width
 
 
-def bank_groups(layers: Sequence[SelfAttentionLayer]) -> tuple[BankGroup, ...]:
+def bank_groups(layers: Sequence[AttentionSite]) -> tuple[BankGroup, ...]:
     """The groups of a model's layers, in the order in which each is first met."""
     found: dict[tuple[int, int], list[int]] = {}
     for index, layer in enumerate(layers):

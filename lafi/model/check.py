@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from lafi.board.error import StoryboardError, problem
-from lafi.board.storyboard import Injection, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.storyboard import Storyboard
 from lafi.model.info import ModelInfo
 
 
@@ -19,24 +20,31 @@ def model_problems(storyboard: Storyboard, model: ModelInfo) -> list[str]:
 
 
 def _all_model_problems(storyboard: Storyboard, model: ModelInfo) -> Iterator[str]:
-    for field in ("width", "height"):
-        side = getattr(storyboard, field)
-        if side % model.side_multiple:
-            allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
-            yield problem(field, side, allowed)
-    narrowest = 2 * model.side_multiple
-    if (model.engine, model.precision) == ("openvino", "bf16") and storyboard.width < narrowest:
-        # The session says why; here the panel is refused before any work.
-        allowed = f"{narrowest} pixels or more in bf16 (model {model.name})"
-        yield problem("width", storyboard.width, allowed)
+    yield from _side_problems("", storyboard.width, storyboard.height, model)
     yield from _layer_problems("injection", storyboard.injection, model)
     for index, panel in enumerate(storyboard.panels):
+        yield from _side_problems(f"panels[{index}].", panel.width, panel.height, model)
         if panel.injection is not None:
             yield from _layer_problems(f"panels[{index}].injection", panel.injection, model)
 
 
+def _side_problems(
+    prefix: str, width: int | None, height: int | None, model: ModelInfo
+) -> Iterator[str]:
+    for field, side in (("width", width), ("height", height)):
+        if side is not None and side % model.side_multiple:
+            allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
+            yield problem(f"{prefix}{field}", side, allowed)
+    if width is not None and width < model.least_width:
+        # The session says why; here the panel is refused before any work.
+        allowed = f"{model.least_width} pixels or more in {model.precision} (model {model.name})"
+        yield problem(f"{prefix}width", width, allowed)
+
+
 def _layer_problems(field: str, injection: Injection, model: ModelInfo) -> Iterator[str]:
-    count = len(model.layers)
-    if isinstance(injection.layers, int) and injection.layers >= count:
-        allowed = f"0 to {count - 1}, or a preset (model {model.name} has {count} layers)"
-        yield problem(f"{field}.layers", injection.layers, allowed)
+    count, layers = len(model.layers), injection.layers
+    given = (layers,) if isinstance(layers, int) else layers if isinstance(layers, tuple) else ()
+    for layer in given:
+        if layer >= count:
+            allowed = f"0 to {count - 1}, or a preset (model {model.name} has {count} layers)"
+            yield problem(f"{field}.layers", layer, allowed)

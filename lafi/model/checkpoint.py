@@ -1,37 +1,20 @@
 """What a diffusers folder says of itself: its parts, its sizes, and whether they fit together.
 
-Reads configs, and weights only to hash them. Knows `StableDiffusionPipeline` (SD1.5, SD2.1) and
-`StableDiffusionXLPipeline` (SDXL).
+Reads configs, and weights only to hash them. What a kind of denoiser has and needs, its family
+knows (`lafi.model.families`).
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lafi.model.info import PREDICTION_TYPES, ModelInfo
-from lafi.model.layers import self_attention_layers
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.config_problems import Config
+from lafi.model.families.registry import families
+from lafi.model.family import Family
+from lafi.model.info import ModelInfo
 
-Config = Mapping[str, Any]
-
-_TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
-_SD: Final[Mapping[str, tuple[str, ...] | None]] = {
-    "unet": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer": _TOKENIZERS,
-    "scheduler": None,
-}
-_SDXL: Final[Mapping[str, tuple[str, ...] | None]] = {
-    **_SD,
-    "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "tokenizer_2": _TOKENIZERS,
-}
-PIPELINES: Final = {"StableDiffusionPipeline": _SD, "StableDiffusionXLPipeline": _SDXL}
-"""Class of a pipeline -> its parts, each with the classes that it may have, None for any."""
-_TIME_IDS: Final = 6
 _CONFIG_NAMES: Final = {"scheduler": "scheduler_config.json"}
 
 
@@ -48,43 +31,19 @@ def read_model_info(
     do not fit together; one error that lists everything it found.
     """
     folder = Path(checkpoint)
-    parts = _read_parts(folder)
-    problems = _misfits(folder, parts)
-    if problems:
+    family, parts = _read_parts(folder)
+    if problems := family.problems(folder, parts):
         raise CheckpointError(f"{folder}: {'; '.join(problems)}")
-    unet_config, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
-    encoders = [parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts]
-    unet = _without_weights(unet_config)
-    vae_scale = 2 ** (len(vae["block_out_channels"]) - 1)
     return ModelInfo(
         name=folder.resolve().name,
-        architecture=unet_config["_class_name"],
-        latent_channels=unet_config["in_channels"],
-        vae_scale=vae_scale,
-        side_multiple=vae_scale * 2 ** (len(unet_config["block_out_channels"]) - 1),
-        text_length=min(text["max_position_embeddings"] for text in encoders),
-        text_width=sum(text["hidden_size"] for text in encoders),
-        pooled_width=encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
-        zero_empty_negative=len(encoders) > 1
-        and bool(parts["index"].get("force_zeros_for_empty_prompt", True)),
-        layers=self_attention_layers(unet),
-        scheduler_config=dict(scheduler),
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
-        scaling_factor=vae.get("scaling_factor", 1.0),
+        family=family.name,
+        scheduler_config=dict(parts["scheduler"]),
+        scaling_factor=parts["vae"].get("scaling_factor", 1.0),
         weights_sha256=_hash_weights(folder),
         engine=engine,
         precision=precision,
+        **family.describe(parts),
     )
-
-
-def _without_weights(config: Config) -> Any:
-    """A UNet of that config whose tensors have no memory."""
-    # Only who reads a checkpoint has torch.
-    import torch
-    from diffusers import UNet2DConditionModel
-
-    with torch.device("meta"):
-        return UNet2DConditionModel.from_config(dict(config))
 
 
 def weight_parts(checkpoint: Path) -> tuple[str, ...]:
@@ -132,28 +91,34 @@ def _variant(file: Path) -> str | None:
     return suffixes[0].split("-")[0] if suffixes else None
 
 
-def _read_parts(folder: Path) -> dict[str, Config]:
-    """model_index.json as `index`, and the config of every part. Raises CheckpointError."""
+def _read_parts(folder: Path) -> tuple[Family, dict[str, Config]]:
+    """The family, model_index.json as `index`, and the config of every part.
+
+    Raises CheckpointError.
+    """
+    known = {name: family for family in families().values() for name in family.parts}
     if not (folder / "model_index.json").is_file():
         # Only what every pipeline has: which one it is, is not known.
-        missing = [part for part in ("model_index.json", *_SD) if not (folder / part).exists()]
-        raise CheckpointError(_missing(folder, missing, "StableDiffusionPipeline"))
+        usual = next(iter(known))
+        wanted = ("model_index.json", *known[usual].parts[usual])
+        missing = [part for part in wanted if not (folder / part).exists()]
+        raise CheckpointError(_missing(folder, missing, usual))
     index = _read_json(folder / "model_index.json")
     name = index.get("_class_name")
-    if name not in PIPELINES:
-        allowed = ", ".join(PIPELINES)
+    if not isinstance(name, str) or name not in known:
         raise CheckpointError(
-            f"{folder}: model_index.json: _class_name: got {name!r}, allowed {allowed}"
+            f"{folder}: model_index.json: _class_name: got {name!r}, allowed {', '.join(known)}"
         )
-    expected = PIPELINES[name]
+    expected = known[name].parts[name]
     missing = [part for part in expected if not (folder / part).exists()]
     if missing:
         raise CheckpointError(_missing(folder, missing, name))
     wrong = []
-    for part, wanted in expected.items():
+    for part, classes in expected.items():
         found = (index.get(part) or [None, None])[-1]
-        if wanted is not None and found not in wanted:
-            wrong.append(f"model_index.json: {part}: got {found!r}, allowed {' or '.join(wanted)}")
+        if classes is not None and found not in classes:
+            allowed = " or ".join(classes)
+            wrong.append(f"model_index.json: {part}: got {found!r}, allowed {allowed}")
     if wrong:
         raise CheckpointError(f"{folder}: {'; '.join(wrong)}")
     configs = {
@@ -161,7 +126,7 @@ def _read_parts(folder: Path) -> dict[str, Config]:
         for part in expected
         if not part.startswith("tokenizer")
     }
-    return {"index": index, **configs}
+    return known[name], {"index": index, **configs}
 
 
 def _missing(folder: Path, missing: Sequence[str], pipeline: str) -> str:
@@ -169,57 +134,6 @@ def _missing(folder: Path, missing: Sequence[str], pipeline: str) -> str:
         f"{folder}: has no {', '.join(missing)}; allowed: a folder that "
         f"{pipeline}.save_pretrained wrote"
     )
-
-
-def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
-    """Fields whose value does not fit the other parts, each with what is allowed."""
-    unet, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
-    texts = {part: parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts}
-    widths = " and ".join(f"{text['hidden_size']} of {part}" for part, text in texts.items())
-    text_width = sum(text["hidden_size"] for text in texts.values())
-    problems = [
-        *_differs("unet.cross_attention_dim", unet, text_width, f"the width of the text, {widths}"),
-        *_differs("unet.in_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
-        *_differs("unet.out_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
-        *_conditioning_misfits(unet, texts),
-    ]
-    prediction = scheduler.get("prediction_type", "epsilon")
-    if prediction not in PREDICTION_TYPES:
-        allowed = ", ".join(PREDICTION_TYPES)
-        problems.append(f"scheduler.prediction_type: got {prediction!r}, allowed {allowed}")
-    for part, text in texts.items():
-        tokenizer = part.replace("text_encoder", "tokenizer")
-        needed = vocabulary_size(folder / tokenizer)
-        if text["vocab_size"] < needed:
-            problems.append(
-                f"{part}.vocab_size: got {text['vocab_size']}, "
-                f"allowed {needed} or more, the ids of {tokenizer}"
-            )
-    return problems
-
-
-def _conditioning_misfits(unet: Config, texts: Mapping[str, Config]) -> list[str]:
-    """What the UNet is told beside text and timestep."""
-    problems = []
-    for field in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
-        problems += _differs(f"unet.{field}", unet, None, "no such conditioning")
-    second = texts.get("text_encoder_2")
-    if second is None:
-        problems += _differs("unet.addition_embed_type", unet, None, "as with one text encoder")
-        return problems
-    kind = "as with two text encoders"
-    problems += _differs("unet.addition_embed_type", unet, "text_time", kind)
-    if not problems:
-        pooled, time = second["projection_dim"], unet["addition_time_embed_dim"]
-        why = f"{pooled} of text_encoder_2.projection_dim and {_TIME_IDS} times {time}"
-        total = pooled + _TIME_IDS * time
-        problems += _differs("unet.projection_class_embeddings_input_dim", unet, total, why)
-    return problems
-
-
-def _differs(field: str, config: Config, allowed: object, why: str) -> list[str]:
-    found = config.get(field.partition(".")[2])
-    return [] if found == allowed else [f"{field}: got {found!r}, allowed {allowed!r} ({why})"]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

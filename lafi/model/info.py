@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lafi.model.input_port import InputPort
+
 MODEL_INFO_FILE = "lafi.json"
 """Where an exported folder keeps its `ModelInfo`."""
 VARIANTS = "variants"
@@ -19,8 +21,12 @@ class ModelInfoError(ValueError):
     """The file is missing or does not hold a `ModelInfo`."""
 
 
-class SelfAttentionLayer(BaseModel):
-    """One self-attention layer of the denoiser; its index is its place in `ModelInfo.layers`."""
+class AttentionSite(BaseModel):
+    """One self-attention layer, where references can be read; its index is its place in the model.
+
+    joint, rotary and qk_norm are the family's business: the bank keeps picture tokens alone, with
+    keys as they are before rotary positions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +39,12 @@ class SelfAttentionLayer(BaseModel):
     """Channels, heads * d."""
     downscale: int = Field(ge=1)
     """Latent cells per token along a side: 1 at the latent's own size, then 2, 4 ..."""
+    joint: bool = False
+    """Whether text tokens stand in the same sequence."""
+    rotary: bool = False
+    """Whether queries and keys get rotary positions."""
+    qk_norm: bool = False
+    """Whether queries and keys are normed first."""
 
 
 class DescriberInfo(BaseModel):
@@ -72,6 +84,8 @@ class ModelInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str
+    family: str = "unet"
+    """What kind of denoiser it has, by the name of its `lafi.model.family.Family`."""
     architecture: str
     latent_channels: int = Field(ge=1)
     vae_scale: int = Field(ge=1)
@@ -89,8 +103,14 @@ class ModelInfo(BaseModel):
     """
     zero_empty_negative: bool = False
     """Whether an empty negative prompt is zeros instead of the encoding of no text."""
-    layers: tuple[SelfAttentionLayer, ...]
+    layers: tuple[AttentionSite, ...]
     """Self-attention layers in forward order."""
+    presets: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Presets of injection that were found for this model; none: its family's."""
+    added_inputs: tuple[InputPort, ...] = ()
+    """Inputs of its denoiser beside those of its family."""
+    least_width: int = Field(default=0, ge=0)
+    """Pixels that a panel must be wide for the engine to be right; 0 where any will do."""
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
     prediction_type: str = "epsilon"
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)

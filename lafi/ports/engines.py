@@ -4,8 +4,9 @@ Knows shapes, not runtimes. An engine may be a torch module, an ONNX session, or
 model that is called over a wire; the pipeline cannot tell them apart.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 from transformers import CLIPTokenizer
@@ -15,15 +16,27 @@ from lafi.ports.bank_entry import BankEntry, BankInputs
 from lafi.ports.recogniser import Recogniser
 
 
-class EncodedText(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedText:
     """What text encoders give for prompts, or, without the batch, for one.
 
-    hidden  (B, T, D) float32, an embedding of every token
-    pooled  (B, P) float32, one of the whole prompt; None where the model has none
+    hidden  (B, T, D) float32, an embedding of every token: the denoiser's input `text`
+    ports   what other inputs of the denoiser get, by name, each (B, ...); such as `pooled`
     """
 
     hidden: Tensor
-    pooled: Tensor | None = None
+    ports: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def row(self, index: int) -> "EncodedText":
+        """One text of a batch, without the batch."""
+        return EncodedText(
+            self.hidden[index], {name: value[index] for name, value in self.ports.items()}
+        )
+
+
+def encoded_text(outputs: Sequence[Tensor], names: Sequence[str]) -> EncodedText:
+    """Outputs of text encoders, of which the first is the text; names: of the ports they fill."""
+    return EncodedText(outputs[0], dict(zip(names[1:], outputs[1:], strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +51,13 @@ class DenoiserBatch:
     bias       (B, R) float32, added to the logits of that reference
     mask       (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference
     region     (B, R, h, w) float32 in [0, 1], where in row b reference r may be read
-    pooled     (B, P) float32, the prompts' pooled embeddings; None where the model takes none
-    time_ids   (B, 6) float32, pixels: original height and width, crop from the top and from the
-               left, target height and width (arXiv:2307.01952); None where `pooled` is
-    words      (B, T) int32: slot r whose region in row b limits where a text token acts, in every
-               cross-attention layer; -1 acts everywhere. None is -1 for all
+    ports      the other inputs of this model's denoiser, by name, as `input_ports` lists them; one
+               that is optional may be missing. A UNet has
+               `words` (B, T) int32, the slot r whose region in row b limits where a text token
+               acts, in every cross-attention layer; -1 acts everywhere;
+               `pooled` (B, P) float32, the prompts' pooled embeddings;
+               `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
+               from the left, target height and width (arXiv:2307.01952)
     bank       M references read earlier, at the rows' latent size: for each group of layers keys
                and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
     """
@@ -54,10 +69,8 @@ class DenoiserBatch:
     bias: Tensor
     mask: Tensor
     region: Tensor
-    pooled: Tensor | None = None
-    time_ids: Tensor | None = None
+    ports: Mapping[str, Tensor] = field(default_factory=dict)
     bank: BankInputs | None = None
-    words: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +82,14 @@ class ReferenceBatch:
     timesteps  (B,) float32, the level of that noise
     text       (B, T, D) float32, the characters' encoded captions
     mask       (B, h, w) float32 in [0, 1], the foreground; goes into the entries as it is
-    pooled, time_ids  as in `DenoiserBatch`
+    ports      as in `DenoiserBatch`, but nothing that only rows have that read
     """
 
     latents: Tensor
     timesteps: Tensor
     text: Tensor
     mask: Tensor
-    pooled: Tensor | None = None
-    time_ids: Tensor | None = None
+    ports: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Denoiser(Protocol):

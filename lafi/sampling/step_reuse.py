@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lafi.sampling.schedule import ForwardProcess
+from lafi.board.stages import ReuseWindow
+from lafi.sampling.noise_model import NoiseModel
+from lafi.sampling.window import in_window, share_in_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,24 @@ class ReuseRule:
 
     threshold   relative change of the prediction that may add up since the last computed step
     start, end  step i of N may be reused if start <= i / N < end
+    window      `noise`: start and end are shares of the model's whole noise schedule instead
     """
 
     threshold: float
     start: float
     end: float
+    window: ReuseWindow = "steps"
+
+    def allows(self, step: int, steps: int, noise_share: float) -> bool:
+        """Whether step i of N, from 0, lies in the window; the last never does.
+
+        noise_share: in [0, 1], how far through the model's schedule the step is.
+        """
+        if step >= steps - 1:
+            return False
+        if self.window == "noise":
+            return share_in_window(noise_share, self.start, self.end)
+        return in_window(step, steps, self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,7 @@ class StepReuse:
     is below the threshold the step is reused, else it is computed and the sum begins anew.
     """
 
-    def __init__(self, rule: ReuseRule, process: ForwardProcess) -> None:
+    def __init__(self, rule: ReuseRule, process: NoiseModel) -> None:
         self.rule = rule
         self.coming = False
         """Whether the coming step is taken without the denoiser."""

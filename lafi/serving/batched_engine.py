@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lafi.board.image_file import ImageFileError
+from lafi.model.input_port import REFERENCES, ROWS, InputPort
 from lafi.ports.recogniser import letterboxed_row
 from lafi.wire.model_spec import IMAGE, ModelSpec
 
@@ -124,21 +125,25 @@ def image_rows(side: int) -> Prepare:
     return prepare
 
 
-def check_denoiser_inputs(arrays: Mapping[str, Array]) -> None:
-    """Inputs of the model `denoiser` by name: sizes that agree, routes and words that exist."""
-    latents, routes = arrays["latents"], arrays["routes"]
-    rows = len(latents)
-    for name, array in arrays.items():
-        _check_equal(name, "rows", array.shape[1 if name == "routes" else 0], rows, "latents")
+def check_denoiser_inputs(arrays: Mapping[str, Array], ports: Sequence[InputPort]) -> None:
+    """Inputs of the model `denoiser` by name: sizes that agree, routes and slots that exist.
+
+    ports: the model's. Raises InputError.
+    """
+    sizes: dict[str, tuple[int, str]] = {}
+    for port in ports:
+        array = arrays[port.name]
+        for axis, size in zip(port.axes, array.shape, strict=True):
+            if isinstance(axis, str):
+                expected, other = sizes.setdefault(axis, (size, port.name))
+                _check_equal(port.name, axis, size, expected, other)
         if array.dtype.kind == "f":
-            _check_finite(name, array)
-    for name in ("bias", "region"):
-        _check_equal(name, "references", arrays[name].shape[1], routes.shape[2], "routes")
-    for name in ("mask", "region"):
-        _check_equal(name, "height", arrays[name].shape[-2], latents.shape[-2], "latents")
-        _check_equal(name, "width", arrays[name].shape[-1], latents.shape[-1], "latents")
-    _check_slots("routes", routes, "nothing", rows)
-    _check_slots("words", arrays["words"], "everywhere", routes.shape[2])
+            _check_finite(port.name, array)
+    counts = {"route": ("nothing", ROWS), "slot": ("everywhere", REFERENCES)}
+    for port in ports:
+        if port.example in counts:
+            nothing, counted = counts[port.example]
+            _check_slots(port.name, arrays[port.name], nothing, sizes[counted][0])
 
 
 def _check_slots(name: str, array: Array, nothing: str, count: int) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lafi.ports.engines import EncodedText
+from lafi.ports.engines import EncodedText, encoded_text
 from lafi.wire.model_spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,8 @@ class RemoteTextEncoder:
 
     def __init__(self, spec: ModelSpec, infer: Infer) -> None:
         self._engine = RemoteEngine(spec, infer)
+        self._names = [output.name.lower() for output in spec.outputs]
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as the protocol says, any batch -> encoded text."""
-        return EncodedText(*self._engine.outputs(token_ids))
+        return encoded_text(self._engine.outputs(token_ids), self._names)

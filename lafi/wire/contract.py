@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.error import Said, StoryboardError, problem, shown
 from lafi.board.file import decode_utf8, parse_json
 from lafi.board.image_file import ImageFileError, read_header
-from lafi.board.limits import MAX_CHARACTERS, MAX_FILE_BYTES
+from lafi.board.limits import MAX_FILE_BYTES, MAX_PICTURES
+from lafi.board.picture_slots import PictureSlot, picture_slots, put_pictures
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import (
     EVENT_OF_KIND,
     Event,
     PanelImage,
     Portrait,
+    Preview,
 )
 from lafi.wire.model_spec import (
     EVENT,
@@ -29,23 +31,21 @@ from lafi.wire.model_spec import (
 )
 
 Tensors = dict[str, npt.NDArray[Any]]
+WITH_PICTURE = (PanelImage, Portrait, Preview)
+"""The events whose PNG file is in IMAGE."""
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
-    """STORYBOARD (1,) and REFERENCES (n,): images of the characters that have one, in order."""
-    document = storyboard.model_dump(
-        mode="json", exclude={"characters": {"__all__": {"reference"}}}
-    )
-    references: list[bytes] = []
-    for character, entry in zip(storyboard.characters, document["characters"], strict=True):
-        entry["reference"] = None
-        if character.reference is not None:
-            entry["reference"] = len(references)
-            references.append(character.reference.data)
+    """STORYBOARD (1,), and REFERENCES (n,): its different pictures, characters' first."""
+    document = storyboard.model_dump()
+    places: dict[bytes, int] = {}
+    for slot in picture_slots(document):
+        if slot.value is not None:
+            slot.holder[slot.key] = places.setdefault(slot.value["data"], len(places))
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return {
         STORYBOARD: bytes_tensor(text.encode()),
-        REFERENCES: bytes_tensor(*(references or [b""])),
+        REFERENCES: bytes_tensor(*(places or [b""])),
     }
 
 
@@ -54,50 +54,63 @@ def storyboard_from_tensors(
 ) -> Storyboard:
     """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`."""
     document = _json(STORYBOARD, storyboard)
-    images = _elements(REFERENCES, references, MAX_CHARACTERS)
-    _put_references(document, [] if images == [b""] else images)
-    return Storyboard.model_validate(document)
+    images = _elements(REFERENCES, references, MAX_PICTURES)
+    problems = _put_references(document, [] if images == [b""] else images)
+    try:
+        made = Storyboard.model_validate(document)
+    except StoryboardError as error:
+        problems += error.problems
+    if problems:
+        raise StoryboardError(problems)
+    return made
 
 
-def _put_references(document: Any, images: list[bytes]) -> None:
-    """Replace the number in each character's `reference` by the image it stands for."""
-    characters = document.get("characters") if isinstance(document, dict) else None
+def _put_references(document: Any, images: list[bytes]) -> list[str]:
+    """Put each image into the slots that hold its place; one line for each that is refused."""
     used: set[int] = set()
-    for index, entry in enumerate(characters if isinstance(characters, list) else []):
-        number = entry.get("reference") if isinstance(entry, dict) else None
-        if number is None:
-            continue
-        if type(number) is not int or not 0 <= number < len(images):
+
+    def find(slot: PictureSlot) -> bytes | None:
+        place = slot.value
+        if place is None or slot.bare:
+            return None
+        if type(place) is not int or not 0 <= place < len(images):
             allowed = f"a place in REFERENCES, which has {len(images)}, or null"
-            raise StoryboardError([problem(f"characters[{index}].reference", number, allowed)])
-        used.add(number)
-        entry["reference"] = images[number]
-    if len(used) != len(images):
-        allowed = f"{len(used)}, those that characters refer to"
-        raise StoryboardError([problem(REFERENCES, Said(f"{len(images)} images"), allowed)])
+            raise ImageFileError(shown(place), allowed)
+        used.add(place)
+        return images[place]
+
+    problems = put_pictures(document, find)
+    if len(used) != len(images) and not problems:
+        allowed = f"{len(used)}, those that the storyboard refers to"
+        problems.append(problem(REFERENCES, Said(f"{len(images)} images"), allowed))
+    return problems
 
 
 def event_to_tensors(event: Event) -> Tensors:
     """EVENT (1,), JSON, and IMAGE (1,), a PNG file or empty."""
-    image = event.png if isinstance(event, PanelImage | Portrait) else b""
+    image = event.png if isinstance(event, WITH_PICTURE) else b""
     return {EVENT: bytes_tensor(event.model_dump_json().encode()), IMAGE: bytes_tensor(image)}
 
 
-def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event:
-    """The event in EVENT and IMAGE. Raises `StoryboardError`."""
+def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event | None:
+    """The event in EVENT and IMAGE; None for a kind that is not known here.
+
+    Fields that are not known, and a picture where none is expected, are ignored. Raises
+    `StoryboardError`.
+    """
     document = _json(EVENT, event)
     (png,) = _elements(IMAGE, image, 1)
     if not isinstance(document, dict):
         raise StoryboardError([problem(EVENT, document, "a mapping with kind")])
     kind = document.get("kind")
-    made = EVENT_OF_KIND.get(kind) if isinstance(kind, str) else None
-    if made is None:
+    if not isinstance(kind, str):
         raise StoryboardError([problem(f"{EVENT}.kind", kind, ", ".join(EVENT_OF_KIND))])
-    if made in (PanelImage, Portrait):
+    made = EVENT_OF_KIND.get(kind)
+    if made is None:
+        return None
+    if made in WITH_PICTURE:
         _check_png(png)
         document = {**document, "png": png}
-    elif png:
-        raise StoryboardError([problem(IMAGE, png, f"empty for an event of kind {kind}")])
     try:
         return made.model_validate(document)
     except StoryboardError as error:

@@ -1,12 +1,13 @@
 """What the model `storyboard` sends back, in this order.
 
-`accepted`, then in any mixture `portrait`, `progress`, `panel`, `waiting` and `failed` for single
-panels, and at last `finished`, or one `failed` without a panel.
+`accepted`, then in any mixture `portrait`, `progress`, `preview`, `panel`, `waiting` and `failed`
+for single panels, and at last `finished`, or one `failed` without a panel. A reader ignores kinds
+and fields that it does not know, so that a server may be newer than its clients.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from lafi.board.checked_model import CheckedModel
 
@@ -19,22 +20,30 @@ def _encodable(text: object) -> object:
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
 
 
-Attempt = Annotated[int, Field(strict=True, ge=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(_encodable), Field(strict=True)]
 
 
-class Accepted(CheckedModel):
+class EventModel(CheckedModel):
+    """Base of the events: fields that it does not know are left out."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
+
+
+class Accepted(EventModel):
     """The storyboard is valid and admitted."""
 
     kind: Literal["accepted"] = "accepted"
     panels: Index
     portraits: Index
     """How many characters have no reference and are drawn first."""
+    notes: tuple[Text, ...] = ()
+    """What is drawn otherwise than it was written, one line each: such as a rounded size."""
 
 
-class Progress(CheckedModel):
-    """Step `step` of `steps` is done (1 <= step <= steps)."""
+class Progress(EventModel):
+    """Step `step` of the `steps` of one stage is done (1 <= step <= steps)."""
 
     kind: Literal["progress"] = "progress"
     panel: Index | None = None
@@ -43,11 +52,24 @@ class Progress(CheckedModel):
     """Whose portrait; None: a panel."""
     step: Index
     steps: Index
-    attempt: Attempt = 1
+    attempt: Count = 1
     """Which drawing of the panel: 2 and more are retries."""
+    stage: Count = 1
+    stages: Count = 1
+    """Which stage of how many, counted from 1."""
 
 
-class Waiting(CheckedModel):
+class Preview(EventModel):
+    """A small picture of a panel at the end of a stage but the last. `png` travels as IMAGE."""
+
+    kind: Literal["preview"] = "preview"
+    panel: Index
+    stage: Count
+    """Which stage has ended, counted from 1."""
+    png: bytes = Field(default=b"", exclude=True, repr=False)
+
+
+class Waiting(EventModel):
     """Nothing has changed for a while: the server is alive and draws others first."""
 
     kind: Literal["waiting"] = "waiting"
@@ -55,7 +77,7 @@ class Waiting(CheckedModel):
     """Panels or portraits that are not finished, of those that are drawn now."""
 
 
-class PanelImage(CheckedModel):
+class PanelImage(EventModel):
     """A finished panel. `png` is not in the JSON: it travels as IMAGE."""
 
     kind: Literal["panel"] = "panel"
@@ -70,13 +92,13 @@ class PanelImage(CheckedModel):
     seconds: Seconds
     scores: dict[Text, Cosine] = Field(default={})
     """By the name of a character in it that has a picture; none on a server without recogniser."""
-    attempt: Attempt = 1
+    attempt: Count = 1
     """Which drawing this is, from 1."""
-    attempts: Attempt = 1
+    attempts: Count = 1
     """How many drawings there were, of which this has the best score."""
 
 
-class Portrait(CheckedModel):
+class Portrait(EventModel):
     """The reference of a character as it is used, drawn or given. `png` travels as IMAGE."""
 
     kind: Literal["portrait"] = "portrait"
@@ -84,7 +106,7 @@ class Portrait(CheckedModel):
     png: bytes = Field(default=b"", exclude=True, repr=False)
 
 
-class Failed(CheckedModel):
+class Failed(EventModel):
     """One panel failed, or with `panel` None the whole storyboard."""
 
     kind: Literal["failed"] = "failed"
@@ -94,7 +116,7 @@ class Failed(CheckedModel):
     """Whether sending it again may help."""
 
 
-class Finished(CheckedModel):
+class Finished(EventModel):
     """The last event."""
 
     kind: Literal["finished"] = "finished"
@@ -103,12 +125,13 @@ class Finished(CheckedModel):
     seconds: Seconds
 
 
-Event = Accepted | Progress | Waiting | PanelImage | Portrait | Failed | Finished
+Event = Accepted | Progress | Waiting | Preview | PanelImage | Portrait | Failed | Finished
 
 EVENT_OF_KIND: dict[str, type[Event]] = {
     "accepted": Accepted,
     "progress": Progress,
     "waiting": Waiting,
+    "preview": Preview,
     "panel": PanelImage,
     "portrait": Portrait,
     "failed": Failed,

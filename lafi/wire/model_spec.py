@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lafi.model.artifacts import TEXT_ENCODER
+from lafi.model.families.registry import family_of, input_ports
 from lafi.model.info import ModelInfo, RecogniserInfo
+from lafi.model.input_port import InputPort
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
@@ -73,14 +75,15 @@ def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
     """
     length = model.text_length
     ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
-    outputs = [TensorSpec("TEXT", "FP32", (length, model.text_width))]
-    if model.pooled_width:
-        outputs.append(TensorSpec("POOLED", "FP32", (model.pooled_width,)))
+    outputs = tuple(
+        TensorSpec(output.port.upper(), "FP32", output.shape)
+        for output in family_of(model).text_outputs(model)
+    )
     own = bool(model.variant) and TEXT_ENCODER not in model.shared
     return ModelSpec(
         name=f"text_encoder_{model.variant}" if own else "text_encoder",
         inputs=(TensorSpec("TOKEN_IDS", "INT64", ids),),
-        outputs=tuple(outputs),
+        outputs=outputs,
         max_batch_size=max_batch_size,
         dynamic_batching=True,
     )
@@ -144,29 +147,21 @@ def enrolment_spec() -> ModelSpec:
 
 
 def denoiser_spec(model: ModelInfo) -> ModelSpec:
-    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L."""
-    channels = model.latent_channels
-    conditions: tuple[TensorSpec, ...] = ()
-    if model.pooled_width:
-        conditions = (
-            TensorSpec("pooled", "FP32", (ANY, model.pooled_width)),
-            TensorSpec("time_ids", "FP32", (ANY, 6)),
-        )
+    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L.
+
+    The bank's are left out: nobody outside has one.
+    """
+    sides = (ANY, model.latent_channels, ANY, ANY)
     return ModelSpec(
         name="denoiser",
-        inputs=(
-            TensorSpec("latents", "FP32", (ANY, channels, ANY, ANY)),
-            TensorSpec("timesteps", "FP32", (ANY,)),
-            TensorSpec("text", "FP32", (ANY, model.text_length, model.text_width)),
-            TensorSpec("routes", "INT32", (len(model.layers), ANY, ANY)),
-            TensorSpec("bias", "FP32", (ANY, ANY)),
-            TensorSpec("mask", "FP32", (ANY, ANY, ANY)),
-            TensorSpec("region", "FP32", (ANY, ANY, ANY, ANY)),
-            TensorSpec("words", "INT32", (ANY, model.text_length)),
-            *conditions,
-        ),
-        outputs=(TensorSpec("noise_pred", "FP32", (ANY, channels, ANY, ANY)),),
+        inputs=tuple(_of_port(port) for port in input_ports(model)),
+        outputs=(TensorSpec("noise_pred", "FP32", sides),),
     )
+
+
+def _of_port(port: InputPort) -> TensorSpec:
+    shape = tuple(ANY if isinstance(axis, str) else axis for axis in port.axes)
+    return TensorSpec(port.name, port.dtype, shape)
 
 
 def served_models(

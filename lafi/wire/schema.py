@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lafi.board.limits import MAX_CHARACTERS
+from lafi.board.limits import MAX_PICTURES
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event
 
@@ -18,18 +18,24 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def storyboard_schema() -> dict[str, Any]:
-    """Of the text in STORYBOARD, where a reference is the number of an image in REFERENCES."""
+    """Of the text in STORYBOARD, where a picture is the number of an image in REFERENCES."""
     schema = Storyboard.model_json_schema()
     definitions = schema["$defs"]
     del definitions["ReferenceImage"]
-    definitions["Character"]["properties"]["reference"] = {
+    place = {
         "anyOf": [
-            {"type": "integer", "minimum": 0, "maximum": MAX_CHARACTERS - 1},
+            {"type": "integer", "minimum": 0, "maximum": MAX_PICTURES - 1},
             {"type": "null"},
         ],
         "default": None,
-        "description": "place of the character's image in REFERENCES, from 0",
+        "description": "place of the image in REFERENCES, from 0",
     }
+    definitions["Character"]["properties"]["reference"] = place
+    for name, short in (("StageSource", "panel"), ("StageMask", "region")):
+        whole = definitions[name]
+        whole["properties"]["image"] = place
+        alone, _ = whole["properties"][short]["anyOf"]
+        definitions[name] = {"anyOf": [whole, alone]}
     del definitions["Panel"]["properties"]["seed"]["default"]  # it is the panel's index
     stages = definitions["Sampling"]
     definitions["Sampling"] = {"anyOf": [stages, {"$ref": "#/$defs/SamplingStage"}]}

@@ -9,7 +9,7 @@ from benchmarks.evaluation.choice import choose
 from benchmarks.evaluation.figures import Figures
 from benchmarks.evaluation.methods import Method
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.board.storyboard import Injection
+from lafi.board.injection import Injection
 
 RESULTS = Path("benchmarks/results/evaluate.json")
 

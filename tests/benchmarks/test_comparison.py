@@ -18,7 +18,8 @@ from benchmarks.evaluation.pairs import Group, Pixels, ReferencePicture, Shown, 
 from benchmarks.evaluation.parts import Parts
 from benchmarks.evaluation.plots import draw_plots, on_the_front
 from benchmarks.evaluation.run import Comparison, Extent, Outcome, as_document
-from lafi.board.storyboard import Injection, SamplingStage
+from lafi.board.injection import Injection
+from lafi.board.stages import SamplingStage
 from lafi.drawing.images import encode_png
 
 SIDE = 32

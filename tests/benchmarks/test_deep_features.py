@@ -21,9 +21,9 @@ from benchmarks.deep_features.cut import (
     still_run,
 )
 from benchmarks.deep_features.kept import KeptFeatures
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.model.architectures import architecture
-from lafi.model.layers import self_attention_layers
+from lafi.model.families.unet import self_attention_layers
 
 BUNDLED = Path(__file__).parents[2] / "tiny_model" / "weights" / "unet" / "config.json"
 PRESETS: tuple[LayerPreset, ...] = ("decoder", "balanced", "texture")

@@ -17,12 +17,13 @@ from benchmarks.peers.masactrl import MasaCtrl
 from benchmarks.peers.reference_path import renoised
 from benchmarks.peers.rows import Peer, Rows
 from benchmarks.peers.story_diffusion import StoryDiffusion
-from lafi.board.storyboard import Injection, SamplingStage
+from lafi.board.injection import Injection
+from lafi.board.stages import SamplingStage
 from lafi.drawing.images import encode_png
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.families.unet import first_injected_layer
 from lafi.model.info import ModelInfo
-from lafi.model.layers import first_injected_layer
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import noise_model_of
 
 SIDE = 32
 STAGE = SamplingStage(steps=4, sampler="DPM++2M", guidance=3.0)
@@ -145,7 +146,7 @@ def test_masactrl_reads_the_reference_only(panels: int, branches: int, step: int
 
 
 def test_a_lead_is_that_many_steps_ahead_and_stops_at_the_last(checkpoint: Path) -> None:
-    process = ForwardProcess(load_torch_engines(checkpoint).info.scheduler_config)
+    process = noise_model_of(load_torch_engines(checkpoint).info.scheduler_config)
     latents, noise = torch.ones(4, 8, 8), torch.zeros(4, 8, 8)
     path = renoised(latents, noise, [900.0, 600.0, 300.0, 0.0], process, lead=2)
     assert path.timesteps == (300.0, 0.0, 0.0, 0.0)

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.deep_features.kept import IntervalDenoiser
 from benchmarks.deep_reuse import switch
 from benchmarks.step_reuse import WAYS, Outcome, known, psnr
-from lafi.board.storyboard import Injection
+from lafi.board.injection import Injection
 
 ONE = Outcome("a", "plain", 30.0, 60.0, 1.0, 1.0, 1.0, None, None, 0.5, 0.5, 0.5)
 ENGINES: Any = SimpleNamespace(info=SimpleNamespace(weights_sha256="ab"))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.several.casts import LEAST_TELLING, NAMED, Cast, casts, storyboards, ways
 from benchmarks.several.confusion import Seen, confusion, figure_shares, figures
-from lafi.board.storyboard import Injection, Sampling
+from lafi.board.injection import Injection
+from lafi.board.stages import Sampling
 from lafi_tiny.attributes import (
     Identity,
     is_held_out_identity,

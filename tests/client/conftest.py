@@ -16,7 +16,15 @@ from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from lafi.board.storyboard import Storyboard
 from lafi.wire.contract import event_to_tensors, storyboard_from_tensors
-from lafi.wire.events import Accepted, Event, Finished, PanelImage, Portrait, Progress
+from lafi.wire.events import (
+    Accepted,
+    Event,
+    Finished,
+    PanelImage,
+    Portrait,
+    Preview,
+    Progress,
+)
 
 Script = Callable[[Storyboard, grpc.ServicerContext], Iterator[Event | str | None]]
 
@@ -47,6 +55,20 @@ def well(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Even
         yield Portrait(character=character.name, png=png((10, 200, 30)))
     for number in reversed(range(len(storyboard.panels))):
         yield Progress(panel=number, character=None, step=1, steps=2)
+        yield panel_event(storyboard, number)
+    yield Finished(panels=len(storyboard.panels), seconds=1.5)
+
+
+def in_stages(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
+    """Goes well in the stages that the panels have, with a note and previews if asked for."""
+    yield Accepted(panels=len(storyboard.panels), portraits=0, notes=("a <note>",))
+    for number, panel in enumerate(storyboard.panels):
+        stages = storyboard.effective_sampling(panel).stages
+        for place, stage in enumerate(stages, 1):
+            count = {"steps": stage.steps, "stage": place, "stages": len(stages)}
+            yield Progress(panel=number, step=stage.steps, **count)
+            if storyboard.stage_previews and place < len(stages):
+                yield Preview(panel=number, stage=place, png=png((place, 0, 0)))
         yield panel_event(storyboard, number)
     yield Finished(panels=len(storyboard.panels), seconds=1.5)
 
@@ -112,9 +134,11 @@ def _storyboard_in(request: Any) -> Storyboard:
     return storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
 
 
-def _response(event: Event | None) -> Any:
+def _response(event: Event | dict[str, Any] | None) -> Any:
+    """Of an event, of tensors as they are, or of nothing."""
     response = service_pb2.ModelInferResponse(model_name="storyboard")
-    for name, values in event_to_tensors(event).items() if event is not None else ():
+    tensors = event if isinstance(event, dict) else event_to_tensors(event) if event else {}
+    for name, values in tensors.items():
         response.outputs.add(name=name, datatype="BYTES", shape=values.shape)
         response.raw_output_contents.append(serialize_byte_tensor(values).item())
     return service_pb2.ModelStreamInferResponse(infer_response=response)
@@ -125,6 +149,12 @@ def server() -> Iterator[FakeTritonServer]:
     fake = FakeTritonServer()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def staged() -> Script:
+    """A script that draws in stages."""
+    return in_stages
 
 
 @pytest.fixture

@@ -380,20 +380,6 @@ def test_a_panel_that_never_succeeds_is_given_up(server: Any, storyboard: Storyb
     assert len(server.received) == 1 + QUICK.retries
 
 
-def test_an_event_of_another_version_is_an_error(server: Any, storyboard: Storyboard) -> None:
-    stranger = Progress.model_construct(kind="applause", panel=0, step=1, steps=1)
-    server.scripts = [lambda asked, context: iter([stranger])]
-    with client_of(server) as client, pytest.raises(LafiError, match="same version"):
-        client.draw_all(storyboard)
-
-
-def test_empty_responses_mean_nothing(server: Any, storyboard: Storyboard) -> None:
-    well = server.scripts[0]
-    server.scripts = [lambda asked, context: iter([None, *well(asked, context), None])]
-    with client_of(server) as client:
-        assert len(client.draw_all(storyboard)) == 3
-
-
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "localhost", "host:0", "host:70000", ""])
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(ValueError, match="allowed host:port of the server's gRPC port"):

@@ -234,6 +234,41 @@ def test_previews_show_pictures_in_a_terminal(server: Any, story: Path) -> None:
     assert "2/2 panels" in said.getvalue()
 
 
+STAGES = "sampling: {stages: [{size: 0.5, steps: 2}, {steps: 4, denoise: 0.5}]}"
+
+
+def test_previews_of_stages_and_notes(server: Any, staged: Any, story: Path) -> None:
+    server.scripts = [staged]
+    story.write_text(STORY.replace("sampling: {steps: 2}", STAGES), encoding="utf-8")
+    said = io.StringIO()
+    terminal = Console(file=said, force_terminal=True, color_system="truecolor", width=160)
+    assert run(server, story, stage_previews=True, console=terminal)[0] == 0
+    assert server.received[0].stage_previews
+    out = story.parent / "out"
+    names = sorted(path.name for path in out.glob("preview_*"))
+    assert names == ["preview_00_1.png", "preview_01_1.png"]
+    for line in ("note: a <note>", "panel 1  stage 1 is done", "stage 2/2", "12/12"):
+        assert line in said.getvalue()
+    assert "preview" not in (out / "drawing.json").read_text(encoding="utf-8")
+    assert "every panel is there" in run(server, story)[1]
+
+
+def test_a_panel_is_drawn_again_with_the_one_that_it_begins_with(server: Any, story: Path) -> None:
+    from_first = '"{mia} sitting", sampling: {from: 0, denoise: 0.5}'
+    text = STORY.replace('"{mia}在海滩上奔跑，夜晚"', from_first)
+    story.write_text(text, encoding="utf-8")
+    run(server, story)
+    story.write_text(text.replace("standing", "waving"), encoding="utf-8")
+    run(server, story)
+    story.write_text(text.replace("0.5", "0.6").replace("standing", "waving"), encoding="utf-8")
+    run(server, story)
+    record = json.loads((story.parent / "out" / "drawing.json").read_text(encoding="utf-8"))
+    assert sorted(record) == ["panel_00.png", "panel_01.png", "portrait_mia.png"]
+    assert asked(server) == [[0, 1], [0, 1], [0, 1]]
+    run(server, story)
+    assert len(server.received) == 3
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_examples_are_drawn(server: Any, tmp_path: Path, path: Path) -> None:
     said = Console(file=io.StringIO())

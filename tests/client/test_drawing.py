@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait
+from lafi.wire.events import (
+    Accepted,
+    Event,
+    Failed,
+    Finished,
+    PanelImage,
+    Portrait,
+    Preview,
+    Progress,
+)
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError
 from lafi_client.retry import RetryPolicy
@@ -86,3 +95,38 @@ def test_a_part_has_only_the_characters_that_it_needs() -> None:
     assert [character.name for character in asked.characters] == ["mia"]
     assert [panel.seed for panel in asked.panels] == [101, 103]
     assert Storyboard.model_validate(asked.model_dump()) == asked
+
+
+def test_a_part_brings_the_panels_that_it_begins_with() -> None:
+    """Under new numbers, and they are not passed on."""
+    stages = [{"steps": 2, "prompt": "{mia}"}, {"from": 1, "denoise": 0.5}]
+    board = Storyboard.model_validate(
+        {
+            "characters": [{"name": "mia", "prompt": "a child"}],
+            "panels": [
+                {"prompt": "a dog"},
+                {"prompt": "a cat"},
+                {"prompt": "a hen"},
+                {"prompt": "a cow", "sampling": {"stages": stages}},
+            ],
+        }
+    )
+    drawing = Drawing(board, RetryPolicy(), only=[3])
+    asked = drawing.next_storyboard()
+    assert [panel.prompt for panel in asked.panels] == ["a cat", "a cow"]
+    assert [character.name for character in asked.characters] == ["mia"]
+    source = asked.effective_sampling(asked.panels[1]).stages[1].source
+    assert source is not None
+    assert source.panel == 0
+    assert Storyboard.model_validate(asked.model_dump()) == asked
+    events = [
+        Progress(panel=0, step=1, steps=2),
+        Preview(panel=0, stage=1),
+        image(asked, 0),
+        Preview(panel=1, stage=1),
+        image(asked, 1),
+    ]
+    told = [drawing.receive(event) for event in events]
+    assert told[:3] == [None] * 3
+    assert [event.panel for event in told[3:] if isinstance(event, Preview | PanelImage)] == [3, 3]
+    assert drawing.complete

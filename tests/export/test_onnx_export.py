@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from lafi.model.artifacts import FILES
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
-from lafi.model.checkpoint import CheckpointError
+from lafi.model.checkpoint import CheckpointError, read_model_info
 from lafi.model.info import load_model_info
 from lafi_export.modules import load_modules
 from lafi_kernels import onnx_function
@@ -96,7 +96,7 @@ def test_half_precision_weights_are_read_as_fp32(checkpoint: Path, tmp_path: Pat
             save_file(half, copy, metadata={"format": "pt"})
         else:
             copy.write_bytes(part.read_bytes())
-    modules = load_modules(tmp_path, tmp_path / "weights")
+    modules = load_modules(tmp_path, read_model_info(tmp_path), tmp_path / "weights")
     for module in (modules.text_encoder, modules.vae_encoder, modules.denoiser):
         assert {x.dtype for x in module.parameters()} == {torch.float32}
 
@@ -107,4 +107,4 @@ def test_a_part_without_weights_is_named(checkpoint: Path, tmp_path: Path, part:
         if name != part:
             (tmp_path / name).symlink_to(checkpoint / name)
     with pytest.raises(CheckpointError, match=rf": {part} has no \*.safetensors weights"):
-        load_modules(tmp_path, tmp_path / "weights")
+        load_modules(tmp_path, read_model_info(checkpoint), tmp_path / "weights")

@@ -12,7 +12,8 @@ import pytest
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 
 from lafi.model.engine_metadata import EngineMetadata, Shape, ShapeRange
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.families.registry import input_ports
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi_export.tensorrt_compare import (
     TOLERANCES,
     Feed,
@@ -113,7 +114,7 @@ def test_feeds_of_a_denoiser() -> None:
         "bank_mask": ((1, 4, 4), (8, 16, 16)),
     }
     metadata = metadata_of(profile, "f16")
-    plain, routed = sample_feeds(metadata, vocabulary=9)
+    plain, routed = sample_feeds(metadata, vocabulary=9, ports=input_ports(INFO))
     for feed in (plain, routed):
         metadata.check_shapes({name: values.shape for name, values in feed.items()})
         assert feed["latents"].shape == (2, 4, 8, 8)
@@ -130,7 +131,7 @@ def test_feeds_of_a_denoiser() -> None:
 @pytest.mark.parametrize(("smallest", "largest", "rows"), [(1, 1, 1), (1, 9, 2), (4, 9, 4)])
 def test_rows_that_there_are_engines_for(smallest: int, largest: int, rows: int) -> None:
     metadata = metadata_of({"TOKEN_IDS": ((smallest, 7), (largest, 7))}, "f16")
-    (feed,) = sample_feeds(metadata, vocabulary=9)
+    (feed,) = sample_feeds(metadata, vocabulary=9, ports=input_ports(INFO))
     assert feed["TOKEN_IDS"].shape == (rows, 7)
     assert feed["TOKEN_IDS"].dtype == np.int64
     assert 0 <= feed["TOKEN_IDS"].min() <= feed["TOKEN_IDS"].max() < 9
@@ -144,7 +145,7 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=7,
     text_width=1,
-    layers=(SelfAttentionLayer(name="mid.attn1", block="mid", heads=2, width=16, downscale=1),),
+    layers=(AttentionSite(name="mid.attn1", block="mid", heads=2, width=16, downscale=1),),
     weights_sha256="ab" * 32,
 )
 

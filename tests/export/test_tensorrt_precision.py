@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from lafi.engine.onnx.engines import denoiser_feed
 from lafi.model.bank_groups import bank_groups
+from lafi.model.families.registry import input_ports
 from lafi.model.info import load_model_info
 from lafi_export.parity_cases import denoiser_cases
 from lafi_export.tensorrt_precision import PrecisionError, half_weights, to_half
@@ -65,7 +66,7 @@ def linear() -> ModelProto:
 
 def test_weights_are_half_and_the_outside_is_not(linear: ModelProto) -> None:
     before = copy(linear)
-    half = to_half(linear)
+    half = to_half(linear, exact_inputs=())
     onnx.checker.check_model(half, full_check=True)
     assert initializers(half) == {"w": TensorProto.FLOAT16, "b": TensorProto.FLOAT16}
     assert half.graph.input == before.graph.input
@@ -86,7 +87,7 @@ def test_what_follows_a_timestep_is_exact_up_to_the_first_weights() -> None:
     model = parsed(body, **weights)
     times = np.float32([[999.0], [997.0], [3.0]])
     wanted = run(model, timesteps=times)
-    half = to_half(copy(model))
+    half = to_half(copy(model), exact_inputs=("timesteps",))
     assert initializers(half) == {"f": TensorProto.FLOAT, "w": TensorProto.FLOAT16}
     assert np.abs(run(half, timesteps=times) - wanted).max() < 1e-3
     rounded = to_half(copy(model), exact_inputs=())
@@ -99,7 +100,7 @@ def test_an_operator_gets_fp32_where_it_takes_nothing_else() -> None:
         '{ r = Resize <mode = "nearest"> (x, , scales)  y = Mul (r, c) }'
     )
     weights = {"scales": np.float32([1, 1, 2, 2]), "c": np.float32(0.5)}
-    half = to_half(parsed(body, **weights))
+    half = to_half(parsed(body, **weights), exact_inputs=())
     onnx.checker.check_model(half, full_check=True)
     assert initializers(half) == {"scales": TensorProto.FLOAT, "c": TensorProto.FLOAT16}
     x = np.float32([[[[1, 2], [3, 4]]]])
@@ -112,21 +113,21 @@ def test_an_operator_without_a_half_form_stays_fp32() -> None:
         "{ a = Constant <value_float = 0.0> ()  b = Constant <value_float = 3.0> () "
         "c = Constant <value_float = 1.0> ()  r = Range (a, b, c)  y = Add (x, r) }"
     )
-    half = to_half(parsed(body))
+    half = to_half(parsed(body), exact_inputs=())
     onnx.checker.check_model(half, full_check=True)
     assert run(half, x=np.float32([1, 1, 1])).tolist() == [1, 2, 3]
 
 
 def test_a_weight_that_was_half_is_used_as_it_is() -> None:
     body = "g (float[n, 2] x) => (float[n, 2] y) { f = Cast <to = 1> (w)  y = MatMul (x, f) }"
-    half = to_half(parsed(body, w=np.eye(2, dtype=np.float16)))
+    half = to_half(parsed(body, w=np.eye(2, dtype=np.float16)), exact_inputs=())
     assert operators(half) == ["Cast", "MatMul", "Cast"]
     assert run(half, x=np.float32([[2, 3]])).tolist() == [[2, 3]]
 
 
 def test_a_value_that_is_read_and_given_back_keeps_its_name() -> None:
     body = "g (float[n] x) => (float[n] y, float[n] z) { y = Add (x, x)  z = Mul (y, y) }"
-    half = to_half(parsed(body))
+    half = to_half(parsed(body), exact_inputs=())
     onnx.checker.check_model(half, full_check=True)
     assert run(half, x=np.float32([3])).tolist() == [6]
 
@@ -137,7 +138,8 @@ def test_integers_are_left_alone() -> None:
         "{ e = Gather (table, ids)  f = Cast <to = 1> (ids)  u = Unsqueeze (f, one) "
         "y = Add (e, u) }"
     )
-    half = to_half(parsed(body, table=np.float32([[1, 2], [3, 4]]), one=np.int64([1])))
+    weights = {"table": np.float32([[1, 2], [3, 4]]), "one": np.int64([1])}
+    half = to_half(parsed(body, **weights), exact_inputs=())
     onnx.checker.check_model(half, full_check=True)
     assert run(half, ids=np.int64([1, 0])).tolist() == [[4, 5], [1, 2]]
 
@@ -154,7 +156,7 @@ def test_the_attention_op_is_half_all_through() -> None:
     model = onnx.parser.parse_model(text)
     model.functions.append(attention_function())
     before = copy(model)
-    half = to_half(model)
+    half = to_half(model, exact_inputs=())
     (node,) = (node for node in half.graph.node if node.domain == "lafi")
     assert [name for name in node.input if not name.endswith("_half")] == ["routes"]
     generator = np.random.default_rng(0)
@@ -192,7 +194,7 @@ def test_a_weight_that_does_not_fit_is_named(linear: ModelProto) -> None:
         numpy_helper.from_array(np.full((8, 4), 1e5, np.float32), "w")
     )
     with pytest.raises(PrecisionError, match=r"w: got a weight of 100000, allowed 65504 in fp16"):
-        to_half(linear)
+        to_half(linear, exact_inputs=())
 
 
 def test_a_branch_is_refused() -> None:
@@ -202,18 +204,19 @@ def test_a_branch_is_refused() -> None:
         "else_branch = e () => (b) { b = Neg (x) } > }"
     )
     with pytest.raises(PrecisionError, match="If: got a branch or loop, allowed plain nodes"):
-        to_half(parsed(body))
+        to_half(parsed(body), exact_inputs=())
 
 
 def test_a_whole_denoiser_is_near(repository: Path) -> None:
     artifacts = repository / "artifacts"
     model = onnx.load(artifacts / "denoiser.onnx")
-    half = to_half(copy(model))
+    info = load_model_info(artifacts)
+    ports = input_ports(info)
+    half = to_half(copy(model), exact_inputs=[port.name for port in ports if port.exact])
     onnx.checker.check_model(half, full_check=True)
     assert half.ByteSize() < 0.6 * model.ByteSize()
-    info = load_model_info(artifacts)
     for _, batch in list(denoiser_cases(info))[3:6]:
-        feed = denoiser_feed(batch, bank_groups(info.layers))
+        feed = denoiser_feed(batch, ports, bank_groups(info.layers))
         wanted, got = run(model, **feed), run(half, **feed)
         error = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
         assert 0 < error < 5e-3

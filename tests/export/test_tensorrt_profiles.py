@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from pydantic import ValidationError
 
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.input_port import InputPort
 from lafi.wire.model_spec import (
     ModelSpec,
     TensorSpec,
-    denoiser_spec,
     text_encoder_spec,
     vae_decoder_spec,
     vae_encoder_spec,
@@ -31,7 +32,7 @@ INFO = ModelInfo(
     text_length=77,
     text_width=768,
     layers=tuple(
-        SelfAttentionLayer(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
+        AttentionSite(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
         for i in range(3)
     ),
 )
@@ -44,7 +45,7 @@ LIMITS = Limits(
 
 
 def test_the_denoiser() -> None:
-    profile = denoiser_profile(denoiser_spec(INFO), INFO, LIMITS)
+    profile = denoiser_profile(INFO, LIMITS)
     tuned = {name: sizes.tuned for name, sizes in profile.items()}
     assert tuned == {
         "latents": (4, 4, 64, 64),
@@ -67,7 +68,7 @@ def test_the_bank_goes_from_a_placeholder_to_the_most_entries() -> None:
     layers = (*INFO.layers, INFO.layers[0].model_copy(update={"downscale": 4}))
     info = INFO.model_copy(update={"layers": layers})
     limits = replace(LIMITS, entries=Range(1, 2, 8))
-    profile = denoiser_profile(denoiser_spec(info), info, limits)
+    profile = denoiser_profile(info, limits)
     placeholder = placeholder_shapes(bank_groups(layers))
     assert {name: profile[name].smallest for name in placeholder} == placeholder
     assert profile["bank_mask"].smallest == (1, 4, 4)
@@ -86,16 +87,26 @@ def test_text_and_vae() -> None:
 
 
 def test_an_input_that_only_some_models_have_is_one_row_each() -> None:
-    spec = ModelSpec("denoiser", (TensorSpec("pooled", "FP32", (-1, 1280)),), ())
-    assert denoiser_profile(spec, INFO, LIMITS)["pooled"].tuned == (4, 1280)
+    assert "pooled" not in denoiser_profile(INFO, LIMITS)
+    info = INFO.model_copy(update={"pooled_width": 1280})
+    assert denoiser_profile(info, LIMITS)["pooled"].tuned == (4, 1280)
+
+
+def test_an_input_that_the_model_adds_has_the_sizes_of_its_axes() -> None:
+    depth = InputPort(name="depth", axes=("rows", 1, "height", "width"))
+    profile = denoiser_profile(INFO.model_copy(update={"added_inputs": (depth,)}), LIMITS)
+    assert profile["depth"].tuned == (4, 1, 64, 64)
+    assert profile["depth"].largest == (16, 1, 128, 128)
 
 
 def test_an_input_of_unknown_axes_is_refused() -> None:
-    spec = ModelSpec("denoiser", (TensorSpec("depth", "FP32", (-1, 1, -1, -1)),), ())
+    with pytest.raises(ValidationError, match="Input should be 'rows', 'references', 'height' or"):
+        InputPort(name="depth", axes=("rows", "frames"))  # type: ignore[arg-type]
+    spec = ModelSpec("frames", (TensorSpec("depth", "FP32", (1, -1, -1, -1)),), ())
     with pytest.raises(
-        ProfileError, match=r"depth: got shape .* with 3 free axes, allowed 1: rows"
+        ProfileError, match=r"depth: got shape .* with 4 free axes, allowed 3: rows, height, width"
     ):
-        denoiser_profile(spec, INFO, LIMITS)
+        batched_profile(spec, INFO, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -110,4 +121,4 @@ def test_an_input_of_unknown_axes_is_refused() -> None:
 )
 def test_limits_that_cannot_be(limits: Limits, error: str) -> None:
     with pytest.raises(ProfileError, match=error):
-        denoiser_profile(denoiser_spec(INFO), INFO, limits)
+        denoiser_profile(INFO, limits)

@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from lafi.engine.tensorrt.engines import PLANS
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
-from lafi.model.info import ModelInfo, SelfAttentionLayer, variant_folder
+from lafi.model.info import AttentionSite, ModelInfo, variant_folder
 from lafi.wire.model_spec import text_encoder_spec
 from lafi_export.tensorrt_graph import GraphError, attention_nodes
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
@@ -33,7 +33,7 @@ INFO = ModelInfo(
     side_multiple=64,
     text_length=7,
     text_width=6,
-    layers=(SelfAttentionLayer(name="a", block="up.0", heads=2, width=8, downscale=1),),
+    layers=(AttentionSite(name="a", block="up.0", heads=2, width=8, downscale=1),),
     weights_sha256="ab" * 32,
 )
 HEAD = '<ir_version: 10, opset_import: ["" : 18, "lafi" : 1]>\n'

@@ -113,7 +113,7 @@ def test_facts_of_a_variant(infos: dict[str, ModelInfo]) -> None:
 
 def test_the_same_panel_has_another_address_in_each(infos: dict[str, ModelInfo]) -> None:
     board = Storyboard(panels=(Panel(prompt=TEXT),))
-    addresses = {content_address(board, board.panels[0], info) for info in infos.values()}
+    addresses = {content_address(board, board.panels[0], {"": info}) for info in infos.values()}
     assert len(addresses) == 3
 
 

@@ -8,16 +8,11 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from lafi.board.storyboard import (
-    Character,
-    Injection,
-    Panel,
-    ReferenceImage,
-    Sampling,
-    SamplingStage,
-    Storyboard,
-)
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
+from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.model.info import AttentionSite, ModelInfo
 
 _TEXT = st.text(
     st.one_of(
@@ -42,26 +37,55 @@ def _encoded(side: tuple[int, int], seed: int, kind: str) -> bytes:
     return stream.getvalue()
 
 
-_IMAGES = st.builds(
-    _encoded,
-    st.tuples(st.integers(8, 20), st.integers(8, 20)),
-    st.integers(0, 3),
-    st.sampled_from(("PNG", "JPEG", "WEBP")),
+_PICTURES = st.sampled_from(
+    [
+        ReferenceImage(data=_encoded(side, seed, kind))
+        for seed, (side, kind) in enumerate(
+            [((8, 8), "PNG"), ((20, 8), "PNG"), ((9, 20), "JPEG"), ((20, 20), "WEBP")]
+        )
+    ]
 )
 
 
 @st.composite
+def _region(draw: st.DrawFn) -> tuple[float, float, float, float]:
+    x0, x1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    y0, y1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    return (x0, y0, x1, y1)
+
+
+@st.composite
 def _sampling(draw: st.DrawFn) -> Sampling:
+    stages = [draw(_stage(first=place == 0)) for place in range(draw(st.integers(1, 3)))]
+    for place in range(len(stages) - 1):
+        size = draw(st.none() | st.just((64, 32)) | st.floats(0.1, 1))
+        stages[place] = stages[place].model_copy(update={"size": size})
+    return Sampling(stages=stages)
+
+
+@st.composite
+def _stage(draw: st.DrawFn, *, first: bool) -> SamplingStage:
+    """Begins with no panel, so that its own may stand alone."""
     sampler = draw(st.sampled_from(["DDPM", "DDIM", "Euler", "EulerAncestral", "DPM++2M"]))
     sigmas = ["default", "karras", "beta"] if sampler in ("Euler", "DPM++2M") else ["default"]
-    stage = SamplingStage(
+    source = draw(st.none() | st.builds(StageSource, image=_PICTURES))
+    more = {"denoise": 1.0, "mask": None}
+    if source is not None or not first:
+        masks = st.builds(StageMask, image=_PICTURES) | st.builds(StageMask, region=_region())
+        more = {"denoise": draw(st.floats(0.1, 1)), "mask": draw(st.none() | masks)}
+    if draw(st.booleans()):
+        more["injection"] = Injection(strength=draw(st.floats(-10, 10)))
+    return SamplingStage(
+        source=source,
+        **more,
+        seed=draw(st.none() | st.integers(0, 2**63 - 1)),
+        prompt=draw(st.none() | _SOME_TEXT),
         steps=draw(st.integers(1, 100)),
         sampler=sampler,
         sigmas=draw(st.sampled_from(sigmas)),
         guidance=draw(st.floats(0, 30)),
         reuse_threshold=draw(_UNIT),
     )
-    return Sampling(stages=(stage,))
 
 
 @st.composite
@@ -76,13 +100,6 @@ def _injection(draw: st.DrawFn) -> Injection:
         reference_noise=draw(st.one_of(st.just("panel"), _UNIT)),
         words=draw(st.sampled_from(["region", "everywhere"])),
     )
-
-
-@st.composite
-def _region(draw: st.DrawFn) -> tuple[float, float, float, float]:
-    x0, x1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
-    y0, y1 = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
-    return (x0, y0, x1, y1)
 
 
 @st.composite
@@ -116,7 +133,7 @@ def _storyboard(draw: st.DrawFn) -> Storyboard:
             name=name,
             prompt=draw(_SOME_TEXT),
             trigger=draw(_TEXT),
-            reference=draw(st.none() | st.builds(ReferenceImage, data=_IMAGES)),
+            reference=draw(st.none() | _PICTURES),
         )
         for name in names
     ]
@@ -148,7 +165,7 @@ def small_model() -> ModelInfo:
     """A model with three self-attention layers and sides in steps of 16 pixels."""
     blocks = (("down.0", 1), ("mid", 2), ("up.0", 1))
     layers = tuple(
-        SelfAttentionLayer(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
+        AttentionSite(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
         for block, scale in blocks
     )
     return ModelInfo(

@@ -53,7 +53,9 @@ class StoryStream:
             if response.parameters["triton_final_response"].bool_param:
                 assert not response.outputs, "the final flag comes alone"
                 return
-            yield event_from_tensors(result.as_numpy("EVENT"), result.as_numpy("IMAGE"))
+            event = event_from_tensors(result.as_numpy("EVENT"), result.as_numpy("IMAGE"))
+            assert event is not None, "a kind that this version does not know"
+            yield event
 
     def cancel(self) -> None:
         """Leaves at once, as a client does that is killed."""

@@ -14,7 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lafi.app.cli import app
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.describer import load_describer
 from lafi.engine.onnx.engines import load_onnx_engines

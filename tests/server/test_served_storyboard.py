@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lafi.board.storyboard import (
-    Character,
-    Panel,
-    ReferenceImage,
-    Sampling,
-    SamplingStage,
-    Storyboard,
-)
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.server.supervisor import TritonServer

@@ -19,7 +19,7 @@ STORYBOARD = Storyboard(panels=(Panel(prompt="a beach"),))
 MODEL = """
 import time
 from lafi.serving.admission import Admission
-from lafi.wire.contract import Accepted, Progress
+from lafi.wire.events import Accepted, Progress
 from lafi.serving.service import StoryboardService
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_repository.bridge import ResponseSender, stop_asked

@@ -33,10 +33,19 @@ from lafi.model.artifacts import (
     verified,
 )
 from lafi.model.bank_groups import BankGroup, bank_groups
+from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
+from lafi.model.input_port import InputPort
 from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
 from lafi.ports.denoiser_tensors import denoiser_tensors, reference_tensors
-from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, ReferenceBatch, VaeDecoder
+from lafi.ports.engines import (
+    DenoiserBatch,
+    EncodedText,
+    Engines,
+    ReferenceBatch,
+    VaeDecoder,
+    encoded_text,
+)
 
 
 def load_onnx_engines(
@@ -79,13 +88,15 @@ def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ..
 class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, names: Sequence[str]) -> None:
+        """names: of the ports that its outputs fill."""
         self._session = session
+        self._names = names
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as the protocol says -> encoded text."""
         outputs = self._session({"token_ids": _array(token_ids)})
-        return EncodedText(*(torch.from_numpy(output) for output in outputs))
+        return encoded_text([torch.from_numpy(output) for output in outputs], self._names)
 
 
 class ImageEngine:
@@ -103,14 +114,15 @@ class ImageEngine:
 class OnnxDenoiser:
     """`lafi.ports.engines.Denoiser` on an ONNX file."""
 
-    def __init__(self, session: Session, groups: Sequence[BankGroup]) -> None:
-        """groups: how the model's bank is packed."""
+    def __init__(self, session: Session, info: ModelInfo) -> None:
+        """info: of the exported model."""
         self._session = session
-        self._groups = groups
+        self._ports = input_ports(info)
+        self._groups = bank_groups(info.layers)
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32: what the model predicts."""
-        return torch.from_numpy(self._session(denoiser_feed(batch, self._groups))[0])
+        return torch.from_numpy(self._session(denoiser_feed(batch, self._ports, self._groups))[0])
 
 
 class OnnxReferenceReader:
@@ -119,16 +131,18 @@ class OnnxReferenceReader:
     So it is opened when it is first called: who keeps no bank pays no memory for it.
     """
 
-    def __init__(self, open_file: Callable[[], Session], groups: Sequence[BankGroup]) -> None:
-        """open_file: called once at most. groups: how the model's bank is packed."""
+    def __init__(self, open_file: Callable[[], Session], info: ModelInfo) -> None:
+        """open_file: called once at most. info: of the exported model."""
         self._open_file = open_file
-        self._groups = groups
+        self._ports = input_ports(info)
+        self._groups = bank_groups(info.layers)
         self._session: Session | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
         """One entry for each row, float32."""
-        outputs = [torch.from_numpy(x) for x in self._opened()(_arrays(reference_tensors(batch)))]
+        feed = _arrays(reference_tensors(batch, self._ports))
+        outputs = [torch.from_numpy(x) for x in self._opened()(feed)]
         if len(outputs) != 2 * len(self._groups):
             got, allowed = len(outputs), 2 * len(self._groups)
             raise ArtifactsError(f"{REFERENCE}: got {got} outputs, allowed {allowed}; {AGAIN}")
@@ -143,15 +157,16 @@ class OnnxReferenceReader:
 
 
 def denoiser_feed(
-    batch: DenoiserBatch, groups: Sequence[BankGroup]
+    batch: DenoiserBatch, ports: Sequence[InputPort], groups: Sequence[BankGroup]
 ) -> dict[str, np.ndarray[Any, Any]]:
     """The inputs of `denoiser.onnx` by name, sharing memory where they can."""
-    return _arrays(denoiser_tensors(batch, groups))
+    return _arrays(denoiser_tensors(batch, ports, groups))
 
 
 def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
-    return OnnxTextEncoder(load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads))
+    session = load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads)
+    return OnnxTextEncoder(session, text_names(load_model_info(artifacts)))
 
 
 def load_vae_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:
@@ -171,7 +186,7 @@ def load_denoiser(
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
     session = load_session(artifacts, DENOISER, runtime, precision, threads)
-    return OnnxDenoiser(session, bank_groups(load_model_info(artifacts).layers))
+    return OnnxDenoiser(session, load_model_info(artifacts))
 
 
 def load_reference_reader(
@@ -187,7 +202,7 @@ def load_reference_reader(
     def open_file() -> Session:
         return load_session(artifacts, REFERENCE, runtime, precision, threads)
 
-    return OnnxReferenceReader(open_file, bank_groups(load_model_info(artifacts).layers))
+    return OnnxReferenceReader(open_file, load_model_info(artifacts))
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info
 
 Runtime = Literal["onnxruntime", "openvino"]
@@ -47,10 +48,10 @@ def load_session(
     machine does not have.
     """
     path = verified(artifacts, name)
-    if name == DENOISER:
-        _check_words(path)
-    session = open_session(path, runtime, precision, threads)
     info = load_model_info(artifacts)
+    if name == DENOISER:
+        _check_inputs(path, info)
+    session = open_session(path, runtime, precision, threads)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
     return _bank_optional(session, artifacts, info) if name == DENOISER else session
@@ -59,7 +60,10 @@ def load_session(
 def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
     """The exported model's facts, naming the runtime and precision that will draw."""
     info = load_model_info(artifacts)
-    return info.model_copy(update={"engine": runtime, "precision": precision})
+    # What `_at_least_two_tokens_wide` refuses.
+    least = 2 * info.side_multiple if precision == "bf16" else 0
+    update = {"engine": runtime, "precision": precision, "least_width": least}
+    return info.model_copy(update=update)
 
 
 def open_session(
@@ -181,12 +185,17 @@ def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
     return run
 
 
-def _check_words(path: Path) -> None:
-    """Raises ArtifactsError for an export from before words could be limited to regions."""
-    # As protobuf writes the names of inputs; weights lie in other files, so the graph is small.
-    graph = path.read_bytes()
-    if b"\n\x06routes" in graph and b"\n\x05words" not in graph:
-        raise ArtifactsError(f"{path}: got a denoiser without the input words; {AGAIN}")
+def _check_inputs(path: Path, info: ModelInfo) -> None:
+    """Raises ArtifactsError for a denoiser that lacks an input of the model's ports."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    found = {value.name for value in graph.input}
+    missing = [port.name for port in input_ports(info) if port.name not in found]
+    if missing:
+        raise ArtifactsError(
+            f"{path}: got a denoiser without the input {', '.join(missing)}; {AGAIN}"
+        )
 
 
 def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:

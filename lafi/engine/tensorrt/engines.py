@@ -25,16 +25,18 @@ from lafi.engine.cuda.machine import gpu_machine
 from lafi.engine.onnx.engines import load_tokenizers
 from lafi.engine.tensorrt.session import TensorRTEngine
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
-from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_groups
+from lafi.model.bank_groups import BANK_MASK, bank_groups
 from lafi.model.engine_metadata import (
     REBUILD,
     EngineMetadata,
     EngineMetadataError,
     load_engine_metadata,
 )
+from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
+from lafi.model.input_port import REFERENCES, ROWS, InputPort
 from lafi.ports.denoiser_tensors import denoiser_tensors
-from lafi.ports.engines import DenoiserBatch, EncodedText, Engines
+from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, encoded_text
 
 ENGINE: Final = "tensorrt"
 PLANS: Final = {
@@ -45,10 +47,6 @@ PLANS: Final = {
 }
 """Plan files by the ONNX files that they are built from."""
 
-ROW_AXIS: Final = {"routes": 1}
-"""The axis of the denoiser's inputs that counts rows; the first, of all that are not named."""
-# The axis that counts references.
-_REFERENCE_AXIS: Final = {"routes": 2, "bias": 1, "region": 1}
 BANK: Final = "bank_"
 """How the names of the bank's inputs begin; those with keys and values have their layers first."""
 
@@ -64,20 +62,21 @@ class TensorRTDenoiser:
         runner: GraphRunner,
         inputs: tuple[str, ...],
         padding: Padding,
-        groups: Sequence[BankGroup],
+        info: ModelInfo,
     ) -> None:
         """inputs: the plan's, as `denoiser_tensors` names them. padding: the runner's.
 
-        groups: how the model's bank is packed.
+        info: of the exported model.
         """
         self._runner = runner
         self._inputs = inputs
         self._padding = padding
-        self._groups = groups
+        self._ports = input_ports(info)
+        self._groups = bank_groups(info.layers)
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32 on the device of the latents: what the model predicts."""
-        tensors = denoiser_tensors(batch, self._groups)
+        tensors = denoiser_tensors(batch, self._ports, self._groups)
         rows = len(batch.latents)
         padded = self._padding.shape("latents", tuple(batch.latents.shape))[0]
         tensors["routes"] = routes_past(batch.routes, rows, padded)
@@ -99,14 +98,16 @@ def routes_past(routes: Tensor, rows: int, padded: int) -> Tensor:
 class TensorRTTextEncoder:
     """`lafi.ports.engines.TextEncoder` on a plan whose tensors have the served model's names."""
 
-    def __init__(self, runner: GraphRunner) -> None:
+    def __init__(self, runner: GraphRunner, names: Sequence[str]) -> None:
+        """names: of the ports that its outputs fill."""
         self._runner = runner
+        self._names = names
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as the protocol says -> encoded text, float32."""
         outputs = self._runner({"TOKEN_IDS": token_ids})
-        pooled = outputs.get("POOLED")
-        return EncodedText(outputs["TEXT"].float(), None if pooled is None else pooled.float())
+        given = [outputs[name.upper()].float() for name in self._names]
+        return encoded_text(given, self._names)
 
 
 class TensorRTImageEngine:
@@ -145,16 +146,17 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
 def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     """The denoiser of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, DENOISER)
-    padding = denoiser_padding(metadata)
+    info = load_model_info(artifacts)
+    padding = denoiser_padding(metadata, input_ports(info))
     runner = GraphRunner(engine, CudaDevice(), padding)
-    groups = bank_groups(load_model_info(artifacts).layers)
-    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, groups)
+    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, info)
 
 
 def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
     """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, TEXT_ENCODER)
-    return TensorRTTextEncoder(GraphRunner(engine, CudaDevice(), batch_padding(metadata)))
+    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    return TensorRTTextEncoder(runner, text_names(load_model_info(artifacts)))
 
 
 def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
@@ -180,20 +182,25 @@ def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> 
     metadata.check_sources(expected, info.weights_sha256)
 
 
-def denoiser_padding(metadata: EngineMetadata) -> Padding:
-    """Rows, references and bank entries padded to few sizes. What is added is read by nobody."""
-    rows = _sizes(metadata, "latents", 0)
-    references = _sizes(metadata, "bias", _REFERENCE_AXIS["bias"])
-    axes = {}
+def denoiser_padding(metadata: EngineMetadata, ports: Sequence[InputPort]) -> Padding:
+    """Rows, references and bank entries padded to few sizes. What is added is read by nobody.
+
+    ports: the model's; of those that the plan has, rows and references are padded.
+    """
+    there = [port for port in ports if port.name in metadata.profile]
+    axes = {
+        port.name: {
+            port.axes.index(axis): _sizes(metadata, port.name, port.axes.index(axis))
+            for axis in (ROWS, REFERENCES)
+            if axis in port.axes
+        }
+        for port in there
+    }
     for name in metadata.profile:
         if name.startswith(BANK):
             axis = 0 if name == BANK_MASK else 1
             axes[name] = {axis: _sizes(metadata, name, axis)}
-            continue
-        axes[name] = {ROW_AXIS.get(name, 0): rows}
-        if name in _REFERENCE_AXIS:
-            axes[name][_REFERENCE_AXIS[name]] = references
-    return Padding(rows_of="latents", axes=axes, fill={"routes": -1, "words": -1})
+    return Padding("latents", axes, {port.name: port.fill for port in there if port.fill})
 
 
 def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 from lafi.ports.bank_entry import BankInputs
 from lafi_kernels.reference import attention
 
@@ -206,7 +206,7 @@ def packed_by_group(collected: Collected, groups: Sequence[BankGroup], mask: Ten
 
 
 def install_processors(
-    unet: UNet2DConditionModel, layers: Sequence[SelfAttentionLayer]
+    unet: UNet2DConditionModel, layers: Sequence[AttentionSite]
 ) -> UNet2DConditionModel:
     """Give every self-attention layer of the UNet its processor; returns the same UNet.
 
@@ -229,7 +229,7 @@ def install_processors(
     return unet
 
 
-def _grid_beside(name: str, index: Mapping[str, int], layers: Sequence[SelfAttentionLayer]) -> int:
+def _grid_beside(name: str, index: Mapping[str, int], layers: Sequence[AttentionSite]) -> int:
     """Downscale of the self-attention in the same transformer block, whose grid it shares."""
     beside = f"{name.rpartition('.')[0]}.attn1"
     if beside not in index:

@@ -5,7 +5,7 @@ is for a GPU was not run: no machine with one was at hand when this was written.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from typing import Any, Literal, Protocol, TypeVar, cast, get_args
@@ -135,11 +135,13 @@ def bring_batch(batch: Batch, device: torch.device) -> Batch:
     return replace(batch, **{name: _brought(value, device) for name, value in values.items()})
 
 
-def _brought(value: Tensor | BankInputs | None, device: torch.device) -> Any:
+def _brought(value: Tensor | Mapping[str, Tensor] | BankInputs | None, device: torch.device) -> Any:
     if isinstance(value, BankInputs):
         return BankInputs(
             keys=tuple(bring(keys, device) for keys in value.keys),
             values=tuple(bring(values, device) for values in value.values),
             mask=bring(value.mask, device),
         )
+    if isinstance(value, Mapping):
+        return {name: bring(tensor, device) for name, tensor in value.items()}
     return None if value is None else bring(value, device)

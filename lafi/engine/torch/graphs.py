@@ -16,7 +16,8 @@ from lafi.engine.cuda.graphs import Device, GraphRunner
 from lafi.engine.torch.device import pinned
 from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_tensor_names
 from lafi.model.engine_metadata import Shape
-from lafi.ports.denoiser_tensors import ADDED, INT32, ROWS, batch_of_tensors, denoiser_tensors
+from lafi.model.input_port import InputPort
+from lafi.ports.denoiser_tensors import TORCH_DTYPES, batch_of_tensors, denoiser_tensors
 from lafi.ports.engines import DenoiserBatch
 
 Predict = Callable[[DenoiserBatch], Tensor]
@@ -33,16 +34,17 @@ class ForwardEngine:
     """
 
     def __init__(
-        self, predict: Predict, groups: Sequence[BankGroup], dtype: torch.dtype, added: bool
+        self,
+        predict: Predict,
+        ports: Sequence[InputPort],
+        groups: Sequence[BankGroup],
+        dtype: torch.dtype,
     ) -> None:
-        """groups: of the model's bank. dtype: of the keys and values in it.
-
-        added: whether batches have `pooled` and `time_ids`.
-        """
+        """ports: the model's. groups: of its bank. dtype: of the keys and values in it."""
         self._predict = predict
         self._groups = groups
-        names = (*ROWS, *ADDED, BANK_MASK) if added else (*ROWS, BANK_MASK)
-        rows = {name: torch.int32 if name in INT32 else torch.float32 for name in names}
+        rows = {port.name: TORCH_DTYPES[port.dtype] for port in ports}
+        rows[BANK_MASK] = torch.float32
         self.inputs: Mapping[str, torch.dtype] = rows | dict.fromkeys(
             bank_tensor_names(groups), dtype
         )
@@ -80,16 +82,18 @@ class GraphDenoiser:
     def __init__(
         self,
         engine: ForwardEngine,
+        ports: Sequence[InputPort],
         groups: Sequence[BankGroup],
         device: Device,
         where: torch.device,
     ) -> None:
-        """groups: of the model's bank. where: the torch device that `device` stands for."""
+        """ports, groups: the model's. where: the torch device that `device` stands for."""
+        self._ports = ports
         self._groups = groups
         self._where = where
         self._runner = GraphRunner(engine, device, Padding(rows_of="latents", axes={}))
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
-        tensors = denoiser_tensors(batch, self._groups)
+        tensors = denoiser_tensors(batch, self._ports, self._groups)
         feed = {name: pinned(tensor, self._where) for name, tensor in tensors.items()}
         return self._runner(feed)[PREDICTION]

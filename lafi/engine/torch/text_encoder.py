@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from lafi.engine.torch.device import bring, current, give_back
-from lafi.ports.engines import EncodedText
+from lafi.ports.engines import EncodedText, encoded_text
 
 CLASSES = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 """Part of a checkpoint -> the class that it is loaded as."""
@@ -37,9 +37,10 @@ def encode_tokens(models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tenso
 class TorchTextEncoder:
     """`lafi.ports.engines.TextEncoder` with one or two CLIP text models."""
 
-    def __init__(self, *models: nn.Module) -> None:
-        """models: on one device, whichever it is."""
+    def __init__(self, *models: nn.Module, names: Sequence[str]) -> None:
+        """models: on one device, whichever it is. names: of the ports that their outputs fill."""
         self._models: tuple[Any, ...] = models
+        self._names = names
 
     @torch.no_grad()
     def __call__(self, token_ids: Tensor) -> EncodedText:
@@ -47,7 +48,8 @@ class TorchTextEncoder:
         device = self._models[0].device
         with current(device):
             outputs = encode_tokens(self._models, bring(token_ids, device))
-            return EncodedText(*(give_back(output, token_ids) for output in outputs))
+            given = [give_back(output, token_ids) for output in outputs]
+            return encoded_text(given, self._names)
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype, variant: str | None = None) -> nn.Module:

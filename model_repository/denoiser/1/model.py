@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lafi.model.artifacts import DENOISER
+from lafi.model.families.registry import input_ports
 from lafi.serving.batched_engine import Answer, Array, check_denoiser_inputs
 from lafi.wire.model_spec import denoiser_spec
 from lafi_repository.bridge import ModelSettings, input_array, response
@@ -16,7 +17,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
-        self._spec = denoiser_spec(settings.info())
+        info = settings.info()
+        self._spec, self._ports = denoiser_spec(info), input_ports(info)
         self._run = settings.session(DENOISER, settings.precision)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -26,7 +28,7 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Answer:
         inputs = {spec.name: input_array(request, spec.name) for spec in self._spec.inputs}
         try:
-            check_denoiser_inputs(inputs)
+            check_denoiser_inputs(inputs, self._ports)
             outputs: tuple[Array, ...] = self._run(inputs)
         except Exception as error:
             return error

@@ -2,8 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
+from lafi.board.picture_slots import picture_slots
 from lafi.board.storyboard import load_storyboard, parse_storyboard
 
 BAD_TEXTS = {
@@ -153,3 +156,67 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, line: 
         story.write_bytes(content)
     with pytest.raises(StoryboardError, match=line):
         load_storyboard(story)
+
+
+STAGED = """
+panels:
+  - {prompt: a}
+  - prompt: b
+    sampling: {from: sketch.png, mask: [0, 0, 1, 0.5], denoise: 0.5}
+  - prompt: c
+    sampling:
+      stages:
+        - {from: 1}
+        - {from: {image: sketch.png}, mask: mask.png}
+"""
+
+
+def test_pictures_of_stages_are_read_beside_the_file(tmp_path: Path, png: bytes) -> None:
+    (tmp_path / "sketch.png").write_bytes(png)
+    (tmp_path / "mask.png").write_bytes(png + b"\0")
+    board = parse_storyboard(STAGED, tmp_path)
+    stages = [board.effective_sampling(panel).stages for panel in board.panels[1:]]
+    (one,), (two, three) = stages
+    assert one.source is not None
+    assert one.source.image is not None
+    assert one.source.image.data == png
+    assert one.mask is not None
+    assert one.mask.region == (0, 0, 1, 0.5)
+    assert two.source is not None
+    assert two.source.panel == 1
+    assert three.source == one.source
+    assert three.mask is not None
+    assert three.mask.image is not None
+    assert three.mask.image.data == png + b"\0"
+
+
+def test_pictures_of_stages_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "sketch.png").write_text("hello", encoding="utf-8")
+    lines = _refused(tmp_path, STAGED)
+    assert [line.split(", allowed")[0] for line in lines] == [
+        "panels[1].sampling.from: got 5 bytes that are no image",
+        "panels[2].sampling.stages[1].from.image: got 5 bytes that are no image",
+        "panels[2].sampling.stages[1].mask: got 'mask.png'",
+    ]
+    assert lines[2].endswith("a PNG, JPEG or WebP file (no such file)")
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.sampled_from(["from", "mask", "x.png"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["panels", "characters", "sampling", "stages", "from", "image"]),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=30,
+    )
+)
+def test_slots_are_found_in_any_document(document: object) -> None:
+    for slot in picture_slots(document):
+        assert slot.holder[slot.key] is slot.value
+        assert slot.field.endswith(slot.key)

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -9,22 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lafi.board import file
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import (
-    Character,
-    Injection,
-    Panel,
-    ReferenceImage,
-    Sampling,
-    SamplingStage,
-    Storyboard,
-    parse_storyboard,
-)
+from lafi.board.injection import Injection
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Character, Panel, Storyboard, parse_storyboard
 from lafi.model.check import check_against
 from lafi.model.info import ModelInfo
 
 MIA = {"name": "mia", "prompt": "红头发的女孩", "trigger": "mia_v2"}
 TOM = {"name": "tom", "prompt": "a tall boy"}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that our loader takes for numbers, such as 0E0."""
+
+    yaml_implicit_resolvers: ClassVar = file._Loader.yaml_implicit_resolvers
 
 
 def storyboard(**changes: object) -> Storyboard:
@@ -39,7 +41,7 @@ def panel(**changes: object) -> Panel:
     return storyboard(panels=[{"prompt": "{mia} runs", **changes}]).panels[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.from_type(Storyboard))
 def test_json_and_yaml_give_the_same_storyboard(board: Storyboard) -> None:
     assert Storyboard.model_validate_json(board.model_dump_json()) == board
@@ -47,7 +49,8 @@ def test_json_and_yaml_give_the_same_storyboard(board: Storyboard) -> None:
     assert Storyboard.model_validate(document) == board
     assert parse_storyboard(json.dumps(document)) == board
     for unicode in (False, True):
-        assert parse_storyboard(yaml.safe_dump(document, allow_unicode=unicode)) == board
+        text = yaml.dump(document, Dumper=_Dumper, allow_unicode=unicode)
+        assert parse_storyboard(text) == board
 
 
 @settings(deadline=None, max_examples=20)
@@ -199,18 +202,13 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"negative_prompt": LONG}, f"negative_prompt: got '{LONG[:80]}'... (2049 characters), allowe"),
     ({"sampling": 20}, "sampling: got 20, allowed: a mapping with steps, sampler, sigmas, guidanc"),
     ({"sampling": {"steps": 101}}, "sampling.steps: got 101, allowed: a whole number, 1 to 100"),
-    ({"sampling": {"stages": []}}, "sampling.stages: got 0 entries, allowed: a list of one stage"),
-    (
-        {"sampling": {"stages": [{}, {}]}},
-        "sampling.stages: got 2 entries, allowed: a list of one stage",
-    ),
     (
         {"sampling": {"stages": [{"guidance": 31}]}},
         "sampling.stages[0].guidance: got 31, allowed: 0 to 30",
     ),
     (
         {"sampling": {"sampler": "ddim"}},
-        "sampling.sampler: got 'ddim', allowed: DDPM, DDIM, Euler, EulerAncestral, DPM++2M, ",
+        "sampling.sampler: got 'ddim', allowed: DDPM, DDIM, Euler, EulerAncestral, Heun, LCM",
     ),
     (
         {"sampling": {"sigmas": "karras"}},
@@ -219,7 +217,7 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"injection": ["all"]}, "injection: got ['all'], allowed: a mapping with layers, start, end,"),
     (
         {"injection": {"layers": "some"}},
-        "injection.layers: got 'some', allowed: none, all, decoder, balanced, texture, or a layer",
+        "injection.layers: got 'some', allowed: none, all, decoder, balanced, texture, a layer i",
     ),
     ({"injection": {"layers": -1}}, "injection.layers: got -1, allowed: none, all, decoder, ba"),
     ({"injection": {"start": -0.1}}, "injection.start: got -0.1, allowed: 0 to 1"),
@@ -265,8 +263,7 @@ BAD_PANELS: list[tuple[dict[str, object], str]] = [
     ({"sampling": {"guidance": "5"}}, "sampling.guidance: got '5', allowed: 0 to 30"),
     (
         {"sampling": {"stepz": 3}},
-        "sampling.stepz: unknown field, allowed: steps, sampler, sigmas, guidance, guidance_start, "
-        "guidance_end, reuse_threshold, reuse_start, reuse_end (did you mean steps?)",
+        "sampling.stepz: unknown field, allowed: size, steps, sampler, sigmas, shift, base_shift, ",
     ),
     (
         {"sampling": {"guidance_start": 0.5, "guidance_end": 0.4}},
@@ -372,7 +369,8 @@ def test_check_against_a_model(small_model: ModelInfo) -> None:
 def test_a_panel_one_token_wide_is_refused_in_bf16(
     small_model: ModelInfo, engine: str, precision: str
 ) -> None:
-    wide = {"engine": engine, "precision": precision, "side_multiple": 64}
+    least = 128 if precision == "bf16" else 0
+    wide = {"engine": engine, "precision": precision, "side_multiple": 64, "least_width": least}
     model = small_model.model_copy(update=wide)
     check_against(storyboard(width=128, height=64), model)
     narrow = storyboard(width=64, height=128)

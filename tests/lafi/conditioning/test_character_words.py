@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.board.storyboard import PLACEHOLDER, Character, Injection, Panel, Storyboard
+from lafi.board.injection import Injection
+from lafi.board.storyboard import PLACEHOLDER, Character, Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)

@@ -53,7 +53,7 @@ def test_every_text_has_its_own_encoding(tokenizer: CLIPTokenizer, texts: list[s
     assert sum(calls) == len(encoded)
     assert all(size <= MAX_BATCH for size in calls)
     for text, rows in encoded.items():
-        assert rows.pooled is None
+        assert rows.ports == {}
         assert torch.equal(rows.hidden[:, 0], tokenize([tokenizer], [text], LENGTH)[0].float())
 
 
@@ -63,13 +63,13 @@ def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> N
     texts = ["a child", "running"]
 
     def encoder(ids: Tensor) -> EncodedText:
-        return EncodedText(ids[:, 0, :, None].float(), ids[:, 1].float())
+        return EncodedText(ids[:, 0, :, None].float(), {"pooled": ids[:, 1].float()})
 
     encoded = encode_texts(texts, [tokenizer, other], encoder, LENGTH)
     for text in texts:
         first, second = (tokenize([one], [text], LENGTH)[0] for one in (tokenizer, other))
         assert torch.equal(encoded[text].hidden[:, 0], first.float())
-        assert torch.equal(encoded[text].pooled, second.float())
+        assert torch.equal(encoded[text].ports["pooled"], second.float())
         assert second[-1] == other.pad_token_id != first[-1]
 
 
@@ -127,10 +127,11 @@ def test_a_tokenizer_without_such_words_changes_nothing(tokenizer: CLIPTokenizer
 
 
 def test_zeros_have_the_shape_of_a_prompt() -> None:
-    nothing = zeros_like(EncodedText(torch.ones(3, 2), torch.ones(4)))
+    nothing = zeros_like(EncodedText(torch.ones(3, 2), {"pooled": torch.ones(4)}))
     assert torch.equal(nothing.hidden, torch.zeros(3, 2))
-    assert torch.equal(nothing.pooled, torch.zeros(4))
-    assert zeros_like(EncodedText(torch.ones(3, 2))).pooled is None
+    assert nothing.ports.keys() == {"pooled"}
+    assert torch.equal(nothing.ports["pooled"], torch.zeros(4))
+    assert zeros_like(EncodedText(torch.ones(3, 2))).ports == {}
 
 
 CAPTIONS = ("a slim Child", "红发的孩子", "<mia>, running", "Zo* é", "a ! 😀 hat")

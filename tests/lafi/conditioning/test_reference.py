@@ -16,9 +16,9 @@ from lafi.conditioning.reference import (
     reference_timestep,
 )
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess
+from lafi.sampling.noise_model import noise_model_of
 
-PROCESS = ForwardProcess({"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"})
+PROCESS = noise_model_of({"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"})
 SHAPE = (4, 3, 5)
 
 

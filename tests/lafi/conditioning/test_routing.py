@@ -19,17 +19,18 @@ def test_a_row_reads_its_sources_in_its_layers_and_nothing_else(
     data: st.DataObject, rows: int, layers: int, bank: int
 ) -> None:
     readings = []
+    chosen = st.sets(st.integers(0, layers - 1)).map(lambda them: tuple(sorted(them)))
     for _ in range(rows):
         sources = tuple(data.draw(st.lists(st.integers(0, rows + bank - 1), max_size=3)))
         regions = tuple(torch.full((2, 3), 0.25 * (i + 1)) for i in range(len(sources)))
-        readings.append(Reading(sources, regions, data.draw(st.integers(0, layers)), 0.5))
+        readings.append(Reading(sources, regions, data.draw(chosen), 0.5))
     table = build_table(readings, layers, (2, 3), bank)
     assert table.routes.dtype == torch.int32
     assert table.region.shape == (*table.bias.shape, 2, 3)
     for row, reading in enumerate(readings):
         for layer in range(layers):
             read = tuple(r for r in table.routes[layer, row].tolist() if r >= 0)
-            assert read == (reading.sources if layer >= reading.first_layer else ())
+            assert read == (reading.sources if layer in reading.layers else ())
         for slot, weights in enumerate(reading.regions):
             assert torch.equal(table.region[row, slot], weights)
             assert table.bias[row, slot] == 0.5
@@ -60,7 +61,7 @@ def test_a_source_outside_the_batch_is_refused() -> None:
 
 
 def test_a_source_behind_the_bank_is_refused() -> None:
-    reading = Reading((3,), (torch.ones(2, 2),))
+    reading = Reading((3,), (torch.ones(2, 2),), (0,))
     assert build_table([reading], 1, (2, 2), bank=3).routes.tolist() == [[[3]]]
     with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 3, allowed 0 to 2"):
         build_table([reading], 1, (2, 2), bank=2)

@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import MAX_BANK, Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.guidance import NoGuidance, TwoRows
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 LAYERS, SIZE = 5, (4, 6)
@@ -31,12 +33,12 @@ INFO = ModelInfo(
     text_length=3,
     text_width=2,
     layers=tuple(
-        SelfAttentionLayer(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
+        AttentionSite(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
         for i in range(LAYERS)
     ),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
+PROCESS = noise_model_of(CONFIG)
 
 
 class FakeDenoiser:
@@ -88,14 +90,14 @@ def panel(
     **injection: object,
 ) -> PanelState:
     schedule = PanelSchedule(SamplingStage(steps=steps, sampler=sampler), CONFIG, len(name))
-    given: dict[str, object] = {"first_layer": 2, "end": 0.8} | injection
+    given: dict[str, object] = {"layers": (2, 3, 4), "end": 0.8} | injection
     return PanelState(
         name=name,
         latents=schedule.initial_noise((4, *size)),
         schedule=schedule,
         text=text(float(len(name))),
         negative=text(0.0) if guidance > 1.0 else None,
-        guidance=guidance,
+        guidance=TwoRows(guidance) if guidance > 1.0 else NoGuidance(),
         injection=PanelInjection(
             references=references,
             regions=tuple(torch.ones(size) for _ in references),
@@ -366,7 +368,7 @@ def test_a_call_is_filled_up_to_a_number_of_rows_that_the_denoiser_is_good_at() 
 def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> None:
     loop, fake = batcher()
     state = panel("a", steps=5)
-    state.guided_steps = (0.2, 0.6)
+    state.guidance = TwoRows(3.0, start=0.2, end=0.6)
     loop.add([state])
     list(finish(loop))
     assert [len(batch.latents) for batch in fake.batches] == [1, 2, 2, 1, 1]

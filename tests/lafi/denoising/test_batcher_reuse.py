@@ -5,16 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.guidance import TwoRows
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 SIZE = (4, 6)
@@ -26,10 +28,10 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=3,
     text_width=2,
-    layers=(SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1),),
+    layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
+PROCESS = noise_model_of(CONFIG)
 TEXT = EncodedText(torch.ones(3, 2))
 MIA = Reference(
     content="mia",
@@ -83,11 +85,10 @@ def panel(
         schedule=schedule,
         text=TEXT,
         negative=TEXT,
-        guidance=3.0,
+        guidance=TwoRows(3.0, *guided_steps),
         injection=PanelInjection(
             references, regions, start=start, end=end, noise=0.1 if fixed else "panel"
         ),
-        guided_steps=guided_steps,
         reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), PROCESS) if reuse else None,
     )
 

@@ -3,18 +3,21 @@
 import pytest
 import torch
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
+from lafi.conditioning.conditioner import LimitedWords
 from lafi.conditioning.reference import Reference, Source
 from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.guidance import TwoRows
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 
 LAYERS, SIZE = 3, (4, 6)
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = ForwardProcess(CONFIG)
-LAYER = SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1)
+PROCESS = noise_model_of(CONFIG)
+LAYER = AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1)
 
 
 def info(pooled_width: int = 0) -> ModelInfo:
@@ -32,7 +35,7 @@ def info(pooled_width: int = 0) -> ModelInfo:
 
 
 def text(value: float) -> EncodedText:
-    return EncodedText(torch.full((3, 2), value), torch.full((2,), value))
+    return EncodedText(torch.full((3, 2), value), {"pooled": torch.full((2,), value)})
 
 
 def reference(value: float) -> Reference:
@@ -57,7 +60,7 @@ def panel(injection: PanelInjection) -> PanelState:
         schedule=schedule,
         text=text(1.0),
         negative=text(2.0),
-        guidance=3.0,
+        guidance=TwoRows(3.0),
         injection=injection,
     )
 
@@ -65,7 +68,7 @@ def panel(injection: PanelInjection) -> PanelState:
 LEFT = torch.zeros(SIZE)
 LEFT[:, :3] = 1.0
 BOTH = PanelInjection(
-    (MIA, BO), (LEFT, 1.0 - LEFT), first_layer=1, end=1.0, strength=0.5, both_branches=False
+    (MIA, BO), (LEFT, 1.0 - LEFT), layers=(1, 2), end=1.0, strength=0.5, both_branches=False
 )
 
 
@@ -89,27 +92,25 @@ WORDS = torch.tensor([-1, 0, 1], dtype=torch.int32)
 
 def test_words_are_limited_in_the_row_with_the_prompt_and_in_no_other() -> None:
     state = panel(BOTH)
-    state.words = WORDS
+    state.conditioners = (LimitedWords(WORDS),)
     batch = build_batch([state], state.readings(PROCESS), PROCESS, info(), padding=1)
-    assert batch.words is not None
-    assert batch.words.dtype == torch.int32
-    assert batch.words.tolist() == [[-1] * 3, WORDS.tolist(), *[[-1] * 3] * 3]
+    assert batch.ports["words"].dtype == torch.int32
+    assert batch.ports["words"].tolist() == [[-1] * 3, WORDS.tolist(), *[[-1] * 3] * 3]
 
 
 def test_words_have_their_regions_where_nothing_is_read() -> None:
     state = panel(PanelInjection(regions=(LEFT, 1.0 - LEFT)))
-    state.words = WORDS
+    state.conditioners = (LimitedWords(WORDS),)
     batch = build_batch([state, panel(PanelInjection())], (), PROCESS, info())
     assert batch.routes.max() == -1
-    assert batch.words is not None
-    assert batch.words[1].tolist() == WORDS.tolist()
-    assert batch.words[[0, 2, 3]].max() == -1
+    assert batch.ports["words"][1].tolist() == WORDS.tolist()
+    assert batch.ports["words"][[0, 2, 3]].max() == -1
     assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
 
 
 def test_without_limited_words_there_are_none_and_no_slot_for_them() -> None:
     batch = build_batch([panel(PanelInjection(regions=(LEFT, LEFT)))], (), PROCESS, info())
-    assert batch.words is None
+    assert "words" not in batch.ports
     assert batch.region.shape[1] == 1
 
 
@@ -119,24 +120,20 @@ def test_a_reference_row_is_its_picture_noised_to_its_own_timestep() -> None:
     torch.testing.assert_close(batch.latents[0], MIA.at(100.0, PROCESS))
     assert batch.timesteps.tolist() == [100.0, 500.0]
     assert torch.equal(batch.mask[1], BO.mask)
-    assert batch.pooled is not None
-    assert batch.pooled[0].tolist() == pytest.approx([0.2, 0.2])
+    assert batch.ports["pooled"][0].tolist() == pytest.approx([0.2, 0.2])
 
 
 def test_a_model_without_further_conditioning_gets_none() -> None:
     state = panel(PanelInjection())
     state.text, state.negative = (EncodedText(torch.zeros(3, 2)),) * 2
     batch = build_batch([state], (), PROCESS, info())
-    assert batch.pooled is None
-    assert batch.time_ids is None
+    assert batch.ports == {}
     assert batch.bank is None
 
 
 def test_every_row_has_its_own_pooled_text_and_the_pictures_size() -> None:
     state = panel(PanelInjection((MIA,), (torch.ones(SIZE),), end=1.0))
     batch = build_batch([state], state.readings(PROCESS), PROCESS, info(2))
-    assert batch.pooled is not None
-    assert batch.pooled[:, 0].tolist() == pytest.approx([2.0, 1.0, 0.2])
-    assert batch.time_ids is not None
-    assert batch.time_ids.dtype == torch.float32
-    assert batch.time_ids.tolist() == [[32, 48, 0, 0, 32, 48]] * 3
+    assert batch.ports["pooled"][:, 0].tolist() == pytest.approx([2.0, 1.0, 0.2])
+    assert batch.ports["time_ids"].dtype == torch.float32
+    assert batch.ports["time_ids"].tolist() == [[32, 48, 0, 0, 32, 48]] * 3

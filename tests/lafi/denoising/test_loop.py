@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.storyboard import SamplingStage
+from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
 from lafi.denoising.batcher import Batcher, PanelStep
 from lafi.denoising.loop import Denoising, OwnDenoising, SharedDenoising
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo, SelfAttentionLayer
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.engines import DenoiserBatch, EncodedText
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.sampling.guidance import TwoRows
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 SIZE = (4, 4)
@@ -30,7 +32,7 @@ INFO = ModelInfo(
     side_multiple=16,
     text_length=3,
     text_width=2,
-    layers=(SelfAttentionLayer(name="a", block="up.0", heads=1, width=8, downscale=1),),
+    layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
 )
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 
@@ -82,20 +84,20 @@ def panel(seed: int, steps: int = 4, reads: bool = False, reuse: float = 0.0) ->
         schedule=schedule,
         text=text(seed / 10),
         negative=text(0.0),
-        guidance=3.0,
+        guidance=TwoRows(3.0),
         injection=PanelInjection(references, tuple(torch.ones(SIZE) for _ in references), end=0.8),
-        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), ForwardProcess(CONFIG)) if reuse else None,
+        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), noise_model_of(CONFIG)) if reuse else None,
     )
 
 
 def batcher(denoiser: Denoiser, max_rows: int = 8) -> Batcher:
-    return Batcher(denoiser, ForwardProcess(CONFIG), INFO, max_rows)
+    return Batcher(denoiser, noise_model_of(CONFIG), INFO, max_rows)
 
 
 @pytest.fixture
 def shared() -> Iterator[tuple[SharedDenoising, Denoiser]]:
     denoiser = Denoiser()
-    loop = SharedDenoising(batcher(denoiser))
+    loop = SharedDenoising({"": batcher(denoiser)})
     yield loop, denoiser
     denoiser.hold.set()
     loop.close()
@@ -140,14 +142,14 @@ def test_random_arrivals_do_not_change_a_panel(
     def panels(board: int) -> list[PanelState]:
         return [panel(10 * board + i, *given) for i, given in enumerate(boards[board][0])]
 
-    loop = SharedDenoising(batcher(Denoiser()))
+    loop = SharedDenoising({"": batcher(Denoiser())})
     with ThreadPoolExecutor(len(boards)) as threads:
         drawn = list(
             threads.map(lambda i: latents(loop, panels(i), boards[i][1]), range(len(boards)))
         )
     loop.close()
     for board, found in enumerate(drawn):
-        alone = latents(OwnDenoising(batcher(Denoiser())), panels(board))
+        alone = latents(OwnDenoising({"": batcher(Denoiser())}), panels(board))
         for one, other in zip(found, alone, strict=True):
             torch.testing.assert_close(one, other, rtol=0.0, atol=1e-5)
 
@@ -187,7 +189,7 @@ def test_a_storyboard_is_cancelled_between_two_reused_steps() -> None:
     loop = batcher(Denoiser())
     state = panel(1, 100, reuse=1.0)
     reused: list[bool] = []
-    for _ in OwnDenoising(loop).run([state], 0, lambda: any(reused)):
+    for _ in OwnDenoising({"": loop}).run([state], 0, lambda: any(reused)):
         reused.append(loop.counts.reused_steps > 0)
     assert reused.count(True) == 1
     assert (state.done, loop.active) == (False, 0)
@@ -230,11 +232,11 @@ def test_a_failing_call_ends_its_storyboards_and_no_other(
         latents(loop, [panel(50)])
     latents(loop, [panel(1)])
     with pytest.raises(MemoryError, match="no room"):
-        latents(OwnDenoising(loop._batcher), [panel(50)])
+        latents(OwnDenoising({"": batcher(denoiser)}), [panel(50)])
 
 
 def test_a_closed_loop_says_so() -> None:
-    loop = SharedDenoising(batcher(Denoiser()))
+    loop = SharedDenoising({"": batcher(Denoiser())})
     loop.close()
     with pytest.raises(RuntimeError, match="the denoising loop was closed"):
         latents(loop, [panel(1)])
@@ -242,7 +244,7 @@ def test_a_closed_loop_says_so() -> None:
 
 def test_a_storyboard_that_waits_is_told_that_the_loop_is_alive() -> None:
     denoiser = Denoiser()
-    loop = SharedDenoising(batcher(denoiser), heartbeat=0.01)
+    loop = SharedDenoising({"": batcher(denoiser)}, heartbeat=0.01)
     denoiser.hold.clear()
     steps = loop.run([panel(1, 1)], 0, never)
     assert [next(steps), next(steps)] == [None, None]

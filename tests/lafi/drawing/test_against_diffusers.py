@@ -15,7 +15,8 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import Engines

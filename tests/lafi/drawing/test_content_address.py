@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.board.storyboard import ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address
 from lafi.model.info import ModelInfo
@@ -37,7 +38,7 @@ def board(
 
 
 def address(story: Storyboard, model: ModelInfo) -> str:
-    return content_address(story, story.panels[0], model)
+    return content_address(story, story.panels[0], {story.variant: model})
 
 
 DECIDES: list[dict[str, Any]] = [
@@ -125,7 +126,9 @@ def test_each_panel_alone_keeps_its_address(story: Storyboard) -> None:
         fields = story.model_dump(exclude={"characters", "panels", "title"})
         alone = Storyboard(**fields, characters=used, panels=[panel])
         (same,) = alone.panels
-        assert content_address(alone, same, model) == content_address(story, panel, model)
+        assert content_address(alone, same, {"": model}) == content_address(
+            story, panel, {"": model}
+        )
 
 
 def test_names_of_characters_do_not_decide(small_model: ModelInfo) -> None:
@@ -185,7 +188,7 @@ def test_portraits_follow_the_storyboard_and_references_do_not(
 def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
     story = board()
     portraits = [
-        content_address(story, story.portrait_panel(n), small_model) for n in ("mia", "tom")
+        content_address(story, story.portrait_panel(n), {"": small_model}) for n in ("mia", "tom")
     ]
     assert len({*portraits, address(story, small_model)}) == 3
 
@@ -225,5 +228,5 @@ def test_the_models_name_does_not_decide(change: dict[str, Any], small_model: Mo
 def test_the_version_of_the_drawing_code_decides(small_model: ModelInfo) -> None:
     story = board()
     panel = story.panels[0]
-    newer = content_address(story, panel, small_model, version=DRAWING_VERSION + 1)
-    assert newer != content_address(story, panel, small_model)
+    newer = content_address(story, panel, {"": small_model}, version=DRAWING_VERSION + 1)
+    assert newer != content_address(story, panel, {"": small_model})

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lafi.board.letterbox import Pixels
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.panel_scores import PanelScores, retry_problems
 from lafi.engine.onnx.recogniser import OnnxRecogniser, load_recogniser
 from lafi.ports.recogniser import Embeddings

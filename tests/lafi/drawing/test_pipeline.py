@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.content_address import content_address
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
@@ -93,7 +94,7 @@ def test_a_panel_says_what_drew_it(engines: Engines, events: list[Event]) -> Non
     event = panels_of(events)[1]
     assert event.prompt == "sks a child and on the beach"
     assert event.seed == 2
-    assert event.address == content_address(storyboard, storyboard.panels[1], engines.info)
+    assert event.address == content_address(storyboard, storyboard.panels[1], {"": engines.info})
     with Image.open(io.BytesIO(event.png)) as image:
         assert image.size == (32, 48)
         settings = json.loads(image.text["lafi"])

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.attempts import RETRY_SEED_STEP
 from lafi.drawing.content_address import content_address
 from lafi.drawing.pipeline import draw
@@ -200,7 +201,7 @@ def test_the_address_holds_what_decides_the_drawing(plain: Engines) -> None:
 
     def address(recogniser: str, **settings: Any) -> str:
         storyboard = board(**settings)
-        return content_address(storyboard, storyboard.panels[0], info, recogniser=recogniser)
+        return content_address(storyboard, storyboard.panels[0], {"": info}, recogniser=recogniser)
 
     assert address("a") == address("b") == address("a", retries=5)
     assert address("a") == address("b", retry_below=0.5, retries=0)

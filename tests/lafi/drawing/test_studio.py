@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Character, Panel, ReferenceImage, Storyboard
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.drawing.studio import Studio
 from lafi.engine.torch.engines import load_torch_engines

@@ -18,7 +18,7 @@ from lafi.engine.torch.attention import (
     to_tokens,
     word_offsets,
 )
-from lafi.model.layers import self_attention_layers
+from lafi.model.families.unet import self_attention_layers
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_onnx_engines, load_reference_reader
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import ArtifactsError
-from lafi.model.layers import first_injected_layer
+from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import BankEntry, stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
 
@@ -65,9 +65,9 @@ def batch_of(
 ) -> DenoiserBatch:
     """PANELS panels, each with its sources, and behind them the references that are rows."""
     info, extra = engines.info, 0 if as_rows is None else len(as_rows.latents)
-    first = first_injected_layer(info.layers, preset)  # type: ignore[arg-type]
+    layers = injected_layers(info, preset)  # type: ignore[arg-type]
     readings = [
-        Reading(s, tuple(torch.ones(SIZE) for _ in s), first_layer=first, bias=0.3) for s in sources
+        Reading(s, tuple(torch.ones(SIZE) for _ in s), layers=layers, bias=0.3) for s in sources
     ]
     readings += [Reading()] * extra
     table = build_table(readings, len(info.layers), SIZE, bank=len(entries))
@@ -146,9 +146,9 @@ def test_the_mask_of_an_entry_is_applied(engines: Engines) -> None:
 
 
 def test_an_export_without_a_reference_graph_asks_for_another(tmp_path: Path) -> None:
-    from lafi.model.info import ModelInfo, SelfAttentionLayer
+    from lafi.model.info import AttentionSite, ModelInfo
 
-    layer = SelfAttentionLayer(name="a", block="mid", heads=1, width=8, downscale=1)
+    layer = AttentionSite(name="a", block="mid", heads=1, width=8, downscale=1)
     ModelInfo(
         name="old",
         architecture="unet",

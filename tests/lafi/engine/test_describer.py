@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
+from lafi.engine.onnx import describer as module
 from lafi.engine.onnx.describer import (
     DESCRIBER_FILES,
     Describer,
@@ -17,7 +18,6 @@ from lafi.engine.onnx.describer import (
     load_describer,
 )
 from lafi.engine.onnx.recogniser import exported_recogniser
-from lafi.identity.service import describer as module
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.info import DescriberInfo, ModelInfo
 from lafi.model.recogniser_files import DESCRIBER, read_recogniser_info

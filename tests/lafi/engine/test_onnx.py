@@ -63,7 +63,7 @@ def random_rows(
         bias=torch.randn(rows, references, generator=gen),
         mask=torch.rand(rows, high, wide, generator=gen).round(decimals=1),
         region=torch.rand(rows, references, high, wide, generator=gen).round(decimals=1),
-        words=limited_words(info, rows, references, gen) if seed % 2 else None,
+        ports={"words": limited_words(info, rows, references, gen)} if seed % 2 else {},
     )
 
 

@@ -25,15 +25,27 @@ from lafi.engine.tensorrt.engines import (
     tensorrt_model_info,
 )
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_sha256
-from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_shapes, bank_tensor_names
+from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, Shape, ShapeRange
-from lafi.model.info import ModelInfo
+from lafi.model.families.registry import input_ports
+from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankInputs
-from lafi.ports.denoiser_tensors import INT32, denoiser_tensors
+from lafi.ports.denoiser_tensors import TORCH_DTYPES, denoiser_tensors
 from lafi.ports.engines import DenoiserBatch
 
 LAYERS, CHANNELS, TOKENS, WIDTH, SIDE = 3, 4, 5, 6, 8
-GROUPS = (BankGroup(downscale=1, width=CHANNELS, layers=tuple(range(LAYERS))),)
+INFO = ModelInfo(
+    name="small",
+    architecture="unet",
+    latent_channels=CHANNELS,
+    vae_scale=8,
+    side_multiple=8,
+    text_length=TOKENS,
+    text_width=WIDTH,
+    layers=(AttentionSite(name="a", block="mid", heads=1, width=CHANNELS, downscale=1),) * LAYERS,
+)
+PORTS = input_ports(INFO)
+GROUPS = bank_groups(INFO.layers)
 (KEYS, VALUES) = bank_tensor_names(GROUPS)
 
 
@@ -110,7 +122,8 @@ class ReadingSession:
 
 class ReadingEngine:
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.inputs = {n: torch.int32 if n in INT32 else torch.float32 for n in names}
+        dtypes = {port.name: TORCH_DTYPES[port.dtype] for port in PORTS}
+        self.inputs = {name: dtypes.get(name, torch.float32) for name in names}
         self.outputs = {"noise_pred": torch.float32}
         self.shapes: list[dict[str, Shape]] = []
 
@@ -160,7 +173,7 @@ def random_batch(
         bias=drawn(rows, references),
         mask=drawn(rows, SIDE, SIDE),
         region=drawn(rows, references, SIDE, SIDE),
-        words=words.int() if limited else None,
+        ports={"words": words.int()} if limited else {},
     )
 
 
@@ -172,15 +185,15 @@ def test_padding_changes_no_prediction(
     metadata: EngineMetadata, rows: int, references: int, entries: int
 ) -> None:
     engine = ReadingEngine(tuple(metadata.profile))
-    padding = denoiser_padding(metadata)
+    padding = denoiser_padding(metadata, PORTS)
     padded = GraphRunner(engine, CpuDevice(), padding)
     batch = random_batch(rows, references, entries)
     alone = ReadingSession({"latents": tuple(batch.latents.shape)})
-    for name, tensor in denoiser_tensors(batch, GROUPS).items():
+    for name, tensor in denoiser_tensors(batch, PORTS, GROUPS).items():
         alone.bind(name, tensor)
     alone.bind("noise_pred", torch.empty_like(batch.latents))
     alone.enqueue()
-    got = TensorRTDenoiser(padded, tuple(metadata.profile), padding, GROUPS)(batch)
+    got = TensorRTDenoiser(padded, tuple(metadata.profile), padding, INFO)(batch)
     assert got.shape == batch.latents.shape
     torch.testing.assert_close(got, alone.bound["noise_pred"])
     (shapes,) = engine.shapes
@@ -193,9 +206,9 @@ def test_padding_changes_no_prediction(
 
 def test_more_rows_than_the_plan_takes(metadata: EngineMetadata) -> None:
     engine = ReadingEngine(tuple(metadata.profile))
-    padding = denoiser_padding(metadata)
+    padding = denoiser_padding(metadata, PORTS)
     runner = GraphRunner(engine, CpuDevice(), padding)
-    denoiser = TensorRTDenoiser(runner, tuple(metadata.profile), padding, GROUPS)
+    denoiser = TensorRTDenoiser(runner, tuple(metadata.profile), padding, INFO)
     with pytest.raises(ValueError, match="latents, axis 0: got size 9, allowed 0 to 8"):
         denoiser(random_batch(9, 1))
 
@@ -263,15 +276,16 @@ class EncodingEngine:
 def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[str, ...]) -> None:
     profile = {"TOKEN_IDS": ranged((1, TOKENS), (4, TOKENS))}
     padding = batch_padding(metadata.model_copy(update={"profile": profile}))
-    encode = TensorRTTextEncoder(GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding))
-    hidden, pooled = encode(torch.arange(3 * TOKENS).reshape(3, TOKENS))
-    assert hidden.dtype == torch.float32
-    assert hidden.flatten().tolist() == list(range(3 * TOKENS))
+    runner = GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding)
+    names = ("text", "pooled")[: len(outputs)]
+    encoded = TensorRTTextEncoder(runner, names)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
+    assert encoded.hidden.dtype == torch.float32
+    assert encoded.hidden.flatten().tolist() == list(range(3 * TOKENS))
     if "POOLED" in outputs:
-        assert pooled is not None
-        assert pooled.flatten().tolist() == [4, 9, 14]
+        assert encoded.ports["pooled"].dtype == torch.float32
+        assert encoded.ports["pooled"].flatten().tolist() == [4, 9, 14]
     else:
-        assert pooled is None
+        assert encoded.ports == {}
 
 
 def test_a_plan_of_another_export_is_refused(

@@ -27,6 +27,7 @@ from lafi.engine.torch.engines import TorchDenoiser, load_torch_engines, torch_d
 from lafi.engine.torch.graphs import ForwardEngine, GraphDenoiser
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes
 from lafi.model.engine_metadata import Shape
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import denoiser_tensors
@@ -90,7 +91,10 @@ def random_rows(
 
     words = torch.randint(-1, references, (rows, info.text_length), generator=gen).int()
     words[:, 0] = -1
-    pooled = torch.randn(rows, info.pooled_width, generator=gen) if info.pooled_width else None
+    ports = {"words": words} if seed % 2 else {}
+    if info.pooled_width:
+        ports["pooled"] = torch.randn(rows, info.pooled_width, generator=gen)
+        ports["time_ids"] = torch.full((rows, 6), 64.0)
     return DenoiserBatch(
         latents=torch.randn(rows, info.latent_channels, high, wide, generator=gen),
         timesteps=torch.randint(0, 1000, (rows,), generator=gen).float(),
@@ -101,9 +105,7 @@ def random_rows(
         bias=torch.randn(rows, references, generator=gen),
         mask=weights(rows, high, wide),
         region=weights(rows, references, high, wide),
-        words=words if seed % 2 else None,
-        pooled=pooled,
-        time_ids=None if pooled is None else torch.full((rows, 6), 64.0),
+        ports=ports,
     )
 
 
@@ -227,14 +229,17 @@ def with_bank(info: ModelInfo, batch: DenoiserBatch) -> DenoiserBatch:
 
 def test_every_tensor_of_a_batch_goes_along(engines: Engines, batch: DenoiserBatch) -> None:
     meta, groups = torch.device("meta"), bank_groups(engines.info.layers)
-    full = replace(
-        with_bank(engines.info, batch), pooled=torch.zeros(3, 5), time_ids=torch.zeros(3, 6)
-    )
-    moved = denoiser_tensors(bring_batch(full, meta), groups)
+    info = engines.info.model_copy(update={"pooled_width": 5})
+    added = {"pooled": torch.zeros(3, 5), "time_ids": torch.zeros(3, 6)}
+    full = replace(with_bank(info, batch), ports={**batch.ports, **added})
+    ports = input_ports(info)
+    moved = denoiser_tensors(bring_batch(full, meta), ports, groups)
     assert {x.device.type for x in moved.values()} == {"meta"}
-    assert list(moved) == list(denoiser_tensors(full, groups))
+    assert list(moved) == list(denoiser_tensors(full, ports, groups))
+    assert {"words", "pooled", "time_ids"} <= moved.keys()
     bare = bring_batch(batch, meta)
-    assert (bare.pooled, bare.time_ids, bare.bank) == (None, None, None)
+    assert bare.ports.keys() == {"words"}
+    assert bare.bank is None
 
 
 def test_channels_last_changes_rounding_alone(
@@ -245,7 +250,7 @@ def test_channels_last_changes_rounding_alone(
     channels_last(unet)
     assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
     assert not unet.conv_in.weight.is_contiguous()
-    got, wanted = TorchDenoiser(unet)(batch), engines.denoiser(batch)
+    got, wanted = TorchDenoiser(unet, engines.info)(batch), engines.denoiser(batch)
     torch.testing.assert_close(got, wanted, atol=2e-5, rtol=0)
     vae = channels_last(AutoencoderKL.from_pretrained(checkpoint / "vae").eval())
     with torch.no_grad():
@@ -254,9 +259,11 @@ def test_channels_last_changes_rounding_alone(
 
 
 @torch.no_grad()
-def test_no_value_is_read_on_the_way(unet: UNet2DConditionModel, batch: DenoiserBatch) -> None:
+def test_no_value_is_read_on_the_way(
+    unet: UNet2DConditionModel, engines: Engines, batch: DenoiserBatch
+) -> None:
     """Tensors without values run through, as a graph that is captured needs it."""
-    denoiser = TorchDenoiser(channels_last(unet.to("meta")))
+    denoiser = TorchDenoiser(channels_last(unet.to("meta")), engines.info)
     predicted = denoiser(bring_batch(batch, torch.device("meta")))
     assert (predicted.device.type, predicted.shape) == ("meta", batch.latents.shape)
     assert predicted.dtype == torch.float32
@@ -264,7 +271,7 @@ def test_no_value_is_read_on_the_way(unet: UNet2DConditionModel, batch: Denoiser
 
 def test_compiled_whole(unet: UNet2DConditionModel, engines: Engines, batch: DenoiserBatch) -> None:
     """The forward pass with its processors is one graph; nothing of it falls back to Python."""
-    denoiser = TorchDenoiser(unet)
+    denoiser = TorchDenoiser(unet, engines.info)
     unet.compile(backend="eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(denoiser(batch), engines.denoiser(batch), atol=2e-5, rtol=0)
 
@@ -272,18 +279,16 @@ def test_compiled_whole(unet: UNet2DConditionModel, engines: Engines, batch: Den
 def test_the_cpu_captures_nothing(
     unet: UNet2DConditionModel, engines: Engines, batch: DenoiserBatch
 ) -> None:
-    denoiser = torch_denoiser(unet, "eager", cuda_device=refused)
+    denoiser = torch_denoiser(unet, engines.info, "eager", cuda_device=refused)
     assert torch.equal(denoiser(batch), engines.denoiser(batch))
     with pytest.raises(DeviceError, match="running: got 'graphs', allowed eager on cpu"):
-        torch_denoiser(unet, "graphs", cuda_device=refused)
+        torch_denoiser(unet, engines.info, "graphs", cuda_device=refused)
 
 
 def graph_denoiser(unet: UNet2DConditionModel, info: ModelInfo, device: CpuDevice) -> GraphDenoiser:
-    groups = bank_groups(info.layers)
-    engine = ForwardEngine(
-        TorchDenoiser(unet).predict, groups, torch.float32, added=bool(info.pooled_width)
-    )
-    return GraphDenoiser(engine, groups, device, CPU)
+    ports, groups = input_ports(info), bank_groups(info.layers)
+    engine = ForwardEngine(TorchDenoiser(unet, info).predict, ports, groups, torch.float32)
+    return GraphDenoiser(engine, ports, groups, device, CPU)
 
 
 def test_a_graph_for_each_shape(unet: UNet2DConditionModel, engines: Engines) -> None:

@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from lafi.model.architectures import architecture
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.families.unet import first_injected_layer, self_attention_layers
 from lafi_export.random_checkpoint import meta_module
 
 PARAMETERS = {

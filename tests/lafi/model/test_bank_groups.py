@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.model.bank_groups import bank_groups, bank_places, bank_shapes, bank_tensor_names
-from lafi.model.info import SelfAttentionLayer
+from lafi.model.info import AttentionSite
 
 
-def layer(downscale: int, width: int) -> SelfAttentionLayer:
-    return SelfAttentionLayer(name="a", block="mid", heads=1, width=width, downscale=downscale)
+def layer(downscale: int, width: int) -> AttentionSite:
+    return AttentionSite(name="a", block="mid", heads=1, width=width, downscale=downscale)
 
 
 # Self-attention layers of SDXL: (downscale, width) of each run.

@@ -8,8 +8,9 @@ from diffusers import UNet2DConditionModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.model.info import SelfAttentionLayer
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.families.unet import first_injected_layer, self_attention_layers
+from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.layers import injected_layers
 
 PRESETS = ("none", "all", "decoder", "balanced", "texture")
 
@@ -48,9 +49,9 @@ def table(blocks: Blocks) -> list[tuple[str, str, int]]:
     ]
 
 
-def layers_of(blocks: Blocks) -> list[SelfAttentionLayer]:
+def layers_of(blocks: Blocks) -> list[AttentionSite]:
     return [
-        SelfAttentionLayer(name=name, block=block, heads=1, width=8, downscale=downscale)
+        AttentionSite(name=name, block=block, heads=1, width=8, downscale=downscale)
         for name, block, downscale in table(blocks)
     ]
 
@@ -112,15 +113,40 @@ def test_presets_nest_and_start_at_modules(ups: list[tuple[int, int]]) -> None:
         assert ".transformer_blocks.0." in layers[start].name
 
 
-def test_a_start_index_is_taken_as_it_is() -> None:
-    assert first_injected_layer(layers_of(SD15), 9) == 9
+@pytest.fixture
+def sd15_info(small_model: ModelInfo) -> ModelInfo:
+    return small_model.model_copy(update={"layers": tuple(layers_of(SD15))})
 
 
-def test_what_is_not_allowed_is_named() -> None:
-    layers = layers_of(SD15)
+@pytest.mark.parametrize("start", [0, 9, 16])
+def test_a_start_index_is_taken_as_it_is(sd15_info: ModelInfo, start: int) -> None:
+    assert injected_layers(sd15_info, start) == tuple(range(start, 16))
+
+
+def test_a_preset_is_the_layers_that_it_stands_for(sd15_info: ModelInfo) -> None:
+    assert injected_layers(sd15_info, "none") == ()
+    assert injected_layers(sd15_info, "decoder") == tuple(range(7, 16))
+
+
+def test_a_list_is_a_set_of_layers(sd15_info: ModelInfo) -> None:
+    assert injected_layers(sd15_info, (11, 2, 3)) == (2, 3, 11)
+    with pytest.raises(ValueError, match="layers: got 16, allowed 0 to 15"):
+        injected_layers(sd15_info, (3, 16))
+
+
+def test_presets_of_the_model_replace_those_of_its_family(sd15_info: ModelInfo) -> None:
+    found = sd15_info.model_copy(update={"presets": {"texture": (4, 9)}})
+    assert injected_layers(found, "texture") == (4, 9)
+    with pytest.raises(ValueError, match="layers: got 'decoder', allowed texture or an index"):
+        injected_layers(found, "decoder")
+
+
+def test_what_is_not_allowed_is_named(sd15_info: ModelInfo) -> None:
     with pytest.raises(ValueError, match="layers: got 17, allowed 0 to 16 or a preset"):
-        first_injected_layer(layers, 17)
+        injected_layers(sd15_info, 17)
     with pytest.raises(ValueError, match="layers: got 'deep', allowed none, all, decoder"):
-        first_injected_layer(layers, "deep")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="'balanced' needs self-attention in the up blocks"):
-        first_injected_layer(layers[:7], "balanced")
+        injected_layers(sd15_info, "deep")
+    # Without self-attention in the up blocks.
+    without = sd15_info.model_copy(update={"layers": sd15_info.layers[:7]})
+    with pytest.raises(ValueError, match="layers: got 'balanced', allowed none, all or an index"):
+        injected_layers(without, "balanced")

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from lafi.board.storyboard import LayerPreset
+from lafi.board.injection import LayerPreset
 from lafi.engine.torch.engines import TorchDenoiser
-from lafi.model.layers import first_injected_layer, self_attention_layers
+from lafi.model.checkpoint import read_model_info
+from lafi.model.families.unet import first_injected_layer, self_attention_layers
 from lafi.ports.engines import DenoiserBatch
 
 SIDE = 16
@@ -64,7 +65,8 @@ def stock(folder: Path) -> UNet2DConditionModel:
 
 @pytest.fixture(scope="module")
 def denoiser(folder: Path) -> TorchDenoiser:
-    return TorchDenoiser(UNet2DConditionModel.from_pretrained(folder / "unet").eval())
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    return TorchDenoiser(unet, read_model_info(folder))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,10 @@ def batch(stock: UNet2DConditionModel) -> DenoiserBatch:
     mask[2, :, : SIDE // 2] = 0.0
     mask[2, :, SIDE // 2] = 0.5
     sizes = torch.tensor([[128.0, 128, 0, 0, 128, 128]])
+    added = {
+        "pooled": torch.randn(3, pooled, generator=gen),
+        "time_ids": sizes.repeat(3, 1),
+    }
     return DenoiserBatch(
         latents=torch.randn(3, 4, SIDE, SIDE, generator=gen),
         timesteps=torch.tensor([700.0, 700.0, 300.0]),
@@ -86,15 +92,17 @@ def batch(stock: UNet2DConditionModel) -> DenoiserBatch:
         bias=torch.zeros(3, 1),
         mask=mask,
         region=torch.ones(3, 1, SIDE, SIDE),
-        pooled=torch.randn(3, pooled, generator=gen) if sdxl else None,
-        time_ids=sizes.repeat(3, 1) if sdxl else None,
+        ports=added if sdxl else {},
     )
 
 
 def plain(unet: UNet2DConditionModel, batch: DenoiserBatch, rows: slice) -> Tensor:
     added = None
-    if batch.pooled is not None and batch.time_ids is not None:
-        added = {"text_embeds": batch.pooled[rows], "time_ids": batch.time_ids[rows]}
+    if batch.ports:
+        added = {
+            "text_embeds": batch.ports["pooled"][rows],
+            "time_ids": batch.ports["time_ids"][rows],
+        }
     return unet(
         batch.latents[rows], batch.timesteps[rows], batch.text[rows], added_cond_kwargs=added
     ).sample

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Panel, SamplingStage, Storyboard
-from lafi.sampling.schedule import ForwardProcess, PanelSchedule
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
 
 SHAPE = (4, 6, 5)
@@ -28,14 +30,14 @@ THRESHOLDS = st.sampled_from([0.02, 0.1, 0.5, 1.0])
 
 
 def reuse(threshold: float = 1.0, config: str = "epsilon") -> StepReuse:
-    return StepReuse(ReuseRule(threshold, 0.0, 1.0), ForwardProcess(CONFIGS[config]))
+    return StepReuse(ReuseRule(threshold, 0.0, 1.0), noise_model_of(CONFIGS[config]))
 
 
 def run(
     model: Any, threshold: float, config: str = "epsilon", sampler: str = "DDIM", seed: int = 0
 ) -> tuple[Tensor, list[bool]]:
     """Latents after 20 steps, and which were computed. model: point of the flow -> its flow."""
-    process, steps = ForwardProcess(CONFIGS[config]), reuse(threshold, config)
+    process, steps = noise_model_of(CONFIGS[config]), reuse(threshold, config)
     schedule = PanelSchedule(SamplingStage(steps=20, sampler=sampler), CONFIGS[config], seed)
     latents, computed = schedule.initial_noise(SHAPE), []
     while not schedule.done:

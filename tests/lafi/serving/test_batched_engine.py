@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lafi.model.families.registry import input_ports
+from lafi.model.info import ModelInfo
 from lafi.model.tokenizer_files import vocabulary_size
 from lafi.serving.batched_engine import (
     BatchedEngine,
@@ -114,13 +116,15 @@ DENOISER = {
     ],
 )
 def test_the_inputs_of_the_denoiser_must_agree(
-    wrong: dict[str, np.ndarray], text: str | None
+    small_model: ModelInfo, wrong: dict[str, np.ndarray], text: str | None
 ) -> None:
+    sizes = {"layers": small_model.layers * 2, "text_length": 3, "text_width": 5}
+    ports = input_ports(small_model.model_copy(update=sizes))
     if text is None:
-        check_denoiser_inputs(DENOISER)
+        check_denoiser_inputs(DENOISER, ports)
         return
     with pytest.raises(InputError) as refused:
-        check_denoiser_inputs(DENOISER | wrong)
+        check_denoiser_inputs(DENOISER | wrong, ports)
     assert str(refused.value) == text
 
 

@@ -24,6 +24,7 @@ from lafi.model.artifacts import (
     file_sha256,
 )
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, ShapeRange
+from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info, variant_folder
 from lafi.ports.engines import Denoiser, DenoiserBatch, Engines
 from lafi.serving.storyboard_engines import load_storyboard_engines
@@ -56,8 +57,11 @@ def write(
 ) -> None:
     folder.mkdir(parents=True)
     (folder / "tokenizer").symlink_to(checkpoint / "tokenizer")
-    graph = '<ir_version: 10, opset_import: ["" : 18]> g (float[n] latents) => (float[n] made) '
+    others = [port.name for port in input_ports(info) if port.name != "latents"]
     for file in files:
+        names = ("latents", *(others if file == DENOISER else ()))
+        inputs = ", ".join(f"float[n] {name}" for name in names)
+        graph = f'<ir_version: 10, opset_import: ["" : 18]> g ({inputs}) => (float[n] made) '
         body = f"{{ number = Constant <value_float = {number}.0> () made = Add (latents, number) }}"
         onnx.save(onnx.parser.parse_model(graph + body), folder / file)
     hashes = {file: file_sha256(folder / file) for file in files}

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lafi.board.error import StoryboardError
+from lafi.board.reference_image import ReferenceImage
+from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
 from lafi.board.storyboard import Storyboard
 from lafi.wire.contract import (
     event_from_tensors,
@@ -24,6 +26,7 @@ from lafi.wire.events import (
     Finished,
     PanelImage,
     Portrait,
+    Preview,
     Progress,
 )
 from lafi.wire.model_spec import bytes_tensor, storyboard_spec
@@ -43,13 +46,41 @@ def _picture(kind: str) -> bytes:
 @given(st.from_type(Storyboard))
 def test_a_storyboard_survives_the_wire(board: Storyboard) -> None:
     tensors = storyboard_to_tensors(board)
-    assert storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"]) == board
+    back = storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+    assert back == board
+    for panel in board.panels:
+        for stage, same in zip(
+            board.effective_sampling(panel).stages,
+            back.effective_sampling(panel).stages,
+            strict=True,
+        ):
+            injection = back.effective_injection(panel, same)
+            assert injection == board.effective_injection(panel, stage)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.from_type(Storyboard), st.data())
+def test_a_panel_that_begins_with_another_survives_the_wire(
+    board: Storyboard, data: st.DataObject
+) -> None:
+    numbers = data.draw(st.lists(st.integers(0, 2), min_size=3, max_size=3))
+    panels = [*board.panels, *board.panels[:1]]
+    for index, number in enumerate(numbers[1 : len(panels)], 1):
+        source = StageSource(panel=min(number, index - 1))
+        sampling = Sampling(stages=[SamplingStage(source=source, denoise=0.5)])
+        panels[index] = panels[index].model_copy(update={"sampling": sampling})
+    whole = Storyboard.model_validate(board.model_dump() | {"panels": panels})
+    assert storyboard_from_tensors(*storyboard_to_tensors(whole).values()) == whole
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.from_type(Storyboard))
 def test_tensors_are_what_the_spec_says(board: Storyboard) -> None:
-    images = [c.reference.data for c in board.characters if c.reference is not None]
+    slots: list[Any] = [*board.characters]
+    for sampling in (board.sampling, *(panel.sampling for panel in board.panels if panel.sampling)):
+        slots += [slot for stage in sampling.stages for slot in (stage.source, stage.mask) if slot]
+    pictures = [getattr(slot, "reference", None) or getattr(slot, "image", None) for slot in slots]
+    images = list(dict.fromkeys(picture.data for picture in pictures if picture is not None))
     tensors = storyboard_to_tensors(board)
     assert list(tensors) == [spec.name for spec in storyboard_spec().inputs]
     assert {array.dtype for array in tensors.values()} == {np.dtype(object)}
@@ -129,8 +160,66 @@ def test_the_number_of_references_must_fit(png: bytes) -> None:
         StoryboardError, match=r"reference: got 0, allowed: a place in REFERENCES, "
     ):
         _wire(_with_mia(0))
-    with pytest.raises(StoryboardError, match=r"^REFERENCES: got shape \(9,\), allowed: shape \(n"):
-        _wire(_with_mia(0), *[png] * 9)
+    with pytest.raises(
+        StoryboardError, match=r"^REFERENCES: got shape \(33,\), allowed: shape \(n"
+    ):
+        _wire(_with_mia(0), *[png] * 33)
+
+
+STAGES = {"stages": [{}, {"from": {"image": 0}, "mask": {"image": 1}, "denoise": 0.5}]}
+
+
+def test_pictures_of_stages_are_places_too(png: bytes) -> None:
+    other = png + b"\0"
+    first, second = ({"prompt": "a", "sampling": STAGES}, {"prompt": "b"})
+    second["sampling"] = {"from": 0, "mask": [0, 0, 1, 0.5]}
+    board = _wire({"panels": [first, second], "sampling": {"from": {"image": 1}}}, png, other)
+    sources = [board.effective_sampling(panel).stages[-1].source for panel in board.panels]
+    assert sources == [StageSource(image=ReferenceImage(data=png)), StageSource(panel=0)]
+    masks = [board.effective_sampling(panel).stages[-1].mask for panel in board.panels]
+    assert masks == [
+        StageMask(image=ReferenceImage(data=other)),
+        StageMask(region=(0, 0, 1, 0.5)),
+    ]
+    sent = json.loads(storyboard_to_tensors(board)["STORYBOARD"][0])
+    stage = sent["panels"][0]["sampling"]["stages"][1]
+    assert (stage["from"], stage["mask"]) == (
+        {"image": 1, "panel": None},
+        {"image": 0, "region": None},
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("from", {"image": 2}, ".image: got 2, allowed: a place in REFERENCES, which has 2, or"),
+        ("mask", {"image": "x.png"}, ".image: got 'x.png', allowed: a place in REFERENCES, which"),
+        ("mask", {"image": {"data": "AA"}}, ".image: got a mapping, allowed: a place in REFERENC"),
+        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG or WebP image"),
+        ("from", 0, ": got 0, allowed: an earlier panel, nothing: no panel comes before panel 0"),
+        ("mask", [0, 0, 2, 1], ": got [0, 0, 2, 1], allowed: [x0, y0, x1, y1] with 0 <= x0 < x1"),
+        ("from", {}, ": got image and panel, or neither, allowed: one of the two"),
+        ("mask", {"image": 1, "region": [0, 0, 1, 1]}, ": got image and region, or neither, allow"),
+    ],
+)
+def test_a_bad_picture_of_a_stage_is_named(png: bytes, key: str, value: object, line: str) -> None:
+    stage = STAGES["stages"][1] | {key: value}
+    panel = {"prompt": "a", "sampling": {"stages": [{}, stage]}}
+    with pytest.raises(StoryboardError) as refused:
+        _wire({"panels": [panel]}, png, png + b"\0")
+    problems = [line for line in refused.value.problems if not line.startswith("REFERENCES")]
+    assert len(problems) == 1
+    assert problems[0].startswith(f"panels[0].sampling.stages[1].{key}{line}")
+
+
+def test_a_broken_picture_is_told_beside_other_problems(png: bytes) -> None:
+    panel = {"prompt": "", "sampling": STAGES}
+    with pytest.raises(StoryboardError) as refused:
+        _wire({"panels": [panel]}, png, b"text")
+    assert [line.split(" got")[0] for line in refused.value.problems] == [
+        "panels[0].sampling.stages[1].mask.image:",
+        "panels[0].prompt:",
+    ]
 
 
 def test_a_reference_that_is_no_image_names_its_character() -> None:
@@ -163,8 +252,18 @@ COUNTS = st.integers(0, 2**40)
 @settings(deadline=None, max_examples=60)
 @given(
     st.one_of(
-        st.builds(Accepted, panels=COUNTS, portraits=COUNTS),
-        st.builds(Progress, panel=st.none() | COUNTS, character=TEXTS, step=COUNTS, steps=COUNTS),
+        st.builds(
+            Accepted, panels=COUNTS, portraits=COUNTS, notes=st.lists(TEXTS, max_size=3).map(tuple)
+        ),
+        st.builds(
+            Progress,
+            panel=st.none() | COUNTS,
+            character=TEXTS,
+            step=COUNTS,
+            steps=COUNTS,
+            stage=st.integers(1, 9),
+            stages=st.integers(1, 9),
+        ),
         st.builds(Failed, panel=st.none() | COUNTS, error=TEXTS, retryable=st.booleans()),
         st.builds(Finished, panels=COUNTS, seconds=st.floats(0, 1e9)),
     )
@@ -180,7 +279,11 @@ def test_an_event_survives_the_wire(event: Event) -> None:
 def test_pictures_travel_outside_of_the_json(prompt: str, seed: int, seconds: float) -> None:
     png = _picture("PNG")
     panel = PanelImage(panel=3, png=png, seed=seed, prompt=prompt, address="ab", seconds=seconds)
-    for event in (panel, Portrait(character="mia", png=png)):
+    for event in (
+        panel,
+        Portrait(character="mia", png=png),
+        Preview(panel=3, stage=1, png=png),
+    ):
         tensors = event_to_tensors(event)
         assert "png" not in json.loads(tensors["EVENT"][0])
         assert tensors["IMAGE"].tolist() == [png]
@@ -199,7 +302,29 @@ def test_an_error_with_broken_text_can_still_be_sent() -> None:
     assert event_from_tensors(*event_to_tensors(failed).values()) == failed
 
 
+def test_an_event_of_before_stages_is_still_read() -> None:
+    progress = {"kind": "progress", "panel": 0, "character": None, "step": 1, "steps": 2}
+    assert _event(progress) == Progress(panel=0, step=1, steps=2, stage=1, stages=1)
+    accepted = {"kind": "accepted", "panels": 1, "portraits": 0}
+    assert _event(accepted) == Accepted(panels=1, portraits=0, notes=())
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.dictionaries(st.text(max_size=9), st.integers() | st.text(max_size=9)), st.binary())
+def test_what_a_newer_server_adds_is_ignored(extra: dict[str, Any], image: bytes) -> None:
+    known = Finished(panels=1, seconds=0.5)
+    assert _event(extra | known.model_dump(), image) == known
+    newer = extra | {"kind": "applause"}
+    assert _event(newer, image) is None
+
+
+def _event(document: object, image: bytes = b"") -> Event | None:
+    return event_from_tensors(bytes_tensor(json.dumps(document).encode()), bytes_tensor(image))
+
+
 FINISHED = {"kind": "finished", "panels": 1, "seconds": 0.5}
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
+PREVIEW = {"kind": "preview", "panel": 0, "stage": 1}
 PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "seconds": 1.0}
 
 
@@ -210,23 +335,18 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
         (
             {},
             b"",
-            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, panel, portrait",
+            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, preview, panel",
         ),
         (
             {"kind": ["panel"]},
             b"",
-            "EVENT.kind: got ['panel'], allowed: accepted, progress, waiting, panel",
+            "EVENT.kind: got ['panel'], allowed: accepted, progress, waiting, preview",
         ),
-        (
-            {"kind": "done"},
-            b"",
-            "EVENT.kind: got 'done', allowed: accepted, progress, waiting, panel, port",
-        ),
-        (FINISHED, b"x", "IMAGE: got 1 bytes, allowed: empty for an event of kind finished"),
         (FINISHED | {"panels": -1}, b"", "EVENT.panels: got -1, allowed: greater than or equal to"),
         (FINISHED | {"panels": "1"}, b"", "EVENT.panels: got '1', allowed: a valid integer"),
         (FINISHED | {"seconds": None}, b"", "EVENT.seconds: got nothing, allowed: a valid number"),
-        (FINISHED | {"x": 1}, b"", "EVENT.x: unknown field, allowed: kind, panels, seconds"),
+        (PREVIEW | {"stage": 0}, PNG, "EVENT.stage: got 0, allowed: greater than or equal to 1"),
+        (PREVIEW, b"", "IMAGE: got an empty file, allowed: a PNG image"),
         (PANEL, b"", "IMAGE: got an empty file, allowed: a PNG image"),
         (PANEL, b"hello", "IMAGE: got 5 bytes that are no image, allowed: a PNG image"),
         (PANEL, b"\x89PNG\r\n\x1a\n", "IMAGE: got 8 bytes that are no image, allowed: a PNG"),
@@ -239,5 +359,5 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
 )
 def test_a_bad_event_is_refused(event: object, image: bytes, line: str) -> None:
     with pytest.raises(StoryboardError) as refused:
-        event_from_tensors(bytes_tensor(json.dumps(event).encode()), bytes_tensor(image))
+        _event(event, image)
     assert str(refused.value).startswith(line)

@@ -29,6 +29,12 @@ def test_a_reference_is_a_number_on_the_wire() -> None:
     kinds = [kind["type"] for kind in character["properties"]["reference"]["anyOf"]]
     assert kinds == ["integer", "null"]
     assert "ReferenceImage" not in str(storyboard_schema())
+    definitions = storyboard_schema()["$defs"]
+    for name, short in (("StageSource", "integer"), ("StageMask", "array")):
+        whole, alone = definitions[name]["anyOf"]
+        assert whole["properties"]["image"] == character["properties"]["reference"]
+        assert alone["type"] == short
+    assert "from" in definitions["SamplingStage"]["properties"]
     assert "title" in storyboard_schema()["properties"]
 
 
@@ -60,7 +66,7 @@ def test_links_of_the_page_lead_somewhere() -> None:
 def test_the_storyboards_of_the_page_are_valid(png: bytes) -> None:
     texts = re.findall(r"```json\n(.*?)```", WIRE, re.DOTALL)
     texts += re.findall(r'`({"panels.*})`', WIRE)
-    assert len(texts) == 2
+    assert len(texts) == 3
     for text in texts:
         images = (png,) if '"reference"' in text else (b"",)
         board = storyboard_from_tensors(bytes_tensor(text.encode()), bytes_tensor(*images))

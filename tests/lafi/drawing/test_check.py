@@ -1,4 +1,4 @@
-"""A storyboard's variant chooses the engines, or is refused."""
+"""What is refused before any work."""
 
 from typing import cast
 
@@ -6,7 +6,7 @@ import pytest
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.variants import engines_of
+from lafi.drawing.check import check_variant
 from lafi.ports.engines import Engines
 
 ENGINES = {name: cast(Engines, object()) for name in ("", "ink", "oil")}
@@ -18,11 +18,11 @@ def storyboard(variant: str = "") -> Storyboard:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_named_variant_draws(name: str) -> None:
-    assert engines_of(storyboard(name), ENGINES) is ENGINES[name]
+    check_variant(storyboard(name), ENGINES)
 
 
 def test_an_unknown_variant_is_refused_with_what_there_is() -> None:
     with pytest.raises(StoryboardError, match=r"variant: got 'inc', allowed: ink, oil"):
-        engines_of(storyboard("inc"), ENGINES)
+        check_variant(storyboard("inc"), ENGINES)
     with pytest.raises(StoryboardError, match="allowed: none, since this model has no variants"):
-        engines_of(storyboard("ink"), {"": ENGINES[""]})
+        check_variant(storyboard("ink"), {"": ENGINES[""]})

@@ -1,0 +1,57 @@
+"""Recipes: named settings that a storyboard file starts from. Shipped ones, and a folder's.
+
+A recipe is a YAML file with any fields of a storyboard but its title, characters and panels; its
+name is the file's. A folder's recipe goes before a shipped one of the same name.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lafi.board.error import Said, StoryboardError, closest, problem
+from lafi.board.file import parse, read_pictures, read_text
+from lafi.board.storyboard import Storyboard
+
+NEGATIVE = "negative"
+_OWN = ("title", "characters", "panels")
+"""What a storyboard is about, and no recipe."""
+
+
+def known_recipes(folder: Path | None = None) -> dict[str, Path]:
+    """Recipes by name, with their files. Raises `StoryboardError` for a folder that is none."""
+    if folder is not None and not folder.is_dir():
+        raise StoryboardError([problem("--recipes", Said(folder), "a folder with recipes")])
+    with resources.as_file(resources.files("lafi_client") / "recipes") as shipped:
+        folders = [shipped, *([folder] if folder is not None else [])]
+        files = (file for one in folders for file in sorted(one.glob("*.yaml")))
+        return {file.stem: file for file in files}
+
+
+def read_recipe(name: object, folder: Path | None = None) -> dict[Any, Any]:
+    """The settings of a recipe, its pictures read in. Raises `StoryboardError`."""
+    known = known_recipes(folder)
+    if not isinstance(name, str) or name not in known:
+        allowed = f"{', '.join(sorted(known))}{closest(name, known)}"
+        raise StoryboardError([problem("recipe", name, allowed)])
+    try:
+        data = parse(read_text(known[name], "a recipe file"))
+        problems = _problems(data) or read_pictures(data, known[name].parent)
+        if problems:
+            raise StoryboardError(problems)
+    except StoryboardError as error:
+        raise StoryboardError(f"recipe {name}: {line}" for line in error.problems) from None
+    settings: dict[Any, Any] = data
+    return settings
+
+
+def _problems(data: Any) -> list[str]:
+    allowed = [name for name in (*Storyboard.model_fields, NEGATIVE) if name not in _OWN]
+    if not isinstance(data, dict):
+        return [problem("", data, f"a mapping with {', '.join(allowed)}")]
+    return [
+        f"{key}: unknown field, allowed: {', '.join(allowed)}{closest(key, allowed)}"
+        for key in data
+        if key not in allowed
+    ]

@@ -1,0 +1,102 @@
+"""A storyboard file with its recipe, its negative lists and what the command line changes.
+
+All of it ends up in a plain `Storyboard`: the server knows none of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lafi.board.error import closest
+from lafi.board.file import Document, parse, read_pictures, read_text
+from lafi.board.storyboard import Storyboard, from_document
+from lafi_client.field_setting import Setting, apply_setting
+from lafi_client.negative_lists import negative_lists, negative_prompt
+from lafi_client.recipe import NEGATIVE, read_recipe
+from lafi_client.settings_merge import merged
+
+RECIPE = "recipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What is asked for beside the file.
+
+    recipe         takes the place of the file's `recipe`
+    recipes        a folder with recipes of one's own
+    settings       fields that count more than the file's, in this order
+    trigger        put in front of every prompt of panels and stages, with a comma
+    negative_file  more negative lists, or phrases that are added
+    """
+
+    recipe: str | None = None
+    recipes: Path | None = None
+    settings: tuple[Setting, ...] = ()
+    trigger: str = ""
+    negative_file: Path | None = None
+
+
+def load_story(path: Path | str, overrides: Overrides | None = None) -> Storyboard:
+    """A storyboard from a YAML or JSON file that may name a `recipe` and `negative` lists.
+
+    Raises `StoryboardError`.
+    """
+    overrides = overrides or Overrides()
+    path = Path(path)
+    data = parse(read_text(path, "a storyboard file"))
+    if not isinstance(data, dict):
+        return from_document(Document(data))
+    problems = _unknown_fields(data)
+    data = _with_recipe(data, overrides)
+    for setting in overrides.settings:
+        apply_setting(data, setting)
+    _add_negative(data, overrides)
+    _add_trigger(data, overrides.trigger)
+    problems += read_pictures(data, path.parent)
+    return from_document(Document(data, problems))
+
+
+def _unknown_fields(data: dict[Any, Any]) -> list[str]:
+    """Misspelt names of what only files know; they are taken out, so that they are said once."""
+    known = (RECIPE, NEGATIVE, *Storyboard.model_fields)
+    near = {key: closest(key, known) for key in data if key not in known}
+    hints = {closest(name, known) for name in (RECIPE, NEGATIVE)}
+    found = [key for key, hint in near.items() if hint in hints]
+    for key in found:
+        del data[key]
+    return [f"{key}: unknown field, allowed: {', '.join(known)}{near[key]}" for key in found]
+
+
+def _with_recipe(data: dict[Any, Any], overrides: Overrides) -> dict[Any, Any]:
+    name = data.pop(RECIPE, None)
+    if overrides.recipe is not None:
+        name = overrides.recipe
+    return data if name is None else merged(read_recipe(name, overrides.recipes), data)
+
+
+def _add_negative(data: dict[Any, Any], overrides: Overrides) -> None:
+    names = data.pop(NEGATIVE, None)
+    if names is None and overrides.negative_file is None:
+        return
+    own = data.get("negative_prompt") or ""
+    if isinstance(own, str):
+        lists = negative_lists(overrides.negative_file)
+        data["negative_prompt"] = negative_prompt(own, names, lists)
+
+
+def _add_trigger(data: dict[Any, Any], trigger: str) -> None:
+    trigger = trigger.strip().removesuffix(",")
+    if not trigger:
+        return
+    panels = _mappings(data.get("panels"))
+    samplings = _mappings([owner.get("sampling") for owner in (data, *panels)])
+    stages = [stage for one in samplings for stage in _mappings(one.get("stages", [one]))]
+    for owner in (*panels, *stages):
+        if isinstance(owner.get("prompt"), str):
+            owner["prompt"] = f"{trigger}, {owner['prompt']}"
+
+
+def _mappings(entries: Any) -> list[dict[Any, Any]]:
+    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []

@@ -1,0 +1,44 @@
+"""`Injection`: how panels read references."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lafi.board.checked_model import CheckedModel
+from lafi.board.limits import MAX_LAYER, Allowed, Fraction, Strength
+
+LayerPreset = Literal["none", "all", "decoder", "balanced", "texture"]
+Branches = Literal["both", "conditional"]
+Words = Literal["region", "everywhere"]
+Layer = Annotated[int, Field(strict=True, ge=0, le=MAX_LAYER)]
+Layers = Annotated[
+    LayerPreset | Layer | tuple[Layer, ...],
+    Allowed(f"{', '.join(LayerPreset.__args__)}, a layer index, or a list of layer indices"),
+]
+"""A preset; an index, which stands for that layer and all later ones; or just those listed."""
+
+
+class Injection(CheckedModel):
+    """How panels read references: in which layers and steps, how strongly, in which rows.
+
+    The defaults are what `make evaluate` chose on the bundled model.
+    """
+
+    layers: Layers = "decoder"
+    """Where references are read, in forward order of the self-attention layers."""
+    start: Fraction = 0.0
+    end: Fraction = 0.8
+    """Step i of N of a stage injects if start <= i / N < end."""
+    strength: Strength = 1.0
+    """Added to the logits of a reference's tokens."""
+    branches: Annotated[Branches, Allowed("both, conditional")] = "both"
+    """Which rows of guidance read the reference."""
+    reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = 0.1
+    """The panel's own timestep, or a fixed one as a fraction of the training timesteps."""
+    words: Annotated[Words, Allowed("region, everywhere")] = "region"
+    """Where the words that a `{name}` stands for act: in the character's region, if it has one."""
+
+    @classmethod
+    def as_published(cls, **changes: Any) -> "Injection":
+        """The method as published: no bias, the reference at the panel's own timestep."""
+        return cls(**{"strength": 0.0, "reference_noise": "panel"} | changes)

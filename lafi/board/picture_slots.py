@@ -1,0 +1,106 @@
+"""Where pictures stand in a storyboard's plain data, for files and for the wire alike.
+
+A character's `reference`, and `from` and `mask` of a stage. Knows neither files nor tensors: who
+asks says what a slot's value stands for.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lafi.board.error import problem
+from lafi.board.image_file import ImageFileError, check_reference
+from lafi.board.reference_image import ReferenceImage
+
+_MISSING = ReferenceImage.model_construct(data=b"")
+"""Stands in for a picture that was refused, so that nothing else is said of its absence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSlot:
+    """A place for a picture: `holder[key]`, called `field` in errors.
+
+    `bare`: it is the `from` or the `mask` of a stage itself, where a number or a list may stand
+    too; otherwise nothing but a picture may.
+    """
+
+    field: str
+    holder: dict[Any, Any]
+    key: str
+    bare: bool = False
+
+    @property
+    def value(self) -> Any:
+        """What stands there now."""
+        return self.holder[self.key]
+
+
+def picture_slots(document: Any) -> Iterator[PictureSlot]:
+    """Those of a storyboard's data, whatever else may be wrong with it; characters come first."""
+    for field, character in _entries(document, "characters"):
+        if "reference" in character:
+            yield PictureSlot(f"{field}.reference", character, "reference")
+    yield from _sampling_slots("sampling", document)
+    for field, panel in _entries(document, "panels"):
+        yield from _sampling_slots(f"{field}.sampling", panel)
+
+
+def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> list[str]:
+    """Put the picture that `find` gives for a slot into it; one line for each that is refused.
+
+    `find` gives None for a slot that is to stay as it is, and raises `ImageFileError`. Bytes that
+    stand in many slots are decoded once.
+    """
+    checked: dict[bytes, ReferenceImage | ImageFileError] = {}
+    problems = []
+    for slot in picture_slots(document):
+        try:
+            data = find(slot)
+            if data is None:
+                continue
+            if data not in checked:
+                checked[data] = _checked(data)
+            picture = checked[data]
+            if isinstance(picture, ImageFileError):
+                raise picture
+        except ImageFileError as refused:
+            problems.append(problem(slot.field, refused.got, refused.allowed))
+            picture = _MISSING
+        slot.holder[slot.key] = picture
+    return problems
+
+
+def _checked(data: bytes) -> ReferenceImage | ImageFileError:
+    try:
+        check_reference(data)
+    except ImageFileError as refused:
+        return refused
+    return ReferenceImage.model_construct(data=data)
+
+
+def _sampling_slots(field: str, owner: Any) -> Iterator[PictureSlot]:
+    """Of `owner["sampling"]`, in its short form or with a list of stages."""
+    sampling = owner.get("sampling") if isinstance(owner, dict) else None
+    if isinstance(sampling, dict):
+        yield from _stage_slots(field, sampling)
+        for name, stage in _entries(sampling, "stages", field):
+            yield from _stage_slots(name, stage)
+
+
+def _stage_slots(field: str, stage: dict[Any, Any]) -> Iterator[PictureSlot]:
+    for key in ("from", "mask"):
+        value = stage.get(key)
+        if isinstance(value, dict):
+            if "image" in value:
+                yield PictureSlot(f"{field}.{key}.image", value, "image")
+        elif value is not None:
+            yield PictureSlot(f"{field}.{key}", stage, key, bare=True)
+
+
+def _entries(owner: Any, key: str, above: str = "") -> Iterator[tuple[str, dict[Any, Any]]]:
+    """The mappings in the list `owner[key]`, each with its field's name."""
+    entries = owner.get(key) if isinstance(owner, dict) else None
+    prefix = f"{above}.{key}" if above else key
+    for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
+        if isinstance(entry, dict):
+            yield f"{prefix}[{index}]", entry

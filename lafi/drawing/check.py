@@ -1,0 +1,79 @@
+"""Whether engines can draw a storyboard, asked before any work."""
+
+from collections.abc import Iterator, Mapping
+
+from lafi.board.error import StoryboardError, closest, problem
+from lafi.board.stage_checks import stage_fields
+from lafi.board.stages import SamplingStage
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.drawing.panel_scores import retry_problems
+from lafi.drawing.plan import stage_size, stage_variant
+from lafi.model.check import check_against
+from lafi.model.families.registry import family_of
+from lafi.model.info import ModelInfo
+from lafi.model.layers import injected_layers
+from lafi.ports.engines import Engines
+from lafi.sampling.guidance import guidance_of
+from lafi.sampling.samplers import check_stage
+
+
+def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:
+    """Raise StoryboardError unless the engines' models can draw every panel.
+
+    engines: by the name of the variant; the storyboard's own is there.
+    """
+    check_variant(storyboard, engines)
+    own = engines[storyboard.variant]
+    check_against(storyboard, own.info)
+    problems = retry_problems(storyboard, own.recogniser)
+    seen: set[str] = set()
+    for index, panel in enumerate(storyboard.panels):
+        for line in _panel_problems(index, panel, storyboard, engines):
+            if line not in seen:
+                seen.add(line)
+                problems.append(line)
+    if problems:
+        raise StoryboardError(problems)
+
+
+def check_variant(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:
+    """Raise StoryboardError for a variant that is not among the engines."""
+    if storyboard.variant not in engines:
+        allowed = _known_variants(storyboard.variant, engines)
+        raise StoryboardError([problem("variant", storyboard.variant, allowed)])
+
+
+def _known_variants(name: str, engines: Mapping[str, Engines]) -> str:
+    names = [other for other in engines if other]
+    known = ", ".join(names) or "none, since this model has no variants"
+    return f"{known}{closest(name, names)}"
+
+
+def _panel_problems(
+    index: int, panel: Panel, storyboard: Storyboard, engines: Mapping[str, Engines]
+) -> Iterator[str]:
+    sampling = storyboard.effective_sampling(panel)
+    for where, stage in stage_fields(f"panels[{index}].sampling", sampling):
+        variant = stage_variant(storyboard, stage)
+        if variant not in engines:
+            yield problem(f"{where}.variant", variant, _known_variants(variant, engines))
+            continue
+        info = engines[variant].info
+        yield from _stage_problems(where, stage, info)
+        injection = storyboard.effective_injection(panel, stage)
+        try:
+            injected_layers(info, injection.layers)
+        except ValueError as error:
+            yield f"panels[{index}].injection.{error}"
+        width = stage_size(stage, storyboard.effective_size(panel), info.side_multiple)[0]
+        if width < info.least_width:
+            allowed = f"{info.least_width} pixels of width or more in {info.precision}"
+            yield problem(f"{where}.size", width, allowed)
+
+
+def _stage_problems(where: str, stage: SamplingStage, info: ModelInfo) -> Iterator[str]:
+    try:
+        check_stage(stage, info.scheduler_config)
+        guidance_of(stage, family_of(info).guidance)
+    except ValueError as error:
+        yield f"{where}.{error}"

@@ -1,0 +1,118 @@
+"""Pictures on their way through all their stages, in the loop that denoises them.
+
+Knows stages and their order, not what becomes of a finished picture.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lafi.denoising.batcher import PanelStep
+from lafi.denoising.loop import Denoising
+from lafi.denoising.panel_state import PanelState
+from lafi.drawing import images
+from lafi.drawing.staged import Materials, StagedPicture, enter
+from lafi.wire.events import Event, Preview, Progress, Waiting
+
+PREVIEW_SIDE = 256
+"""Pixels of the longer side of a preview, at most."""
+
+
+class Done(NamedTuple):
+    """A picture after its last stage: clean latents (C, h, w).
+
+    They may hold numbers that are not finite; then the stages behind were not drawn.
+    """
+
+    picture: StagedPicture
+    latents: Tensor
+
+
+class StageLoop:
+    """Hands pictures to the denoising loop, and each one on to its next stage."""
+
+    def __init__(
+        self, materials: Materials, denoising: Denoising, cancelled: Callable[[], bool]
+    ) -> None:
+        self._materials = materials
+        self._denoising = denoising
+        self._cancelled = cancelled
+        self._drawn: dict[int | str, StagedPicture] = {}
+        self._states: dict[int | str, PanelState] = {}
+        self._late: list[PanelState] = []
+
+    def join(self, picture: StagedPicture, before: Tensor | None = None) -> None:
+        """Let a picture begin its present stage, behind the others that wait.
+
+        before: what the stage before left.
+        """
+        state = enter(picture, before, self._materials)
+        self._drawn[picture.key] = picture
+        self._states[picture.key] = state
+        self._late.append(state)
+
+    def run(self, pictures: Sequence[StagedPicture]) -> Iterator[tuple[Event, Done | None]]:
+        """An event for each step, preview and long wait; with a picture's last step the picture.
+
+        Until all are done, those too that join meanwhile, or until nobody wants them.
+        """
+        for picture in pictures:
+            self.join(picture)
+        first = self._joining()
+        if not first:
+            return
+        priority = self._materials.storyboard.priority
+        for step in self._denoising.run(first, priority, self._cancelled, self._joining):
+            if step is None:
+                waiting = sum(not state.done for state in self._states.values())
+                yield Waiting(pictures=waiting), None
+            else:
+                yield from self._taken(step)
+
+    def _joining(self) -> list[PanelState]:
+        late, self._late = self._late, []
+        return late
+
+    def _taken(self, step: PanelStep) -> Iterator[tuple[Event, Done | None]]:
+        picture, latents = self._drawn[step.panel.name], step.panel.latents
+        told = _progress(picture, step)
+        if not step.done:
+            yield told, None
+            return
+        last = picture.at + 1 == len(picture.stages)
+        if last or not bool(torch.isfinite(latents).all()):
+            yield told, Done(picture, latents)
+            return
+        yield told, None
+        if self._materials.storyboard.stage_previews and isinstance(picture.key, int):
+            yield self._preview(picture, latents), None
+        picture.at += 1
+        self.join(picture, latents)
+
+    def _preview(self, picture: StagedPicture, latents: Tensor) -> Preview:
+        engines = self._materials.engines[picture.stage.variant]
+        pixels = images.to_pixels(engines.vae_decoder(latents[None])[0])
+        image = Image.fromarray(pixels, mode="RGB")
+        image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        assert isinstance(picture.key, int)
+        number = picture.at + 1
+        settings = {"panel": picture.key, "stage": number}
+        png = images.encode_png(np.array(image, dtype=np.uint8), settings)
+        return Preview(panel=picture.key, stage=number, png=png)
+
+
+def _progress(picture: StagedPicture, step: PanelStep) -> Progress:
+    of_panel = isinstance(picture.key, int)
+    return Progress(
+        panel=picture.key if isinstance(picture.key, int) else None,
+        character=None if of_panel else str(picture.key),
+        step=step.step,
+        steps=step.steps,
+        attempt=picture.attempt,
+        stage=picture.at + 1,
+        stages=len(picture.stages),
+    )

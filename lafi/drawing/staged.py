@@ -1,0 +1,221 @@
+"""How a picture enters a stage: from noise, from the stage before it, or from a picture.
+
+What a stage is told is ready made in `Materials`; what it leaves are clean latents. Knows one
+picture, not the loop that denoises it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from lafi.board import image_file
+from lafi.board.letterbox import Pixels, fit
+from lafi.board.stages import StageMask
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.conditioning.character_words import EVERYWHERE, limited_words
+from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
+from lafi.conditioning.prompts import word_slots, zeros_like
+from lafi.conditioning.reference import Reference
+from lafi.conditioning.routing import region_weights
+from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
+from lafi.drawing import images
+from lafi.drawing.pictures import Size
+from lafi.drawing.plan import StagePlan
+from lafi.drawing.upscale import resized
+from lafi.model.families.registry import family_of
+from lafi.ports.engines import EncodedText, Engines
+from lafi.sampling.guidance import TwoRows, guidance_of
+from lafi.sampling.noise_model import noise_model_of
+from lafi.sampling.schedule import PanelSchedule
+from lafi.sampling.step_reuse import ReuseRule, StepReuse
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What all stages of a storyboard share, encoded once.
+
+    engines     by the name of the variant
+    texts       variant -> text -> its encoding
+    references  (variant, size) -> character -> its reference at that size
+    """
+
+    storyboard: Storyboard
+    engines: Mapping[str, Engines]
+    texts: dict[str, dict[str, EncodedText]] = field(default_factory=dict)
+    references: dict[tuple[str, Size], dict[str, Reference]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class StagedPicture:
+    """A panel or a portrait on its way through its stages.
+
+    key     a panel's number, or a character's name
+    panel   with the seed of this drawing
+    attempt which drawing of the panel, from 1
+    stages  in their order; `at` is the place of the one that is drawn now
+    sources earlier panels that stages begin with, RGB uint8 (H, W, 3), by the stage's place
+    """
+
+    key: int | str
+    panel: Panel
+    stages: tuple[StagePlan, ...]
+    attempt: int = 1
+    at: int = 0
+    sources: Mapping[int, Pixels] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> StagePlan:
+        """The one that is drawn now."""
+        return self.stages[self.at]
+
+
+def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -> PanelState:
+    """The picture at the beginning of its present stage.
+
+    before: clean latents (C, h, w) that the stage before left; None in the first.
+    """
+    plan = picture.stage
+    stage, engines = plan.settings, materials.engines[plan.variant]
+    info, family = engines.info, family_of(engines.info)
+    size = latent_size(plan, engines)
+    seed = picture.panel.seed if stage.seed is None else stage.seed
+    schedule = PanelSchedule(stage, info.scheduler_config, seed, size)
+    original = _original(picture, before, engines)
+    if original is None or plan.from_noise:
+        latents = schedule.initial_noise((info.latent_channels, *size))
+    else:
+        latents = schedule.start(original)
+    texts = materials.texts[plan.variant]
+    guidance = guidance_of(stage, family.guidance)
+    told = guidance.ports()
+    return PanelState(
+        name=picture.key,
+        latents=latents,
+        schedule=schedule,
+        text=texts[plan.text],
+        negative=negative_text(plan, texts, engines) if isinstance(guidance, TwoRows) else None,
+        guidance=guidance,
+        injection=_injection(picture, materials, size),
+        reuse=_reuse(plan, engines),
+        conditioners=(
+            *_limited_words(picture, materials),
+            *([FixedPorts({n: torch.tensor(v) for n, v in told.items()})] if told else []),
+        ),
+        kept=None
+        if stage.mask is None or original is None
+        else Kept(original, _mask(stage.mask, plan.size, size)),
+        variant=plan.variant,
+    )
+
+
+def latent_size(plan: StagePlan, engines: Engines) -> tuple[int, int]:
+    """Latent height and width of a stage."""
+    width, height = plan.size
+    return height // engines.info.vae_scale, width // engines.info.vae_scale
+
+
+def zero_negative(plan: StagePlan, engines: Engines) -> bool:
+    """Whether the row without prompt is told nothing, instead of an encoding of no text."""
+    return engines.info.zero_empty_negative and not plan.negative
+
+
+def negative_text(
+    plan: StagePlan, texts: Mapping[str, EncodedText], engines: Engines
+) -> EncodedText:
+    """What the row without prompt is told."""
+    if zero_negative(plan, engines):
+        return zeros_like(texts[plan.text])
+    return texts[plan.negative]
+
+
+def _original(picture: StagedPicture, before: Tensor | None, engines: Engines) -> Tensor | None:
+    """Clean latents (C, h, w) that the stage begins with, at its size; None where it has none."""
+    plan = picture.stage
+    source = plan.settings.source
+    if source is None:
+        if before is None:
+            return None
+        size = latent_size(plan, engines)
+        method = plan.settings.upscale
+        return resized(before, size, method, engines.vae_decoder, engines.vae_encoder)
+    if source.image is not None:
+        image = image_file.decode(source.image.data)
+    else:
+        image = Image.fromarray(picture.sources[picture.at], mode="RGB").convert("RGBA")
+    pixels = fit(image, *plan.size).pixels
+    return engines.vae_encoder(images.to_tensor(pixels)[None])[0]
+
+
+def _mask(mask: StageMask, size: Size, cells: tuple[int, int]) -> Tensor:
+    """(h, w) of 0 and 1, 1 is drawn anew; as diffusers' inpainting reads a mask.
+
+    A picture is fitted as its source is; what the fitting adds beside it is drawn anew.
+    """
+    if mask.region is not None:
+        return (region_weights(mask.region, cells) >= 0.5).float()
+    assert mask.image is not None
+    fitted = fit(image_file.decode(mask.image.data), *size)
+    grey = np.asarray(Image.fromarray(fitted.pixels, mode="RGB").convert("L"), dtype=np.float32)
+    alpha = fitted.alpha.astype(np.float32) / 255.0
+    # Mid-grey stood in for what is transparent; it counts as black, which is kept.
+    white = grey / 255.0 * alpha
+    white[_beside(mask, size)] = 1.0
+    anew = torch.from_numpy((white >= 0.5).astype(np.float32))
+    return F.interpolate(anew[None, None], size=cells)[0, 0]
+
+
+def _beside(mask: StageMask, size: Size) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Where a fitted picture of this file's proportions has its padding."""
+    assert mask.image is not None
+    header = image_file.read_header(mask.image.data)
+    opaque = Image.new("RGBA", (header.width, header.height), (255, 255, 255, 255))
+    padding: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = fit(opaque, *size).alpha == 0
+    return padding
+
+
+def _injection(
+    picture: StagedPicture, materials: Materials, cells: tuple[int, int]
+) -> PanelInjection:
+    plan, panel = picture.stage, picture.panel
+    boxes = [panel.regions.get(name, EVERYWHERE) for name in panel.characters]
+    regions = tuple(region_weights(box, cells) for box in boxes)
+    if not plan.reads:
+        return PanelInjection(regions=regions)
+    given = plan.injection
+    known = materials.references[plan.variant, plan.size]
+    return PanelInjection(
+        references=tuple(known[name] for name in plan.reads),
+        regions=regions,
+        layers=plan.layers,
+        start=given.start,
+        end=given.end,
+        strength=given.strength,
+        both_branches=given.branches == "both",
+        noise=given.reference_noise,
+    )
+
+
+def _reuse(plan: StagePlan, engines: Engines) -> StepReuse | None:
+    stage = plan.settings
+    if stage.reuse_threshold == 0.0:
+        return None
+    rule = ReuseRule(stage.reuse_threshold, stage.reuse_start, stage.reuse_end, stage.reuse_window)
+    return StepReuse(rule, noise_model_of(engines.info.scheduler_config))
+
+
+def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Conditioner, ...]:
+    """The characters' words that are limited to their regions, if any are."""
+    plan, panel = picture.stage, picture.panel
+    if plan.settings.prompt is not None:
+        panel = panel.model_copy(update={"prompt": plan.settings.prompt})
+    spans = limited_words(materials.storyboard, panel, plan.injection)
+    if not spans:
+        return ()
+    engines = materials.engines[plan.variant]
+    slots = word_slots(engines.tokenizers, plan.text, spans, engines.info.text_length)
+    return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

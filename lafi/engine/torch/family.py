@@ -1,0 +1,54 @@
+"""`TorchFamily`: what one kind of denoiser does with torch.
+
+The other half, what can be known without loading it, is `lafi.model.family.Family`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lafi.model.bank_groups import BankGroup
+from lafi.model.info import AttentionSite
+from lafi.ports.bank_entry import BankInputs
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
+
+
+class TorchFamily(Protocol):
+    """How a denoiser is loaded, prepared for injection, and run."""
+
+    @property
+    def name(self) -> str:
+        """As in `ModelInfo.family`."""
+
+    @property
+    def part(self) -> str:
+        """The folder of a checkpoint in which the denoiser lies, such as `unet`."""
+
+    @property
+    def module_class(self) -> Any:
+        """Its class in diffusers, with `from_config`, `load_config` and `from_pretrained`."""
+
+    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
+        """Let its self-attention take routes as an argument; layers: its own, in forward order."""
+
+    def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
+        """Rows on the module's device -> (B, C, h, w) there, in the module's dtype.
+
+        Reads no value of any tensor, so that it can be traced and a CUDA graph can hold it.
+        """
+
+    def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
+        """Keys and values of every self-attention layer, each row an entry."""
+
+
+def load_denoiser(
+    family: TorchFamily, folder: Path, dtype: torch.dtype, variant: str | None
+) -> nn.Module:
+    """The denoiser of a diffusers folder, on the CPU."""
+    module: nn.Module = family.module_class.from_pretrained(
+        folder / family.part, torch_dtype=dtype, variant=variant
+    )
+    return module

@@ -1,0 +1,221 @@
+"""The UNets of SD1.5, SD2.1 and SDXL: `UNet2DConditionModel` with CLIP texts in cross-attention.
+
+Knows configs of diffusers' folders; a module is looked at without its weights.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from lafi.model.config_problems import Config, differs
+from lafi.model.family import GuidanceKind, TextOutput
+from lafi.model.info import PREDICTION_TYPES, AttentionSite, ModelInfo
+from lafi.model.input_port import NOWHERE, ROWS, InputPort, core_ports
+from lafi.model.tokenizer_files import vocabulary_size
+
+_TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
+_SD: Final[Mapping[str, tuple[str, ...] | None]] = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": _TOKENIZERS,
+    "scheduler": None,
+}
+_SDXL: Final[Mapping[str, tuple[str, ...] | None]] = {
+    **_SD,
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "tokenizer_2": _TOKENIZERS,
+}
+_PIPELINES: Final = {"StableDiffusionPipeline": _SD, "StableDiffusionXLPipeline": _SDXL}
+"""Class of a pipeline -> its parts, each with the classes that it may have, None for any."""
+_TIME_IDS: Final = 6
+"""Original height and width, crop from the top and the left, target height and width."""
+_UP_BLOCK_SHARE: Final = {"decoder": (0, 3), "balanced": (1, 3), "texture": (2, 3)}
+"""How far into the up-block layers a preset starts, as numerator and denominator."""
+
+
+class UNetFamily:
+    """`Family` of diffusers' `UNet2DConditionModel` with one or two CLIP text encoders."""
+
+    name: Final = "unet"
+    guidance: Final[GuidanceKind] = "rows"
+    parts: Final = _PIPELINES
+
+    def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
+        """As `Family`."""
+        return _misfits(folder, parts)
+
+    def describe(self, parts: Mapping[str, Config]) -> dict[str, Any]:
+        """As `Family`."""
+        unet_config, vae = parts["unet"], parts["vae"]
+        encoders = _encoders(parts)
+        vae_scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        return {
+            "architecture": unet_config["_class_name"],
+            "latent_channels": unet_config["in_channels"],
+            "vae_scale": vae_scale,
+            "side_multiple": vae_scale * 2 ** (len(unet_config["block_out_channels"]) - 1),
+            "text_length": min(text["max_position_embeddings"] for text in encoders),
+            "text_width": sum(text["hidden_size"] for text in encoders),
+            "pooled_width": encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
+            "zero_empty_negative": len(encoders) > 1
+            and bool(parts["index"].get("force_zeros_for_empty_prompt", True)),
+            "layers": self_attention_layers(_without_weights(unet_config)),
+            "prediction_type": parts["scheduler"].get("prediction_type", "epsilon"),
+        }
+
+    def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
+        """As `Family`: the core, `words`, and with two encoders `pooled` and `time_ids`."""
+        text = (info.text_length, info.text_width)
+        core = core_ports(info.latent_channels, len(info.layers), text)
+        words = InputPort(
+            name="words",
+            axes=(ROWS, info.text_length),
+            dtype="INT32",
+            fill=NOWHERE,
+            optional=True,
+            reading=True,
+            example="slot",
+        )
+        if not info.pooled_width:
+            return (*core, words)
+        pooled = InputPort(name="pooled", axes=(ROWS, info.pooled_width))
+        time_ids = InputPort(name="time_ids", axes=(ROWS, _TIME_IDS), exact=True, example="pixels")
+        return (*core, words, pooled, time_ids)
+
+    def conditions(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
+        """As `Family`: with two encoders, that the row is a whole picture (arXiv:2307.01952)."""
+        if not info.pooled_width:
+            return {}
+        width, height = (float(side) for side in size)
+        return {"time_ids": (height, width, 0.0, 0.0, height, width)}
+
+    def text_outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
+        """As `Family`."""
+        text = TextOutput("text", (info.text_length, info.text_width))
+        return (text, TextOutput("pooled", (info.pooled_width,))) if info.pooled_width else (text,)
+
+    def presets(self, layers: Sequence[AttentionSite]) -> dict[str, tuple[int, ...]]:
+        """As `Family`.
+
+        `decoder` is the up blocks; `balanced` and `texture` start a third and two thirds through
+        the up-block layers, rounded down to the start of a transformer module.
+        """
+        every = range(len(layers))
+        up = [index for index in every if layers[index].block.startswith("up.")]
+        named: dict[str, tuple[int, ...]] = {"none": (), "all": tuple(every)}
+        if up:
+            for name, (numerator, denominator) in _UP_BLOCK_SHARE.items():
+                start = _module_start(layers, up[len(up) * numerator // denominator])
+                named[name] = tuple(every[start:])
+        return named
+
+
+UNET: Final = UNetFamily()
+
+
+def first_injected_layer(layers: Sequence[AttentionSite], preset: str) -> int:
+    """Where a preset of a UNet starts; the number of layers for one that stands for none.
+
+    Raises KeyError for a preset that these layers do not have.
+    """
+    return next(iter(UNET.presets(layers)[preset]), len(layers))
+
+
+def self_attention_layers(unet: Any) -> tuple[AttentionSite, ...]:
+    """The self-attention layers of a diffusers `UNet2DConditionModel`, in forward order."""
+    layers: list[AttentionSite] = []
+    downscale = 1
+    for i, block in enumerate(unet.down_blocks):
+        layers.extend(_layers_of(block, f"down_blocks.{i}", f"down.{i}", downscale))
+        downscale *= 2 if getattr(block, "downsamplers", None) else 1
+    if unet.mid_block is not None:
+        layers.extend(_layers_of(unet.mid_block, "mid_block", "mid", downscale))
+    for i, block in enumerate(unet.up_blocks):
+        layers.extend(_layers_of(block, f"up_blocks.{i}", f"up.{i}", downscale))
+        downscale //= 2 if getattr(block, "upsamplers", None) else 1
+    return tuple(layers)
+
+
+def _layers_of(block: Any, path: str, label: str, downscale: int) -> Iterator[AttentionSite]:
+    for i, transformer in enumerate(getattr(block, "attentions", None) or ()):
+        for j, inner in enumerate(getattr(transformer, "transformer_blocks", ())):
+            yield AttentionSite(
+                name=f"{path}.attentions.{i}.transformer_blocks.{j}.attn1",
+                block=label,
+                heads=inner.attn1.heads,
+                width=inner.attn1.to_q.out_features,
+                downscale=downscale,
+            )
+
+
+def _module_start(layers: Sequence[AttentionSite], index: int) -> int:
+    module = _transformer_module(layers[index])
+    while index > 0 and _transformer_module(layers[index - 1]) == module:
+        index -= 1
+    return index
+
+
+def _transformer_module(layer: AttentionSite) -> str:
+    """`up_blocks.0.attentions.1.transformer_blocks.3.attn1` -> `up_blocks.0.attentions.1`."""
+    return layer.name.partition(".transformer_blocks.")[0]
+
+
+def _encoders(parts: Mapping[str, Config]) -> list[Config]:
+    return [parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts]
+
+
+def _without_weights(config: Config) -> Any:
+    """A UNet of that config whose tensors have no memory."""
+    # Only who reads a checkpoint has torch.
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        return UNet2DConditionModel.from_config(dict(config))
+
+
+def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
+    """Fields whose value does not fit the other parts, each with what is allowed."""
+    unet, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
+    texts = {part: parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts}
+    widths = " and ".join(f"{text['hidden_size']} of {part}" for part, text in texts.items())
+    text_width = sum(text["hidden_size"] for text in texts.values())
+    problems = [
+        *differs("unet.cross_attention_dim", unet, text_width, f"the width of the text, {widths}"),
+        *differs("unet.in_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
+        *differs("unet.out_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
+        *_conditioning_misfits(unet, texts),
+    ]
+    prediction = scheduler.get("prediction_type", "epsilon")
+    if prediction not in PREDICTION_TYPES:
+        allowed = ", ".join(PREDICTION_TYPES)
+        problems.append(f"scheduler.prediction_type: got {prediction!r}, allowed {allowed}")
+    for part, text in texts.items():
+        tokenizer = part.replace("text_encoder", "tokenizer")
+        needed = vocabulary_size(folder / tokenizer)
+        if text["vocab_size"] < needed:
+            problems.append(
+                f"{part}.vocab_size: got {text['vocab_size']}, "
+                f"allowed {needed} or more, the ids of {tokenizer}"
+            )
+    return problems
+
+
+def _conditioning_misfits(unet: Config, texts: Mapping[str, Config]) -> list[str]:
+    """What the UNet is told beside text and timestep."""
+    problems = []
+    for field in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
+        problems += differs(f"unet.{field}", unet, None, "no such conditioning")
+    second = texts.get("text_encoder_2")
+    if second is None:
+        problems += differs("unet.addition_embed_type", unet, None, "as with one text encoder")
+        return problems
+    kind = "as with two text encoders"
+    problems += differs("unet.addition_embed_type", unet, "text_time", kind)
+    if not problems:
+        pooled, time = second["projection_dim"], unet["addition_time_embed_dim"]
+        why = f"{pooled} of text_encoder_2.projection_dim and {_TIME_IDS} times {time}"
+        total = pooled + _TIME_IDS * time
+        problems += differs("unet.projection_class_embeddings_input_dim", unet, total, why)
+    return problems
