@@ -102,7 +102,9 @@ def drawn(boards: Sequence[Storyboard], engines: Engines) -> Drawn:
     panels = [
         pixels_of(event.png)
         for board in boards
-        for event in sorted(_panels(board, engines, OwnDenoising({"": batcher})), key=lambda e: e.panel)
+        for event in sorted(
+            _panels(board, engines, OwnDenoising({"": batcher})), key=lambda e: e.panel
+        )
     ]
     counts = batcher.counts
     return Drawn(

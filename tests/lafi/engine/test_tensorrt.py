@@ -28,21 +28,19 @@ from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_sha256
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, Shape, ShapeRange
 from lafi.model.families.registry import input_ports
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, denoiser_tensors
 from lafi.ports.engines import DenoiserBatch
+from model_infos import attention_sites, model_info
 
 LAYERS, CHANNELS, TOKENS, WIDTH, SIDE = 3, 4, 5, 6, 8
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
+INFO = model_info(
     latent_channels=CHANNELS,
-    vae_scale=8,
     side_multiple=8,
     text_length=TOKENS,
     text_width=WIDTH,
-    layers=(AttentionSite(name="a", block="mid", heads=1, width=CHANNELS, downscale=1),) * LAYERS,
+    layers=attention_sites(LAYERS, block="mid", width=CHANNELS),
 )
 PORTS = input_ports(INFO)
 GROUPS = bank_groups(INFO.layers)
