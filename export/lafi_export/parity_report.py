@@ -22,16 +22,25 @@ class Tolerance(BaseModel):
 
     max_error: float = Field(gt=0)
     mean_error: float = Field(gt=0)
-    max_pixel_error: int = Field(ge=0, le=255)
+    max_pixel_error: int | None = Field(default=None, ge=0, lt=255)
+    """Of drawn panels, in any pixel; None where a single pixel may differ by anything."""
     min_psnr: float = Field(gt=0)
     """Of drawn panels, in dB; equal panels count as 100 dB."""
+
+    def allows_picture(self, max_error: int, psnr: float) -> bool:
+        """Whether a picture may differ like this: max_error in 1/255, psnr in dB."""
+        limit = 255 if self.max_pixel_error is None else self.max_pixel_error
+        return max_error <= limit and psnr >= self.min_psnr
 
 
 TOLERANCES: dict[str, Tolerance] = {
     "f32": Tolerance(max_error=1e-4, mean_error=1e-5, max_pixel_error=2, min_psnr=60.0),
-    "bf16": Tolerance(max_error=0.5, mean_error=0.02, max_pixel_error=255, min_psnr=30.0),
+    "bf16": Tolerance(max_error=0.5, mean_error=0.02, min_psnr=30.0),
 }
-"""By the precision of the denoiser. bf16 keeps 8 bits of a number, so a pixel may differ much.
+"""By the precision of the denoiser. `max_error` and `mean_error` guard the engines in both.
+
+Pictures are guarded by their worst pixel and their decibels in f32, by the decibels alone in bf16:
+it keeps 8 bits of a number, so a pixel may differ by anything while the picture is right.
 
 Measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an engine
 up to 0.255, 0.0062 in the mean, where torch in bf16 has 0.045 and 0.0014 in the same case (keys of
@@ -102,10 +111,11 @@ class ParityReport(BaseModel):
         for picture in self.pictures:
             if not picture.passed:
                 allowed = self.tolerances[picture.precision]
+                most = "any" if allowed.max_pixel_error is None else allowed.max_pixel_error
                 lines.append(
                     f"{picture.picture} ({picture.runtime}, {picture.precision}): "
                     f"got pixel error {picture.max_error} and {picture.psnr:.1f} dB, "
-                    f"allowed {allowed.max_pixel_error} and {allowed.min_psnr:.0f} dB or more"
+                    f"allowed {most} and {allowed.min_psnr:.0f} dB or more"
                 )
         return tuple(lines)
 

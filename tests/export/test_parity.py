@@ -14,7 +14,13 @@ from lafi.ports.bank_entry import BankEntry, stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import bank_cases, denoiser_cases
-from lafi_export.parity_report import TOLERANCES, EngineParity, ParityError, ParityReport
+from lafi_export.parity_report import (
+    TOLERANCES,
+    EngineParity,
+    ParityError,
+    ParityReport,
+    PixelParity,
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,37 @@ def test_an_engine_equals_itself(engines: Engines) -> None:
     exact = [row for row in rows if row.engine != "denoiser" or "bank" not in row.case]
     assert all(row.max_error == 0 for row in exact)
     report(engines, rows).check()
+
+
+@pytest.mark.parametrize(
+    ("precision", "max_error", "psnr", "allowed"),
+    [
+        ("f32", 2, 60.0, True),
+        ("f32", 3, 99.0, False),
+        ("f32", 1, 59.9, False),
+        ("bf16", 255, 30.0, True),
+        ("bf16", 9, 29.9, False),
+    ],
+)
+def test_every_tolerance_of_pictures_can_fail(
+    precision: str, max_error: int, psnr: float, allowed: bool
+) -> None:
+    assert TOLERANCES[precision].allows_picture(max_error, psnr) == allowed
+
+
+def test_a_picture_that_fails_names_what_was_allowed(engines: Engines) -> None:
+    failed = PixelParity(
+        picture="panel 0",
+        runtime="openvino",
+        precision="bf16",
+        max_error=200,
+        mean_error=40.0,
+        psnr=12.0,
+        passed=False,
+    )
+    made = report(engines, ()).model_copy(update={"pictures": (failed,)})
+    with pytest.raises(ParityError, match=r"error 200 and 12.0 dB, allowed any and 30 dB or more"):
+        made.check()
 
 
 def test_the_cases_cover_batches_shapes_and_routing(engines: Engines) -> None:

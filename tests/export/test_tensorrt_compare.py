@@ -13,7 +13,6 @@ from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 
 from lafi.model.engine_metadata import EngineMetadata, Shape, ShapeRange
 from lafi.model.families.registry import input_ports
-from lafi.model.info import AttentionSite, ModelInfo
 from lafi_export.tensorrt_compare import (
     TOLERANCES,
     Feed,
@@ -23,6 +22,7 @@ from lafi_export.tensorrt_compare import (
 )
 from lafi_export.tensorrt_graph import GraphError
 from lafi_export.tensorrt_plan import BuildError
+from model_infos import attention_sites, model_info
 
 HEAD = '<ir_version: 10, opset_import: ["": 18]> g '
 PROFILE = {"x": ((1, 3), (4, 3))}
@@ -137,15 +137,11 @@ def test_rows_that_there_are_engines_for(smallest: int, largest: int, rows: int)
     assert 0 <= feed["TOKEN_IDS"].min() <= feed["TOKEN_IDS"].max() < 9
 
 
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
-    latent_channels=4,
+INFO = model_info(
     vae_scale=4,
-    side_multiple=16,
     text_length=7,
     text_width=1,
-    layers=(AttentionSite(name="mid.attn1", block="mid", heads=2, width=16, downscale=1),),
+    layers=attention_sites(block="mid", heads=2, width=16),
     weights_sha256="ab" * 32,
 )
 

@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
-from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import InputPort
 from lafi.wire.model_spec import (
     ModelSpec,
@@ -22,19 +21,10 @@ from lafi_export.tensorrt_profiles import (
     batched_profile,
     denoiser_profile,
 )
+from model_infos import attention_sites, model_info
 
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
-    latent_channels=4,
-    vae_scale=8,
-    side_multiple=64,
-    text_length=77,
-    text_width=768,
-    layers=tuple(
-        AttentionSite(name=f"up.{i}", block="up.0", heads=2, width=16, downscale=1)
-        for i in range(3)
-    ),
+INFO = model_info(
+    side_multiple=64, text_length=77, text_width=768, layers=attention_sites(3, heads=2, width=16)
 )
 LIMITS = Limits(
     rows=Range(1, 4, 16),

@@ -15,25 +15,22 @@ from tritonclient.grpc import model_config_pb2 as pb
 from lafi.engine.tensorrt.engines import PLANS
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
-from lafi.model.info import AttentionSite, ModelInfo, variant_folder
+from lafi.model.info import variant_folder
 from lafi.wire.model_spec import text_encoder_spec
 from lafi_export.tensorrt_graph import GraphError, attention_nodes
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
 from lafi_export.tensorrt_profiles import Limits, Range
 from lafi_export.tensorrt_repository import build_repository, served_names
 from lafi_kernels.onnx_function import attention_function
+from model_infos import attention_sites, model_info
 
 HERE = GpuMachine(gpu="NVIDIA H200", capability="9.0", tensorrt="11.4.0.106")
 LIMITS = Limits(batch=Range(1, 2, 6), side=Range(64, 64, 128))
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
-    latent_channels=4,
-    vae_scale=8,
+INFO = model_info(
     side_multiple=64,
     text_length=7,
     text_width=6,
-    layers=(AttentionSite(name="a", block="up.0", heads=2, width=8, downscale=1),),
+    layers=attention_sites(heads=2),
     weights_sha256="ab" * 32,
 )
 HEAD = '<ir_version: 10, opset_import: ["" : 18, "lafi" : 1]>\n'

@@ -2,6 +2,7 @@
 
 import io
 import string
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import ModelInfo
+from model_infos import attention_sites, model_info
 
 _TEXT = st.text(
     st.one_of(
@@ -164,18 +166,13 @@ def png() -> bytes:
 def small_model() -> ModelInfo:
     """A model with three self-attention layers and sides in steps of 16 pixels."""
     blocks = (("down.0", 1), ("mid", 2), ("up.0", 1))
-    layers = tuple(
-        AttentionSite(name=f"{block}.attn1", block=block, heads=2, width=16, downscale=scale)
-        for block, scale in blocks
-    )
-    return ModelInfo(
-        name="small",
-        architecture="unet",
-        latent_channels=4,
+    sites = [
+        attention_sites(block=block, heads=2, width=16, downscale=scale) for block, scale in blocks
+    ]
+    return model_info(
         vae_scale=4,
-        side_multiple=16,
         text_length=48,
         text_width=64,
-        layers=layers,
+        layers=(*chain.from_iterable(sites),),
         weights_sha256="ab" * 32,
     )

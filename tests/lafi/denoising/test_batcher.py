@@ -14,29 +14,18 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import MAX_BANK, Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.sampling.guidance import NoGuidance, TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
+from model_infos import attention_sites, model_info
 
 LAYERS, SIZE = 5, (4, 6)
 REUSE = st.sampled_from([0.0, 0.05, 0.3, 1.0])
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
-    latent_channels=4,
-    vae_scale=8,
-    side_multiple=16,
-    text_length=3,
-    text_width=2,
-    layers=tuple(
-        AttentionSite(name=f"up.{i}.attn1", block="up.0", heads=1, width=8, downscale=1)
-        for i in range(LAYERS)
-    ),
-)
+INFO = model_info(layers=attention_sites(LAYERS))
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = noise_model_of(CONFIG)
 
@@ -375,16 +364,16 @@ def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> Non
 
 
 def test_a_call_that_fails_takes_only_its_own_panels_along() -> None:
-    loop, fake = batcher()
-    loop.add([panel("small")])
-    broken = loop.add([panel("large", size=(8, 8))])
+    fake = FakeDenoiser()
 
     def fail_for_large(batch: DenoiserBatch) -> Tensor:
         if batch.latents.shape[-1] == 8:
             raise MemoryError("no room")
         return fake(batch)
 
-    loop._denoiser = fail_for_large
+    loop = Batcher(fail_for_large, PROCESS, INFO)
+    loop.add([panel("small")])
+    broken = loop.add([panel("large", size=(8, 8))])
     with pytest.raises(BatchError) as caught:
         list(loop.step())
     assert caught.value.tickets == (broken,)

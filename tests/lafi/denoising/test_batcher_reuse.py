@@ -11,25 +11,16 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import AttentionSite, ModelInfo
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
 from lafi.sampling.guidance import TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
 from lafi.sampling.step_reuse import ReuseRule, StepReuse
+from model_infos import model_info
 
 SIZE = (4, 6)
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
-    latent_channels=4,
-    vae_scale=8,
-    side_multiple=16,
-    text_length=3,
-    text_width=2,
-    layers=(AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1),),
-)
+INFO = model_info()
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = noise_model_of(CONFIG)
 TEXT = EncodedText(torch.ones(3, 2))

@@ -8,30 +8,20 @@ from lafi.conditioning.conditioner import LimitedWords
 from lafi.conditioning.reference import Reference, Source
 from lafi.denoising.denoiser_batch import build_batch, build_reference_batch
 from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import ModelInfo
 from lafi.ports.engines import EncodedText
 from lafi.sampling.guidance import TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
+from model_infos import attention_sites, model_info
 
 LAYERS, SIZE = 3, (4, 6)
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = noise_model_of(CONFIG)
-LAYER = AttentionSite(name="a", block="up.0", heads=1, width=8, downscale=1)
 
 
 def info(pooled_width: int = 0) -> ModelInfo:
-    return ModelInfo(
-        name="small",
-        architecture="unet",
-        latent_channels=4,
-        vae_scale=8,
-        side_multiple=16,
-        text_length=3,
-        text_width=2,
-        pooled_width=pooled_width,
-        layers=(LAYER,) * LAYERS,
-    )
+    return model_info(pooled_width=pooled_width, layers=attention_sites(LAYERS))
 
 
 def text(value: float) -> EncodedText:

@@ -10,6 +10,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address
 from lafi.model.info import ModelInfo
+from model_infos import model_info
 
 ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
 CHARACTERS: list[dict[str, Any]] = [
@@ -110,16 +111,7 @@ def test_what_does_not_decide_them_keeps_it(edit: dict[str, Any], small_model: M
 @settings(deadline=None, max_examples=25)
 @given(st.from_type(Storyboard))
 def test_each_panel_alone_keeps_its_address(story: Storyboard) -> None:
-    model = ModelInfo(
-        name="m",
-        architecture="unet",
-        latent_channels=4,
-        vae_scale=4,
-        side_multiple=8,
-        text_length=4,
-        text_width=4,
-        layers=(),
-    )
+    model = model_info(side_multiple=8)
     for panel in story.panels:
         used = [c for c in story.characters if f"{{{c.name}}}" in panel.prompt]
         used += [c for c in story.characters if c.name in panel.characters and c not in used]

@@ -15,6 +15,7 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import BankEntry, stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
+from model_infos import model_info
 
 SIZE = (8, 12)
 PANELS = 2
@@ -146,18 +147,6 @@ def test_the_mask_of_an_entry_is_applied(engines: Engines) -> None:
 
 
 def test_an_export_without_a_reference_graph_asks_for_another(tmp_path: Path) -> None:
-    from lafi.model.info import AttentionSite, ModelInfo
-
-    layer = AttentionSite(name="a", block="mid", heads=1, width=8, downscale=1)
-    ModelInfo(
-        name="old",
-        architecture="unet",
-        latent_channels=4,
-        vae_scale=4,
-        side_multiple=16,
-        text_length=48,
-        text_width=64,
-        layers=(layer,),
-    ).save(tmp_path)
+    model_info(name="old").save(tmp_path)
     with pytest.raises(ArtifactsError, match=r"reference.onnx: lafi.json has no hash.*lafi export"):
         load_reference_reader(tmp_path, "onnxruntime")

@@ -1,5 +1,6 @@
 """TensorRT engines as callables: padding of a denoiser's rows, and what is checked at load."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import lafi.engine.tensorrt.engines as engine_module
 from lafi.engine.cuda.graphs import GraphRunner
 from lafi.engine.cuda.machine import GpuMissing
 from lafi.engine.tensorrt.engines import (
@@ -28,21 +28,19 @@ from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_sha256
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, Shape, ShapeRange
 from lafi.model.families.registry import input_ports
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, denoiser_tensors
 from lafi.ports.engines import DenoiserBatch
+from model_infos import attention_sites, model_info
 
 LAYERS, CHANNELS, TOKENS, WIDTH, SIDE = 3, 4, 5, 6, 8
-INFO = ModelInfo(
-    name="small",
-    architecture="unet",
+INFO = model_info(
     latent_channels=CHANNELS,
-    vae_scale=8,
     side_multiple=8,
     text_length=TOKENS,
     text_width=WIDTH,
-    layers=(AttentionSite(name="a", block="mid", heads=1, width=CHANNELS, downscale=1),) * LAYERS,
+    layers=attention_sites(LAYERS, block="mid", width=CHANNELS),
 )
 PORTS = input_ports(INFO)
 GROUPS = bank_groups(INFO.layers)
@@ -291,11 +289,15 @@ def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[
 def test_a_plan_of_another_export_is_refused(
     metadata: EngineMetadata, small_model: ModelInfo
 ) -> None:
-    info = small_model.model_copy(update={"onnx_sha256": {DENOISER: "1" * 64}})
-    with pytest.raises(EngineMetadataError, match=f"weights_sha256: got '{info.weights_sha256}'"):
-        check_sources(metadata, info, DENOISER)
-    same = info.model_copy(update={"weights_sha256": "2" * 64})
-    assert check_sources(metadata, same, DENOISER) is None
+    sources = {"weights_sha256": "2" * 64, "onnx_sha256": {DENOISER: "1" * 64}}
+    same = small_model.model_copy(update=sources)
+    check_sources(metadata, same, DENOISER)
+    other = same.model_copy(update={"weights_sha256": "3" * 64})
+    with pytest.raises(EngineMetadataError, match=r"weights_sha256: got '3+', allowed '2+'; "):
+        check_sources(metadata, other, DENOISER)
+    other = same.model_copy(update={"onnx_sha256": {DENOISER: "3" * 64}})
+    with pytest.raises(EngineMetadataError, match=r"onnx_sha256: got '3+', allowed '1+'; "):
+        check_sources(metadata, other, DENOISER)
     with pytest.raises(EngineMetadataError, match=r"lafi.json: has no hash of text_encoder.onnx"):
         check_sources(metadata, same, TEXT_ENCODER)
 
@@ -311,9 +313,13 @@ def test_the_info_names_engine_and_precision(
     assert (info.engine, info.precision) == ("tensorrt", "f16")
 
 
-def test_tensorrt_is_not_imported_with_the_module() -> None:
-    assert engine_module.ENGINE == "tensorrt"
-    assert "tensorrt" not in sys.modules
+def test_tensorrt_is_not_imported_with_the_modules() -> None:
+    code = (
+        "import sys, lafi.engine.tensorrt.engines, lafi.engine.tensorrt.session\n"
+        "print(sorted({'tensorrt', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("['torch']\n", "")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

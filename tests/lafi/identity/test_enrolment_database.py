@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embeddings import WIDTH, embedding, pictures
 from lafi.identity import enrolment_database
 from lafi.identity.enrolment_database import EnrolmentDatabase
 from lafi.identity.enrolments import EnrolmentDatabaseError, EnrolmentError, Match
 
-WIDTH = 4
 OURS, THEIRS = "ab" * 32, "cd" * 32
 BAD_FILES = {
     b"": "none of enrolments",
@@ -32,15 +32,6 @@ BAD_FILES = {
 
 def database(folder: Path, recogniser: str = OURS) -> EnrolmentDatabase:
     return EnrolmentDatabase(folder, recogniser, WIDTH)
-
-
-def embedding(seed: int) -> np.ndarray:
-    raw = np.random.default_rng(seed).normal(size=WIDTH)
-    return (raw / np.linalg.norm(raw)).astype(np.float32)
-
-
-def pictures(*seeds: int) -> dict[str, np.ndarray]:
-    return {f"{seed:064x}": embedding(seed) for seed in seeds}
 
 
 _ENROLMENTS = st.lists(

@@ -5,18 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embeddings import WIDTH, embedding, pictures
 from lafi.identity.enrolments import Enrolments
-
-WIDTH = 4
-
-
-def embedding(seed: int) -> np.ndarray:
-    raw = np.random.default_rng(seed).normal(size=WIDTH)
-    return (raw / np.linalg.norm(raw)).astype(np.float32)
-
-
-def pictures(*seeds: int) -> dict[str, np.ndarray]:
-    return {f"{seed:064x}": embedding(seed) for seed in seeds}
 
 
 @settings(deadline=None, max_examples=60)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embeddings import WIDTH, embedding, pictures
 from lafi.identity.enrolment_database import EnrolmentDatabase
 from lafi.identity.enrolments import EnrolmentDatabaseError, EnrolmentError
 
-WIDTH = 4
 OURS, THEIRS = "ab" * 32, "cd" * 32
 BEFORE = Path(__file__).with_name("enrolled_before_sqlite.bin")
 """Written by that version: mia with pictures 1 and 2 and words 8, tom with picture 3."""
@@ -20,15 +20,6 @@ OLD_TOWER = "ef" * 32
 
 def database(folder: Path, recogniser: str = OURS) -> EnrolmentDatabase:
     return EnrolmentDatabase(folder, recogniser, WIDTH)
-
-
-def embedding(seed: int) -> np.ndarray:
-    raw = np.random.default_rng(seed).normal(size=WIDTH)
-    return (raw / np.linalg.norm(raw)).astype(np.float32)
-
-
-def pictures(*seeds: int) -> dict[str, np.ndarray]:
-    return {f"{seed:064x}": embedding(seed) for seed in seeds}
 
 
 def old_file(folder: Path, content: bytes | None = None) -> Path:

@@ -323,7 +323,7 @@ def _event(document: object, image: bytes = b"") -> Event | None:
 
 
 FINISHED = {"kind": "finished", "panels": 1, "seconds": 0.5}
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
+PNG = _picture("PNG")
 PREVIEW = {"kind": "preview", "panel": 0, "stage": 1}
 PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "seconds": 1.0}
 
