@@ -14,8 +14,8 @@ from benchmarks.peers.rows import (
     all_but_the_reference_twice,
     with_reference,
 )
-from lafi.conditioning.routing import in_window
 from lafi.model.info import AttentionSite
+from lafi.sampling.window import in_window
 
 
 @dataclass(frozen=True, slots=True)

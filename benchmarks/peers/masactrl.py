@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.peers.rows import LayerReads, Reads, Rows
-from lafi.conditioning.routing import in_window
 from lafi.model.info import AttentionSite
+from lafi.sampling.window import in_window
 
 
 @dataclass(frozen=True, slots=True)

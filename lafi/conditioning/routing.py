@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from lafi.model.input_port import NOWHERE
-from lafi.sampling.window import in_window as in_window
 
 
 @dataclass(frozen=True, slots=True)

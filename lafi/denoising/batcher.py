@@ -164,8 +164,8 @@ class Batcher:
         for ticket, panel in members:
             began = time.perf_counter()
             panel.advance_by_reuse()
-            self.counts.panel_steps += 1
-            self.counts.reused_steps += 1
+            self.counts.panel_steps += not panel.schedule.midway
+            self.counts.reused_steps += not panel.schedule.midway
             self.counts.step_seconds += time.perf_counter() - began
             yield from _taken(ticket, panel)
 
@@ -206,6 +206,7 @@ class Batcher:
         prediction = self._denoiser(batch)
         self._count(chunk, padding, time.perf_counter() - began)
         _advance(panels, prediction)
+        self.counts.panel_steps += sum(not panel.schedule.midway for panel in panels)
 
     def _padding(self, rows: int) -> int:
         """Rows to add, so that the denoiser gets a number that it is good at."""
@@ -218,7 +219,6 @@ class Batcher:
         counts.reference_rows += len(chunk.sources)
         counts.bank_reads += len(chunk.kept)
         counts.padding_rows += padding
-        counts.panel_steps += len(chunk.members)
         counts.engine_seconds += seconds
 
     def _admit(self) -> None:

@@ -14,7 +14,7 @@ from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
 from lafi.ports.engines import Engines
 from lafi.sampling.guidance import guidance_of
-from lafi.sampling.samplers import check_stage
+from lafi.sampling.samplers import stage_problems
 
 
 def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:
@@ -72,8 +72,9 @@ def _panel_problems(
 
 
 def _stage_problems(where: str, stage: SamplingStage, info: ModelInfo) -> Iterator[str]:
+    for line in stage_problems(stage, info.scheduler_config):
+        yield f"{where}.{line}"
     try:
-        check_stage(stage, info.scheduler_config)
         guidance_of(stage, family_of(info).guidance)
     except ValueError as error:
         yield f"{where}.{error}"

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.conditioning.routing import Reading, build_table, in_window, region_weights
+from lafi.conditioning.routing import Reading, build_table, region_weights
+from lafi.sampling.window import in_window
 
 quick = settings(max_examples=50, deadline=None)
 unit = st.floats(0.0, 1.0, allow_nan=False)
