@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
-from lafi.wire.events import Event, Failed, PanelImage, Portrait, Preview
+from lafi.wire.events import Event, Failed, Latents, PanelImage, Portrait, Preview
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
@@ -29,6 +29,7 @@ from lafi_client.exit_codes import (
     fail,
     worst,
 )
+from lafi_client.kept_stages import with_kept_stages
 from lafi_client.panel_names import panel_names
 from lafi_client.progress import DrawingProgress
 from lafi_client.report import report
@@ -64,6 +65,7 @@ def draw(
     panels: Sequence[int] | None = None,
     previews: bool = False,
     stage_previews: bool = False,
+    from_stage: int | None = None,
     overwrite: bool = False,
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
@@ -77,7 +79,9 @@ def draw(
     to draw again whatever is there; then all others stay as they are. Writes each picture as it
     arrives, named by the template `name` (see panel_names), at the end contact_sheet.png and
     report.html; with `stage_previews` also a small picture after each stage but the last, as
-    preview_03_1.png. `timeout` and `idle_timeout` are seconds, as in StoryboardClient.
+    preview_03_1.png. Of panels with several stages what each stage left is kept too, and
+    `from_stage` draws them again from that stage on, counted from 1. `timeout` and `idle_timeout`
+    are seconds, as in StoryboardClient.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server is not
     there or goes silent, 4 if some panels failed, 130 if interrupted; of several the worst.
@@ -97,7 +101,9 @@ def draw(
             names = panel_names(name, board, path.stem, now) if name else None
             wanted = _known(panels or (), board)
             drawing = DrawingFolder(folder, board, names)
-            jobs.append(_Job(board, drawing, wanted or _outdated(board, drawing, overwrite)))
+            again = overwrite or from_stage is not None
+            wanted = wanted or _outdated(board, drawing, again)
+            jobs.append(_Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
         except (StoryboardError, ValueError, OSError) as error:
             if len(stories) > 1:
                 console.print(f"{path}:", markup=False, highlight=False, soft_wrap=True)
@@ -174,6 +180,8 @@ def _take(
                 run.fresh.add(event.panel)
             case Preview():
                 folder.save_preview(event)
+            case Latents():
+                folder.save_latents(event)
             case Portrait():
                 folder.save_portrait(event)
                 run.cast[event.character] = event.png

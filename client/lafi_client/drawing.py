@@ -15,6 +15,7 @@ from lafi.wire.events import (
     Event,
     Failed,
     Finished,
+    Latents,
     PanelImage,
     Portrait,
     Preview,
@@ -80,7 +81,7 @@ class Drawing:
                 return self._first_acceptance(event)
             case Progress(panel=None) | Waiting():
                 return event
-            case Progress() | Preview():
+            case Progress() | Preview() | Latents():
                 number = self._number(event.panel)
                 if number not in self._missing:
                     return None

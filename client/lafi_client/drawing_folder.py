@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.wire.events import PanelImage, Portrait, Preview
+from lafi.wire.events import Latents, PanelImage, Portrait, Preview
 
 RECORD_NAME = "drawing.json"
 _ALWAYS = {
@@ -81,6 +81,14 @@ class DrawingFolder:
         """Of a stage that has ended; not among the records, since nothing is kept for it."""
         self.write(preview_file(preview.panel, preview.stage), preview.png)
 
+    def save_latents(self, latents: Latents) -> None:
+        """What a stage left, so that the panel can go on from there (`latents_file`)."""
+        self.write(latents_file(latents.panel, latents.stage), latents.data)
+
+    def latents(self, number: int, stage: int) -> bytes | None:
+        """What panel `number` had after that stage, counted from 1; None if nothing is kept."""
+        return self._read(latents_file(number, stage))
+
     def save_panel(self, image: PanelImage) -> None:
         settings = panel_settings(self._storyboard, image.panel)
         record = PictureRecord(
@@ -135,6 +143,11 @@ def panel_file(number: int) -> str:
 def preview_file(number: int, stage: int) -> str:
     """`preview_03_1.png` for panel 3 after its first stage."""
     return f"preview_{number:02d}_{stage}.png"
+
+
+def latents_file(number: int, stage: int) -> str:
+    """`stage_03_1.safetensors` for panel 3 after its first stage."""
+    return f"stage_{number:02d}_{stage}.safetensors"
 
 
 def portrait_file(name: str) -> str:

@@ -26,6 +26,7 @@ from lafi.app.drawing_options import (
     Trigger,
     Url,
 )
+from lafi.board.limits import MAX_STAGES
 
 app = typer.Typer(
     name="lafi",
@@ -149,6 +150,15 @@ def draw(
             "--stage-previews", help="Also keep a small picture of each panel after each stage."
         ),
     ] = False,
+    from_stage: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw again from this stage on (from 1), with what was kept of those before.",
+            min=1,
+            max=MAX_STAGES,
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Draw everything again, also what is there already."),
@@ -172,6 +182,7 @@ def draw(
         panels=panel or None,
         previews=preview,
         stage_previews=stage_previews,
+        from_stage=from_stage,
         overwrite=overwrite,
         timeout=timeout,
         idle_timeout=idle_timeout,

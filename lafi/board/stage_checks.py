@@ -74,7 +74,11 @@ def place_problems(field: str, index: int, storyboard: "Storyboard") -> Iterator
         if source is not None and source.panel is not None and source.panel >= index:
             before = f"0 to {index - 1}" if index else "nothing: no panel comes before panel 0"
             yield problem(f"{where}.from", source.panel, f"an earlier panel, {before}")
-    last = storyboard.effective_sampling(panel).stages[-1].size
+    stages = storyboard.effective_sampling(panel).stages
+    if panel.resume is not None and panel.resume.stage > len(stages):
+        allowed = f"2 to {len(stages)}" if len(stages) > 1 else "nothing with a single stage"
+        yield problem(f"{field}.resume.stage", panel.resume.stage, allowed)
+    last = stages[-1].size
     width, height = storyboard.effective_size(panel)
     if last not in (None, 1.0, (width, height)):
         fields = [*stage_fields(f"{field}.sampling", storyboard.effective_sampling(panel))]

@@ -35,6 +35,7 @@ from lafi.board.limits import (
     VariantName,
 )
 from lafi.board.reference_image import ReferenceImage
+from lafi.board.stage_latents import StageLatents
 from lafi.board.stages import Sampling, SamplingStage, filled
 
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -77,6 +78,10 @@ class Panel(CheckedModel):
     width: Side | None = None
     height: Side | None = None
     """Pixels; default: the storyboard's."""
+    resume: StageLatents | None = Field(
+        default=None, description="a mapping with stage and data, from an earlier drawing"
+    )
+    """Where an earlier drawing of this panel is gone on with; it changes no pixel."""
     sampling: Sampling | None = Field(
         default=None, description="a mapping with steps, sampler, sigmas, guidance"
     )
@@ -148,6 +153,8 @@ class Storyboard(CheckedModel):
     injection: Injection = Injection()
     stage_previews: bool = Field(default=False, strict=True)
     """Send a small picture at the end of each stage but the last."""
+    keep_stages: bool = Field(default=False, strict=True)
+    """Send the latents after each stage but the last, for `resume` in a later storyboard."""
     priority: Priority = 0
     """On a busy server a higher one gets every free place first; it changes no pixel."""
     retry_below: Score | None = None

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
+from lafi.board.error import Said as Verbatim
 from lafi.board.error import StoryboardError, closest, problem
 from lafi.board.stage_checks import stage_fields
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
+from lafi.drawing.content_address import stage_address
+from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.panel_scores import retry_problems
-from lafi.drawing.plan import stage_size, stage_variant
+from lafi.drawing.plan import plan_panel, stage_size, stage_variant
+from lafi.drawing.staged import latent_size
 from lafi.model.check import check_against
 from lafi.model.families.registry import family_of
 from lafi.model.info import ModelInfo
@@ -53,6 +57,9 @@ def _panel_problems(
     index: int, panel: Panel, storyboard: Storyboard, engines: Mapping[str, Engines]
 ) -> Iterator[str]:
     sampling = storyboard.effective_sampling(panel)
+    variants = {stage_variant(storyboard, stage) for stage in sampling.stages}
+    if panel.resume is not None and variants <= {*engines}:
+        yield from _resume_problems(f"panels[{index}].resume", panel, storyboard, engines)
     for where, stage in stage_fields(f"panels[{index}].sampling", sampling):
         variant = stage_variant(storyboard, stage)
         if variant not in engines:
@@ -69,6 +76,26 @@ def _panel_problems(
         if width < info.least_width:
             allowed = f"{info.least_width} pixels of width or more in {info.precision}"
             yield problem(f"{where}.size", width, allowed)
+
+
+def _resume_problems(
+    field: str, panel: Panel, storyboard: Storyboard, engines: Mapping[str, Engines]
+) -> Iterator[str]:
+    """Latents that other settings left, or that have another size."""
+    assert panel.resume is not None
+    models = {variant: each.info for variant, each in engines.items()}
+    before = panel.resume.stage - 1
+    allowed = f"what this panel as it is left after stage {before} on this model"
+    try:
+        latents, address = unpacked(panel.resume.data)
+        wanted = stage_address(storyboard, panel, models, before)
+        plan = plan_panel(storyboard, panel, models)[before - 1]
+    except ValueError as error:
+        yield problem(field, Verbatim(error), allowed)
+        return
+    size = (engines[plan.variant].info.latent_channels, *latent_size(plan, engines[plan.variant]))
+    if address != wanted or tuple(latents.shape) != size:
+        yield problem(field, Verbatim("latents of other settings"), allowed)
 
 
 def _stage_problems(where: str, stage: SamplingStage, info: ModelInfo) -> Iterator[str]:

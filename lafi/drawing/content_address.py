@@ -77,6 +77,20 @@ def content_address(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def stage_address(
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], stage: int
+) -> str:
+    """The address of a panel's latents after its stage number `stage`, counted from 1.
+
+    Whether the panel is drawn again, and its later stages, have no part in it.
+    """
+    sampling = storyboard.effective_sampling(panel)
+    until = sampling.model_copy(update={"stages": sampling.stages[:stage]})
+    alone = panel.model_copy(update={"sampling": until, "retries": 0})
+    address = content_address(storyboard, alone, models)
+    return hashlib.sha256(f"latents {address}".encode()).hexdigest()
+
+
 def _model(model: ModelInfo) -> dict[str, Any]:
     newer = model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True)
     return model.model_dump(mode="json", include=_MODEL_FIELDS) | newer

@@ -20,6 +20,7 @@ from lafi.drawing import images
 from lafi.drawing.attempts import Attempts
 from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
+from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, notes, plan_panel
@@ -131,10 +132,20 @@ class _Drawing:
     def _planned(self, panel: Panel) -> tuple[StagePlan, ...]:
         return plan_panel(self._storyboard, panel, self._models)
 
+    def _needed(self) -> list[tuple[StagePlan, ...]]:
+        """Of each panel the stages that may be drawn: all but those that it resumes behind."""
+        return [plan[self._begins(index) :] for index, plan in enumerate(self._plans)]
+
+    def _begins(self, index: int) -> int:
+        """The place of the first stage that is needed; panels that may be drawn again need all."""
+        panel = self._storyboard.panels[index]
+        again = self._storyboard.effective_retry(panel) is not None
+        return 0 if panel.resume is None or again else panel.resume.stage - 1
+
     def _read_sizes(self) -> dict[str, dict[Size, set[str]]]:
         """Characters whose reference some stage reads -> sizes at which -> by which variants."""
         found: dict[str, dict[Size, set[str]]] = {}
-        for stages in self._plans:
+        for stages in self._needed():
             for stage in stages:
                 for name in stage.reads:
                     found.setdefault(name, {}).setdefault(stage.size, set()).add(stage.variant)
@@ -150,7 +161,7 @@ class _Drawing:
         for name, sizes in read.items():
             for variant in dict.fromkeys(v for used in sizes.values() for v in sorted(used)):
                 texts[variant].append(self._storyboard.character(name).caption)
-        for stage in (stage for stages in (*portraits, *self._plans) for stage in stages):
+        for stage in (stage for stages in (*portraits, *self._needed()) for stage in stages):
             texts[stage.variant].append(stage.text)
             engines = self._materials.engines[stage.variant]
             if stage.guided and not zero_negative(stage, engines):
@@ -244,9 +255,13 @@ class _Drawing:
             best = tries[earlier].best
             assert best is not None
             sources[at] = best.pixels
-        return StagedPicture(
+        picture = StagedPicture(
             index, attempts.panel, self._plans[index], attempts.number, sources=sources
         )
+        resume = self._storyboard.panels[index].resume
+        if resume is not None and attempts.number == 1:
+            picture.at, picture.resumed = resume.stage - 1, unpacked(resume.data)[0]
+        return picture
 
     def _follow(self, index: int, tries: Sequence[Attempts], loop: StageLoop) -> Iterator[Event]:
         """Panel `index` is finished: those that begin with it join, or fail as it did."""
@@ -256,7 +271,8 @@ class _Drawing:
             if index not in needed or not needed <= self._finished or later in self._finished:
                 continue
             if all(tries[earlier].best is not None for earlier in needed):
-                loop.join(self._staged(later, tries))
+                follower = self._staged(later, tries)
+                loop.join(follower, follower.resumed)
                 continue
             failed = next(earlier for earlier in needed if tries[earlier].best is None)
             why = f"panel {failed}, with which it begins, failed"

@@ -15,8 +15,10 @@ from lafi.denoising.batcher import PanelStep
 from lafi.denoising.loop import Denoising
 from lafi.denoising.panel_state import PanelState
 from lafi.drawing import images
+from lafi.drawing.content_address import stage_address
+from lafi.drawing.kept_latents import packed
 from lafi.drawing.staged import Materials, StagedPicture, enter
-from lafi.wire.events import Event, Preview, Progress, Waiting
+from lafi.wire.events import Event, Latents, Preview, Progress, Waiting
 
 PREVIEW_SIDE = 256
 """Pixels of the longer side of a preview, at most."""
@@ -61,7 +63,7 @@ class StageLoop:
         Until all are done, those too that join meanwhile, or until nobody wants them.
         """
         for picture in pictures:
-            self.join(picture)
+            self.join(picture, picture.resumed)
         first = self._joining()
         if not first:
             return
@@ -90,8 +92,16 @@ class StageLoop:
         yield told, None
         if self._materials.storyboard.stage_previews and isinstance(picture.key, int):
             yield self._preview(picture, latents), None
+        if self._materials.storyboard.keep_stages and isinstance(picture.key, int):
+            yield self._latents(picture, picture.key, latents), None
         picture.at += 1
         self.join(picture, latents)
+
+    def _latents(self, picture: StagedPicture, panel: int, latents: Tensor) -> Latents:
+        board, number = self._materials.storyboard, picture.at + 1
+        models = {variant: each.info for variant, each in self._materials.engines.items()}
+        address = stage_address(board, picture.panel, models, number)
+        return Latents(panel=panel, stage=number, data=packed(latents, address))
 
     def _preview(self, picture: StagedPicture, latents: Tensor) -> Preview:
         engines = self._materials.engines[picture.stage.variant]

@@ -59,6 +59,7 @@ class StagedPicture:
     attempt which drawing of the panel, from 1
     stages  in their order; `at` is the place of the one that is drawn now
     sources earlier panels that stages begin with, RGB uint8 (H, W, 3), by the stage's place
+    resumed what an earlier drawing left after the stage before `at`, (C, h, w)
     """
 
     key: int | str
@@ -67,6 +68,7 @@ class StagedPicture:
     attempt: int = 1
     at: int = 0
     sources: Mapping[int, Pixels] = field(default_factory=dict)
+    resumed: Tensor | None = None
 
     @property
     def stage(self) -> StagePlan:

@@ -4,6 +4,7 @@ BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a se
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ import numpy.typing as npt
 from lafi.board.error import Said, StoryboardError, problem, shown
 from lafi.board.file import decode_utf8, parse_json
 from lafi.board.image_file import ImageFileError, read_header
-from lafi.board.limits import MAX_FILE_BYTES, MAX_PICTURES
+from lafi.board.limits import MAX_FILE_BYTES, MAX_PANELS, MAX_PICTURES
 from lafi.board.picture_slots import PictureSlot, picture_slots, put_pictures
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import (
     EVENT_OF_KIND,
     Event,
+    Latents,
     PanelImage,
     Portrait,
     Preview,
@@ -36,12 +38,14 @@ WITH_PICTURE = (PanelImage, Portrait, Preview)
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
-    """STORYBOARD (1,), and REFERENCES (n,): its different pictures, characters' first."""
+    """STORYBOARD (1,), and REFERENCES (n,): its different pictures, then latents."""
     document = storyboard.model_dump()
     places: dict[bytes, int] = {}
     for slot in picture_slots(document):
         if slot.value is not None:
             slot.holder[slot.key] = places.setdefault(slot.value["data"], len(places))
+    for resume in _resumes(document):
+        resume["data"] = places.setdefault(resume["data"], len(places))
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return {
         STORYBOARD: bytes_tensor(text.encode()),
@@ -54,7 +58,7 @@ def storyboard_from_tensors(
 ) -> Storyboard:
     """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`."""
     document = _json(STORYBOARD, storyboard)
-    images = _elements(REFERENCES, references, MAX_PICTURES)
+    images = _elements(REFERENCES, references, MAX_PICTURES + MAX_PANELS)
     problems = _put_references(document, [] if images == [b""] else images)
     try:
         made = Storyboard.model_validate(document)
@@ -80,15 +84,32 @@ def _put_references(document: Any, images: list[bytes]) -> list[str]:
         return images[place]
 
     problems = put_pictures(document, find)
+    for resume in _resumes(document):
+        place = resume.get("data")
+        if type(place) is int and 0 <= place < len(images):
+            used.add(place)
+            resume["data"] = images[place]
     if len(used) != len(images) and not problems:
         allowed = f"{len(used)}, those that the storyboard refers to"
         problems.append(problem(REFERENCES, Said(f"{len(images)} images"), allowed))
     return problems
 
 
+def _resumes(document: Any) -> Iterator[dict[str, Any]]:
+    """The mappings `resume` of panels."""
+    panels = document.get("panels") if isinstance(document, dict) else None
+    for panel in panels if isinstance(panels, list | tuple) else ():
+        if isinstance(panel, dict) and isinstance(panel.get("resume"), dict):
+            yield panel["resume"]
+
+
 def event_to_tensors(event: Event) -> Tensors:
-    """EVENT (1,), JSON, and IMAGE (1,), a PNG file or empty."""
-    image = event.png if isinstance(event, WITH_PICTURE) else b""
+    """EVENT (1,), JSON, and IMAGE (1,), a PNG file, what `latents` carries, or empty."""
+    image = b""
+    if isinstance(event, WITH_PICTURE):
+        image = event.png
+    elif isinstance(event, Latents):
+        image = event.data
     return {EVENT: bytes_tensor(event.model_dump_json().encode()), IMAGE: bytes_tensor(image)}
 
 
@@ -111,6 +132,8 @@ def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Even
     if made in WITH_PICTURE:
         _check_png(png)
         document = {**document, "png": png}
+    elif made is Latents:
+        document = {**document, "data": png}
     try:
         return made.model_validate(document)
     except StoryboardError as error:

@@ -1,8 +1,8 @@
 """What the model `storyboard` sends back, in this order.
 
-`accepted`, then in any mixture `portrait`, `progress`, `preview`, `panel`, `waiting` and `failed`
-for single panels, and at last `finished`, or one `failed` without a panel. A reader ignores kinds
-and fields that it does not know, so that a server may be newer than its clients.
+`accepted`, then in any mixture `portrait`, `progress`, `preview`, `latents`, `panel`, `waiting` and
+`failed` for single panels, and at last `finished`, or one `failed` without a panel. A reader
+ignores kinds and fields that it does not know, so that a server may be newer than its clients.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -69,6 +69,17 @@ class Preview(EventModel):
     png: bytes = Field(default=b"", exclude=True, repr=False)
 
 
+class Latents(EventModel):
+    """What a stage but the last left, for `resume` of a later storyboard. `data` is in IMAGE."""
+
+    kind: Literal["latents"] = "latents"
+    panel: Index
+    stage: Count
+    """Which stage has ended, counted from 1."""
+    data: bytes = Field(default=b"", exclude=True, repr=False)
+    """A safetensors file."""
+
+
 class Waiting(EventModel):
     """Nothing has changed for a while: the server is alive and draws others first."""
 
@@ -125,13 +136,16 @@ class Finished(EventModel):
     seconds: Seconds
 
 
-Event = Accepted | Progress | Waiting | Preview | PanelImage | Portrait | Failed | Finished
+Event = (
+    Accepted | Progress | Waiting | Preview | Latents | PanelImage | Portrait | Failed | Finished
+)
 
 EVENT_OF_KIND: dict[str, type[Event]] = {
     "accepted": Accepted,
     "progress": Progress,
     "waiting": Waiting,
     "preview": Preview,
+    "latents": Latents,
     "panel": PanelImage,
     "portrait": Portrait,
     "failed": Failed,

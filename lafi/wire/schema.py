@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lafi.board.limits import MAX_PICTURES
+from lafi.board.limits import MAX_PANELS, MAX_PICTURES
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event
 
@@ -36,6 +36,12 @@ def storyboard_schema() -> dict[str, Any]:
         whole["properties"]["image"] = place
         alone, _ = whole["properties"][short]["anyOf"]
         definitions[name] = {"anyOf": [whole, alone]}
+    definitions["StageLatents"]["properties"]["data"] = {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_PICTURES + MAX_PANELS - 1,
+        "description": "place of a safetensors file from an event `latents` in REFERENCES",
+    }
     del definitions["Panel"]["properties"]["seed"]["default"]  # it is the panel's index
     stages = definitions["Sampling"]
     definitions["Sampling"] = {"anyOf": [stages, {"$ref": "#/$defs/SamplingStage"}]}

@@ -20,6 +20,7 @@ from lafi.wire.events import (
     Accepted,
     Event,
     Finished,
+    Latents,
     PanelImage,
     Portrait,
     Preview,
@@ -69,6 +70,8 @@ def in_stages(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator
             yield Progress(panel=number, step=stage.steps, **count)
             if storyboard.stage_previews and place < len(stages):
                 yield Preview(panel=number, stage=place, png=png((place, 0, 0)))
+            if storyboard.keep_stages and place < len(stages):
+                yield Latents(panel=number, stage=place, data=b"latents %d %d" % (number, place))
         yield panel_event(storyboard, number)
     yield Finished(panels=len(storyboard.panels), seconds=1.5)
 

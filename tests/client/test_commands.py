@@ -255,6 +255,24 @@ def test_previews_of_stages_and_notes(server: Any, staged: Any, story: Path) -> 
     assert "every panel is there" in run(server, story)[1]
 
 
+def test_a_drawing_goes_on_from_a_stage(server: Any, staged: Any, story: Path) -> None:
+    server.scripts = [staged]
+    text = STORY.replace("sampling: {steps: 2}", STAGES)
+    story.write_text(text, encoding="utf-8")
+    code, said = run(server, story, from_stage=2)
+    assert (code, len(server.received)) == (2, 0)
+    assert "--from-stage: got 2, and" in said
+    assert "stage_00_1.safetensors is not there" in said
+    assert run(server, story)[0] == 0
+    assert (story.parent / "out" / "stage_01_1.safetensors").read_bytes() == b"latents 1 1"
+    story.write_text(text.replace("denoise: 0.5", "denoise: 0.6"), encoding="utf-8")
+    assert run(server, story, from_stage=2)[0] == 0
+    resumed = [panel.resume for panel in server.received[1].panels]
+    assert [(r.stage, r.data) for r in resumed if r] == [(2, b"latents 0 1"), (2, b"latents 1 1")]
+    code, said = run(server, story, from_stage=3)
+    assert (code, "--from-stage: got 3, allowed 1 to 2 for panel 0" in said) == (2, True)
+
+
 def test_a_panel_is_drawn_again_with_the_one_that_it_begins_with(server: Any, story: Path) -> None:
     from_first = '"{mia} sitting", sampling: {from: 0, denoise: 0.5}'
     text = STORY.replace('"{mia}在海滩上奔跑，夜晚"', from_first)

@@ -161,9 +161,9 @@ def test_the_number_of_references_must_fit(png: bytes) -> None:
     ):
         _wire(_with_mia(0))
     with pytest.raises(
-        StoryboardError, match=r"^REFERENCES: got shape \(33,\), allowed: shape \(n"
+        StoryboardError, match=r"^REFERENCES: got shape \(97,\), allowed: shape \(n"
     ):
-        _wire(_with_mia(0), *[png] * 33)
+        _wire(_with_mia(0), *[png] * 97)
 
 
 STAGES = {"stages": [{}, {"from": {"image": 0}, "mask": {"image": 1}, "denoise": 0.5}]}
@@ -335,7 +335,7 @@ PANEL = {"kind": "panel", "panel": 0, "seed": 1, "prompt": "", "address": "", "s
         (
             {},
             b"",
-            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, preview, panel",
+            "EVENT.kind: got nothing, allowed: accepted, progress, waiting, preview, latents",
         ),
         (
             {"kind": ["panel"]},
