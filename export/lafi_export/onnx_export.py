@@ -30,9 +30,10 @@ from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights
 from lafi_kernels import onnx_function
 
-# diffusers' upsampling asks whether there are 64 rows or more and then does the same in other
-# memory layout, so the trace holds for any batch though it is taken below that.
-_BATCH: Final = Dim("batch", max=63)
+# The trace holds for any batch though it is taken between these. diffusers' upsampling asks whether
+# there are 64 rows or more, and what projects a part of a sequence whether there is one row, and
+# then they do the same in other memory layout, of which a file knows nothing.
+_BATCH: Final = Dim("batch", min=2, max=63)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""What the toy family does with torch."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lafi_toy.family import GUIDANCE, MOOD
+from lafi_toy.network import ToyTransformer
+from torch import Tensor
+
+from lafi.engine.torch.attention import Collected, InjectionInputs, packed_by_group
+from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
+from lafi.model.info import AttentionSite
+from lafi.ports.bank_entry import BankInputs
+from lafi.ports.denoiser_tensors import filled
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
+
+
+class TorchToy:
+    """`lafi.engine.torch.family.TorchFamily`."""
+
+    name: Final = "toy"
+    part: Final = "transformer"
+    module_class: Final = ToyTransformer
+
+    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
+        places = bank_places(bank_groups(layers))
+        for index, site in enumerate(layers):
+            block = module.get_submodule(site.name)
+            block.site, block.place = index, places[index]
+
+    def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
+        given = InjectionInputs(batch.routes, batch.bias, batch.mask, batch.region, batch.bank)
+        return module(*_inputs(batch), injection=given)
+
+    def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
+        collected = Collected()
+        module(*_inputs(batch), injection=collected)
+        return packed_by_group(collected, groups, batch.mask)
+
+
+def _inputs(batch: DenoiserBatch | ReferenceBatch) -> tuple[Tensor, ...]:
+    """What a batch may come without is what its port holds where nobody uses it."""
+    sizes, device = {"rows": batch.latents.shape[0]}, batch.latents.device
+    told = (
+        batch.ports[port.name] if port.name in batch.ports else filled(port, sizes, device)
+        for port in (GUIDANCE, MOOD)
+    )
+    return (batch.latents, batch.timesteps, batch.text, *told)
+
+
+TORCH_TOY: Final = TorchToy()
