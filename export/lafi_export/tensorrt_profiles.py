@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from lafi.denoising.batcher import MAX_BANK
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
 from lafi.model.input_port import Axis
+from lafi.ports.denoiser_tensors import reference_ports
 from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
 _SPATIAL: Final[tuple[Axis, ...]] = ("height", "width")
@@ -36,14 +38,15 @@ class Limits:
     """What the engines must take.
 
     rows: of one denoiser call. batch: of a call of text encoder or VAE. references: that one row
-    may read; 0 is padded to 1 by the engine. entries: of the bank of one denoiser call; without a
-    bank it is one placeholder of the smallest size. side: of a picture, in pixels.
+    may read; 0 is padded to 1 by the engine. entries: of the bank of one denoiser call, and so the
+    references that are read at once; without a bank it is one placeholder of the smallest size.
+    side: of a picture, in pixels.
     """
 
     rows: Range = Range(1, 8, MAX_ROWS)
     batch: Range = Range(1, 1, 8)
     references: Range = Range(1, 1, 4)
-    entries: Range = Range(1, 1, 8)
+    entries: Range = Range(1, 1, MAX_BANK)
     side: Range = Range(256, 512, 1024)
 
     def check(self, info: ModelInfo) -> None:
@@ -65,6 +68,13 @@ def denoiser_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     sizes = _sizes(limits.rows, limits, info.vae_scale)
     rows = {port.name: _of_axes(port.axes, sizes) for port in input_ports(info)}
     return rows | _bank_profile(info, limits)
+
+
+def reference_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
+    """Shapes of the inputs of what reads references: a row for each entry that a bank may have."""
+    limits.check(info)
+    sizes = _sizes(limits.entries, limits, info.vae_scale)
+    return {port.name: _of_axes(port.axes, sizes) for port in reference_ports(input_ports(info))}
 
 
 def _bank_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:

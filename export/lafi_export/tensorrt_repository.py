@@ -3,7 +3,7 @@
     OUT/artifacts/<engine>.plan and .plan.json        one for each exported ONNX file
     OUT/models/<text and VAE>/1/model.plan            the same plans, for Triton Server's own
                                                       TensorRT backend
-    OUT/models/storyboard                             the Python model, which loads the denoiser's
+    OUT/models/storyboard                             the Python model, which loads OURS itself
 
 The ONNX files stay, so plans can be built again without the checkpoint. Knows files and specs;
 what builds an engine is passed in, since that needs a GPU.
@@ -21,7 +21,14 @@ from typing import Final, Protocol
 import onnx
 
 from lafi.engine.tensorrt.engines import ENGINE, PLANS, refit_graph
-from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER, file_sha256
+from lafi.model.artifacts import (
+    DENOISER,
+    REFERENCE,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_ENCODER,
+    file_sha256,
+)
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
@@ -37,8 +44,15 @@ from lafi_export.recogniser_files import write_identity_models
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan, plan_build
-from lafi_export.tensorrt_profiles import Limits, batched_profile, denoiser_profile
+from lafi_export.tensorrt_profiles import (
+    Limits,
+    batched_profile,
+    denoiser_profile,
+    reference_profile,
+)
 
+OURS: Final = (DENOISER, REFERENCE)
+"""ONNX files whose plans no served model has: we call them ourselves, in the denoiser's process."""
 ARTIFACTS: Final = "artifacts"
 MODELS: Final = "models"
 SERVED_PLAN: Final = "model.plan"
@@ -131,6 +145,8 @@ def _prepare(
     names = _plan_names(source, info, limits)
     if source.name == DENOISER:
         profile = denoiser_profile(info, limits)
+    elif source.name == REFERENCE:
+        profile = reference_profile(info, limits)
     else:
         profile = batched_profile(served_specs(info, limits)[source.name], info, limits)
     exact = tuple(port.name for port in input_ports(info) if port.exact)
@@ -142,9 +158,9 @@ def _prepare(
 def _plan_names(source: Path, info: ModelInfo, limits: Limits) -> dict[str, str]:
     """Inputs and outputs that a plan has under other names than its exported file.
 
-    The denoiser's has none: we call it ourselves, by the names of `DenoiserBatch`.
+    OURS have none: they are called by the names of `DenoiserBatch` and `ReferenceBatch`.
     """
-    if source.name == DENOISER:
+    if source.name in OURS:
         return {}
     return served_names(source, served_specs(info, limits)[source.name])
 
@@ -179,9 +195,9 @@ def _describe(
 
 
 def _options_of(name: str, options: BuildOptions) -> BuildOptions:
-    """What holds for one engine: Triton Server's own backend cannot refit, so only the denoiser
-    is refittable or stripped; VAEs stay fp32, since SDXL's overflows in fp16."""
-    if name != DENOISER:
+    """What holds for one engine: Triton Server's own backend cannot refit, so only OURS are
+    refittable or stripped; VAEs stay fp32, since SDXL's overflows in fp16."""
+    if name not in OURS:
         options = replace(options, refit=False, strip=False)
     if name in (VAE_ENCODER, VAE_DECODER):
         options = replace(options, precision="f32")

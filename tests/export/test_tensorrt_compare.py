@@ -128,6 +128,20 @@ def test_feeds_of_a_denoiser() -> None:
     assert plain["latents"] is routed["latents"]
 
 
+def test_feeds_of_what_reads_references() -> None:
+    profile: dict[str, tuple[Shape, Shape]] = {
+        "latents": ((1, 4, 8, 8), (8, 4, 16, 16)),
+        "timesteps": ((1,), (8,)),
+        "text": ((1, 7, 1), (8, 7, 1)),
+    }
+    metadata = metadata_of(profile, "f16")
+    (feed,) = sample_feeds(metadata, vocabulary=9, ports=input_ports(INFO))
+    metadata.check_shapes({name: values.shape for name, values in feed.items()})
+    assert {name: len(values) for name, values in feed.items()} == dict.fromkeys(profile, 2)
+    assert feed["timesteps"].min() > 100
+    assert np.abs(feed["latents"][0] - feed["latents"][1]).max() > 1
+
+
 @pytest.mark.parametrize(("smallest", "largest", "rows"), [(1, 1, 1), (1, 9, 2), (4, 9, 4)])
 def test_rows_that_there_are_engines_for(smallest: int, largest: int, rows: int) -> None:
     metadata = metadata_of({"TOKEN_IDS": ((smallest, 7), (largest, 7))}, "f16")

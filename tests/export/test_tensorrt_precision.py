@@ -11,10 +11,13 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from lafi.engine.onnx.engines import denoiser_feed
 from lafi.model.bank_groups import bank_groups
+from lafi.model.engine_metadata import EngineMetadata
 from lafi.model.families.registry import input_ports
 from lafi.model.info import load_model_info
 from lafi_export.parity_cases import denoiser_cases
+from lafi_export.tensorrt_compare import TOLERANCES, sample_feeds
 from lafi_export.tensorrt_precision import PrecisionError, half_weights, to_half
+from lafi_export.tensorrt_profiles import Limits, Range, reference_profile
 from lafi_kernels.onnx_function import attention_function
 
 HEADER = '<ir_version: 10, opset_import: ["" : 18]>\n'
@@ -29,15 +32,19 @@ def parsed(body: str, **weights: Any) -> ModelProto:
     return model
 
 
-def run(model: ModelProto, **feed: Any) -> np.ndarray[Any, Any]:
+def run_all(model: ModelProto, **feed: Any) -> list[np.ndarray[Any, Any]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    output: np.ndarray[Any, Any] = session.run(None, feed)[0]
-    return output
+    outputs: list[np.ndarray[Any, Any]] = session.run(None, feed)
+    return outputs
+
+
+def run(model: ModelProto, **feed: Any) -> np.ndarray[Any, Any]:
+    return run_all(model, **feed)[0]
 
 
 def copy(model: ModelProto) -> ModelProto:
@@ -205,6 +212,24 @@ def test_a_branch_is_refused() -> None:
     )
     with pytest.raises(PrecisionError, match="If: got a branch or loop, allowed plain nodes"):
         to_half(parsed(body), exact_inputs=())
+
+
+def test_keys_and_values_of_references_are_near(repository: Path) -> None:
+    artifacts = repository / "artifacts"
+    model = onnx.load(artifacts / "reference.onnx")
+    info = load_model_info(artifacts)
+    profile = reference_profile(info, Limits(side=Range(32, 32, 64)))
+    metadata = EngineMetadata.model_construct(profile=profile)
+    (feed,) = sample_feeds(metadata, vocabulary=9, ports=input_ports(info))
+    exact = [port.name for port in input_ports(info) if port.exact]
+    half = to_half(copy(model), exact_inputs=exact)
+    onnx.checker.check_model(half, full_check=True)
+    assert half.ByteSize() < 0.6 * model.ByteSize()
+    wanted, got = run_all(model, **feed), run_all(half, **feed)
+    assert len(got) == len(model.graph.output)
+    for one, other in zip(got, wanted, strict=True):
+        assert one.dtype == np.float32
+        assert np.allclose(one, other, rtol=TOLERANCES["f16"], atol=TOLERANCES["f16"])
 
 
 def test_a_whole_denoiser_is_near(repository: Path) -> None:

@@ -20,6 +20,7 @@ from lafi_export.tensorrt_profiles import (
     Range,
     batched_profile,
     denoiser_profile,
+    reference_profile,
 )
 from model_infos import attention_sites, model_info
 
@@ -65,6 +66,24 @@ def test_the_bank_goes_from_a_placeholder_to_the_most_entries() -> None:
     assert profile["bank_k_4_16"].smallest == (1, 1, 1, 16)
     assert profile["bank_k_4_16"].tuned == (1, 2, 256, 16)
     assert profile["bank_v_1_16"].largest == (3, 8, 16384, 16)
+
+
+def test_what_reads_references_has_a_row_for_each_entry_and_nothing_to_read() -> None:
+    limits = replace(LIMITS, entries=Range(1, 2, 8))
+    info = INFO.model_copy(update={"pooled_width": 1280})
+    profile = reference_profile(info, limits)
+    assert {name: sizes.tuned for name, sizes in profile.items()} == {
+        "latents": (2, 4, 64, 64),
+        "timesteps": (2,),
+        "text": (2, 77, 768),
+        "pooled": (2, 1280),
+        "time_ids": (2, 6),
+    }
+    assert profile["latents"].smallest == (1, 4, 32, 32)
+    assert profile["latents"].largest == (8, 4, 128, 128)
+    assert profile["latents"].largest[0] == denoiser_profile(info, limits)["bank_mask"].largest[0]
+    with pytest.raises(ProfileError, match="entries: got 0, 1, 8"):
+        reference_profile(info, replace(LIMITS, entries=Range(0, 1, 8)))
 
 
 def test_text_and_vae() -> None:

@@ -13,14 +13,14 @@ from onnx import numpy_helper
 from tritonclient.grpc import model_config_pb2 as pb
 
 from lafi.engine.tensorrt.engines import PLANS
-from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, file_sha256
+from lafi.model.artifacts import DENOISER, REFERENCE, TEXT_ENCODER, VAE_DECODER, file_sha256
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
 from lafi.model.info import variant_folder
 from lafi.wire.model_spec import text_encoder_spec
 from lafi_export.tensorrt_graph import GraphError, attention_nodes
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
 from lafi_export.tensorrt_profiles import Limits, Range
-from lafi_export.tensorrt_repository import build_repository, served_names
+from lafi_export.tensorrt_repository import OURS, build_repository, served_names
 from lafi_kernels.onnx_function import attention_function
 from model_infos import attention_sites, model_info
 
@@ -46,6 +46,10 @@ GRAPHS = {
     "float[z, t] bank_mask) => (float[n, t, 8] noise_pred) { p = Mul (q, scale) "
     "noise_pred = lafi.LafiAttention <heads = 2> "
     "(p, q, q, bank, bank, routes, bias, mask, bank_mask, region) }",
+    "reference.onnx": "g (float[n, 4, h, w] latents, float[n] timesteps) => "
+    "(float[1, n, s, 8] bank_k_1_8, float[1, n, s, 8] bank_v_1_8) { "
+    "level = Cos (timesteps) bank_k_1_8 = Mul (latents, scale) "
+    "bank_v_1_8 = Neg (latents) }",
 }
 
 
@@ -151,10 +155,29 @@ def test_the_denoiser_is_for_the_python_model(exported: Path) -> None:
     assert build.plans[DENOISER].profile["latents"].largest == (20, 4, 16, 16)
 
 
+def test_the_plan_that_reads_references_is_for_the_python_model_too(exported: Path) -> None:
+    build = PretendedBuilder()
+    made = build_repository(exported, HERE, build, limits=LIMITS)
+    profile = build.plans[REFERENCE].profile
+    # A row for each entry that the denoiser's bank takes, and none of what rows have that read.
+    assert list(profile) == ["latents", "timesteps", "text"]
+    assert profile["latents"].largest == (8, 4, 16, 16)
+    assert made[DENOISER].profile["bank_mask"].largest == (8, 16, 16)
+    assert made[REFERENCE].profile == profile
+    assert (made[REFERENCE].plan, made[REFERENCE].attention_plugins) == ("reference.plan", 0)
+    assert not (exported / "models" / "reference").exists()
+    # Its ends keep their names and fp32, and timesteps stay exact up to the first weights.
+    graph = build.graphs[REFERENCE].graph
+    assert ends(build.graphs[REFERENCE]) == ends(onnx.load(exported / "artifacts" / REFERENCE))
+    assert {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)} == {1}
+    (level,) = [node for node in graph.node if node.op_type == "Cos"]
+    assert list(level.input) == ["timesteps"]
+
+
 def test_precision_of_each(exported: Path) -> None:
     made = build_repository(exported, HERE, PretendedBuilder(), limits=LIMITS)
     kinds = {name: metadata.precision for name, metadata in made.items()}
-    assert kinds[TEXT_ENCODER] == kinds[DENOISER] == "f16"
+    assert kinds[TEXT_ENCODER] == kinds[DENOISER] == kinds[REFERENCE] == "f16"
     assert kinds[VAE_DECODER] == "f32"
 
 
@@ -192,13 +215,14 @@ def test_the_body_computes_the_same_in_half_precision(exported: Path) -> None:
     assert 0 < np.abs(got - wanted).max() < 5e-3
 
 
-def test_only_the_denoiser_is_refitted(exported: Path) -> None:
+def test_only_plans_that_no_served_model_has_are_refitted(exported: Path) -> None:
     options = BuildOptions(refit=True, strip=True)
     made = build_repository(exported, HERE, PretendedBuilder(), options=options, limits=LIMITS)
-    assert [name for name, metadata in made.items() if metadata.refittable] == [DENOISER]
-    assert [name for name, metadata in made.items() if metadata.stripped] == [DENOISER]
-    kept = onnx.load(exported / "artifacts" / "denoiser.refit.onnx")
-    assert [tensor.name for tensor in kept.graph.initializer] == ["scale"]
+    assert [name for name, metadata in made.items() if metadata.refittable] == [*OURS]
+    assert [name for name, metadata in made.items() if metadata.stripped] == [*OURS]
+    for name in ("denoiser", "reference"):
+        kept = onnx.load(exported / "artifacts" / f"{name}.refit.onnx")
+        assert [tensor.name for tensor in kept.graph.initializer] == ["scale"]
 
 
 def test_a_build_that_fails_leaves_the_models_as_they_were(exported: Path) -> None:
@@ -224,8 +248,8 @@ def test_every_plan_is_compared_with_its_file(exported: Path) -> None:
 
     build_repository(exported, HERE, PretendedBuilder(), check=check, limits=LIMITS)
     assert list(seen) == list(PLANS)
-    assert seen[DENOISER] == {}
-    for name in set(PLANS) - {DENOISER}:
+    assert seen[DENOISER] == seen[REFERENCE] == {}
+    for name in set(PLANS) - {*OURS}:
         exported_ends = ends(onnx.load(exported / "artifacts" / name))
         assert list(seen[name]) == exported_ends
         assert set(seen[name].values()) < {"TOKEN_IDS", "TEXT", "IMAGE", "LATENT"}

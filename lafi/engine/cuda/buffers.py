@@ -33,12 +33,14 @@ class Padding:
     """Which axes of which inputs are padded, to what sizes, and with what.
 
     axes: input -> axis -> sizes. fill: input -> value of the cells that are added, else 0.
-    rows_of: the input whose first axis is that of every output, which is cut back to it.
+    rows_of: the input whose first axis counts the rows, to which every output is cut back.
+    row_axes: output -> the axis of its rows, else 0.
     """
 
     rows_of: str
     axes: Mapping[str, Mapping[int, Sizes]]
     fill: Mapping[str, float] = field(default_factory=dict)
+    row_axes: Mapping[str, int] = field(default_factory=dict)
 
     def shape(self, name: str, shape: Shape) -> Shape:
         """The shape that is run for an input of this one. Raises ValueError if none is."""
@@ -54,6 +56,10 @@ class Padding:
             buffer.fill_(self.fill.get(name, 0))
         corner = buffer[tuple(slice(0, size) for size in value.shape)]
         corner.copy_(value, non_blocking=True)
+
+    def cut(self, name: str, buffer: Tensor, rows: int) -> Tensor:
+        """The first rows of an output's buffer, without those that were added; no copy."""
+        return buffer.narrow(self.row_axes.get(name, 0), 0, rows)
 
 
 def _next(what: str, size: int, sizes: Sizes) -> int:

@@ -111,12 +111,17 @@ class GraphRunner:
         *,
         max_shapes: int = MAX_SHAPES,
         graphs: bool = True,
+        stays: bool = False,
     ) -> None:
-        """graphs: replay a captured graph; without, every call enqueues each kernel anew."""
+        """graphs: replay a captured graph; without, every call enqueues each kernel anew.
+
+        stays: outputs stay on the device, wherever the caller's inputs are.
+        """
         self._engine = engine
         self._device = device
         self._padding = padding
         self._graphs = graphs
+        self._stays = stays
         # A graph must not be freed while it runs.
         self._prepared: LeastRecentlyUsed[_Prepared] = LeastRecentlyUsed(
             max_shapes, lambda _: device.finish()
@@ -124,7 +129,7 @@ class GraphRunner:
         self._turn = threading.Lock()
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Inputs by name, on the CPU or the GPU -> outputs, on the device of `rows_of`.
+        """Inputs by name, on the CPU or the GPU -> outputs, where `rows_of` is or on the device.
 
         What is returned is the caller's own. Raises ValueError for a missing or unknown input
         and for a shape that the engine was not built for.
@@ -141,7 +146,9 @@ class GraphRunner:
                 self._padding.write(name, feed[name], buffer)
             prepared.run()
             return {
-                name: self._device.hand_over(buffer[: len(first)], first)
+                name: self._device.hand_over(
+                    self._padding.cut(name, buffer, len(first)), buffer if self._stays else first
+                )
                 for name, buffer in prepared.outputs.items()
             }
 

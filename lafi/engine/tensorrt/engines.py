@@ -11,7 +11,9 @@ graph has, and one engine for each variant, since a refit changes the engine und
 `lafi export --target tensorrt` refuses variants.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +22,12 @@ from torch import Tensor
 
 from lafi.engine.cuda.buffers import Padding, padded_sizes
 from lafi.engine.cuda.device import CudaDevice
-from lafi.engine.cuda.graphs import GraphRunner
+from lafi.engine.cuda.graphs import CompiledEngine, Device, GraphRunner
 from lafi.engine.cuda.machine import gpu_machine
 from lafi.engine.onnx.engines import load_tokenizers
 from lafi.engine.tensorrt.session import TensorRTEngine
-from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
-from lafi.model.bank_groups import BANK_MASK, bank_groups
+from lafi.model.artifacts import DENOISER, REFERENCE, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
 from lafi.model.engine_metadata import (
     REBUILD,
     EngineMetadata,
@@ -35,8 +37,15 @@ from lafi.model.engine_metadata import (
 from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.input_port import REFERENCES, ROWS, InputPort
-from lafi.ports.denoiser_tensors import denoiser_tensors
-from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, encoded_text
+from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
+from lafi.ports.denoiser_tensors import denoiser_tensors, reference_tensors
+from lafi.ports.engines import (
+    DenoiserBatch,
+    EncodedText,
+    Engines,
+    ReferenceBatch,
+    encoded_text,
+)
 
 ENGINE: Final = "tensorrt"
 PLANS: Final = {
@@ -44,11 +53,14 @@ PLANS: Final = {
     VAE_ENCODER: "vae_encoder.plan",
     VAE_DECODER: "vae_decoder.plan",
     DENOISER: "denoiser.plan",
+    REFERENCE: "reference.plan",
 }
 """Plan files by the ONNX files that they are built from."""
 
 BANK: Final = "bank_"
 """How the names of the bank's inputs begin; those with keys and values have their layers first."""
+READER_SHAPES: Final = 2
+"""Shapes whose buffers are kept to read references in: as a rule there is one size of picture."""
 
 
 class TensorRTDenoiser:
@@ -95,6 +107,49 @@ def routes_past(routes: Tensor, rows: int, padded: int) -> Tensor:
     return torch.where(routes >= rows, routes + (padded - rows), routes)
 
 
+class TensorRTReferenceReader:
+    """`lafi.ports.engines.ReferenceReader` on a plan, which holds the denoiser's weights too.
+
+    So it is opened when it is first called: who keeps no bank pays no memory for it. Keys and
+    values stay on the GPU, in the plan's type, wherever the caller's tensors are: the denoiser
+    reads them at every step, and to bring them up each time costs more than to read the reference
+    again as a row.
+    """
+
+    def __init__(self, open_runner: Callable[[], GraphRunner], info: ModelInfo) -> None:
+        """open_runner: called once at most; what it gives leaves its outputs on the device.
+
+        info: of the exported model.
+        """
+        self._open_runner = open_runner
+        self._ports = input_ports(info)
+        self._names = tuple(bank_tensor_names(bank_groups(info.layers)))
+        self._runner: GraphRunner | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+        """One entry for each row: keys and values on the GPU, the mask where the batch has it.
+
+        Raises EngineMetadataError for a plan without the outputs that the model's layers need, and
+        ValueError for more rows or another size than it was built for.
+        """
+        outputs = self._opened()(reference_tensors(batch, self._ports))
+        if set(outputs) != set(self._names):
+            got, allowed = ", ".join(sorted(outputs)), ", ".join(sorted(self._names))
+            raise EngineMetadataError(
+                f"{PLANS[REFERENCE]}: outputs: got {got}, allowed {allowed}; {REBUILD}"
+            )
+        tensors = tuple(outputs[name] for name in self._names)
+        # Keys and values of a group follow each other.
+        return split_bank(BankInputs(tensors[::2], tensors[1::2], batch.mask))
+
+    def _opened(self) -> GraphRunner:
+        with self._lock:
+            if self._runner is None:
+                self._runner = self._open_runner()
+            return self._runner
+
+
 class TensorRTTextEncoder:
     """`lafi.ports.engines.TextEncoder` on a plan whose tensors have the served model's names."""
 
@@ -125,7 +180,7 @@ class TensorRTImageEngine:
 
 
 def load_tensorrt_engines(artifacts: Path) -> Engines:
-    """All engines of one folder with `lafi.json`, the four plans and `tokenizer/`.
+    """All engines of one folder with `lafi.json`, the plans and `tokenizer/`.
 
     Raises GpuMissing without a GPU, ArtifactsError for a missing tokenizer, EngineMetadataError
     for a plan that is missing, changed, built elsewhere or from another export, and
@@ -140,6 +195,7 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
         denoiser=load_denoiser(artifacts),
         tokenizers=load_tokenizers(artifacts, info),
         info=info,
+        reference_reader=load_reference_reader(artifacts),
     )
 
 
@@ -150,6 +206,40 @@ def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     padding = denoiser_padding(metadata, input_ports(info))
     runner = GraphRunner(engine, CudaDevice(), padding)
     return TensorRTDenoiser(runner, tuple(engine.inputs), padding, info)
+
+
+def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
+    """What reads references for the denoiser's bank. Raises as `load_tensorrt_engines`.
+
+    Its plan is checked now and given to TensorRT with the first call.
+    """
+    metadata = _checked(artifacts, REFERENCE)
+    info = load_model_info(artifacts)
+
+    def open_runner() -> GraphRunner:
+        return reference_runner(
+            open_plan(Path(artifacts) / metadata.plan, metadata), CudaDevice(), metadata, info
+        )
+
+    return TensorRTReferenceReader(open_runner, info)
+
+
+def reference_runner(
+    engine: CompiledEngine, device: Device, metadata: EngineMetadata, info: ModelInfo
+) -> GraphRunner:
+    """A plan that reads references, as a function of its tensors by name.
+
+    Without CUDA graphs and with few shapes: a reference is read once, and the buffers of a shape
+    are as large as the entries that come of it.
+    """
+    return GraphRunner(
+        engine,
+        device,
+        reference_padding(metadata, info),
+        max_shapes=READER_SHAPES,
+        graphs=False,
+        stays=True,
+    )
 
 
 def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
@@ -203,6 +293,16 @@ def denoiser_padding(metadata: EngineMetadata, ports: Sequence[InputPort]) -> Pa
     return Padding("latents", axes, {port.name: port.fill for port in there if port.fill})
 
 
+def reference_padding(metadata: EngineMetadata, info: ModelInfo) -> Padding:
+    """References padded to few numbers; each reads itself alone, so that none sees what is added.
+
+    The rows of keys and values, (n, rows, S, width), are their second axis.
+    """
+    padding = denoiser_padding(metadata, input_ports(info))
+    names = bank_tensor_names(bank_groups(info.layers))
+    return replace(padding, row_axes=dict.fromkeys(names, 1))
+
+
 def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:
     """Numbers of rows that the denoiser's plan is run with, ascending."""
     return _sizes(metadata, "latents", 0)
@@ -221,12 +321,17 @@ def _sizes(metadata: EngineMetadata, name: str, axis: int) -> tuple[int, ...]:
 
 def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngine]:
     """A plan that was checked before a byte of it is given to TensorRT."""
+    metadata = _checked(artifacts, onnx_file)
+    return metadata, open_plan(Path(artifacts) / metadata.plan, metadata)
+
+
+def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
+    """The facts of a plan that fits this machine and the export that it lies in."""
     here = gpu_machine()
-    plan = Path(artifacts) / PLANS[onnx_file]
-    metadata = load_engine_metadata(plan)
+    metadata = load_engine_metadata(Path(artifacts) / PLANS[onnx_file])
     metadata.check_machine(here)
     check_sources(metadata, load_model_info(artifacts), onnx_file)
-    return metadata, open_plan(plan, metadata)
+    return metadata
 
 
 def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ class CpuDevice:
     def __init__(self) -> None:
         self.captures = self.replays = self.waits = self.allocations = 0
         self.on_stream = False
+        self.likes: list[Tensor] = []
 
     def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor:
         self.allocations += 1
@@ -77,6 +79,7 @@ class CpuDevice:
         self.waits += 1
 
     def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
+        self.likes.append(like)
         return tensor.clone().to(like.device)
 
 
@@ -161,6 +164,24 @@ def test_without_graphs_every_call_is_enqueued(engine: SumEngine, device: CpuDev
     for _ in range(3):
         runner(rows(2))
     assert (device.captures, engine.sessions[0].enqueued) == (0, 3)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_outputs_go_to_the_caller_or_stay(
+    engine: SumEngine, device: CpuDevice, stays: bool
+) -> None:
+    feed = rows(1)
+    GraphRunner(engine, device, PADDING, stays=stays)(feed)
+    bound = engine.sessions[0].bound
+    wanted = [bound["y"], bound["z"]] if stays else [feed["x"]] * 2
+    assert [id(like) for like in device.likes] == [id(like) for like in wanted]
+
+
+def test_an_output_may_count_its_rows_in_another_axis() -> None:
+    buffer = torch.arange(24).reshape(2, 4, 3)
+    padding = replace(PADDING, row_axes={"y": 1})
+    assert torch.equal(padding.cut("y", buffer, 3), buffer[:, :3])
+    assert torch.equal(padding.cut("z", buffer, 1), buffer[:1])
 
 
 def test_inputs_are_the_engines_own(runner: GraphRunner) -> None:
