@@ -15,16 +15,16 @@ from lafi.ports.engines import EncodedText, encoded_text
 from lafi.wire.model_spec import ModelSpec
 
 Array = npt.NDArray[Any]
-Infer = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
+CallModel = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 """(model, inputs by name) -> outputs by name; raises what it likes."""
 
 
 class RemoteEngine:
     """Calls a served model with one input, in batches that it allows."""
 
-    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
+    def __init__(self, spec: ModelSpec, call_model: CallModel) -> None:
         self._spec = spec
-        self._infer = infer
+        self._call_model = call_model
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(B, ...) of the model's input -> (B, ...) of its first output, any B of 1 or more."""
@@ -37,7 +37,7 @@ class RemoteEngine:
         return tuple(torch.cat(output) for output in zip(*answers, strict=True))
 
     def _call(self, rows: Tensor) -> tuple[Tensor, ...]:
-        outputs = self._infer(self._spec.name, {self._spec.inputs[0].name: rows.numpy()})
+        outputs = self._call_model(self._spec.name, {self._spec.inputs[0].name: rows.numpy()})
         # Copies: the arrays may lie in memory that is given back when the response goes.
         return tuple(torch.from_numpy(np.array(outputs[spec.name])) for spec in self._spec.outputs)
 
@@ -45,8 +45,8 @@ class RemoteEngine:
 class RemoteTextEncoder:
     """`lafi.ports.engines.TextEncoder` by calls of the served model `text_encoder`."""
 
-    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
-        self._engine = RemoteEngine(spec, infer)
+    def __init__(self, spec: ModelSpec, call_model: CallModel) -> None:
+        self._engine = RemoteEngine(spec, call_model)
         self._names = [output.name.lower() for output in spec.outputs]
 
     def __call__(self, token_ids: Tensor) -> EncodedText:

@@ -10,7 +10,7 @@ from lafi.board.letterbox import Pixels, fit_pixels
 from lafi.model.info import ModelInfo
 from lafi.model.recogniser_files import STUDENT, facts_of
 from lafi.ports.recogniser import Embeddings
-from lafi.serving.remote_engine import Infer
+from lafi.serving.remote_engine import CallModel
 from lafi.wire.model_spec import IMAGE, identity_spec
 
 
@@ -21,12 +21,12 @@ class RemoteRecogniser:
     network sees.
     """
 
-    def __init__(self, model: ModelInfo, infer: Infer) -> None:
+    def __init__(self, model: ModelInfo, call_model: CallModel) -> None:
         """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
         self.info = facts_of(model)
         self.sha256 = self.info.sha256[STUDENT]
         self._spec = identity_spec(self.info)
-        self._infer = infer
+        self._call_model = call_model
 
     def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
         """As `Recogniser`."""
@@ -36,7 +36,7 @@ class RemoteRecogniser:
         for start in range(0, len(files), self._spec.max_batch_size):
             rows = files[start : start + self._spec.max_batch_size]
             column = np.array(rows, dtype=object).reshape(-1, 1)
-            answer = self._infer(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
+            answer = self._call_model(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
             # A copy: the array may lie in memory that is given back when the response goes.
             yield np.array(answer, dtype=np.float32)
 
