@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.engine.onnx.session import Precision, Runtime, Session, load_session, model_info
+from lafi.engine.onnx.graph import Precision, RunGraph, Runtime, load_graph, model_info
 from lafi.model.info import ModelInfo
 from lafi.server.supervisor import STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
@@ -30,7 +30,7 @@ class ModelSettings:
     """What a model is told by its config.pbtxt (`parameters`) and by its server.
 
     artifacts: the folder that `lafi export` wrote. state: the folder that models may
-    write to. runtime, precision: see lafi.engine.onnx.session.
+    write to. runtime, precision: see lafi.engine.onnx.graph.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
@@ -51,9 +51,9 @@ class ModelSettings:
         """The exported model's facts."""
         return model_info(self.artifacts, self.runtime, self.precision)
 
-    def session(self, file: str, precision: Precision = "f32") -> Session:
+    def graph(self, file: str, precision: Precision = "f32") -> RunGraph:
         """One of the exported ONNX files, ready to run."""
-        return load_session(self.artifacts, file, self.runtime, precision, self.threads)
+        return load_graph(self.artifacts, file, self.runtime, precision, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt."""

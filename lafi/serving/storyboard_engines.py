@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader, load_tokenizers
-from lafi.engine.onnx.session import Precision, Runtime, model_info
+from lafi.engine.onnx.graph import Precision, Runtime, model_info
 from lafi.model.artifacts import (
     DENOISER,
     REFERENCE,
