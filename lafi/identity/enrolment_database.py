@@ -96,11 +96,11 @@ class EnrolmentDatabase:
                 return self._loaded(connection, known=self._seen)
 
     def enrol(
-        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+        self, name: str, pictures: Mapping[str, Embedding], description: Embedding | None = None
     ) -> int:
         """Add pictures of a character, by the SHA-256 of their files; how many it has now.
 
-        words: what it is said to look like, in place of what was said before; None leaves that.
+        description: replaces the character's earlier one; None keeps that.
 
         Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, EnrolmentDatabaseError where
         the folder cannot be written to; then nothing has changed.
@@ -110,13 +110,13 @@ class EnrolmentDatabase:
                 self._create()
             with self._transaction("BEGIN IMMEDIATE") as connection:
                 before = self._loaded(connection)
-                after = before.with_pictures(name, pictures, words)
+                after = before.with_pictures(name, pictures, description)
                 self._check_room(name, after)
-                if words is not None or after.pictures != before.pictures:
+                if description is not None or after.pictures != before.pictures:
                     rows = [(name, key, _bytes_of(row)) for key, row in pictures.items()]
                     connection.executemany("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", rows)
-                    if words is not None:
-                        row = (name, self._describer, _bytes_of(words))
+                    if description is not None:
+                        row = (name, self._describer, _bytes_of(description))
                         connection.execute("REPLACE INTO description VALUES (?, ?, ?)", row)
                     self._seal(connection)
         return after.of(name)
@@ -247,11 +247,11 @@ class EnrolmentDatabase:
                     for key, row in zip(file.pictures, file.embeddings, strict=True)
                 ]
                 connection.executemany("INSERT INTO picture VALUES (?, ?, ?)", pictures)
-                words = [
+                descriptions = [
                     (name, file.describer, _bytes_of(row))
-                    for name, row in zip(file.described, file.words, strict=True)
+                    for name, row in zip(file.described, file.descriptions, strict=True)
                 ]
-                connection.executemany("INSERT INTO description VALUES (?, ?, ?)", words)
+                connection.executemany("INSERT INTO description VALUES (?, ?, ?)", descriptions)
             self._seal(connection)
             return connection.serialize()
 
@@ -268,8 +268,8 @@ class _Stored(NamedTuple):
         owner = connection.execute("SELECT recogniser, width FROM owner").fetchone()
         read = "SELECT * FROM {} ORDER BY character, {}".format
         pictures = connection.execute(read("picture", "sha256")).fetchall()
-        words = connection.execute(read("description", "describer")).fetchall()
-        return cls(owner, pictures, words)
+        descriptions = connection.execute(read("description", "describer")).fetchall()
+        return cls(owner, pictures, descriptions)
 
     def content(self) -> str:
         """SHA-256 of everything, hexadecimal; "" for values of types that nobody stores."""
@@ -284,11 +284,11 @@ class _Stored(NamedTuple):
     def enrolments(self, width: int, describer: str) -> Enrolments:
         """What is known of everybody; descriptions by another describer are left out."""
         ours = [row for row in self.descriptions if row[1] == describer]
-        words = _rows_of([row[2] for row in ours], width)
+        descriptions = _rows_of([row[2] for row in ours], width)
         return Enrolments(
             tuple((name, digest) for name, digest, _ in self.pictures),
             _rows_of([row[2] for row in self.pictures], width),
-            {row[0]: embedding for row, embedding in zip(ours, words, strict=True)},
+            {row[0]: embedding for row, embedding in zip(ours, descriptions, strict=True)},
         )
 
 

@@ -27,13 +27,13 @@ class OldFileError(ValueError):
 class OldFile:
     """Everything in one file.
 
-    recogniser  SHA-256 of the network that made the embeddings, hexadecimal
-    width       of an embedding, D
-    pictures    (name, SHA-256 of the picture's file) of each
-    embeddings  (N, D) float32, a row for each
-    describer   SHA-256 of what embedded the descriptions; "" where there are none
-    described   names of those with a description
-    words       (K, D) float32, a row for each of them
+    recogniser    SHA-256 of the network that made the embeddings, hexadecimal
+    width         of an embedding, D
+    pictures      (name, SHA-256 of the picture's file) of each
+    embeddings    (N, D) float32, one row for each picture
+    describer     SHA-256 of the text tower that embedded the descriptions; "" without descriptions
+    described     names of the characters with a description
+    descriptions  (K, D) float32, one row for each of these names
     """
 
     recogniser: str
@@ -42,7 +42,7 @@ class OldFile:
     embeddings: npt.NDArray[np.float32]
     describer: str
     described: tuple[str, ...]
-    words: npt.NDArray[np.float32]
+    descriptions: npt.NDArray[np.float32]
 
 
 def read_old_file(data: bytes) -> OldFile:
@@ -69,5 +69,5 @@ def read_old_file(data: bytes) -> OldFile:
         embeddings=stored[:count],
         describer=header.get("describer", ""),
         described=described,
-        words=stored[count:],
+        descriptions=stored[count:],
     )

@@ -35,7 +35,7 @@ class Identity:
     A character's score is the cosine to the nearest of its pictures, not to their mean: the
     threshold is measured on pairs of pictures, a picture that was enrolled is found with score 1,
     and one odd picture of a character cannot pull the others away from it. Of a character that was
-    also described, the score is late fusion of pictures and words (`Enrolments.nearest`).
+    also described, the score is late fusion of pictures and description (`Enrolments.nearest`).
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Identity:
         self.recogniser = recogniser
         self._database = database
         self._describe = describe
-        words = recogniser.info.describer
-        self._weight = 0.0 if words is None else words.weight
+        describer = recogniser.info.describer
+        self._weight = 0.0 if describer is None else describer.weight
 
     def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
         """Add pictures of a character, new or known; how many of it are known now.
@@ -77,8 +77,8 @@ class Identity:
                 raise EnrolmentError(line) from refused
         digests = [image_file.sha256_hex(data) for data in images]
         embeddings = dict(zip(digests, self.recogniser(pictures), strict=True))
-        words = self._describe([description])[0] if self._describe and description else None
-        return self._database.enrol(character, embeddings, words)
+        described = self._describe([description])[0] if self._describe and description else None
+        return self._database.enrol(character, embeddings, described)
 
     def forget(self, character: str) -> int:
         """Remove a character; how many of its pictures were known. Raises EnrolmentError."""
