@@ -103,10 +103,10 @@ def test_every_file_of_a_variant_is_hashed_where_it_lies(
 
 def test_facts_of_a_variant(infos: dict[str, ModelInfo]) -> None:
     base, ink, mia = infos.values()
-    assert (base.variant, base.words, base.shared) == ("", (), ())
-    assert ink.words == ()
-    assert mia.words == ("<mia>", "<mia>_1")
-    same = {"variant", "shared", "words", "weights_sha256", "onnx_sha256"}
+    assert (base.variant, base.learnt_tokens, base.shared) == ("", (), ())
+    assert ink.learnt_tokens == ()
+    assert mia.learnt_tokens == ("<mia>", "<mia>_1")
+    same = {"variant", "shared", "learnt_tokens", "weights_sha256", "onnx_sha256"}
     assert base.model_dump(exclude=same) == ink.model_dump(exclude=same)
     assert base.model_dump(exclude=same) == mia.model_dump(exclude=same)
 
