@@ -1,4 +1,4 @@
-"""A recogniser whose calls the served model `identity` answers."""
+"""A recogniser that calls the served model `identity`."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ from lafi.wire.model_spec import IMAGE, identity_spec
 
 
 class RemoteRecogniser:
-    """`Recogniser` by calls of the served model `identity`, whose batching joins them with others.
+    """`Recogniser` that calls the served model `identity`, which batches these calls with others.
 
-    Pictures travel as small PNG files, letterboxed already, which changes no pixel that the
-    network sees.
+    Pictures are letterboxed to the network's size and sent as PNG files. The network sees the same
+    pixels as without that.
     """
 
     def __init__(self, model: ModelInfo, call_model: CallModel) -> None:
-        """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
+        """model: exported with a recogniser; ArtifactsError otherwise."""
         self.info = facts_of(model)
         self.sha256 = self.info.sha256[STUDENT]
         self._spec = identity_spec(self.info)
@@ -37,7 +37,7 @@ class RemoteRecogniser:
             rows = files[start : start + self._spec.max_batch_size]
             column = np.array(rows, dtype=object).reshape(-1, 1)
             answer = self._call_model(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
-            # A copy: the array may lie in memory that is given back when the response goes.
+            # A copy, because the array may lie in memory that is freed with the response.
             yield np.array(answer, dtype=np.float32)
 
     def _file(self, pixels: Pixels) -> bytes:
