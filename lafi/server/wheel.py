@@ -55,7 +55,7 @@ class EmbeddedServer:
 
 
 def find_embedded_server() -> EmbeddedServer:
-    """The embedded server of this environment. Raises ServerUnavailableError if parts are missing."""
+    """The embedded server of this environment. Raises ServerUnavailableError if incomplete."""
     _check_platform(platform.system(), platform.machine())
     root = _wheel_root()
     server = root / "pytriton" / "tritonserver"
