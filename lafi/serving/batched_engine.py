@@ -77,7 +77,7 @@ class BatchedEngine:
 
 
 def check_token_ids(*vocabularies: int) -> Check:
-    """TOKEN_IDS int64 (B, T), or (B, n, T) for n encoders: each in [0, its encoder's vocabulary)."""
+    """TOKEN_IDS int64 (B, T), or (B, n, T) for n encoders: each below its vocabulary's size."""
 
     def check(array: Array) -> None:
         per_encoder = array.reshape(len(array), len(vocabularies), -1)

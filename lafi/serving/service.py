@@ -161,7 +161,7 @@ class StoryboardService:
             job.sender.finish()
 
     def _send_events(self, job: _Job) -> bool:
-        """Draws and sends all events. False if the server's stop cut the storyboard short."""
+        """Draws and sends the events. True if the last one was sent, or the client is gone."""
         event: Event | None = None
         try:
             for event in job.events:
