@@ -1,7 +1,7 @@
-"""Enrolments as earlier versions wrote them: `enrolled_*.bin`, which is read once and replaced.
+"""Reads the enrolments of earlier versions: `enrolled_*.bin`, read once and then replaced.
 
-Two lines and numbers: a magic word with the SHA-256 of all that follows, a JSON header, and the
-embeddings as float32. Knows that format, not the one of today.
+The format: a line with a magic word and the SHA-256 of all that follows, a line with a JSON
+header, and the embeddings as float32. Knows this format only, not today's.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _MAGIC: Final = b"lafi enrolments 1 "
 
 
 class OldFileError(ValueError):
-    """`got` and `allowed` of a file that cannot be read."""
+    """The file cannot be read; `got` and `allowed` for its message."""
 
     def __init__(self, got: str, allowed: str) -> None:
         super().__init__(f"got {got}, allowed: {allowed}")
@@ -25,7 +25,7 @@ class OldFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OldFile:
-    """Everything in one file.
+    """The content of one file.
 
     recogniser    SHA-256 of the network that made the embeddings, hexadecimal
     width         of an embedding, D
@@ -46,7 +46,7 @@ class OldFile:
 
 
 def read_old_file(data: bytes) -> OldFile:
-    """The enrolments in a file's bytes. Raises OldFileError for bytes that are none, or damaged."""
+    """The enrolments in a file's bytes. Raises OldFileError for another format, or for damage."""
     first, _, rest = data.partition(b"\n")
     if not first.startswith(_MAGIC):
         raise OldFileError("a file that is none of enrolments", "one that `enrol` wrote")
