@@ -1,4 +1,4 @@
-"""The served model `denoiser`, optional: one call of the denoiser, for tools that measure it."""
+"""The optional served model `denoiser`: one denoiser call, for tools that measure it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
-    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+    """Answers each batch of Triton Server's dynamic batching with one engine call."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
