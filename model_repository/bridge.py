@@ -1,7 +1,7 @@
-"""Between Triton Server's Python backend and our own types; the model.py adapters share it.
+"""Converts between Triton Server's Python backend and our types; every model.py adapter uses it.
 
-With the adapters, the only place that knows `triton_python_backend_utils`, which exists only in
-a process of the server.
+Only this module, `metrics_export` and the adapters import `triton_python_backend_utils`, which
+exists only in a process of the server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.engine.onnx.session import Precision, Runtime, Session, load_session, model_info
+from lafi.engine.onnx.graph import Precision, RunGraph, Runtime, load_graph, model_info
 from lafi.model.info import ModelInfo
 from lafi.server.supervisor import STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
@@ -27,11 +27,11 @@ from lafi.wire.model_spec import ModelSpec
 
 
 class ModelSettings:
-    """What a model is told by its config.pbtxt (`parameters`) and by its server.
+    """A model's settings, from its config.pbtxt (`parameters`) and from the server.
 
     artifacts: the folder that `lafi export` wrote. state: the folder that models may
-    write to. runtime, precision: see lafi.engine.onnx.session.
-    threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
+    write to. runtime, precision: see lafi.engine.onnx.graph.
+    threads: CPU threads of an engine; with 0 in config.pbtxt the server chooses.
     """
 
     def __init__(self, args: Mapping[str, str]) -> None:
@@ -51,12 +51,12 @@ class ModelSettings:
         """The exported model's facts."""
         return model_info(self.artifacts, self.runtime, self.precision)
 
-    def session(self, file: str, precision: Precision = "f32") -> Session:
+    def graph(self, file: str, precision: Precision = "f32") -> RunGraph:
         """One of the exported ONNX files, ready to run."""
-        return load_session(self.artifacts, file, self.runtime, precision, self.threads)
+        return load_graph(self.artifacts, file, self.runtime, precision, self.threads)
 
     def text(self, name: str, default: str) -> str:
-        """A parameter of config.pbtxt."""
+        """A parameter of config.pbtxt, `default` if it is not there."""
         return str(self._parameters.get(name, {}).get("string_value", default))
 
     def number(self, name: str, default: int) -> int:
@@ -68,12 +68,12 @@ class ModelSettings:
 
 
 def stop_asked() -> bool:
-    """True once the supervisor is about to stop the server, which itself tells its models late."""
+    """True once the supervisor is about to stop the server. The server itself says so too late."""
     return Path(os.environ.get(STOP_FILE, "")).is_file()
 
 
 class _ServerLog(logging.Handler):
-    """Python's log -> the server's."""
+    """Writes Python's log to the server's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         write = (
@@ -91,7 +91,7 @@ def input_array(request: Any, name: str) -> Array:
 
 
 def input_arrays(request: Any, spec: ModelSpec) -> dict[str, Array]:
-    """All input tensors of a request; an optional one that was left out is not there."""
+    """All input tensors of a request by name, without optional ones that the client left out."""
     tensors = (
         (each.name, pb_utils.get_input_tensor_by_name(request, each.name)) for each in spec.inputs
     )
@@ -119,8 +119,8 @@ def response(spec: ModelSpec, answer: Answer) -> Any:
 
 
 def _error(status: Status, message: str) -> Any:
-    """An error whose text begins with its status, which the answers of a stream do not carry."""
-    # Looked up late: the server adds its types to pb_utils only after this module is imported.
+    """An error whose text begins with its status, because stream responses have no status field."""
+    # Looked up here, because the server adds TritonError to pb_utils after this module's import.
     codes: Mapping[Status, int] = {
         "INVALID_ARGUMENT": pb_utils.TritonError.INVALID_ARG,
         "UNAVAILABLE": pb_utils.TritonError.UNAVAILABLE,
@@ -130,7 +130,7 @@ def _error(status: Status, message: str) -> Any:
 
 
 def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Calls another model of this server (BLS) from any thread; all its outputs by name."""
+    """Calls another model of this server (BLS) from any thread; returns its outputs by name."""
     request = pb_utils.InferenceRequest(
         model_name=name,
         requested_output_names=[],
@@ -143,7 +143,7 @@ def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class ResponseSender:
-    """lafi.serving.service.Sender for one request of a decoupled model."""
+    """`lafi.serving.service.Sender` for one request of a decoupled model."""
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()

@@ -1,6 +1,6 @@
-"""Shows `lafi.serving.metrics` at Triton Server's /metrics.
+"""Publishes `lafi.serving.metrics` at Triton Server's /metrics.
 
-With the bridge and the adapters, the only place that knows `triton_python_backend_utils`.
+Only this module, the bridge and the adapters import `triton_python_backend_utils`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class MetricsExport:
-    """Brings the numbers up to date from time to time, in a thread of its own.
+    """Updates the published numbers at regular intervals, in its own thread.
 
-    read: all metrics now, always the same ones. every: seconds.
+    read: returns all metrics, always the same names. every: seconds between updates.
     """
 
     def __init__(self, read: Callable[[], Iterable[Metric]], every: float = 0.5) -> None:
         self._read = read
         self._every = every
         self._families: dict[str, Any] = {}
-        self._shown: dict[Key, Any] = {}
+        self._published: dict[Key, Any] = {}
         self._values: dict[Key, float] = {}
         self._stop = threading.Event()
         self.update()
@@ -35,34 +35,34 @@ class MetricsExport:
         self._thread.start()
 
     def update(self) -> None:
-        """Shows the numbers as they are now."""
+        """Publishes the current numbers."""
         for metric in self._read():
             key = (metric.name, tuple(metric.labels.items()))
             before = self._values.get(key)
             if before == metric.value:
                 continue
-            shown = self._shown_metric(key, metric)
+            published = self._published_metric(key, metric)
             if metric.kind == "gauge":
-                shown.set(metric.value)
+                published.set(metric.value)
             else:
-                shown.increment(metric.value - (before or 0.0))
+                published.increment(metric.value - (before or 0.0))
             self._values[key] = metric.value
 
     def close(self) -> None:
-        """Stops; the server wants metrics to go before their families."""
+        """Stops the thread. Frees metrics before their families, as the server requires."""
         self._stop.set()
         self._thread.join()
-        self._shown.clear()
+        self._published.clear()
         self._families.clear()
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
             self.update()
 
-    def _shown_metric(self, key: Key, metric: Metric) -> Any:
-        if key not in self._shown:
-            self._shown[key] = self._family(metric).Metric(labels=dict(metric.labels))
-        return self._shown[key]
+    def _published_metric(self, key: Key, metric: Metric) -> Any:
+        if key not in self._published:
+            self._published[key] = self._family(metric).Metric(labels=dict(metric.labels))
+        return self._published[key]
 
     def _family(self, metric: Metric) -> Any:
         if metric.name not in self._families:

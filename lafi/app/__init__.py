@@ -1,4 +1,4 @@
-"""What a person types: the command line and `lafi doctor`.
+"""The command line and `lafi doctor`.
 
 May import every room; no room imports it.
 """

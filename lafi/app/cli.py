@@ -1,7 +1,7 @@
 """The `lafi` command: serve, draw, compare, enrol, identify, forget, export, doctor.
 
-Only options live here. Every subcommand imports what it needs when it runs, so that `lafi draw`
-works where neither torch nor the server is installed.
+Defines options only. Each subcommand imports its code when it runs, so that `lafi draw` works
+without torch and without the server.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> typer.Exit:
-    """Says which extra brings a missing package; a module of ours that is missing is a bug."""
+    """Prints which extra installs a missing package. Raises `error` for a module of our own."""
     name = (error.name or "").split(".")[0]
     if name.startswith("lafi"):
         raise error

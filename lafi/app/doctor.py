@@ -1,6 +1,6 @@
-"""What `lafi doctor` does: says what this machine can do, what is missing, and what to do about it.
+"""`lafi doctor`: reports what this machine can do, what is missing, and how to get it.
 
-It looks only: it imports none of the heavy packages, starts no server and changes nothing.
+It imports no heavy package, starts no server and changes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PURPOSE = {
 
 
 class State(Enum):
-    """How a finding is: the value is (mark, style)."""
+    """The state of a finding; its value is (mark, style)."""
 
     OK = ("ok", "green")
     NOTE = ("note", "yellow")
@@ -48,7 +48,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row: MISSING means that this machine cannot draw until `advice` is followed."""
+    """One row of the table. MISSING: this machine cannot draw until `advice` is followed."""
 
     group: str
     subject: str
@@ -62,7 +62,7 @@ def doctor_command(
     ports: Mapping[str, int] = DEFAULT_PORTS,
     console: Console | None = None,
 ) -> int:
-    """Prints every finding as a table. Returns 0, or 1 if drawing on this CPU is impossible."""
+    """Prints all findings as a table. Returns 0, or 1 if this machine cannot draw."""
     console = console or Console(highlight=False)
     findings = examine(repository, ports)
     console.print(_table(findings))
@@ -79,7 +79,7 @@ def doctor_command(
 def examine(
     repository: Path | None = None, ports: Mapping[str, int] = DEFAULT_PORTS
 ) -> tuple[Finding, ...]:
-    """Everything there is to say about this machine, in the order of the table."""
+    """All findings about this machine, in the order of the table."""
     return (
         check_platform(platform.system(), platform.machine()),
         check_python(sys.version_info[:2]),
@@ -97,7 +97,7 @@ def examine(
 
 
 def _our_requirements() -> tuple[Sequence[str], Sequence[str]]:
-    """The lines and the extras of this distribution; none where it is not installed."""
+    """The requirement lines and extras of this distribution; none if it is not installed."""
     try:
         said = importlib.metadata.metadata("lafi")
     except importlib.metadata.PackageNotFoundError:
@@ -106,7 +106,7 @@ def _our_requirements() -> tuple[Sequence[str], Sequence[str]]:
 
 
 def check_platform(system: str, architecture: str) -> Finding:
-    """The embedded server exists for Linux x86_64 alone."""
+    """The operating system; the embedded server exists only for Linux x86_64."""
     detail = f"{system} {architecture}"
     if (system, architecture) == ("Linux", "x86_64"):
         return Finding("machine", "platform", State.OK, detail)
@@ -115,7 +115,7 @@ def check_platform(system: str, architecture: str) -> Finding:
 
 
 def check_python(version: tuple[int, int]) -> Finding:
-    """Python 3.11 and 3.12 have every package that drawing needs."""
+    """The Python version; 3.11 and 3.12 have every package that drawing needs."""
     detail = ".".join(map(str, version))
     if (3, 11) <= version <= (3, 12):
         return Finding("machine", "Python", State.OK, detail)
@@ -124,14 +124,14 @@ def check_python(version: tuple[int, int]) -> Finding:
 
 
 def check_cores(cores: float) -> Finding:
-    """One core draws, slowly."""
+    """The CPU cores; one is enough, but slow."""
     state = State.OK if cores >= 2 else State.NOTE
     advice = "" if cores >= 2 else "give it two cores or more; with fewer, expect to wait"
     return Finding("machine", "cores", state, f"{cores:g}", advice)
 
 
 def check_memory(available: int | None) -> Finding:
-    """Two GiB hold the server with the bundled model."""
+    """The memory; two GiB are enough for the server with the bundled model."""
     if available is None:
         return Finding("machine", "memory", State.NOTE, "unknown", "have 2 GiB free")
     state = State.OK if available >= 2 * GIB else State.NOTE
@@ -156,7 +156,7 @@ def check_shared_memory(usage: tuple[int, int] | None) -> Finding:
 
 
 def check_instructions(name: str, flags: frozenset[str]) -> Finding:
-    """bf16 in the CPU makes drawing about twice as fast."""
+    """Whether the CPU has bf16, which makes drawing about twice as fast."""
     fast = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in flags]
     detail = f"{name or 'unknown CPU'}: {', '.join(fast) or 'none of AVX2, AVX-512, AMX'}"
     if {"amx_bf16", "avx512_bf16"} & flags:
@@ -165,7 +165,7 @@ def check_instructions(name: str, flags: frozenset[str]) -> Finding:
 
 
 def check_gpus(gpus: Sequence[machine.Gpu]) -> Finding:
-    """A GPU is not needed."""
+    """The GPUs; none is needed."""
     if not gpus:
         return Finding("machine", "GPU", State.NOTE, "none", "not needed; drawing uses the CPU")
     detail = "; ".join(f"{g.name}, {g.memory_mib} MiB, driver {g.driver}" for g in gpus)
@@ -193,7 +193,7 @@ def check_packages(lines: Sequence[str], extras: Sequence[str]) -> tuple[Finding
 
 
 def check_server() -> Finding:
-    """The embedded Triton Server, found and able to start."""
+    """Whether the embedded Triton Server is there and starts."""
     from lafi.server.wheel import ServerUnavailableError, find_embedded_server
 
     try:
@@ -210,7 +210,7 @@ def check_server() -> Finding:
 
 
 def bundled_model() -> Path | None:
-    """The folder of the bundled model, None where only the package was installed."""
+    """The folder of the bundled model; None if only the package is installed."""
     spec = importlib.util.find_spec("lafi_tiny")
     if spec is None or spec.origin is None:
         return None
@@ -219,7 +219,7 @@ def bundled_model() -> Path | None:
 
 
 def check_bundled_model(folder: Path | None) -> Finding:
-    """Drawing with another checkpoint needs no bundled model."""
+    """The bundled model; not needed to draw with another checkpoint."""
     if folder is None:
         advice = "it comes with the source: tiny_model/weights; or export a checkpoint of yours"
         return Finding("model", "bundled model", State.NOTE, "not there", advice)
@@ -233,7 +233,7 @@ def check_bundled_model(folder: Path | None) -> Finding:
 
 
 def check_repository(repository: Path | None) -> Finding:
-    """A folder that `lafi serve` can serve, and the variants that storyboards may choose there."""
+    """The model repository for `lafi serve`, and the variants that storyboards may choose there."""
     from lafi.model.info import ModelInfoError, load_variant_infos
     from lafi.server.supervisor import RepositoryError, find_models
 
@@ -251,7 +251,7 @@ def check_repository(repository: Path | None) -> Finding:
 
 
 def check_port(name: str, port: int) -> Finding:
-    """Whether 127.0.0.1:`port` is free, or a Triton Server answers there."""
+    """Whether 127.0.0.1:`port` is free or used by a Triton Server."""
     subject = f"{name} port {port}"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -274,7 +274,7 @@ def _is_triton_server(port: int) -> bool:
 
 
 def _starting_problem(program: Path, libraries: Sequence[Path]) -> str:
-    """ "" if `program` starts (without arguments it says its usage and ends), else what it says."""
+    """ "" if `program` starts, else its error. Without arguments it prints its usage and ends."""
     folders = [*map(str, libraries), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
     command = [str(program), "--help"]
@@ -282,7 +282,7 @@ def _starting_problem(program: Path, libraries: Sequence[Path]) -> str:
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{program.name} does not start: {error}"
-    # 127 is the dynamic loader's, a negative code a signal's; a usage text ends with 0 or 1.
+    # The usage text ends with code 0 or 1; 127 comes from the dynamic loader, < 0 from a signal.
     if ended.returncode in (0, 1):
         return ""
     last = (ended.stderr.strip() or ended.stdout.strip()).splitlines()[-1:]

@@ -1,4 +1,4 @@
-"""Options that several commands of the client share, as types for typer."""
+"""Command-line options that several client commands share, as types for typer."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory, instructions, GPUs. Changes nothing."""
+"""Facts about this machine: cores, memory, CPU flags, GPUs. Changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Gpu:
 
 
 def usable_cores(root: Path = Path("/")) -> float:
-    """Cores that this process may use: its affinity, or less where its cgroup has a quota."""
+    """Cores that this process may use: by its affinity and its cgroup's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
     quota, _, period = _read(root / _CGROUP / "cpu.max").partition(" ")
@@ -31,7 +31,7 @@ def usable_cores(root: Path = Path("/")) -> float:
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that can be allocated now, with the cgroup's limit; None where Linux does not say."""
+    """Bytes that can be allocated now, within the cgroup's limit; None if Linux does not tell."""
     available = None
     for line in _read(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
@@ -56,7 +56,7 @@ def cpu_name_and_flags(root: Path = Path("/")) -> tuple[str, frozenset[str]]:
 
 
 def shared_memory(folder: Path = Path("/dev/shm")) -> tuple[int, int] | None:
-    """(total, free) bytes of the folder that the server and its models share; None: not there."""
+    """(total, free) bytes of the server's shared-memory folder; None if it does not exist."""
     if not folder.is_dir():
         return None
     usage = shutil.disk_usage(folder)
@@ -64,7 +64,7 @@ def shared_memory(folder: Path = Path("/dev/shm")) -> tuple[int, int] | None:
 
 
 def gpus(timeout: float = 10.0) -> tuple[Gpu, ...]:
-    """The GPUs that nvidia-smi lists; none if there is no nvidia-smi or it fails."""
+    """The GPUs that nvidia-smi lists; empty if it is missing or fails."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()

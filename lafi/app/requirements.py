@@ -1,4 +1,4 @@
-"""What this distribution requires, per extra, and what of it is installed. Imports none of it."""
+"""This distribution's requirements by extra, and which are installed. Imports none of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion
 
 CLIENT = "client"
-"""What is needed whatever extra is installed."""
+"""The key for requirements that belong to no extra."""
 
 
 def by_extra(lines: Iterable[str], extras: Iterable[str]) -> dict[str, tuple[Requirement, ...]]:
-    """Requirements per extra, in their order; "client" first.
+    """Requirements by extra, in the order of `extras`, but "client" first.
 
-    lines: `Requires-Dist` lines, extras: `Provides-Extra` names, of a distribution. What is for
-    another platform or Python is left out. Raises packaging's InvalidRequirement, a ValueError.
+    lines: `Requires-Dist` lines, extras: `Provides-Extra` names, of a distribution. Requirements
+    for another platform or Python are left out. Raises packaging's InvalidRequirement, a
+    ValueError.
     """
     requirements = [Requirement(line) for line in lines]
     always = tuple(each for each in requirements if _needed(each, ""))
@@ -28,7 +29,7 @@ def by_extra(lines: Iterable[str], extras: Iterable[str]) -> dict[str, tuple[Req
 
 
 def installed_version(name: str) -> str | None:
-    """The version of an installed distribution, None if there is none."""
+    """The version of a distribution; None if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -39,7 +40,7 @@ def problems(
     requirements: Iterable[Requirement],
     version_of: Callable[[str], str | None] = installed_version,
 ) -> tuple[str, ...]:
-    """What is missing or has the wrong version, one text each."""
+    """One text for each requirement that is missing or has the wrong version."""
     texts = (_problem(requirement, version_of(requirement.name)) for requirement in requirements)
     return tuple(text for text in texts if text)
 
@@ -49,7 +50,7 @@ def _needed(requirement: Requirement, extra: str) -> bool:
 
 
 def _problem(requirement: Requirement, installed: str | None) -> str:
-    """ "" if this version will do, else what is wrong with it."""
+    """ "" if this version is allowed, else what is wrong."""
     if installed is None:
         return f"{requirement.name}{requirement.specifier} is missing"
     try:

@@ -31,7 +31,9 @@ _MODEL_FIELDS = {
     "engine",
     "precision",
 }
-_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "words"}
+_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "learnt_tokens"}
+_EARLIER_NAMES = {"learnt_tokens": "words"}
+"""Fields that count under the name they had at first, so that older addresses stay."""
 _FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}
 """The others count only where they differ from their defaults, so that older addresses stay."""
 _REUSE_WINDOW = ("reuse_start", "reuse_end", "reuse_window")
@@ -93,7 +95,8 @@ def stage_address(
 
 def _model(model: ModelInfo) -> dict[str, Any]:
     newer = model.model_dump(mode="json", include=_NEWER_MODEL_FIELDS, exclude_defaults=True)
-    return model.model_dump(mode="json", include=_MODEL_FIELDS) | newer
+    named = {_EARLIER_NAMES.get(field, field): value for field, value in newer.items()}
+    return model.model_dump(mode="json", include=_MODEL_FIELDS) | named
 
 
 def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, Any]:

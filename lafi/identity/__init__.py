@@ -1,4 +1,4 @@
-"""Who is in a picture: the recogniser, who is enrolled, what is asked of them.
+"""Recognises characters in pictures: enrols them and finds them again.
 
 Knows no drawing.
 """

@@ -1,7 +1,7 @@
-"""The enrolments in an SQLite file, which many processes read and change at the same time.
+"""The enrolments in an SQLite file, which many processes may read and change at the same time.
 
-Every change is one transaction, so no update is lost and nobody reads half of one, whatever dies
-when. Knows embeddings, neither pictures nor networks.
+Each change is one transaction: no change is lost or read half done, even if a process dies.
+Knows embeddings only: no pictures, no networks.
 """
 
 import fcntl
@@ -27,13 +27,13 @@ from lafi.identity.enrolments import (
 from lafi.identity.old_enrolment_file import OldFileError, read_old_file
 
 MAX_PICTURES_EACH: Final = 64
-"""Pictures of one character."""
+"""The most pictures of one character."""
 MAX_PICTURES: Final = 100_000
-"""Of all characters; at width 128 a file of 72 MB, of twice that where each has a description."""
+"""The most pictures in all: 72 MB at width 128, twice that if each has a description."""
 
 _STORED: Final = np.dtype("<f4")
 _BUSY_SECONDS: Final = 30.0
-"""How long a call waits for others; a change takes some milliseconds."""
+"""How long a call waits for other processes; a change takes a few milliseconds."""
 _SCHEMA: Final = """
 PRAGMA application_id = 0x6c616669;
 PRAGMA user_version = 1;
@@ -47,7 +47,7 @@ CREATE TABLE description (
     PRIMARY KEY (character, describer)
 ) WITHOUT ROWID;
 """
-"""`content` is the SHA-256 of everything else: it changes with it, and shows damage."""
+"""`owner.content` is the SHA-256 of everything else, to detect changes and damage."""
 _APPLICATION, _VERSION = 0x6C616669, 1
 _UNREACHABLE: Final = {
     *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
@@ -60,15 +60,16 @@ _DAMAGED: Final = ("a damaged file", "a whole one; put back a copy, or remove it
 class EnrolmentDatabase:
     """The enrolments of one recogniser in a folder, shared by threads and processes.
 
-    Each recogniser has a file of its own there: an embedding means nothing to another one. So
-    after a new training everybody has to be enrolled again, and going back brings all back. Only
-    the user may read the file and the folder, if it is made here.
+    Each recogniser has its own file, because its embeddings are useless to any other. So all
+    characters must be enrolled again for a newly trained recogniser; the old file stays and is
+    used again with the old recogniser. Only the user may read the file, and the folder if this
+    class creates it.
     """
 
     def __init__(self, folder: Path, recogniser: str, width: int, describer: str = "") -> None:
         """recogniser: SHA-256 of its network, hexadecimal. width: of an embedding, D.
 
-        describer: SHA-256 of what embeds descriptions. Those by another one count as not said.
+        describer: SHA-256 of the text tower. Descriptions embedded by another one are ignored.
         """
         self._folder = Path(folder)
         self.path = self._folder / f"enrolled_{recogniser[:16]}.sqlite"
@@ -76,19 +77,22 @@ class EnrolmentDatabase:
         self._recogniser = recogniser
         self._width = width
         self._describer = describer
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._seen: str | None = None
         self._state = self._empty()
 
     def others(self) -> tuple[Path, ...]:
-        """Files of other recognisers, which are left as they are and not read."""
+        """Files of other recognisers in the folder; they are neither read nor changed."""
         found = sorted(self._folder.glob("enrolled_*"))
         kinds = (self.path.suffix, self._old_path.suffix)
         return tuple(p for p in found if p.suffix in kinds and p.stem != self.path.stem)
 
     def read(self) -> Enrolments:
-        """What was enrolled last, by whomever. Raises EnrolmentDatabaseError for a damaged file."""
-        with self._turn:
+        """The current enrolments, read again only if they changed.
+
+        Raises EnrolmentDatabaseError for a damaged file.
+        """
+        with self._lock:
             if not self._exists():
                 self._seen, self._state = None, self._empty()
                 return self._state
@@ -96,34 +100,34 @@ class EnrolmentDatabase:
                 return self._loaded(connection, known=self._seen)
 
     def enrol(
-        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+        self, name: str, pictures: Mapping[str, Embedding], description: Embedding | None = None
     ) -> int:
-        """Add pictures of a character, by the SHA-256 of their files; how many it has now.
+        """Add pictures of a character, by the SHA-256 of their files; returns its new total.
 
-        words: what it is said to look like, in place of what was said before; None leaves that.
+        description: replaces the character's earlier one; None keeps that.
 
-        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, EnrolmentDatabaseError where
-        the folder cannot be written to; then nothing has changed.
+        Raises EnrolmentError beyond MAX_PICTURES_EACH or MAX_PICTURES, and EnrolmentDatabaseError
+        if the folder cannot be written to. On an error nothing has changed.
         """
-        with self._turn:
+        with self._lock:
             if not self._exists():
                 self._create()
             with self._transaction("BEGIN IMMEDIATE") as connection:
                 before = self._loaded(connection)
-                after = before.with_pictures(name, pictures, words)
+                after = before.with_pictures(name, pictures, description)
                 self._check_room(name, after)
-                if words is not None or after.pictures != before.pictures:
+                if description is not None or after.pictures != before.pictures:
                     rows = [(name, key, _bytes_of(row)) for key, row in pictures.items()]
                     connection.executemany("INSERT OR IGNORE INTO picture VALUES (?, ?, ?)", rows)
-                    if words is not None:
-                        row = (name, self._describer, _bytes_of(words))
+                    if description is not None:
+                        row = (name, self._describer, _bytes_of(description))
                         connection.execute("REPLACE INTO description VALUES (?, ?, ?)", row)
                     self._seal(connection)
         return after.of(name)
 
     def forget(self, name: str) -> int:
-        """Remove a character; how many pictures it had. Raises as `enrol`."""
-        with self._turn:
+        """Remove a character; returns how many pictures it had. Raises like `enrol`."""
+        with self._lock:
             if not self._exists():
                 return 0
             with self._transaction("BEGIN IMMEDIATE") as connection:
@@ -146,24 +150,24 @@ class EnrolmentDatabase:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        """A connection within a transaction, which is undone if anything is raised inside.
+        """A connection within a transaction, which is rolled back if the block raises.
 
-        What SQLite raises becomes an EnrolmentDatabaseError that names the file.
+        Errors of SQLite become an EnrolmentDatabaseError that names the file.
         """
-        # Never makes a file: an empty one would look like one that was cut off.
+        # mode=rw never creates a file: an empty one would look like a damaged one.
         address = f"{self.path.absolute().as_uri()}?mode=rw"
         try:
             with closing(
                 sqlite3.connect(address, _BUSY_SECONDS, isolation_level=None, uri=True)
             ) as connection:
-                # A change is on the disk when it is acknowledged; what is forgotten is wiped.
+                # Changes are on the disk before `enrol` returns; deleted rows are overwritten.
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("PRAGMA secure_delete = ON")
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            # What Python's module finds itself has no code: text that is no UTF-8.
+            # Errors that Python's module itself raises have no code: text that is not UTF-8.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             if code in _UNREACHABLE:
                 got, allowed = f"a file that cannot be used ({error})", "one that can"
@@ -173,10 +177,10 @@ class EnrolmentDatabase:
             raise _refused(self.path, *_DAMAGED) from error
 
     def _loaded(self, connection: sqlite3.Connection, known: str | None = None) -> Enrolments:
-        """What is stored. Raises EnrolmentDatabaseError if it is not what was written.
+        """The stored enrolments. Raises EnrolmentDatabaseError for damage.
 
-        known: the content that was read last; if the file still has it, it is not read again.
-        A change does not rely on that, as it would seal damage that came in between.
+        known: hash of the content read last; if it is unchanged, the rows are not read again.
+        Changes leave it None: without reading all rows they would write a new hash over damage.
         """
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != _APPLICATION:
@@ -199,7 +203,7 @@ class EnrolmentDatabase:
             raise _refused(path, got, f"width {self._width} of {self._recogniser[:16]}")
 
     def _seal(self, connection: sqlite3.Connection) -> None:
-        """The end of a change. Raises EnrolmentDatabaseError if the file was damaged anywhere."""
+        """Stores the new content hash. Raises EnrolmentDatabaseError if the file is damaged."""
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise _refused(self.path, *_DAMAGED)
@@ -207,14 +211,14 @@ class EnrolmentDatabase:
         connection.execute("UPDATE owner SET content = ?", (content,))
 
     def _exists(self) -> bool:
-        """Whether anybody was enrolled; a file of an earlier version is replaced first."""
-        # In this order: whoever replaces it makes the new file before removing the old one.
+        """Whether the database exists. Converts a file of an earlier version first."""
+        # In this order, because a conversion creates the new file before it removes the old one.
         if self._old_path.exists() and not self.path.exists():
             self._create()
         return self.path.exists()
 
     def _create(self) -> None:
-        """Make the file, with what one of an earlier version holds; both at once or neither."""
+        """Create the file with the enrolments of an earlier version's file, if there is one."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(self._folder / "enrolled.lock"):
@@ -231,7 +235,7 @@ class EnrolmentDatabase:
             ) from error
 
     def _new_database(self, old: bytes | None) -> bytes:
-        """The bytes of a database with the enrolments of an old file, if any."""
+        """The bytes of a new database with the enrolments of an old file, if any."""
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
             connection.executescript(_SCHEMA)
             owner = (self._recogniser, self._width, "")
@@ -247,11 +251,11 @@ class EnrolmentDatabase:
                     for key, row in zip(file.pictures, file.embeddings, strict=True)
                 ]
                 connection.executemany("INSERT INTO picture VALUES (?, ?, ?)", pictures)
-                words = [
+                descriptions = [
                     (name, file.describer, _bytes_of(row))
-                    for name, row in zip(file.described, file.words, strict=True)
+                    for name, row in zip(file.described, file.descriptions, strict=True)
                 ]
-                connection.executemany("INSERT INTO description VALUES (?, ?, ?)", words)
+                connection.executemany("INSERT INTO description VALUES (?, ?, ?)", descriptions)
             self._seal(connection)
             return connection.serialize()
 
@@ -268,11 +272,11 @@ class _Stored(NamedTuple):
         owner = connection.execute("SELECT recogniser, width FROM owner").fetchone()
         read = "SELECT * FROM {} ORDER BY character, {}".format
         pictures = connection.execute(read("picture", "sha256")).fetchall()
-        words = connection.execute(read("description", "describer")).fetchall()
-        return cls(owner, pictures, words)
+        descriptions = connection.execute(read("description", "describer")).fetchall()
+        return cls(owner, pictures, descriptions)
 
     def content(self) -> str:
-        """SHA-256 of everything, hexadecimal; "" for values of types that nobody stores."""
+        """SHA-256 of everything, hexadecimal; "" if a value has a type that is never stored."""
         rows = (*self.pictures, *self.descriptions)
         try:
             keys = json.dumps([self.owner, len(self.pictures), [row[:2] for row in rows]])
@@ -282,13 +286,13 @@ class _Stored(NamedTuple):
         return hashlib.sha256(keys.encode() + values).hexdigest()
 
     def enrolments(self, width: int, describer: str) -> Enrolments:
-        """What is known of everybody; descriptions by another describer are left out."""
+        """The enrolments, without the descriptions of other describers."""
         ours = [row for row in self.descriptions if row[1] == describer]
-        words = _rows_of([row[2] for row in ours], width)
+        descriptions = _rows_of([row[2] for row in ours], width)
         return Enrolments(
             tuple((name, digest) for name, digest, _ in self.pictures),
             _rows_of([row[2] for row in self.pictures], width),
-            {row[0]: embedding for row, embedding in zip(ours, words, strict=True)},
+            {row[0]: embedding for row, embedding in zip(ours, descriptions, strict=True)},
         )
 
 
@@ -307,8 +311,8 @@ def _refused(path: Path, got: str, allowed: str) -> EnrolmentDatabaseError:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone among all who make the file. The kernel takes the lock from one that dies."""
-    # Opened anew each time: threads exclude each other too, as a lock is an open file's.
+    """Holds an exclusive lock among all processes. The kernel frees it if a process dies."""
+    # A lock belongs to an open file. Opening it anew each time also excludes other threads.
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -318,7 +322,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """A whole file or none, on the disk; called under the lock, so its name is nobody else's."""
+    """Writes a whole file or none. Called under the lock, so no one else uses the name `new`."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -1,6 +1,6 @@
-"""Who is enrolled at one moment, and who of them is nearest to a picture.
+"""The enrolled characters at one moment, and which of them is nearest to a picture.
 
-Knows embeddings, neither pictures nor networks nor where enrolments are kept.
+Knows embeddings only: no pictures, no networks, no files.
 """
 
 from bisect import bisect_left
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 _AFTER_ANY_DIGEST: Final = "g"
-"""Hexadecimal digits are less."""
+"""Sorts after every hexadecimal digit."""
 _EQUAL: Final = 1e-6
-"""Scores that differ by less are equal."""
+"""Scores that differ by less than this count as equal."""
 
 Embedding = npt.NDArray[np.float32]
 """(D,) of unit length."""
@@ -25,11 +25,11 @@ class EnrolmentError(ValueError):
 
 
 class EnrolmentDatabaseError(EnrolmentError):
-    """The file or its folder is at fault, not what was asked."""
+    """The database file or its folder is at fault, not the request."""
 
 
 class Match(NamedTuple):
-    """The nearest enrolled character, and the score in [-1, 1]; "" and -1 where nobody is."""
+    """The nearest enrolled character and its score in [-1, 1]; "" and -1 if none is enrolled."""
 
     character: str
     score: float
@@ -37,111 +37,115 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Enrolments:
-    """Everybody who is enrolled at one moment.
+    """All enrolled characters at one moment.
 
-    pictures    (name, SHA-256 of the picture's file, hexadecimal) of each, sorted, so that
-                nothing depends on the order in which they came
-    embeddings  (N, D) float32, a row for each
-    words       what characters are said to look like, by name, sorted; of some or none
+    pictures      (name, SHA-256 of the picture's file, hexadecimal) of each, sorted, so that the
+                  order of enrolling changes nothing
+    embeddings    (N, D) float32, one row for each picture
+    descriptions  embeddings of the characters' descriptions, by name, sorted; some have none
     """
 
     pictures: tuple[tuple[str, str], ...]
     embeddings: npt.NDArray[np.float32]
-    words: Mapping[str, Embedding] = field(default_factory=dict)
-    _said: "_Said" = field(init=False, repr=False, compare=False)
+    descriptions: Mapping[str, Embedding] = field(default_factory=dict)
+    _described: "_Described" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_said", _said_of(self))
+        object.__setattr__(self, "_described", _described_in(self))
 
     def of(self, name: str) -> int:
-        """How many pictures of a character are known."""
+        """The number of pictures of a character."""
         return sum(each == name for each, _ in self.pictures)
 
     def names(self) -> tuple[str, ...]:
-        """Everybody, sorted."""
+        """The names of all characters, sorted."""
         return tuple(dict.fromkeys(name for name, _ in self.pictures))
 
     def nearest(self, embedding: Embedding, weight: float = 0.0) -> Match:
-        """Whose picture is nearest, words counted in. Of equally near ones the first by name.
+        """The character with the best-scoring picture; of equal ones the first by name.
 
-        A picture's score is its cosine with the embedding, plus `weight` times how much better
-        the embedding fits the words about its character than the picture does, at most 1 in all.
-        So an enrolled picture has score 1 whatever is said of it; of equal scores the cosine
-        decides.
+        A picture's score is its cosine with `embedding`. If its character has a description, this
+        is added: `weight` times (cosine of embedding and description, minus cosine of picture and
+        description). A score is at most 1, so an enrolled picture always finds itself with 1. Of
+        equal scores the higher cosine wins.
         """
         if not self.pictures:
             return Match("", -1.0)
         cosines = self.embeddings @ embedding
-        scores = np.minimum(self._said.scores(cosines, embedding, weight), 1.0)
+        scores = np.minimum(self._described.scores(cosines, embedding, weight), 1.0)
         equal = scores >= scores.max() - _EQUAL
         best = int(np.where(equal, cosines, -2.0).argmax())
         return Match(self.pictures[best][0], float(np.clip(scores[best], -1, 1)))
 
     def rows_of(self, name: str) -> slice:
-        """A character's pictures, which lie together as they are sorted."""
+        """The rows of a character's pictures, which are adjacent because pictures are sorted."""
         first = bisect_left(self.pictures, (name, ""))
         return slice(first, bisect_left(self.pictures, (name, _AFTER_ANY_DIGEST)))
 
     def with_pictures(
-        self, name: str, pictures: Mapping[str, Embedding], words: Embedding | None = None
+        self, name: str, pictures: Mapping[str, Embedding], description: Embedding | None = None
     ) -> "Enrolments":
-        """With more pictures of a character, by their SHA-256; one that is there stays as it is.
+        """A copy with more pictures of a character, by their SHA-256; known ones stay as they are.
 
-        words: in place of those that it had; None leaves them.
+        description: replaces the character's earlier one; None keeps that.
         """
         rows = dict(zip(self.pictures, self.embeddings, strict=True))
         for digest, embedding in pictures.items():
             rows.setdefault((name, digest), embedding)
-        said = self.words if words is None else {**self.words, name: words}
-        return self._made(rows, said)
+        described = dict(self.descriptions)
+        if description is not None:
+            described[name] = description
+        return self._made(rows, described)
 
     def without(self, name: str) -> "Enrolments":
-        """Without a character."""
+        """A copy without a character."""
         rows = zip(self.pictures, self.embeddings, strict=True)
-        said = {who: words for who, words in self.words.items() if who != name}
-        return self._made({key: row for key, row in rows if key[0] != name}, said)
+        described = {who: row for who, row in self.descriptions.items() if who != name}
+        return self._made({key: row for key, row in rows if key[0] != name}, described)
 
     def _made(
-        self, rows: Mapping[tuple[str, str], Embedding], words: Mapping[str, Embedding]
+        self, rows: Mapping[tuple[str, str], Embedding], descriptions: Mapping[str, Embedding]
     ) -> "Enrolments":
         keys = tuple(sorted(rows))
         stacked = np.array([rows[key] for key in keys], dtype=np.float32)
         embeddings = stacked.reshape(len(keys), self.embeddings.shape[1])
-        return Enrolments(keys, embeddings, dict(sorted(words.items())))
+        return Enrolments(keys, embeddings, dict(sorted(descriptions.items())))
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """The words of described characters, ready for many probes.
+class _Described:
+    """The characters that have a description, stacked once for the scores of many embeddings.
 
-    rows    (R,) the pictures of described characters
-    owners  (R,) of whom each is, as a row of `words`
-    words   (K, D)
-    fits    (R,) cosine of each picture with the words about it
+    rows          (R,) rows of `Enrolments.embeddings`: the pictures of these characters
+    owners        (R,) the row of `descriptions` that belongs to each picture
+    descriptions  (K, D)
+    fits          (R,) cosine of each picture with its character's description
     """
 
     rows: npt.NDArray[np.intp]
     owners: npt.NDArray[np.intp]
-    words: npt.NDArray[np.float32]
+    descriptions: npt.NDArray[np.float32]
     fits: npt.NDArray[np.float32]
 
     def scores(
         self, cosines: npt.NDArray[np.float32], embedding: Embedding, weight: float
     ) -> npt.NDArray[np.float32]:
-        """`cosines` (N,) of all pictures, with the words counted in."""
+        """Scores (N,) of all pictures: their `cosines` (N,) and what the descriptions add."""
         if not weight or not len(self.rows):
             return cosines
-        better = (self.words @ embedding)[self.owners] - self.fits
+        better = (self.descriptions @ embedding)[self.owners] - self.fits
         scores = cosines.copy()
         scores[self.rows] += np.float32(weight) * better
         return scores
 
 
-def _said_of(state: Enrolments) -> _Said:
+def _described_in(state: Enrolments) -> _Described:
     width = state.embeddings.shape[1]
-    words = np.array([*state.words.values()], np.float32).reshape(len(state.words), width)
-    slices = [state.rows_of(name) for name in state.words]
+    count = len(state.descriptions)
+    descriptions = np.array([*state.descriptions.values()], np.float32).reshape(count, width)
+    slices = [state.rows_of(name) for name in state.descriptions]
     counts = [each.stop - each.start for each in slices]
     rows = np.array([row for each in slices for row in range(each.start, each.stop)], np.intp)
-    owners = np.arange(len(words)).repeat(counts)
-    return _Said(rows, owners, words, (state.embeddings[rows] * words[owners]).sum(axis=1))
+    owners = np.arange(count).repeat(counts)
+    fits = (state.embeddings[rows] * descriptions[owners]).sum(axis=1)
+    return _Described(rows, owners, descriptions, fits)

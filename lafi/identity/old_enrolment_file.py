@@ -1,7 +1,7 @@
-"""Enrolments as earlier versions wrote them: `enrolled_*.bin`, which is read once and replaced.
+"""Reads the enrolments of earlier versions: `enrolled_*.bin`, read once and then replaced.
 
-Two lines and numbers: a magic word with the SHA-256 of all that follows, a JSON header, and the
-embeddings as float32. Knows that format, not the one of today.
+The format: a line with a magic word and the SHA-256 of all that follows, a line with a JSON
+header, and the embeddings as float32. Knows this format only, not today's.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _MAGIC: Final = b"lafi enrolments 1 "
 
 
 class OldFileError(ValueError):
-    """`got` and `allowed` of a file that cannot be read."""
+    """The file cannot be read; `got` and `allowed` for its message."""
 
     def __init__(self, got: str, allowed: str) -> None:
         super().__init__(f"got {got}, allowed: {allowed}")
@@ -25,15 +25,15 @@ class OldFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OldFile:
-    """Everything in one file.
+    """The content of one file.
 
-    recogniser  SHA-256 of the network that made the embeddings, hexadecimal
-    width       of an embedding, D
-    pictures    (name, SHA-256 of the picture's file) of each
-    embeddings  (N, D) float32, a row for each
-    describer   SHA-256 of what embedded the descriptions; "" where there are none
-    described   names of those with a description
-    words       (K, D) float32, a row for each of them
+    recogniser    SHA-256 of the network that made the embeddings, hexadecimal
+    width         of an embedding, D
+    pictures      (name, SHA-256 of the picture's file) of each
+    embeddings    (N, D) float32, one row for each picture
+    describer     SHA-256 of the text tower that embedded the descriptions; "" without descriptions
+    described     names of the characters with a description
+    descriptions  (K, D) float32, one row for each of these names
     """
 
     recogniser: str
@@ -42,11 +42,11 @@ class OldFile:
     embeddings: npt.NDArray[np.float32]
     describer: str
     described: tuple[str, ...]
-    words: npt.NDArray[np.float32]
+    descriptions: npt.NDArray[np.float32]
 
 
 def read_old_file(data: bytes) -> OldFile:
-    """The enrolments in a file's bytes. Raises OldFileError for bytes that are none, or damaged."""
+    """The enrolments in a file's bytes. Raises OldFileError for another format, or for damage."""
     first, _, rest = data.partition(b"\n")
     if not first.startswith(_MAGIC):
         raise OldFileError("a file that is none of enrolments", "one that `enrol` wrote")
@@ -69,5 +69,5 @@ def read_old_file(data: bytes) -> OldFile:
         embeddings=stored[:count],
         describer=header.get("describer", ""),
         described=described,
-        words=stored[count:],
+        descriptions=stored[count:],
     )

@@ -1,7 +1,6 @@
-"""Who is in a picture: characters are enrolled by pictures, without training, and found again.
+"""Recognises characters: they are enrolled by pictures, without training, and found again.
 
-What a character is said to look like may help. Knows image files and names, neither requests nor
-Triton Server.
+A description of a character can help. Knows image files and names, not requests or Triton Server.
 """
 
 import logging
@@ -26,16 +25,16 @@ _log = logging.getLogger(__name__)
 _LINE: Final[TypeAdapter[str]] = TypeAdapter(OptionalText)
 
 MAX_IMAGES: Final = 16
-"""Pictures of one enrolment; more are enrolled by another one."""
+"""The most pictures in one call of `enrol`; call it again for more."""
 
 
 class Identity:
-    """A recogniser and those whom it knows.
+    """A recogniser with the characters enrolled for it.
 
     A character's score is the cosine to the nearest of its pictures, not to their mean: the
-    threshold is measured on pairs of pictures, a picture that was enrolled is found with score 1,
-    and one odd picture of a character cannot pull the others away from it. Of a character that was
-    also described, the score is late fusion of pictures and words (`Enrolments.nearest`).
+    threshold was measured on pairs of pictures, an enrolled picture is found with score 1, and
+    one odd picture of a character does not make the others worse. If a character has a
+    description too, it is added to the score by late fusion (`Enrolments.nearest`).
     """
 
     def __init__(
@@ -44,19 +43,19 @@ class Identity:
         database: EnrolmentDatabase,
         describe: Callable[[Sequence[str]], Embeddings] | None = None,
     ) -> None:
-        """describe: the recogniser's text tower; without one nobody can be described."""
+        """describe: the recogniser's text tower; without one, descriptions are refused."""
         self.recogniser = recogniser
         self._database = database
         self._describe = describe
-        words = recogniser.info.describer
-        self._weight = 0.0 if words is None else words.weight
+        describer = recogniser.info.describer
+        self._weight = 0.0 if describer is None else describer.weight
 
     def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
-        """Add pictures of a character, new or known; how many of it are known now.
+        """Add pictures of a new or known character; returns how many it has now.
 
-        images: PNG, JPEG or WebP files, 1 to MAX_IMAGES; one that was enrolled before counts once.
-        description: what it looks like, in place of an earlier one; empty leaves that.
-        Raises EnrolmentError for a name, a number of images, an image or a description that is not
+        images: PNG, JPEG or WebP files, 1 to MAX_IMAGES; one enrolled before is not counted again.
+        description: its looks, replacing an earlier description; "" keeps that.
+        Raises EnrolmentError if the name, the number of images, an image or the description is not
         allowed; then nothing has changed.
         """
         _check_name(character)
@@ -77,20 +76,20 @@ class Identity:
                 raise EnrolmentError(line) from refused
         digests = [image_file.sha256_hex(data) for data in images]
         embeddings = dict(zip(digests, self.recogniser(pictures), strict=True))
-        words = self._describe([description])[0] if self._describe and description else None
-        return self._database.enrol(character, embeddings, words)
+        described = self._describe([description])[0] if self._describe and description else None
+        return self._database.enrol(character, embeddings, described)
 
     def forget(self, character: str) -> int:
-        """Remove a character; how many of its pictures were known. Raises EnrolmentError."""
+        """Remove a character; returns how many pictures it had. Raises EnrolmentError."""
         _check_name(character)
         return self._database.forget(character)
 
     def characters(self) -> tuple[str, ...]:
-        """Everybody who is enrolled, sorted. Raises EnrolmentError for a damaged file."""
+        """The names of all characters, sorted. Raises EnrolmentError for a damaged file."""
         return self._database.read().names()
 
     def identify(self, image: bytes) -> Match:
-        """Who is in an image file: a character, or "" for somebody unknown, and the score.
+        """The character in an image file ("" if unknown) and the score.
 
         Raises `image_file.ImageFileError`, and EnrolmentError for a damaged database.
         """
@@ -101,7 +100,7 @@ class Identity:
         return match
 
     def matches(self, embeddings: Embeddings) -> list[Match]:
-        """For each row the nearest character, "" below the threshold; the score either way."""
+        """For each row the nearest character ("" below the threshold) and its score."""
         enrolments = self._database.read()
         nearest = [enrolments.nearest(np.asarray(row), self._weight) for row in embeddings]
         least = self.recogniser.info.threshold
@@ -113,9 +112,9 @@ def open_identity(
     folder: Path,
     describe: Callable[[Sequence[str]], Embeddings] | None = None,
 ) -> Identity:
-    """An identity whose enrolments lie in `folder`, which the first enrolment makes.
+    """An `Identity` with its enrolments in `folder`, which the first enrolment creates.
 
-    Enrolments of other recognisers that lie there are named in the log.
+    If the folder has enrolments of other recognisers, the log names them.
     """
     info = recogniser.info
     describer = info.sha256.get(DESCRIBER, "")
@@ -126,7 +125,7 @@ def open_identity(
 
 
 def _checked(text: str) -> str:
-    """A description in one line. Raises EnrolmentError."""
+    """A description joined to one line. Raises EnrolmentError if it is not allowed."""
     try:
         return _LINE.validate_python(text)
     except ValidationError:

@@ -36,7 +36,7 @@ def _side_problems(
             allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
             yield problem(f"{prefix}{field}", side, allowed)
     if width is not None and width < model.least_width:
-        # The session says why; here the panel is refused before any work.
+        # `lafi.engine.onnx.graph` says why; here the panel is refused before any work.
         allowed = f"{model.least_width} pixels or more in {model.precision} (model {model.name})"
         yield problem(f"{prefix}width", width, allowed)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from lafi.model.input_port import InputPort
 
@@ -126,8 +126,13 @@ class ModelInfo(BaseModel):
     """The variant's name, which is that of its folder as well; "" for the model itself."""
     shared: tuple[str, ...] = ()
     """ONNX files of a variant that are the model's own, with their weights: they lie there."""
-    words: tuple[str, ...] = ()
-    """Tokens that a variant's tokenizers have and the model's have not, in the order of ids."""
+    learnt_tokens: tuple[str, ...] = Field(
+        default=(), validation_alias=AliasChoices("learnt_tokens", "words")
+    )
+    """Tokens that only the variant's tokenizers have, in the order of their ids.
+
+    Files written by earlier versions call the field `words`.
+    """
 
     recogniser: RecogniserInfo | None = None
     """What recognises characters, in a folder beside the files; None if there is nothing."""

@@ -1,4 +1,4 @@
-"""What `lafi serve` does: starts the server, says where it listens, stops it when asked to."""
+"""`lafi serve`: starts the server, prints its addresses, and stops it on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def serve_command(
 ) -> int:
     """Serves `repository` until SIGINT or SIGTERM. Returns the exit code.
 
-    0: stopped as asked; 1: did not start, or the server died. Port 0 picks a free port. verbose
-    shows every line of the server's log; without it only warnings, errors and our models' lines.
+    0: stopped on request; 1: the server did not start, or died. Port 0 picks a free port.
+    verbose: prints every line of the server's log, not only warnings, errors and our models' lines.
     """
     console = console or Console(highlight=False)
     ready = threading.Event()
@@ -60,13 +60,13 @@ def serve_command(
         threads=threads,
     )
     died = None
-    with _stop_requests() as asked:
+    with _stop_requests() as stop_asked:
         try:
-            _start(server, console, asked)
+            _start(server, console, stop_asked)
             ready.set()
-            if not asked.is_set():
+            if not stop_asked.is_set():
                 _announce(server, console)
-            died = _watch(server, asked)
+            died = _watch(server, stop_asked)
         except _EXPECTED_ERRORS as error:
             died = str(error)
         finally:
@@ -80,11 +80,11 @@ def serve_command(
     return 0
 
 
-def _start(server: TritonServer, console: Console, asked: threading.Event) -> None:
+def _start(server: TritonServer, console: Console, stop_asked: threading.Event) -> None:
     console.print(Text.assemble(("LAFI", "bold"), f" {_version()} loads {server.repository} ..."))
     began = time.monotonic()
-    server.start(cancelled=asked.is_set)
-    if not asked.is_set():
+    server.start(cancelled=stop_asked.is_set)
+    if not stop_asked.is_set():
         console.print(f"ready after {time.monotonic() - began:.1f} s", style="green")
 
 
@@ -109,9 +109,9 @@ def _announce(server: TritonServer, console: Console) -> None:
     console.print("stop with Ctrl-C", style="dim")
 
 
-def _watch(server: TritonServer, asked: threading.Event) -> str | None:
-    """Waits for a request to stop (None) or for the server to die (what its log says)."""
-    while not asked.wait(0.2):
+def _watch(server: TritonServer, stop_asked: threading.Event) -> str | None:
+    """Returns None on a request to stop, or what the log says once the server has died."""
+    while not stop_asked.wait(0.2):
         died = server.poll()
         if died is not None:
             return died
@@ -119,7 +119,10 @@ def _watch(server: TritonServer, asked: threading.Event) -> str | None:
 
 
 def _printer(console: Console, verbose: bool, ready: threading.Event) -> Callable[[LogLine], None]:
-    """Prints log lines. What keeps the server from starting is told once, by the error."""
+    """Returns a function that prints log lines.
+
+    Errors before `ready` are left out: the error at the end of a failed start shows them once.
+    """
 
     def show(line: LogLine) -> None:
         shown = line.is_worth_showing and (ready.is_set() or line.level in ("info", "warning"))
@@ -131,15 +134,15 @@ def _printer(console: Console, verbose: bool, ready: threading.Event) -> Callabl
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; the handlers before it come back at the end."""
-    asked = threading.Event()
+    """An event that SIGINT and SIGTERM set. Restores the earlier signal handlers at the end."""
+    stop_asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+        stop_asked.set()
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield stop_asked
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Ports for Triton Server: free ones where 0 is asked for, a clear error where one is taken."""
+"""Chooses ports for Triton Server: a free one for 0, a clear error for one that is taken."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import ExitStack
 
 
 class PortTakenError(RuntimeError):
-    """A port that was asked for cannot be listened on; the text says which and what to do."""
+    """A requested port cannot be used; the text says which one and what to do."""
 
 
 def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Ports by name for `wanted` ports by name (0 to 65535, 0: any free one).
+    """Chooses a port for each name in `wanted` (0 to 65535, 0: any free one).
 
-    Every port is bound for a moment, all at once, so that no two are the same.
-    Raises PortTakenError for a port that is taken, given twice or not allowed, ValueError for a
-    number that is none, and for a host that is not this machine's.
+    All ports are bound at the same time for a moment, so that no two are the same.
+    Raises PortTakenError for a port that is taken, given twice or not allowed to this user, and
+    ValueError for a number outside the range or a host that is not this machine.
     """
     for name, port in wanted.items():
         if not 0 <= port <= 65535:
@@ -37,7 +37,7 @@ def option(name: str) -> str:
 
 
 def url_host(host: str) -> str:
-    """The host as it stands in a URL; an IPv6 address gets its brackets."""
+    """The host as written in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -49,7 +49,7 @@ def _bind(bound: ExitStack, host: str, name: str, port: int) -> int:
     except socket.gaierror as error:
         raise ValueError(f"--host: got {host!r}, which has no address ({error.strerror})") from None
     listener = bound.enter_context(socket.socket(family, kind, protocol))
-    # A port whose last connections are still in TIME_WAIT is free for the server, as for us.
+    # The server can use a port whose last connections are in TIME_WAIT, so we accept it too.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -1,7 +1,7 @@
-"""Triton Server's log as clean lines.
+"""Parses Triton Server's log and picks the lines worth showing.
 
-The server writes its raw log to a file; a `LogFollower` reads along and hands on what a person
-wants to see. Nothing is lost: what is not shown is still in the file.
+The server writes its raw log to a file, and a `LogFollower` reads new lines from it as they come.
+Lines that are not shown are still in the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ENTRY = re.compile(
     r"^(?P<level>[IWEF])\d{4} (?P<time>\d\d:\d\d:\d\d)\.\d+ \d+ (?P<source>[\w.\-]+):\d+\] ?"
     r"(?P<text>.*)$"
 )
-# What the server says on every machine without a GPU, and of no use to anyone.
+# Messages that the server prints on every machine without a GPU. They help no one.
 _NOISE = (
     "Unable to allocate pinned system memory",
     "CudaDriverHelper has not been initialized",
@@ -29,7 +29,7 @@ _NOISE = (
     "Failed to initialize NVML",
     "CUDA memory pool disabled",
 )
-_PLAIN_FAILURE = re.compile(r"Traceback|Error\b|Exception|error:|terminate called|Segmentation")
+_FAILURE = re.compile(r"Traceback|Error\b|Exception|error:|terminate called|Segmentation")
 
 _LOAD_FAILURE = re.compile(
     r"failed to load '(?P<name>\w+)' version \d+: (?:Internal: )?(?P<reason>.+)", re.DOTALL
@@ -47,7 +47,7 @@ class LogLine:
 
     @property
     def is_noise(self) -> bool:
-        """True for what the server says about the GPU on a machine that has none."""
+        """True for the server's messages about a missing GPU."""
         return any(noise in self.text for noise in _NOISE)
 
     @property
@@ -57,14 +57,14 @@ class LogLine:
 
     @property
     def is_worth_showing(self) -> bool:
-        """Warnings, errors, what our models say, and nothing of the server's own progress."""
+        """True for warnings, errors and our models' messages, not for the server's progress."""
         if self.is_noise or self.is_table or not self.text.strip():
             return False
         if self.level in ("warning", "error"):
             return True
         if self.level == "info":
             return self.source.endswith(".py")
-        return bool(_PLAIN_FAILURE.search(self.text))
+        return bool(_FAILURE.search(self.text))
 
     def __str__(self) -> str:
         prefix = {"warning": "warning: ", "error": "error: "}.get(self.level, "")
@@ -72,7 +72,7 @@ class LogLine:
 
 
 def parse_line(raw: str) -> LogLine:
-    """Reads one raw line; a line that has no header (tables, tracebacks) becomes "plain"."""
+    """Parses one raw line; a line without a header (tables, tracebacks) becomes "plain"."""
     match = _ENTRY.match(raw)
     if match is None:
         return LogLine("plain", "", "", raw.rstrip())
@@ -81,7 +81,7 @@ def parse_line(raw: str) -> LogLine:
 
 
 def _unquote(text: str) -> str:
-    """The server writes most messages as JSON strings, so that each stays on one line."""
+    """Decodes a message that the server wrote as a JSON string to keep it on one line."""
     if len(text) < 2 or not text[0] == text[-1] == '"':
         return text
     try:
@@ -91,9 +91,10 @@ def _unquote(text: str) -> str:
 
 
 def failure_lines(raw: str, limit: int = 20) -> list[str]:
-    """The lines of a raw log that explain a failure, oldest first, at most `limit` of them.
+    """The last `limit` lines of a raw log that explain a failure, oldest first.
 
-    Why models did not load; else errors, with the tracebacks that follow; else the last lines.
+    They are the reasons why models did not load; if there are none, the errors with their
+    tracebacks; if there are none either, the last lines of the log.
     """
     entries = [parse_line(line) for line in raw.splitlines()]
     if models := [_model_failure(match) for e in entries if (match := _LOAD_FAILURE.match(e.text))]:
@@ -104,7 +105,7 @@ def failure_lines(raw: str, limit: int = 20) -> list[str]:
         if line.is_noise or not line.text.strip():
             continue
         in_error = line.level == "error" or (in_error and line.level == "plain")
-        explains = not line.is_table and (in_error or _PLAIN_FAILURE.search(line.text))
+        explains = not line.is_table and (in_error or _FAILURE.search(line.text))
         if explains and line.text not in kept:
             kept.append(line.text)
     if not kept:
@@ -126,11 +127,11 @@ class LogFollower:
         self._thread = threading.Thread(target=self._run, name="server-log", daemon=True)
 
     def start(self) -> None:
-        """Starts to follow from the beginning of the file."""
+        """Starts reading at the beginning of the file."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Reads what is left and ends the thread."""
+        """Reads the rest of the file and ends the thread."""
         self._stopping.set()
         self._thread.join(timeout=5)
 
@@ -140,12 +141,12 @@ class LogFollower:
             while True:
                 last_round = self._stopping.is_set()
                 *lines, rest = (rest + file.read()).split(b"\n")
-                self._hand_on(lines)
+                self._report(lines)
                 if last_round:
-                    self._hand_on([rest])
+                    self._report([rest])
                     return
                 self._stopping.wait(0.05)
 
-    def _hand_on(self, lines: Sequence[bytes]) -> None:
+    def _report(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             self._on_line(parse_line(line.decode(errors="replace")))

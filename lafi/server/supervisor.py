@@ -1,6 +1,6 @@
 """Starts a Triton Server on a repository that `lafi export` wrote, watches it and stops it.
 
-Knows processes, ports and log files, and nothing of storyboards.
+Knows processes, ports and log files, not storyboards.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from lafi.server.log import LogFollower, LogLine, failure_lines
 from lafi.server.wheel import find_embedded_server
 
 STOP_FILE = "LAFI_STOP_FILE"
-"""Environment variable of the models: a file that appears when the server is about to stop."""
+"""Environment variable for the models: path of a file that exists once the server will stop."""
 THREADS = "LAFI_THREADS"
-"""Environment variable of the models: CPU threads for each engine."""
+"""Environment variable for the models: CPU threads for each engine."""
 
-# Asks the kernel to stop the server if we die without a chance to, then becomes the server.
+# Asks the kernel to send SIGTERM if our process dies, then turns into the server with exec.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
-_NOT_FOR_CLIENTS = "model-repository,shared-memory,trace,logging"
-_LOST_PORT = "Address already in use"
-# The stub and the server give up a lock that the other holds for 10 s, as on a crowded machine.
-_LOST_LOCK = "boost::interprocess::lock_exception"
+_RESTRICTED_PROTOCOLS = "model-repository,shared-memory,trace,logging"
+_PORT_TAKEN = "Address already in use"
+# On a busy machine the stub or the server gives up after waiting 10 s for a lock of the other.
+_LOCK_TIMEOUT = "boost::interprocess::lock_exception"
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -53,16 +53,16 @@ class ServerFailedError(RuntimeError):
 
 
 class TritonServer:
-    """A Triton Server on loopback, for as long as the context lasts.
+    """A Triton Server process that runs while the context is open.
 
     repository: a folder written by `lafi export` (it holds `models/` and `artifacts/`).
-    Ports: 0 picks a free one. on_line: called, in a thread of its own, with every line of the
-    server's log. log_file: where the raw log goes (default: in a temporary folder, kept only if
-    the server failed). threads: CPU threads for each engine (default: the cores of this process).
+    Ports: 0 picks a free one. on_line: called with every line of the server's log, in another
+    thread. log_file: where the raw log goes (default: a temporary folder, kept only if the server
+    failed). threads: CPU threads for each engine (default: the cores of this process).
     startup_timeout, stop_timeout: seconds.
 
-    If this process dies without stopping it, the kernel stops the server as well; so start it in
-    a thread that outlives it.
+    If this process dies without stopping the server, the kernel stops it. The kernel already does
+    so when the thread that called `start` ends, so call it from a thread that lives longer.
     """
 
     def __init__(
@@ -95,13 +95,14 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._follower: LogFollower | None = None
         self._folder: Path | None = None
-        # Nobody learns this key: what writes files or maps memory is not for clients.
-        self._closed_doors = f"{_NOT_FOR_CLIENTS}:lafi-key={uuid.uuid4().hex}"
+        # These protocols write files or map memory, so clients must not use them. The server
+        # allows them only with this random key, which is given to no client.
+        self._restricted_protocols = f"{_RESTRICTED_PROTOCOLS}:lafi-key={uuid.uuid4().hex}"
         self.shared_memory_prefix = f"lafi-{os.getpid()}-{uuid.uuid4().hex[:8]}-"
 
     @property
     def grpc_url(self) -> str:
-        """ "host:port", as gRPC clients want it."""
+        """ "host:port", the form that gRPC clients take."""
         return f"{url_host(self.host)}:{self.ports['grpc']}"
 
     @property
@@ -116,7 +117,7 @@ class TritonServer:
 
     @property
     def raw_log(self) -> Path:
-        """The file that holds everything the server wrote."""
+        """The file with everything that the server wrote."""
         if self._log_file is None:
             raise RuntimeError("the server has no log before its start")
         return self._log_file
@@ -127,7 +128,7 @@ class TritonServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None before the start and after the stop."""
+        """The server's process id; None before the start and after the stop."""
         return self._process.pid if self._process else None
 
     def __enter__(self) -> TritonServer:
@@ -143,10 +144,10 @@ class TritonServer:
         self.stop()
 
     def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Starts the server and returns when every model is ready, or once `cancelled()`.
+        """Starts the server; returns when every model is ready or `cancelled()` is true.
 
-        Raises ServerUnavailableError, RepositoryError, PortTakenError or ServerFailedError; then
-        nothing of the server is left but its log.
+        Raises ServerUnavailableError, RepositoryError, PortTakenError or ServerFailedError; in
+        that case everything but the log is removed.
         """
         self.models = find_models(self.repository)
         embedded = find_embedded_server()
@@ -159,9 +160,9 @@ class TritonServer:
                 self._launch(binary, backends, embedded.libraries)
                 self._wait_until_ready(cancelled)
             except ServerFailedError as error:
-                again = attempts_left > 0 and self._may_pass(str(error))
-                self.stop(keep_log=not again)
-                if not again:
+                retry = attempts_left > 0 and self._is_worth_retrying(str(error))
+                self.stop(keep_log=not retry)
+                if not retry:
                     raise
             except BaseException:
                 self.stop()
@@ -169,13 +170,16 @@ class TritonServer:
             else:
                 return
 
-    def _may_pass(self, failure: str) -> bool:
-        """True for what another start may not meet: a free port that was taken after we looked."""
-        lost_port = _LOST_PORT in failure and not all(self._wanted.values())
-        return lost_port or _LOST_LOCK in failure
+    def _is_worth_retrying(self, failure: str) -> bool:
+        """True if another start may succeed: a free port was taken meanwhile, or a lock timed out.
+
+        A port that the caller chose stays taken, so that is not retried.
+        """
+        port_taken = _PORT_TAKEN in failure and not all(self._wanted.values())
+        return port_taken or _LOCK_TIMEOUT in failure
 
     def poll(self) -> str | None:
-        """None while the server runs; once it died, what its log says about it."""
+        """None while the server runs; after its death, the reason according to its log."""
         if self._process is None:
             return "the server is not running"
         code = self._process.poll()
@@ -187,9 +191,9 @@ class TritonServer:
         return all(_answers(self.http_url + path) for path in paths)
 
     def stop(self, *, keep_log: bool = False) -> None:
-        """Stops the server (SIGTERM, then SIGKILL) and removes all it left. Safe to call twice.
+        """Stops the server (SIGTERM, then SIGKILL) and removes its files. Safe to call twice.
 
-        The raw log stays where it is if it was asked for, or if the server had died.
+        The raw log stays if `log_file` was given, if the server had died, or with keep_log.
         """
         process, self._process = self._process, None
         if process is not None:
@@ -230,8 +234,8 @@ class TritonServer:
             "http-address": self.host,
             "metrics-address": self.host,
             **{f"{name}-port": port for name, port in self.ports.items()},
-            "http-restricted-api": self._closed_doors,
-            "grpc-restricted-protocol": self._closed_doors,
+            "http-restricted-api": self._restricted_protocols,
+            "grpc-restricted-protocol": self._restricted_protocols,
             "exit-timeout-secs": max(1, int(self._stop_timeout)),
         }
         backend = {
@@ -262,14 +266,14 @@ class TritonServer:
         )
 
     def _end(self, process: subprocess.Popen[bytes]) -> bool:
-        """Ends the process and its group; True if it had died before."""
+        """Ends the process and its group; True if the process had died before."""
         died_before = process.poll() is not None
         if not died_before:
-            # Triton Server waits for storyboards in flight; this makes them end.
+            # Triton Server waits for storyboards in flight; the stop file makes them end early.
             self._stop_file.touch()
             process.terminate()
-        # A client that keeps its stream open, even an idle one, keeps the server from unloading
-        # the model. Its storyboard was told, so nothing is lost by ending it here.
+        # An open client stream, even an idle one, stops the server from unloading the model.
+        # Its storyboard has already got its last event, so killing the server loses nothing.
         with suppress(subprocess.TimeoutExpired):
             process.wait(self._stop_timeout)
         with suppress(ProcessLookupError):
@@ -303,8 +307,8 @@ def server_environment(
 ) -> dict[str, str]:
     """The environment of the server's processes.
 
-    The stub takes its packages from the `python` found first on PATH, and threads that wait for
-    work must not keep a core busy that another engine needs.
+    PATH begins with our Python's folder, because the stub uses the packages of the first `python`
+    on it. OpenMP threads wait passively, so that they leave the cores to other engines.
     """
     inherited = os.environ.get("LD_LIBRARY_PATH", "")
     paths = [str(folder) for folder in libraries] + ([inherited] if inherited else [])
@@ -322,7 +326,7 @@ def server_environment(
 
 
 def _wait_for_group(leader: int, seconds: float) -> None:
-    """Waits until the processes of a killed group are gone; the kernel takes a moment."""
+    """Waits up to `seconds` until the processes of a killed group are gone."""
     deadline = time.monotonic() + seconds
     with suppress(ProcessLookupError):
         while time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""Finds the Triton Server that the wheel `nvidia-pytriton` carries and lays it out to be run.
+"""Finds the Triton Server inside the wheel `nvidia-pytriton` and prepares a folder to run it from.
 
-Only the binary, the Python backend and its stub are used, none of pytriton's own API. The backend
-folder must be one in which the stub for *this* Python lies beside the backend's library, so it is
-laid out afresh for every server, out of symlinks where the file system has them.
+Uses only the binary, the Python backend and its stub, not pytriton's own API. The server expects
+the stub for *this* Python beside the backend's library. So every server gets a new backend folder,
+made of symlinks where the file system has them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ INSTALL_HINT = "install the server with: pip install 'lafi[serve]'"
 
 
 class ServerUnavailableError(RuntimeError):
-    """This machine or this environment cannot run the embedded Triton Server; the text says why."""
+    """The embedded Triton Server cannot run here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
-    """Where the parts of the embedded server lie.
+    """Paths of the embedded server's parts.
 
     binary: the `tritonserver` executable; backend: the folder of the Python backend; stub: the
     Python backend's process for this Python; libraries: folders for LD_LIBRARY_PATH, in order.
@@ -55,7 +55,7 @@ class EmbeddedServer:
 
 
 def find_embedded_server() -> EmbeddedServer:
-    """The embedded server of this environment; ServerUnavailableError says what is missing."""
+    """The embedded server of this environment. Raises ServerUnavailableError if incomplete."""
     _check_platform(platform.system(), platform.machine())
     root = _wheel_root()
     server = root / "pytriton" / "tritonserver"
@@ -107,7 +107,7 @@ def _wheel_root() -> Path:
 
 
 def _check_numpy(version: str) -> None:
-    """The stub of this server corrupts BYTES tensors, then aborts, under numpy 2."""
+    """Refuses numpy 2, with which this server's stub corrupts BYTES tensors and then aborts."""
     if int(version.split(".")[0]) >= 2:
         raise ServerUnavailableError(
             f"the embedded Triton Server needs numpy below 2, and numpy {version} is installed; "
@@ -133,7 +133,7 @@ def _libpython_folder(version: str) -> tuple[Path, ...]:
 
 
 def _place(source: Path, target: Path, *, executable: bool = False) -> None:
-    """Links `source` to `target`; copies it where links or its mode do not allow that."""
+    """Symlinks `target` to `source`; copies it if that fails or the executable bit is missing."""
     if not executable or os.access(source, os.X_OK):
         try:
             target.symlink_to(source)

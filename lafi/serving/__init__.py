@@ -1,4 +1,4 @@
-"""What the served models do with requests: admission, batching, drawing, metrics.
+"""Answers the requests to the served models: admission, batching, drawing, metrics.
 
 Knows no process and no port.
 """

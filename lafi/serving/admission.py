@@ -1,7 +1,7 @@
-"""How many storyboards are in flight at once.
+"""Limits how many storyboards are in flight at once.
 
-Triton Server's own queue limits do not see work that a decoupled model has handed to its thread,
-so the bound is kept here. It bounds memory, and tells a busy server's clients so at once.
+Triton Server's own queue limits do not count requests that a decoupled model has taken over, so
+we count them here. The limit bounds memory, and clients of a busy server get their answer at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 
 
 class RefusedError(RuntimeError):
-    """A storyboard is not let in now; asking again later can help."""
+    """A storyboard is not admitted now; trying again later may succeed."""
 
 
 class Admission:
@@ -26,7 +26,7 @@ class Admission:
 
     @property
     def in_flight(self) -> int:
-        """Storyboards that were admitted and are not done."""
+        """Storyboards that are admitted and not done."""
         return self._in_flight
 
     @property
@@ -35,7 +35,7 @@ class Admission:
         return self._refused
 
     def admit(self) -> None:
-        """Lets one storyboard in; RefusedError if the limit is reached."""
+        """Admits one storyboard. Raises RefusedError if the limit is reached."""
         with self._lock:
             if self._in_flight >= self.limit:
                 self._refused += 1
@@ -46,7 +46,7 @@ class Admission:
             self._in_flight += 1
 
     def release(self) -> None:
-        """Gives back the place of an admitted storyboard."""
+        """Frees the place of an admitted storyboard."""
         with self._lock:
             if self._in_flight == 0:
                 raise RuntimeError("a place was given back that was not taken")

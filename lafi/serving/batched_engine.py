@@ -1,6 +1,6 @@
-"""An engine served as a model: many requests, one call; and what its inputs may hold.
+"""Serves an engine as a model: answers many requests with one call, and checks their inputs.
 
-Knows arrays and a `ModelSpec`, not Triton Server; imports no torch, so that a model starts at once.
+Knows arrays and a `ModelSpec`, not Triton Server. Imports no torch, so that models start fast.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,20 +17,20 @@ from lafi.wire.model_spec import IMAGE, ModelSpec
 Array = npt.NDArray[Any]
 Check = Callable[[Array], None]
 Prepare = Callable[[Array], Array]
-"""A request's array -> what the engine is given for it; raises InputError."""
+"""A request's array -> the engine's input; raises InputError."""
 Engine = Callable[[Array], tuple[Array, ...]]
-"""One batched input -> every output of the model, batched alike."""
+"""A batched input -> all outputs of the model, with the same batch size."""
 Answer = tuple[Array, ...] | Exception
 
 
 class InputError(ValueError):
-    """An input tensor that the engine cannot take; the text names tensor, value and allowed."""
+    """An input tensor is not allowed; the text names the tensor, its value and what is allowed."""
 
 
 class BatchedEngine:
-    """Answers many requests with as few engine calls as their shapes allow.
+    """Answers many requests with one engine call for each shape of input.
 
-    A bad request gets its own error and does not touch the others.
+    A bad request gets its own error and does not affect the others.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class BatchedEngine:
         return answers
 
     def _run(self, arrays: list[Array]) -> list[Answer]:
-        """One call for all; if it fails, one for each, so that a failure stays with its request."""
+        """One call for all arrays; if it fails, one call each, so that only the bad one fails."""
         try:
             outputs = self._engine(np.concatenate(arrays))
         except Exception as error:
@@ -77,7 +77,7 @@ class BatchedEngine:
 
 
 def check_token_ids(*vocabularies: int) -> Check:
-    """TOKEN_IDS int64, (B, T), or (B, n, T) for n encoders: each in [0, its vocabulary)."""
+    """TOKEN_IDS int64 (B, T), or (B, n, T) for n encoders: each below its vocabulary's size."""
 
     def check(array: Array) -> None:
         per_encoder = array.reshape(len(array), len(vocabularies), -1)
@@ -126,9 +126,9 @@ def image_rows(side: int) -> Prepare:
 
 
 def check_denoiser_inputs(arrays: Mapping[str, Array], ports: Sequence[InputPort]) -> None:
-    """Inputs of the model `denoiser` by name: sizes that agree, routes and slots that exist.
+    """Checks the inputs of the model `denoiser`: equal sizes per axis, existing routes and slots.
 
-    ports: the model's. Raises InputError.
+    arrays: inputs by name. ports: the model's. Raises InputError.
     """
     sizes: dict[str, tuple[int, str]] = {}
     for port in ports:

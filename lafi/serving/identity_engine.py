@@ -1,4 +1,4 @@
-"""What the served models `identity` and `identity_enrolment` do with arrays.
+"""Answers for the served models `identity` and `identity_enrolment`.
 
 Knows tensors and an `Identity`, not Triton Server.
 """
@@ -15,10 +15,10 @@ from lafi.wire.model_spec import bytes_tensor
 
 
 class IdentityEngine:
-    """The engine of a `BatchedEngine`: what the network sees -> EMBEDDING, CHARACTER and SCORE."""
+    """An engine for `BatchedEngine`: the network's input -> EMBEDDING, CHARACTER and SCORE."""
 
     def __init__(self, recogniser: OnnxRecogniser, identity: Identity) -> None:
-        """Reads the enrolments, so that a damaged file is refused when the model is loaded."""
+        """Reads the enrolments now, so that a damaged file fails when the model is loaded."""
         self._recogniser = recogniser
         self._identity = identity
         identity.characters()
@@ -33,13 +33,13 @@ class IdentityEngine:
 
 
 def answer_enrolment(identity: Identity, inputs: Tensors) -> Answer:
-    """What `enrolment_spec` says, or what is wrong: with the request, or here."""
+    """The outputs of `enrolment_spec`, or an error: InputError if the request is at fault."""
     try:
-        asked = enrolment_from_tensors(inputs)
-        if asked.action == "forget":
-            return pictures_to_tensors(identity.forget(asked.character))
-        known = identity.enrol(asked.character, asked.images, asked.description)
-        return pictures_to_tensors(known)
+        request = enrolment_from_tensors(inputs)
+        if request.action == "forget":
+            return pictures_to_tensors(identity.forget(request.character))
+        pictures = identity.enrol(request.character, request.images, request.description)
+        return pictures_to_tensors(pictures)
     except EnrolmentDatabaseError as error:
         return error
     except (StoryboardError, EnrolmentError) as error:

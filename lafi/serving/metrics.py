@@ -1,6 +1,6 @@
-"""What a running server counts, as named numbers.
+"""The metrics of a running server, as named numbers.
 
-Knows counts, not how they are shown: the adapter hands them to Triton Server's /metrics.
+Knows counts, not how they are published: the adapter passes them on to Triton Server's /metrics.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from lafi.serving.admission import Admission
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number now; a counter only ever grows. Names as Prometheus wants them."""
+    """One number at this moment; a counter never falls. Names follow Prometheus' rules."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -23,7 +23,7 @@ class Metric:
 
 
 def server_metrics(studio: Studio, admission: Admission) -> Iterator[Metric]:
-    """All numbers of one server, always the same names in the same order."""
+    """All metrics of one server: always the same names in the same order."""
     yield Metric(
         "lafi_storyboards_in_flight",
         "gauge",

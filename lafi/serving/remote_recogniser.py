@@ -1,4 +1,4 @@
-"""A recogniser whose calls the served model `identity` answers."""
+"""A recogniser that calls the served model `identity`."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,23 @@ from lafi.board.letterbox import Pixels, fit_pixels
 from lafi.model.info import ModelInfo
 from lafi.model.recogniser_files import STUDENT, facts_of
 from lafi.ports.recogniser import Embeddings
-from lafi.serving.remote_engine import Infer
+from lafi.serving.remote_engine import CallModel
 from lafi.wire.model_spec import IMAGE, identity_spec
 
 
 class RemoteRecogniser:
-    """`Recogniser` by calls of the served model `identity`, whose batching joins them with others.
+    """`Recogniser` that calls the served model `identity`, which batches these calls with others.
 
-    Pictures travel as small PNG files, letterboxed already, which changes no pixel that the
-    network sees.
+    Pictures are letterboxed to the network's size and sent as PNG files. The network sees the same
+    pixels as without that.
     """
 
-    def __init__(self, model: ModelInfo, infer: Infer) -> None:
-        """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
+    def __init__(self, model: ModelInfo, call_model: CallModel) -> None:
+        """model: exported with a recogniser; ArtifactsError otherwise."""
         self.info = facts_of(model)
         self.sha256 = self.info.sha256[STUDENT]
         self._spec = identity_spec(self.info)
-        self._infer = infer
+        self._call_model = call_model
 
     def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
         """As `Recogniser`."""
@@ -36,8 +36,8 @@ class RemoteRecogniser:
         for start in range(0, len(files), self._spec.max_batch_size):
             rows = files[start : start + self._spec.max_batch_size]
             column = np.array(rows, dtype=object).reshape(-1, 1)
-            answer = self._infer(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
-            # A copy: the array may lie in memory that is given back when the response goes.
+            answer = self._call_model(self._spec.name, {IMAGE: column})[self._spec.outputs[0].name]
+            # A copy, because the array may lie in memory that is freed with the response.
             yield np.array(answer, dtype=np.float32)
 
     def _file(self, pixels: Pixels) -> bytes:

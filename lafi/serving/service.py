@@ -1,8 +1,8 @@
-"""What the served model `storyboard` does with a request, from admission to the final flag.
+"""Handles requests to the served model `storyboard`, from admission to the final flag.
 
-A thread tells each storyboard's story, and first come are first served; beyond the threads
+Each storyboard is drawn by one thread, in the order of arrival; while all threads are busy,
 requests wait in a queue. Knows storyboards, events and a `Sender`, not Triton Server: the adapter
-brings a sender that talks to it, a test brings a list.
+passes a sender that responds through the server, a test passes one that fills a list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHUTTING_DOWN = "UNAVAILABLE: the server is shutting down; try again later"
 
 
 class Sender(Protocol):
-    """The way back to whoever sent one storyboard."""
+    """Sends the answers to one request back to its client."""
 
     def send(self, event: Event) -> None:
         """Sends one event."""
@@ -38,14 +38,14 @@ class Sender(Protocol):
         """Sends an error instead of events: the storyboard will not be drawn."""
 
     def finish(self) -> None:
-        """Says that nothing more will come."""
+        """Sends the final flag: nothing more follows."""
 
     def is_cancelled(self) -> bool:
-        """True once nobody waits for the answer (cancelled, disconnected, past the deadline)."""
+        """True once the client no longer waits (cancelled, disconnected, past its deadline)."""
 
 
 class ServedModelError(RuntimeError):
-    """A served model answered with an error. retryable: whether asking again may help."""
+    """A served model answered with an error. retryable: whether another try may succeed."""
 
     def __init__(self, model: str, message: str) -> None:
         super().__init__(f"the model {model} failed: {message}")
@@ -54,7 +54,7 @@ class ServedModelError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A storyboard that was admitted: its events from the second on."""
+    """An admitted storyboard. events: all after the first one, which is already sent."""
 
     events: Iterator[Event]
     stop: _StopSignal
@@ -62,13 +62,13 @@ class _Job:
 
 
 class StoryboardService:
-    """Admits storyboards, draws them in threads, and ends every one with the final flag.
+    """Admits storyboards, draws them in threads, and ends every answer with the final flag.
 
-    draw: called with a storyboard and a function that says whether to stop, yields its events; the
-    first, `accepted`, without any work, so that it is sent before the storyboard's turn comes.
-    stop_asked: true once the server is about to stop, which then waits for what is in flight.
+    draw: takes a storyboard and a function that says whether to stop, and yields events. The first
+    one, `accepted`, must come without any work: it is sent before a thread is free.
+    stop_asked: true once the server is about to stop; it then waits for storyboards in flight.
     threads: how many storyboards are drawn at the same time.
-    poll_seconds: how long the answers "not cancelled" and "not about to stop" are believed.
+    poll_seconds: time between two checks for cancellation and for the server's stop.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class StoryboardService:
             thread.start()
 
     def accept(self, decode: Callable[[], Storyboard], sender: Sender) -> None:
-        """Takes a request in and returns; the answer comes through `sender`.
+        """Accepts or refuses a request and returns at once; the answer goes to `sender`.
 
-        decode: reads the storyboard of the request. A StoryboardError of it, or of `draw` before
-        the first event, becomes INVALID_ARGUMENT.
+        decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
+        before its first event, the client gets INVALID_ARGUMENT.
         """
         try:
             self._admit()
@@ -117,7 +117,10 @@ class StoryboardService:
             self._waiting.put(job)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Stops the drawing between two steps, fails what waits, ends the threads (seconds)."""
+        """Stops drawing after the current steps, fails waiting storyboards and ends the threads.
+
+        timeout: seconds.
+        """
         self._closed.set()
         for _ in self._threads:
             self._waiting.put(None)
@@ -158,7 +161,7 @@ class StoryboardService:
             job.sender.finish()
 
     def _send_events(self, job: _Job) -> bool:
-        """Draws and sends; True once nothing is left to be said."""
+        """Draws and sends the events. True if the last one was sent, or the client is gone."""
         event: Event | None = None
         try:
             for event in job.events:
@@ -173,7 +176,7 @@ class StoryboardService:
 
 
 class _StopSignal:
-    """Whether to stop drawing. Asked at every step, it asks the server only every so often."""
+    """Whether to stop drawing. Called at every step, it polls the server only now and then."""
 
     def __init__(self, closing: Callable[[], bool], sender: Sender, poll_seconds: float) -> None:
         self.was_client = False
@@ -192,7 +195,7 @@ class _StopSignal:
 
 
 def _end(sender: Sender, status: Status, message: str) -> None:
-    """Refuses and finishes; a client that is gone must not take down the thread that takes in."""
+    """Refuses a request; never raises, since a lost client must not end the caller's thread."""
     try:
         sender.refuse(status, message)
         sender.finish()
@@ -201,15 +204,15 @@ def _end(sender: Sender, status: Status, message: str) -> None:
 
 
 def _fail(sender: Sender, error: Exception) -> None:
-    passing = _is_passing(error)
-    _log.error("a storyboard failed: %s", _describe(error), exc_info=None if passing else error)
-    sender.send(Failed(panel=None, error=_describe(error), retryable=passing))
+    retryable = _is_retryable(error)
+    _log.error("a storyboard failed: %s", _describe(error), exc_info=None if retryable else error)
+    sender.send(Failed(panel=None, error=_describe(error), retryable=retryable))
 
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _is_passing(error: Exception) -> bool:
-    """True for failures that another try may not meet: memory, and what carries `retryable`."""
+def _is_retryable(error: Exception) -> bool:
+    """True if another try may succeed: out of memory, or the error's own `retryable` is true."""
     return isinstance(error, MemoryError) or bool(getattr(error, "retryable", False))

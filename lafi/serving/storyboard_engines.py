@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader, load_tokenizers
-from lafi.engine.onnx.session import Precision, Runtime, model_info
+from lafi.engine.onnx.graph import Precision, Runtime, model_info
 from lafi.model.artifacts import (
     DENOISER,
     REFERENCE,
@@ -22,7 +22,7 @@ from lafi.model.artifacts import (
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.ports.engines import Denoiser, Engines
-from lafi.serving.remote_engine import Infer, RemoteEngine, RemoteTextEncoder
+from lafi.serving.remote_engine import CallModel, RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.wire.model_spec import text_encoder_spec, vae_decoder_spec, vae_encoder_spec
 
@@ -30,7 +30,7 @@ TENSORRT: Final = "tensorrt"
 
 
 def load_storyboard_engines(
-    artifacts: Path, runtime: str, precision: Precision, threads: int, infer: Infer
+    artifacts: Path, runtime: str, precision: Precision, threads: int, infer: CallModel
 ) -> dict[str, Engines]:
     """By the name of the variant; "" is the model itself and comes first.
 
@@ -71,7 +71,7 @@ def load_storyboard_engines(
 
 
 def _onnx_engines(
-    artifacts: Path, runtime: Runtime, precision: Precision, threads: int, infer: Infer
+    artifacts: Path, runtime: Runtime, precision: Precision, threads: int, infer: CallModel
 ) -> Engines:
     info = model_info(artifacts, runtime, precision)
     denoiser = load_denoiser(artifacts, runtime, precision, threads)
@@ -80,7 +80,7 @@ def _onnx_engines(
     return replace(engines, reference_reader=reader)
 
 
-def _tensorrt_engines(artifacts: Path, infer: Infer) -> Engines:
+def _tensorrt_engines(artifacts: Path, infer: CallModel) -> Engines:
     # Here, since it needs nothing of TensorRT where ONNX files are served.
     from lafi.engine.tensorrt import engines as tensorrt
 
@@ -95,7 +95,7 @@ def _tensorrt_engines(artifacts: Path, infer: Infer) -> Engines:
 
 
 def _with_served(
-    artifacts: Path, info: ModelInfo, denoiser: Denoiser, infer: Infer, batches: dict[str, int]
+    artifacts: Path, info: ModelInfo, denoiser: Denoiser, infer: CallModel, batches: dict[str, int]
 ) -> Engines:
     """batches: rows that a served model takes at most, by ONNX file, where its spec has others."""
     text = text_encoder_spec(info)

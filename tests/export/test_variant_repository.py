@@ -19,7 +19,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.prompts import tokenize
 from lafi.drawing.content_address import content_address
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.session import model_info
+from lafi.engine.onnx.graph import model_info
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_folder, file_sha256
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos, variant_folder
@@ -103,10 +103,10 @@ def test_every_file_of_a_variant_is_hashed_where_it_lies(
 
 def test_facts_of_a_variant(infos: dict[str, ModelInfo]) -> None:
     base, ink, mia = infos.values()
-    assert (base.variant, base.words, base.shared) == ("", (), ())
-    assert ink.words == ()
-    assert mia.words == ("<mia>", "<mia>_1")
-    same = {"variant", "shared", "words", "weights_sha256", "onnx_sha256"}
+    assert (base.variant, base.learnt_tokens, base.shared) == ("", (), ())
+    assert ink.learnt_tokens == ()
+    assert mia.learnt_tokens == ("<mia>", "<mia>_1")
+    same = {"variant", "shared", "learnt_tokens", "weights_sha256", "onnx_sha256"}
     assert base.model_dump(exclude=same) == ink.model_dump(exclude=same)
     assert base.model_dump(exclude=same) == mia.model_dump(exclude=same)
 

@@ -1,6 +1,6 @@
 """Engines that run exported ONNX files on the CPU, with ONNX Runtime or OpenVINO.
 
-An engine keeps no state between calls. Knows tensors and sessions, not storyboards.
+An engine keeps no state between calls. Knows tensors and graphs, not storyboards.
 """
 
 import threading
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.engine.onnx.recogniser import exported_recogniser
-from lafi.engine.onnx.session import (
+from lafi.engine.onnx.graph import (
     Precision,
+    RunGraph,
     Runtime,
-    Session,
-    load_session,
+    load_graph,
     model_info,
 )
+from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.model.artifacts import (
     AGAIN,
     DENOISER,
@@ -88,41 +88,41 @@ def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ..
 class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
-    def __init__(self, session: Session, names: Sequence[str]) -> None:
+    def __init__(self, run: RunGraph, names: Sequence[str]) -> None:
         """names: of the ports that its outputs fill."""
-        self._session = session
+        self._run = run
         self._names = names
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as the protocol says -> encoded text."""
-        outputs = self._session({"token_ids": _array(token_ids)})
+        outputs = self._run({"token_ids": _array(token_ids)})
         return encoded_text([torch.from_numpy(output) for output in outputs], self._names)
 
 
 class ImageEngine:
     """A VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
 
-    def __init__(self, session: Session, input_name: str) -> None:
-        self._session = session
+    def __init__(self, run: RunGraph, input_name: str) -> None:
+        self._run = run
         self._input_name = input_name
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(B, ...) -> (B, ...), as the protocols in `lafi.ports.engines` say."""
-        return torch.from_numpy(self._session({self._input_name: _array(rows)})[0])
+        return torch.from_numpy(self._run({self._input_name: _array(rows)})[0])
 
 
 class OnnxDenoiser:
     """`lafi.ports.engines.Denoiser` on an ONNX file."""
 
-    def __init__(self, session: Session, info: ModelInfo) -> None:
+    def __init__(self, run: RunGraph, info: ModelInfo) -> None:
         """info: of the exported model."""
-        self._session = session
+        self._run = run
         self._ports = input_ports(info)
         self._groups = bank_groups(info.layers)
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32: what the model predicts."""
-        return torch.from_numpy(self._session(denoiser_feed(batch, self._ports, self._groups))[0])
+        return torch.from_numpy(self._run(denoiser_feed(batch, self._ports, self._groups))[0])
 
 
 class OnnxReferenceReader:
@@ -131,12 +131,12 @@ class OnnxReferenceReader:
     So it is opened when it is first called: who keeps no bank pays no memory for it.
     """
 
-    def __init__(self, open_file: Callable[[], Session], info: ModelInfo) -> None:
+    def __init__(self, open_file: Callable[[], RunGraph], info: ModelInfo) -> None:
         """open_file: called once at most. info: of the exported model."""
         self._open_file = open_file
         self._ports = input_ports(info)
         self._groups = bank_groups(info.layers)
-        self._session: Session | None = None
+        self._run: RunGraph | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
@@ -149,11 +149,11 @@ class OnnxReferenceReader:
         # Keys and values of a group follow each other.
         return split_bank(BankInputs(tuple(outputs[::2]), tuple(outputs[1::2]), batch.mask))
 
-    def _opened(self) -> Session:
+    def _opened(self) -> RunGraph:
         with self._lock:
-            if self._session is None:
-                self._session = self._open_file()
-            return self._session
+            if self._run is None:
+                self._run = self._open_file()
+            return self._run
 
 
 def denoiser_feed(
@@ -165,28 +165,28 @@ def denoiser_feed(
 
 def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
-    session = load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads)
-    return OnnxTextEncoder(session, text_names(load_model_info(artifacts)))
+    run = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
+    return OnnxTextEncoder(run, text_names(load_model_info(artifacts)))
 
 
 def load_vae_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:
     """Images (B, 3, H, W) in [-1, 1] -> scaled mean latents (B, C, h, w)."""
-    session = load_session(artifacts, VAE_ENCODER, runtime, "f32", threads)
-    return ImageEngine(session, "images")
+    run = load_graph(artifacts, VAE_ENCODER, runtime, "f32", threads)
+    return ImageEngine(run, "images")
 
 
 def load_vae_decoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> VaeDecoder:
     """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
-    session = load_session(artifacts, VAE_DECODER, runtime, "f32", threads)
-    return ImageEngine(session, "latents")
+    run = load_graph(artifacts, VAE_DECODER, runtime, "f32", threads)
+    return ImageEngine(run, "latents")
 
 
 def load_denoiser(
     artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
-    session = load_session(artifacts, DENOISER, runtime, precision, threads)
-    return OnnxDenoiser(session, load_model_info(artifacts))
+    run = load_graph(artifacts, DENOISER, runtime, precision, threads)
+    return OnnxDenoiser(run, load_model_info(artifacts))
 
 
 def load_reference_reader(
@@ -199,8 +199,8 @@ def load_reference_reader(
     """
     verified(artifacts, REFERENCE, weights=False)
 
-    def open_file() -> Session:
-        return load_session(artifacts, REFERENCE, runtime, precision, threads)
+    def open_file() -> RunGraph:
+        return load_graph(artifacts, REFERENCE, runtime, precision, threads)
 
     return OnnxReferenceReader(open_file, load_model_info(artifacts))
 

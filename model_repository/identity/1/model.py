@@ -1,4 +1,4 @@
-"""The served model `identity`: a picture in, its embedding and who is in it out."""
+"""The served model `identity`: a picture in, its embedding and its character out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
-    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+    """Answers each batch of Triton Server's dynamic batching with one engine call."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the network; whoever is enrolled later is known from the next request on."""
+        """Loads the network. Characters enrolled later are found from the next request on."""
         settings = ModelSettings(args)
         recogniser = exported_recogniser(settings.artifacts, settings.info(), settings.threads)
         self._engine = BatchedEngine(

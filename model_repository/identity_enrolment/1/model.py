@@ -1,4 +1,4 @@
-"""The served model `identity_enrolment`: characters become known by pictures, or are forgotten."""
+"""The served model `identity_enrolment`: enrols characters by pictures, or forgets them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lafi_repository.bridge import ModelSettings, call_model, input_arrays, resp
 
 
 class TritonPythonModel:
-    """Has the model `identity` see the pictures, so that there is one network for all."""
+    """Embeds pictures by calling the model `identity`, so that the network is loaded only once."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Finds the folder of the enrolments, which the first of them makes."""
+        """Opens the folder of the enrolments, which the first enrolment creates."""
         settings = ModelSettings(args)
         self._spec = enrolment_spec()
         info = settings.info()

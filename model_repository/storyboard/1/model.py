@@ -26,7 +26,7 @@ from lafi_repository.metrics_export import MetricsExport
 
 
 class TritonPythonModel:
-    """Denoises in this process; text and VAE are the served models beside it."""
+    """Denoises in this process; calls the other served models for text and VAE."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the denoiser and starts the threads that draw."""
@@ -52,12 +52,12 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> None:
-        """Reads and admits each request; the answers come from the service's threads."""
+        """Reads and admits each request; the service's threads send the answers."""
         for request in requests:
             self._service.accept(partial(self._decode, request), ResponseSender(request))
 
     def finalize(self) -> None:
-        """Fails what is not drawn yet, so that nobody waits for it."""
+        """Ends the storyboards that are not drawn yet with an error, so that no client waits."""
         self._service.close()
         self._studio.close()
         self._metrics.close()

@@ -12,13 +12,13 @@ from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
-    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+    """Answers each batch of Triton Server's dynamic batching with one engine call."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.session(TEXT_ENCODER)
+        run = settings.graph(TEXT_ENCODER)
         folders = tokenizer_folders(settings.artifacts, info)
         check = check_token_ids(*(vocabulary_size(folder) for folder in folders))
         self._engine = BatchedEngine(

@@ -12,13 +12,13 @@ from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
-    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+    """Answers each batch of Triton Server's dynamic batching with one engine call."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.session(VAE_DECODER)
+        run = settings.graph(VAE_DECODER)
         multiple = info.side_multiple // info.vae_scale
         check = check_latents(multiple, MAX_SIDE // info.vae_scale)
         self._engine = BatchedEngine(

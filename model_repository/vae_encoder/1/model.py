@@ -12,13 +12,13 @@ from lafi_repository.bridge import ModelSettings, answer_requests
 
 
 class TritonPythonModel:
-    """Answers the requests that Triton Server's dynamic batching brings with one engine call."""
+    """Answers each batch of Triton Server's dynamic batching with one engine call."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.session(VAE_ENCODER)
+        run = settings.graph(VAE_ENCODER)
         check = check_images(info.side_multiple, MAX_SIDE)
         self._engine = BatchedEngine(
             vae_encoder_spec(info), lambda rows: run({"images": rows}), check

@@ -13,6 +13,8 @@ from lafi.model.info import ModelInfo
 from model_infos import model_info
 
 ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
+LEARNT_ADDRESS = "0d0659fc62ddba6887b5320b590ef32c073bb47d56f9e9634860c9678eeaeacb"
+"""Of the same panel and model with two learnt tokens, from when they were called `words`."""
 CHARACTERS: list[dict[str, Any]] = [
     {"name": "mia", "prompt": "a girl"},
     {"name": "tom", "prompt": "a boy", "trigger": "tom_v1"},
@@ -196,7 +198,7 @@ def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
         {"prediction_type": "v_prediction"},
         {"pooled_width": 8},
         {"zero_empty_negative": True},
-        {"words": ("<mia>",)},
+        {"learnt_tokens": ("<mia>",)},
     ],
 )
 def test_the_model_decides(change: dict[str, Any], small_model: ModelInfo) -> None:
@@ -208,11 +210,13 @@ def test_addresses_of_older_models_stay(small_model: ModelInfo) -> None:
     """The address of a model without the newer fields, as the first version gave it."""
     then = {"words": "everywhere", "strength": 0.0, "reference_noise": "panel"}
     assert address(board(changes={"injection": then}), small_model) == ADDRESS
+    learnt = small_model.model_copy(update={"learnt_tokens": ("<mia>", "<mia>_1")})
+    assert address(board(changes={"injection": then}), learnt) == LEARNT_ADDRESS
 
 
 @pytest.mark.parametrize("change", [{"name": "other"}, {"variant": "ink"}])
 def test_the_models_name_does_not_decide(change: dict[str, Any], small_model: ModelInfo) -> None:
-    """Nor does a variant's: its weights and its words do."""
+    """Nor does a variant's: its weights and its learnt tokens do."""
     other = small_model.model_copy(update=change)
     assert address(board(), other) == address(board(), small_model)
 

@@ -139,7 +139,7 @@ def test_a_damaged_file_is_never_read_as_another_one(
         # What was hit says nothing about anybody.
         assert state.pictures == whole.pictures
         np.testing.assert_array_equal(state.embeddings, whole.embeddings)
-        np.testing.assert_array_equal(state.words["mia"], whole.words["mia"])
+        np.testing.assert_array_equal(state.descriptions["mia"], whole.descriptions["mia"])
 
 
 def test_damage_that_came_after_reading_is_not_sealed_by_a_change(tmp_path: Path) -> None:
@@ -355,26 +355,26 @@ def test_a_file_of_a_later_format_is_left_alone(tmp_path: Path) -> None:
     assert made.path.read_bytes() == content
 
 
-def test_words_last_are_replaced_and_go_with_the_character(tmp_path: Path) -> None:
+def test_a_description_is_replaced_and_goes_with_the_character(tmp_path: Path) -> None:
     made = database(tmp_path)
     made.enrol("mia", pictures(1), embedding(8))
     made.enrol("tom", pictures(2))
     assert made.enrol("mia", pictures(3)) == 2
     again = database(tmp_path).read()
-    assert [*again.words] == ["mia"]
-    np.testing.assert_array_equal(again.words["mia"], embedding(8))
+    assert [*again.descriptions] == ["mia"]
+    np.testing.assert_array_equal(again.descriptions["mia"], embedding(8))
     assert made.enrol("mia", pictures(1), embedding(9)) == 2
-    np.testing.assert_array_equal(database(tmp_path).read().words["mia"], embedding(9))
+    np.testing.assert_array_equal(database(tmp_path).read().descriptions["mia"], embedding(9))
     made.forget("mia")
-    assert database(tmp_path).read().words == {}
+    assert database(tmp_path).read().descriptions == {}
     assert database(tmp_path).read().names() == ("tom",)
 
 
-def test_words_of_another_text_tower_count_as_not_said(tmp_path: Path) -> None:
+def test_a_description_by_another_text_tower_is_ignored(tmp_path: Path) -> None:
     one, other = (EnrolmentDatabase(tmp_path, OURS, WIDTH, tower) for tower in ("aa", "bb"))
     one.enrol("mia", pictures(1), embedding(8))
-    assert [*one.read().words] == ["mia"]
-    assert other.read().words == {}
+    assert [*one.read().descriptions] == ["mia"]
+    assert other.read().descriptions == {}
     assert other.read().names() == ("mia",)
 
 

@@ -18,17 +18,17 @@ from lafi.identity.enrolments import Enrolments
     ),
     st.floats(0, 1),
 )
-def test_a_described_character_is_scored_by_pictures_and_words(
+def test_a_described_character_is_scored_by_pictures_and_description(
     cast: dict[str, tuple[set[int], bool]], weight: float
 ) -> None:
     state = Enrolments((), np.zeros((0, WIDTH), np.float32))
     probe = embedding(77)
     expected = {}
     for place, (name, (seeds, described)) in enumerate(cast.items()):
-        shown, words = pictures(*(100 * place + s for s in seeds)), embedding(100 + place)
-        state = state.with_pictures(name, shown, words if described else None)
+        shown, description = pictures(*(100 * place + s for s in seeds)), embedding(100 + place)
+        state = state.with_pictures(name, shown, description if described else None)
         expected[name] = max(
-            float(row @ probe + described * weight * (probe - row) @ words)
+            float(row @ probe + described * weight * (probe - row) @ description)
             for row in shown.values()
         )
     match = state.nearest(probe, weight)
@@ -40,5 +40,5 @@ def test_a_described_character_is_scored_by_pictures_and_words(
     plain = max(float(row @ probe) for row in state.embeddings)
     assert state.nearest(probe).score == pytest.approx(plain, abs=1e-6)
     for (name, _), row in zip(state.pictures, state.embeddings, strict=True):
-        own = Enrolments(((name, "00"),), row.reshape(1, -1), dict(state.words))
+        own = Enrolments(((name, "00"),), row.reshape(1, -1), dict(state.descriptions))
         assert own.nearest(row, weight).score == pytest.approx(1.0, abs=1e-5)

@@ -14,7 +14,7 @@ from lafi.identity.enrolments import EnrolmentDatabaseError, EnrolmentError
 
 OURS, THEIRS = "ab" * 32, "cd" * 32
 BEFORE = Path(__file__).with_name("enrolled_before_sqlite.bin")
-"""Written by that version: mia with pictures 1 and 2 and words 8, tom with picture 3."""
+"""Written by that version: mia with pictures 1 and 2 and a description 8, tom with picture 3."""
 OLD_TOWER = "ef" * 32
 
 
@@ -44,8 +44,8 @@ def test_a_file_of_the_earlier_format_is_replaced_once(tmp_path: Path, first: st
         *(("tom", digest) for digest in pictures(3)),
     )
     np.testing.assert_array_equal(state.embeddings, [embedding(seed) for seed in (1, 2, 3)])
-    assert [*state.words] == ["mia"]
-    np.testing.assert_array_equal(state.words["mia"], embedding(8))
+    assert [*state.descriptions] == ["mia"]
+    np.testing.assert_array_equal(state.descriptions["mia"], embedding(8))
     assert made.path.stat().st_mode & 0o777 == 0o600
     assert made.forget("mia") == 2
     assert EnrolmentDatabase(tmp_path, OURS, WIDTH, OLD_TOWER).read().names() == ("tom",)
@@ -59,7 +59,7 @@ def test_a_file_from_before_descriptions_is_replaced_too(tmp_path: Path) -> None
     first = b"lafi enrolments 1 " + hashlib.sha256(older).hexdigest().encode()
     old_file(tmp_path, first + b"\n" + older)
     state = database(tmp_path).read()
-    assert (state.names(), dict(state.words)) == (("mia", "tom"), {})
+    assert (state.names(), dict(state.descriptions)) == (("mia", "tom"), {})
     assert state.nearest(embedding(3)).character == "tom"
 
 

@@ -114,7 +114,7 @@ def described(describer_folder: Path, tmp_path: Path) -> Identity:
     return open_identity(seeing, tmp_path / "state", describer)
 
 
-def test_words_count_beside_pictures_and_lines_are_joined(described: Identity) -> None:
+def test_descriptions_count_beside_pictures_and_lines_are_joined(described: Identity) -> None:
     described.enrol("mia", [png(1)])
     alone = described.identify(png(2)).score
     assert described.enrol("mia", [png(1)], "a child\n with  red hair") == 1

@@ -20,12 +20,22 @@ def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
 
 
 def test_an_older_file_has_one_text_encoder(tmp_path: Path, small_model: ModelInfo) -> None:
-    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"} | {"variant", "shared", "words"}
+    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"}
+    newer |= {"variant", "shared", "learnt_tokens"}
     text = small_model.model_dump_json(exclude=newer)
     (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
     assert load_model_info(tmp_path) == small_model
     assert small_model.text_encoders == 1
     assert small_model.model_copy(update={"pooled_width": 8}).text_encoders == 2
+
+
+def test_an_older_file_calls_learnt_tokens_words(tmp_path: Path, small_model: ModelInfo) -> None:
+    text = small_model.model_dump_json(exclude={"learnt_tokens"})
+    (tmp_path / "lafi.json").write_text(text[:-1] + ', "words": ["<mia>"]}', encoding="utf-8")
+    learnt = load_model_info(tmp_path)
+    assert learnt == small_model.model_copy(update={"learnt_tokens": ("<mia>",)})
+    learnt.save(tmp_path)
+    assert load_model_info(tmp_path) == learnt
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """ONNX files as functions of arrays, run on the CPU by ONNX Runtime or OpenVINO.
 
-Knows files and runtimes; imports no torch, so that a served model that needs none starts at once.
+Knows files and runtimes. Imports no torch, so that served models without torch start at once.
 """
 
 import tempfile
@@ -20,27 +20,27 @@ Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["f32", "bf16"]
 
 INLINE_BYTES: Final = 2**30
-"""Weights up to this go through memory to OpenVINO; a protobuf message ends at 2 GiB."""
+"""Weights up to this size are handed to OpenVINO in memory; protobuf's own limit is 2 GiB."""
 
 BF16_SETTINGS: Final = {"SNIPPETS_MODE": "DISABLE"}
-"""What OpenVINO 2026.4 needs beside the precision, or it gives NaN, with and without AMX.
+"""Settings without which OpenVINO 2026.4 returns NaN in bf16, with and without AMX.
 
-Its snippets fuse a softmax with the products beside it into one compiled loop, which in bf16 gives
-NaN for some shapes: with 9 plain rows of the bundled model at 64 px, and in most calls of
-`reference.onnx`. Without them the time is the same (benchmarks/README.md).
+Its snippets compile a softmax and the matrix products around it into one loop. In bf16 that loop
+returns NaN for some shapes: for 9 plain rows of the bundled model at 64 px, and in most calls of
+`reference.onnx`. Without snippets it is just as fast (benchmarks/README.md).
 """
 
-Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
-"""Inputs by name -> the outputs in the file's order, arrays of their own."""
+RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
+"""Inputs by name -> new arrays, the outputs in the file's order."""
 
 
-def load_session(
+def load_graph(
     artifacts: Path,
     name: str,
     runtime: Runtime,
     precision: Precision = "f32",
     threads: int = 0,
-) -> Session:
+) -> RunGraph:
     """One of FILES in an exported folder, ready to run.
 
     threads: CPU threads, 0 for all cores. The denoiser's bank inputs may be left out of a call.
@@ -51,31 +51,31 @@ def load_session(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    session = open_session(path, runtime, precision, threads)
+    graph = open_graph(path, runtime, precision, threads)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
-        session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
-    return _bank_optional(session, artifacts, info) if name == DENOISER else session
+        graph = _at_least_two_tokens_wide(graph, info.side_multiple // info.vae_scale)
+    return _bank_optional(graph, artifacts, info) if name == DENOISER else graph
 
 
 def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
-    """The exported model's facts, naming the runtime and precision that will draw."""
+    """The exported model's facts, with the runtime and precision that it runs in."""
     info = load_model_info(artifacts)
-    # What `_at_least_two_tokens_wide` refuses.
+    # `_at_least_two_tokens_wide` refuses anything narrower.
     least = 2 * info.side_multiple if precision == "bf16" else 0
     update = {"engine": runtime, "precision": precision, "least_width": least}
     return info.model_copy(update=update)
 
 
-def open_session(
+def open_graph(
     path: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
-) -> Session:
-    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
+) -> RunGraph:
+    """An ONNX file, ready to run. Raises ArtifactsError for settings that do not work here."""
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
     if runtime == "openvino":
-        return _openvino_session(path, precision, threads)
-    return _onnxruntime_session(path, threads)
+        return _open_in_openvino(path, precision, threads)
+    return _open_in_onnxruntime(path, threads)
 
 
 def check_runtime(runtime: Runtime, precision: Precision) -> None:
@@ -98,14 +98,14 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _onnxruntime_session(path: Path, threads: int) -> Session:
+def _open_in_onnxruntime(path: Path, threads: int) -> RunGraph:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Errors only: the optimiser warns of every value that the attention op's branches share.
     options.log_severity_level = 3
-    # A spinning thread takes a core away from whatever else runs beside it.
+    # A spinning thread keeps a core busy that other work on this machine could use.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
@@ -115,7 +115,7 @@ def _onnxruntime_session(path: Path, threads: int) -> Session:
     return run
 
 
-def _openvino_session(path: Path, precision: Precision, threads: int) -> Session:
+def _open_in_openvino(path: Path, precision: Precision, threads: int) -> RunGraph:
     import openvino
 
     core = openvino.Core()
@@ -125,12 +125,12 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> Session
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
-    # One request for all calls keeps what was prepared for each shape; it serves one at a time.
+    # One request for all calls keeps its preparation for each shape. It runs one call at a time.
     request = compiled.create_infer_request()
-    turn = threading.Lock()
+    one_at_a_time = threading.Lock()
 
     def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
-        with turn:
+        with one_at_a_time:
             request.infer(dict(feed), share_inputs=True)
             return tuple(np.array(x.data, dtype=np.float32) for x in request.output_tensors)
 
@@ -140,8 +140,9 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> Session
 def _read_inlined(core: Any, path: Path) -> Any:
     """OpenVINO's model of the file, with the attention op's body in place of each of its nodes.
 
-    OpenVINO does not read model-local functions, nor weights outside the graph's own folder. So a
-    small model goes through memory, and of a large one the graph is for a moment written there.
+    OpenVINO reads no model-local functions, and no weights outside the folder of the graph's file.
+    So a small model is passed in memory; for a large one, a temporary file with the changed graph
+    is written beside the weights.
     """
     import onnx
     import onnx.inliner
@@ -168,19 +169,19 @@ def _outside_bytes(model: Any) -> int:
     return sum(int(entry.value) for entry in entries if entry.key == "length")
 
 
-def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
-    """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
+def _at_least_two_tokens_wide(graph: RunGraph, step: int) -> RunGraph:
+    """Refuses latents of width `step` cells: one token wide at the UNet's deepest level.
 
-    oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and higher
-    than that: it reads memory that nobody wrote, and so does torch in bf16. Whoever is asked for
-    such a panel refuses it first (`lafi.board.checks`).
+    oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and more
+    than one cell high: it reads uninitialised memory. So does torch in bf16. A storyboard with
+    such a panel is normally refused earlier, by `lafi.board.checks`.
     """
 
     def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
         width = feed["latents"].shape[-1]
         if width <= step:
             raise ValueError(f"latents: got width {width}, allowed {2 * step} or more in bf16")
-        return session(feed)
+        return graph(feed)
 
     return run
 
@@ -198,10 +199,10 @@ def _check_inputs(path: Path, info: ModelInfo) -> None:
         )
 
 
-def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:
-    """Gives a call without a bank one small entry of zeros, which no route names.
+def _bank_optional(graph: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
+    """Adds one small bank entry of zeros, which no route reads, to a call without a bank.
 
-    Not a bank of no entries: `lafi.ports.denoiser_tensors` says why.
+    `lafi.ports.denoiser_tensors` says why a bank without entries will not do.
     Raises ArtifactsError for an export whose denoiser takes no bank.
     """
     if REFERENCE not in info.onnx_sha256:
@@ -210,6 +211,6 @@ def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Sessio
     empty = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
     def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
-        return session({**empty, **feed})
+        return graph({**empty, **feed})
 
     return run
