@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
-from lafi.wire.events import Failed, PanelImage
+from lafi.wire.events import Accepted, Failed, PanelImage
 from lafi_client.client import StoryboardClient
 from lafi_client.comparison_sheet import comparison_sheet
 from lafi_client.drawing_folder import write_whole
@@ -116,13 +117,17 @@ def _draw_row(
     client: StoryboardClient, row: ComparisonRow, columns: Sequence[int], console: Console
 ) -> int:
     try:
-        for event in client.events(row.storyboard, only=columns):
-            match event:
-                case PanelImage():
-                    row.pictures[event.panel] = event
-                case Failed(panel=int(number)):
-                    row.errors[number] = event.error
-                    console.print(f"panel {number} failed: {event.error}", markup=False)
+        with closing(client.events(row.storyboard, only=columns)) as events:
+            for event in events:
+                match event:
+                    case Accepted():
+                        for note in event.notes:
+                            console.print(f"note: {note}", markup=False)
+                    case PanelImage():
+                        row.pictures[event.panel] = event
+                    case Failed(panel=int(number)):
+                        row.errors[number] = event.error
+                        console.print(f"panel {number} failed: {event.error}", markup=False)
     except StoryboardRefused as error:
         return fail(console, BAD_STORYBOARD, error)
     except LafiError as error:

@@ -13,6 +13,8 @@ FIELDS = ("date", "time", "title", "story", "panel", "seed")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _FORBIDDEN = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f{}]')
 _RESERVED = re.compile(r"(portrait|preview)_.*\.png|contact_sheet\.png", re.IGNORECASE)
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
+"""What Windows takes for a device, at the beginning of a name."""
 _LONGEST_VALUE, _LONGEST_NAME = 80, 200
 """Bytes of UTF-8: of what a field stands for, and of a file's or a folder's name."""
 
@@ -60,14 +62,20 @@ def _name(template: str, values: dict[str, str]) -> str:
         raise _refused(template, f"no {shown(found[0])} in a name")
     name = _FIELD.sub(lambda match: values[match[1]], template)
     name = name if name.lower().endswith(".png") else f"{name}.png"
-    for part in name.split("/"):
-        if not part.removesuffix(".png").strip(" .") or part[0] == ".":
+    parts = [_renamed(part.rstrip(" .")) for part in name.split("/")]
+    for part in parts:
+        if not part.removesuffix(".png").strip(" .") or part[0] in ". ":
             raise _refused(template, "a path below the folder, each part with a name of its own")
         if len(part.encode()) > _LONGEST_NAME:
             raise _refused(template, f"parts of at most {_LONGEST_NAME} bytes")
+    name = "/".join(parts)
     if _RESERVED.fullmatch(name):
         raise _refused(template, "other names than those of portraits, previews and the sheet")
     return name
+
+
+def _renamed(part: str) -> str:
+    return f"_{part}" if _DEVICE.match(part) else part
 
 
 def _safe(text: str) -> str:

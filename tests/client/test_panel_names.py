@@ -43,6 +43,7 @@ def test_fields_are_filled_in(template: str, first: str) -> None:
         ("a <b>?", "a _b___00.png"),
         ("...", "untitled_00.png"),
         ("", "untitled_00.png"),
+        ("con", "con_00.png"),
         ("女" * 99, "女" * 26 + "_00.png"),
     ],
 )
@@ -85,6 +86,19 @@ def test_whatever_the_title_a_name_stays_inside(title: str, story: str) -> None:
         assert PureWindowsPath(name).parts[0] == "x"
         assert len(PureWindowsPath(name).parts) == 2
         assert len(name.encode()) < 255
+
+
+@pytest.mark.parametrize(
+    ("template", "title", "name"),
+    [
+        ("{title}", "con", "_con.png"),
+        ("{title}", "AUX.b", "_AUX.b.png"),
+        ("{title} /{panel}", "nul", "_nul/00.png"),
+        ("{title}/{panel}", "contract", "contract/00.png"),
+    ],
+)
+def test_names_that_are_devices_elsewhere(template: str, title: str, name: str) -> None:
+    assert names(template, title, panels=1) == [name]
 
 
 def test_a_file_is_written_into_folders_that_are_made(tmp_path: Path) -> None:

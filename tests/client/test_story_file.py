@@ -125,6 +125,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: str) -> None:
     assert refused.value.problems[0].startswith(line)
 
 
+@pytest.mark.parametrize("depth", [50, 200, 450, 900])
+def test_a_deeply_nested_file_is_refused(tmp_path: Path, depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    path = tmp_path / "story.json"
+    path.write_text(f'{{"recipe": "progressive", "injection": {deep}}}', encoding="utf-8")
+    with pytest.raises(StoryboardError, match=r"injection.a: unknown field|got a? ?deeply nested"):
+        load_story(path)
+
+
 def test_a_folder_of_recipes_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(StoryboardError, match=r"^--recipes: got .*, allowed: a folder with recip"):
         load(tmp_path, "recipe: progressive", Overrides(recipes=tmp_path / "nowhere"))
