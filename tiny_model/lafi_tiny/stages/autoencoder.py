@@ -33,10 +33,15 @@ WATCH_SEED = 2_000_003
 
 @dataclass(frozen=True, slots=True)
 class AutoencoderTraining:
-    """Settings of the stage; `decay` is the share of the steps over which the rate falls."""
+    """Settings of the stage.
+
+    decay        share of the steps over which the rate falls
+    early_steps  first steps, of half a batch: pixels are many, steps are dear
+    """
 
     steps: int = 9000
     batch: int = 8
+    early_steps: int = 4000
     peak_rate: float = 1.5e-3
     decay: float = 0.3
     kl_weight: float = 1e-6
@@ -61,7 +66,7 @@ def train_autoencoder(plan: Blueprint, settings: AutoencoderTraining, folder: Pa
     for step in range(start, settings.steps):
         rate = _rate(step, settings)
         set_learning_rate(optimizer, rate)
-        images, weights = draw_batch(settings.batch, plan.side, rng)
+        images, weights = draw_batch(_size(step, settings), plan.side, rng)
         loss, error = _loss(vae, images.to(place), weights.to(place), settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -85,6 +90,10 @@ def _rate(step: int, settings: AutoencoderTraining) -> float:
     """Warm up, hold, fall linearly."""
     left = (settings.steps - step) / (settings.decay * settings.steps)
     return settings.peak_rate * min(1.0, (step + 1) / 100, max(0.02, left))
+
+
+def _size(step: int, settings: AutoencoderTraining) -> int:
+    return settings.batch // 2 if step < settings.early_steps else settings.batch
 
 
 def draw_batch(size: int, window: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ class Blueprint:
 
     side: int = 128
     latent_channels: int = 8
-    vae_widths: tuple[int, ...] = (16, 32, 96, 192)
+    vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vae_norm_groups: int = 8
 
 
