@@ -31,6 +31,8 @@ SAID = {"action": 0.93, "place": 0.92, "light": 0.87, "prop": 0.85}
 """How often these are said; of several figures, actions always."""
 USUAL = {"expression": "neutral", "view": "front", "framing": "medium"}
 SAID_IF_USUAL, SAID_IF_NOT = 0.2, 0.8
+SAID_IF_FEW = 0.4
+"""How often something unusual is said where there is much to say; 77 tokens are the limit."""
 ALONE = {"en": ("a child", "a kid", "someone", "a character"), "zh": ("一个孩子", "一个人")}
 # Half of the pictures that show a character twice do not say so: the same one is the rule.
 TWICE = {
@@ -160,7 +162,7 @@ def _said(
     extras, mood = [], ""
     if "expression" in seen and _mentioned(rng, "expression", figure.expression, share):
         mood = word(rng, EXPRESSION_WORDS[language][figure.expression])
-    if figure.prop != "none" and "prop" in seen and rng.random() < SAID["prop"]:
+    if figure.prop != "none" and "prop" in seen and rng.random() < SAID["prop"] * share / SAID_IF_NOT:
         extras.append(word(rng, PROP_WORDS[language][figure.prop]))
     if _mentioned(rng, "view", figure.view, share):
         extras.append(word(rng, VIEW_WORDS[language][figure.view]))
@@ -199,7 +201,8 @@ def _several(rng: np.random.Generator, picture: Picture, language: Language) -> 
             people += word(rng, (" twice", "") if language == "en" else ("出现两次", ""))
     else:
         looks = _looks_of_each(rng, seen)
-    share = SAID_IF_NOT if len(figures) == 2 else 0.35
+    long = len(figures) > 2 or len(looks[0]) > 4
+    share = SAID_IF_FEW if long else SAID_IF_NOT
     items = [
         _item(rng, figure, names, _said(rng, figure, shown, language, share), language)
         for figure, names, shown in zip(figures, looks, seen, strict=True)
@@ -271,7 +274,7 @@ def _strip(rng: np.random.Generator, picture: Picture, language: Language) -> st
         people = describe(picture.figures[0].identity, looks, language, rng=rng)
     panels = []
     for figure, scene, shown in zip(picture.figures, picture.scenes, seen, strict=True):
-        said = _said(rng, figure, shown, language, 0.35)
+        said = _said(rng, figure, shown, language, SAID_IF_FEW)
         item = _item(rng, figure, (), said, language)
         where = word(rng, PLACE_WORDS[language][scene.place])
         when = word(rng, LIGHT_WORDS[language][scene.light])

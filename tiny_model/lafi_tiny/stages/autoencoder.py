@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from lafi_tiny.hand.picture import render
 from lafi_tiny.stages.blueprint import Blueprint, build_autoencoder
+from lafi_tiny.stages.muon import Muon
 from lafi_tiny.stages.samples import cropped, picture_of, weight_map
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
 from lafi_tiny.training import (
@@ -23,7 +24,6 @@ from lafi_tiny.training import (
     from_pixels,
     save_grid,
     save_state,
-    set_learning_rate,
     to_pixels,
 )
 
@@ -36,13 +36,12 @@ class AutoencoderTraining:
     """Settings of the stage.
 
     decay        share of the steps over which the rate falls
-    early_steps  first steps, of half a batch: pixels are many, steps are dear
+    peak_rate    of Muon; everything that is no matrix learns at a third of it
     """
 
     steps: int = 9000
     batch: int = 8
-    early_steps: int = 4000
-    peak_rate: float = 1.5e-3
+    peak_rate: float = 4e-3
     decay: float = 0.3
     kl_weight: float = 1e-6
     edge_weight: float = 1.0
@@ -59,14 +58,13 @@ def train_autoencoder(plan: Blueprint, settings: AutoencoderTraining, folder: Pa
     vae = build_autoencoder(plan).to(place)
     _start_almost_without_noise(vae)
     average = MovingAverage(vae, settings.average)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=settings.peak_rate, weight_decay=1e-4)
+    optimizer = Muon(vae, settings.peak_rate, settings.peak_rate / 3)
     start = _resume(folder / STATE_FILE, vae, average, optimizer)
     rng = np.random.default_rng([settings.seed, 11, start])
     clock, begun = SaveClock(settings.save_seconds), time.monotonic()
     for step in range(start, settings.steps):
-        rate = _rate(step, settings)
-        set_learning_rate(optimizer, rate)
-        images, weights = draw_batch(_size(step, settings), plan.side, rng)
+        optimizer.set_rate(_rate_share(step, settings))
+        images, weights = draw_batch(settings.batch, plan.side, rng)
         loss, error = _loss(vae, images.to(place), weights.to(place), settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -86,14 +84,10 @@ def train_autoencoder(plan: Blueprint, settings: AutoencoderTraining, folder: Pa
     mark_finished(folder, "autoencoder")
 
 
-def _rate(step: int, settings: AutoencoderTraining) -> float:
+def _rate_share(step: int, settings: AutoencoderTraining) -> float:
     """Warm up, hold, fall linearly."""
     left = (settings.steps - step) / (settings.decay * settings.steps)
-    return settings.peak_rate * min(1.0, (step + 1) / 100, max(0.02, left))
-
-
-def _size(step: int, settings: AutoencoderTraining) -> int:
-    return settings.batch // 2 if step < settings.early_steps else settings.batch
+    return min(1.0, (step + 1) / 50, max(0.01, left))
 
 
 def draw_batch(size: int, window: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -168,3 +162,11 @@ def _resume(
     average.updates = state["updates"]
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
+
+
+def load_average(plan: Blueprint, folder: Path) -> AutoencoderKL:
+    """The moving average that the stage has left so far, ready to use."""
+    vae = build_autoencoder(plan)
+    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    vae.load_state_dict(state["average"])
+    return vae.eval().requires_grad_(False)
