@@ -24,7 +24,7 @@ from lafi_tiny.hand.words import (
     Language,
 )
 
-LOOKS_SAID = {"none": 0.46, "some": 0.32, "all": 0.22}
+LOOKS_SAID: dict[str, float] = {"none": 0.46, "some": 0.32, "all": 0.22}
 """How much of the looks of a single figure is said."""
 LOOKS_SAID_OF_SEVERAL = {"none": 0.5, "some": 0.4, "all": 0.1}
 SAID = {"action": 0.93, "place": 0.92, "light": 0.87, "prop": 0.85}
@@ -33,7 +33,10 @@ USUAL = {"expression": "neutral", "view": "front", "framing": "medium"}
 SAID_IF_USUAL, SAID_IF_NOT = 0.2, 0.8
 SAID_IF_FEW = 0.4
 """How often something unusual is said where there is much to say; 77 tokens are the limit."""
-ALONE = {"en": ("a child", "a kid", "someone", "a character"), "zh": ("一个孩子", "一个人")}
+ALONE: dict[Language, tuple[str, ...]] = {
+    "en": ("a child", "a kid", "someone", "a character"),
+    "zh": ("一个孩子", "一个人"),
+}
 # Half of the pictures that show a character twice do not say so: the same one is the rule.
 TWICE = {
     "en": ("the same child twice", "a child twice", "a child", "a kid"),
@@ -162,7 +165,11 @@ def _said(
     extras, mood = [], ""
     if "expression" in seen and _mentioned(rng, "expression", figure.expression, share):
         mood = word(rng, EXPRESSION_WORDS[language][figure.expression])
-    if figure.prop != "none" and "prop" in seen and rng.random() < SAID["prop"] * share / SAID_IF_NOT:
+    if (
+        figure.prop != "none"
+        and "prop" in seen
+        and rng.random() < SAID["prop"] * share / SAID_IF_NOT
+    ):
         extras.append(word(rng, PROP_WORDS[language][figure.prop]))
     if _mentioned(rng, "view", figure.view, share):
         extras.append(word(rng, VIEW_WORDS[language][figure.view]))
@@ -253,7 +260,9 @@ def _placed(
     positions = POSITIONS[len(items)][language]
     if language == "zh":
         listed = ",".join(f"{at}{item}" for at, item in zip(positions, items, strict=True))
-        opening = f"{when},{where}" if described and rng.random() < 0.5 else f"{when},{where},{people}"
+        opening = (
+            f"{when},{where}" if described and rng.random() < 0.5 else f"{when},{where},{people}"
+        )
         return f"{opening},{listed}"
     if described and rng.random() < 0.5:
         parts = [

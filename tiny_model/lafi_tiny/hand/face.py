@@ -16,9 +16,7 @@ At = Callable[[float, float], Point]
 """From figure units around the head's centre to picture units."""
 
 
-def draw_face(
-    pen: Pen, at: At, unit: float, mirror: float, view: str, expression: str
-) -> None:
+def draw_face(pen: Pen, at: At, unit: float, mirror: float, view: str, expression: str) -> None:
     """Eyes, brows and mouth of a head seen from the front or the side."""
     face = _Face(pen, at, unit, mirror, view)
     getattr(face, expression)()

@@ -119,7 +119,7 @@ def _who_zh(noun: str, build: str, mood: str, has: list[str], wears: list[str], 
 
 
 def joined(parts: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 

@@ -61,7 +61,9 @@ class Pen:
 
     def stroke(self, points: Sequence[Point], width: float, colour: RGB) -> None:
         """A line with round ends."""
-        rounded(self.draw, [self.px(p) for p in points], width * self.per_unit / 2, self.lit(colour))
+        rounded(
+            self.draw, [self.px(p) for p in points], width * self.per_unit / 2, self.lit(colour)
+        )
 
     def arc(
         self, centre: Point, rx: float, ry: float, start: float, stop: float, width: float

@@ -77,7 +77,9 @@ class _Painter:
         self.pen.box(0, sea, self.w, self.y, (60, 150, 214))
         x = self._x(8)
         self.pen.polygon([(x, sea - 12), (x, sea - 1), (x + 8, sea - 1)], (255, 255, 255))
-        self.pen.polygon([(x - 6, sea), (x + 9, sea), (x + 6, sea + 4), (x - 3, sea + 4)], (206, 84, 70))
+        self.pen.polygon(
+            [(x - 6, sea), (x + 9, sea), (x + 6, sea + 4), (x - 3, sea + 4)], (206, 84, 70)
+        )
         self.pen.box(0, self.y - 2.0, self.w, self.y, (236, 246, 252))
         self._ground("beach")
         for _ in range(round(self.w / 18)):
@@ -126,7 +128,9 @@ class _Painter:
             for dy, r in ((0, 8), (-11, 6)):
                 self.pen.disc((x, self.y + 2 + dy), r + 0.8, (176, 194, 216))
                 self.pen.disc((x, self.y + 2 + dy), r, (255, 255, 255))
-            self.pen.polygon([(x, self.y - 10), (x + 6, self.y - 8.4), (x, self.y - 7.6)], (240, 130, 40))
+            self.pen.polygon(
+                [(x, self.y - 10), (x + 6, self.y - 8.4), (x, self.y - 7.6)], (240, 130, 40)
+            )
         if self.light != "rain":
             for _ in range(round(self.w / 5)):
                 at = (self._x(), self.rng.uniform(0, UNITS))

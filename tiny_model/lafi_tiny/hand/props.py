@@ -30,8 +30,7 @@ def prop_centre(prop: str, bones: Skeleton, arm: Limb, action: str) -> Point:
             knee, foot = bones.near_leg[1:]
             ball = between(knee, foot, 1.95)
             return ball[0], ball[1] - 1.0 * u
-        reach = between(arm[1], arm[2], 1.75)
-        return reach
+        return between(arm[1], arm[2], 1.75)
     if prop == "umbrella":
         above = min(y - 26.0 * u, bones.head[1] - 9.0 * u)
         return x + out * 1.5 * u, max(above, TOP_MARGIN * u)

@@ -84,9 +84,7 @@ def _cloud(pen: Pen, x: float, y: float, colour: RGB) -> None:
         pen.oval((x + dx, y + dy), rx, ry, colour)
 
 
-def draw_rain(
-    pen: Pen, box: tuple[float, float, float, float], rng: np.random.Generator
-) -> None:
+def draw_rain(pen: Pen, box: tuple[float, float, float, float], rng: np.random.Generator) -> None:
     """Slanting strokes over a place, behind the characters."""
     left, top, right, bottom = box
     bright = Pen(pen.canvas, pen.per_unit)

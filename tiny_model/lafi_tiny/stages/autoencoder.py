@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from torch.nn import functional as F
 
 from lafi_tiny.hand.picture import render
 from lafi_tiny.stages.blueprint import Blueprint, build_autoencoder
@@ -81,7 +80,21 @@ def train_autoencoder(plan: Blueprint, settings: AutoencoderTraining, folder: Pa
             print(watch(average.module, folder, step + 1), flush=True)
         if late:
             return
+    _freeze(average.module, folder)
     mark_finished(folder, "autoencoder")
+
+
+@torch.inference_mode()
+def _freeze(vae: AutoencoderKL, folder: Path) -> None:
+    """Keep the moving average alone, with 1 / std of its latents as the scaling factor."""
+    pictures = [picture_of(WATCH_SEED + 1, i) for i in range(256)]
+    means = [
+        vae.encode(from_pixels(np.asarray(render(p))[None])).latent_dist.mean for p in pictures
+    ]
+    factor = 1 / torch.cat(means).std().item()
+    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    save_state(folder / STATE_FILE, {**state, "scaling_factor": factor})
+    print(f"autoencoder frozen, scaling factor {factor:.4f}", flush=True)
 
 
 def _rate_share(step: int, settings: AutoencoderTraining) -> float:
@@ -169,4 +182,5 @@ def load_average(plan: Blueprint, folder: Path) -> AutoencoderKL:
     vae = build_autoencoder(plan)
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     vae.load_state_dict(state["average"])
+    vae.register_to_config(scaling_factor=state.get("scaling_factor", 1.0))
     return vae.eval().requires_grad_(False)

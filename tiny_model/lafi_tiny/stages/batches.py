@@ -81,9 +81,7 @@ class Batches:
         return torch.from_numpy(fresh.astype(np.float32))[:, None, None, :]
 
 
-def _given_timesteps(
-    rng: np.random.Generator, timesteps: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _given_timesteps(rng: np.random.Generator, timesteps: NDArray[np.int64]) -> NDArray[np.int64]:
     """How noisy a given half is (B,): clean or anything less noisy than the rest."""
     size = len(timesteps)
     return np.where(rng.random(size) < 0.5, 0, (timesteps * rng.random(size)).astype(np.int64))

@@ -27,9 +27,7 @@ def degraded(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL | None
     return (images + rng.uniform(0.0, 0.08) * noise).clamp(-1, 1)
 
 
-def _through_noisy_latents(
-    images: Tensor, rng: np.random.Generator, vae: AutoencoderKL
-) -> Tensor:
+def _through_noisy_latents(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL) -> Tensor:
     with torch.autocast(images.device.type, torch.bfloat16):
         latents = vae.encode(images).latent_dist.mean.float()
         spread = rng.uniform(0.0, 0.15) * latents.std()

@@ -13,8 +13,10 @@ def share_interval(hits: Sequence[bool]) -> dict[str, float]:
         raise ValueError("hits: got none, allowed: at least one")
     share, z = sum(hits) / count, 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(
-        share * (1 - share) / count + z * z / (4 * count * count)
+    half = (
+        z
+        / (1 + z * z / count)
+        * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     )
     return {"mean": share, "low": max(0.0, middle - half), "high": min(1.0, middle + half)}
 

@@ -6,6 +6,7 @@ through the autoencoder is the floor of every figure measured with it.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -92,7 +93,9 @@ class Reader(nn.Module):
     """A small residual network over RGB (B, 3, 128, 128) in [-1, 1]."""
 
     def __init__(
-        self, widths: tuple[int, ...] = (24, 48, 96, 160, 192), depths: tuple[int, ...] = (0, 1, 2, 2, 1)
+        self,
+        widths: tuple[int, ...] = (24, 48, 96, 160, 192),
+        depths: tuple[int, ...] = (0, 1, 2, 2, 1),
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -133,11 +136,11 @@ class Reader(nn.Module):
 
 
 def columns(images: Tensor, count: int) -> list[Tensor]:
-    """The `count` columns of (B, 3, H, W) from left to right, each padded with grey to that size."""
+    """The `count` columns of (B, 3, H, W) from left to right, each padded with grey to (H, W)."""
     width = images.shape[-1]
     edges = [round(i * width / count) for i in range(count + 1)]
     padded = []
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in pairwise(edges):
         before = (width - (right - left)) // 2
         after = width - (right - left) - before
         padded.append(F.pad(images[..., left:right], (before, after)))

@@ -25,15 +25,15 @@ class Namer(nn.Module):
         super().__init__()
         levels = len(plan.unet_widths)
         side = plan.side // 8 // 2 ** (levels - 1)
-        self.half = side // 2
-        width = plan.unet_widths[-1] * side * self.half
+        self.columns = side // 2
+        width = plan.unet_widths[-1] * side * self.columns
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleDict({k: nn.Linear(width, len(v)) for k, v in CLASSES.items()})
         self.angles = nn.Linear(width, 2 * len(ANGLES))
 
     def forward(self, middle: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Features (B, C, s, s) -> logits (2 B, n), first all left sides; (2 B, angles, 2)."""
-        left, right = middle[..., : self.half], middle[..., -self.half :]
+        left, right = middle[..., : self.columns], middle[..., -self.columns :]
         features = self.norm(torch.cat([left.flatten(1), right.flatten(1)]))
         logits = {name: head(features) for name, head in self.heads.items()}
         return logits, self.angles(features).view(len(features), -1, 2)

@@ -74,14 +74,19 @@ def train_reader(plan: Blueprint, settings: ReaderTraining, folder: Path) -> Non
             print(f"reader step {step} loss {loss.item():.3f} angles {parts:.4f}", flush=True)
         last = step + 1 == settings.steps
         if last or clock.is_time():
-            state = {"reader": reader.state_dict(), "average": average.module.state_dict()}
+            state: dict[str, Any] = {
+                "reader": reader.state_dict(),
+                "average": average.module.state_dict(),
+            }
             state |= {"step": step + 1, "updates": average.updates}
             save_state(folder / STATE_FILE, {**state, "optimizer": optimizer.state_dict()})
             save_half(average.module, folder / READER_FILE)
             vae = newest_autoencoder(plan, folder)
         if last or (step + 1) % settings.watch_every == 0:
             floor = measure_floor(average.module, vae, 512 if last else 128)
-            (folder / FLOOR_FILE).write_text(json.dumps({"step": step + 1, **floor}, indent=1))
+            (folder / FLOOR_FILE).write_text(
+                json.dumps({"step": step + 1, "floor": floor}, indent=1)
+            )
             print(f"reader step {step + 1}: {summary(floor)}", flush=True)
     mark_finished(folder, "reader")
 
