@@ -199,7 +199,8 @@ def _several(rng: np.random.Generator, picture: Picture, language: Language) -> 
     where = word(rng, PLACE_WORDS[language][scene.place])
     when = word(rng, LIGHT_WORDS[language][scene.light])
     seen = [visible_attributes(picture, figure) for figure in figures]
-    people = word(rng, (TWICE if twins else SEVERAL[len(figures)])[language])
+    words: tuple[str, ...] = TWICE[language] if twins else SEVERAL[len(figures)][language]
+    people = word(rng, words)
     looks: list[tuple[str, ...]] = [()] * len(figures)
     if twins:
         common = _looks(rng, seen[0] & seen[1], LOOKS_SAID_OF_SEVERAL)

@@ -83,8 +83,8 @@ class LatentStore:
                 latents = self.vae.encode(from_pixels(pixels).to(place)).latent_dist.mean
             means.append(latents.float().cpu())
         scaled = torch.cat(means) * self.vae.config.scaling_factor
-        latents: NDArray[np.float16] = scaled.numpy().astype(np.float16)
-        return latents
+        encoded: NDArray[np.float16] = scaled.numpy().astype(np.float16)
+        return encoded
 
     def batch(self, indices: NDArray[np.int64]) -> Tensor:
         """Latents of these pictures, float32 (B, C, h, w)."""

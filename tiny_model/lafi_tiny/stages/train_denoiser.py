@@ -213,7 +213,10 @@ class _Run:
 def read_finish(folder: Path) -> dict[str, int] | None:
     """From which step on the rate falls and over how many steps, if that was decided."""
     path = folder / FINISH_FILE
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    finish: dict[str, int] = json.loads(path.read_text())
+    return finish
 
 
 def plan_finish(folder: Path, steps: int) -> dict[str, int]:
@@ -254,7 +257,7 @@ def naming_loss(namer: Namer, features: Tensor, batch: Batch, schedule: DDIMSche
     signal = schedule.alphas_cumprod.to(place)[batch.timesteps.to(place)[rows]].sqrt()
     weights = torch.cat([signal, signal])
     logits, found = namer(features[rows].float())
-    total = torch.zeros((), device=place)
+    total: Tensor = torch.zeros((), device=place)
     for name, wanted in batch.targets.classes().items():
         wanted = wanted.to(place)
         each = F.cross_entropy(logits[name], wanted, ignore_index=UNSEEN, reduction="none")
