@@ -38,16 +38,16 @@ ALONE: dict[Language, tuple[str, ...]] = {
     "zh": ("一个孩子", "一个人"),
 }
 # Half of the pictures that show a character twice do not say so: the same one is the rule.
-TWICE = {
+TWICE: dict[Language, tuple[str, ...]] = {
     "en": ("the same child twice", "a child twice", "a child", "a kid"),
     "zh": ("同一个孩子出现两次", "一个孩子"),
 }
-SEVERAL = {
+SEVERAL: dict[int, dict[Language, tuple[str, ...]]] = {
     2: {"en": ("two different children", "two children"), "zh": ("两个不同的孩子", "两个孩子")},
     3: {"en": ("three different children", "three children"), "zh": ("三个不同的孩子", "三个孩子")},
 }
-ONE_CHILD = {"en": ("the same child", "a child"), "zh": ("同一个孩子", "一个孩子")}
-POSITIONS: dict[int, dict[str, tuple[str, ...]]] = {
+ONE_CHILD: dict[Language, tuple[str, ...]] = {"en": ("the same child", "a child"), "zh": ("同一个孩子", "一个孩子")}
+POSITIONS: dict[int, dict[Language, tuple[str, ...]]] = {
     2: {"en": ("left", "right"), "zh": ("左边", "右边")},
     3: {"en": ("left", "middle", "right"), "zh": ("左边", "中间", "右边")},
 }
