@@ -103,7 +103,9 @@ def test_one_in_three_captions_is_chinese() -> None:
 def test_what_is_unusual_is_mostly_said_and_what_is_usual_is_not() -> None:
     rows = english(3000, "single")
     behind = [("behind" in c or "the back" in c) for p, c in rows if p.figures[0].view == "back"]
-    front = [("the front" in c or "facing us" in c) for p, c in rows if p.figures[0].view == "front"]
+    front = [
+        ("the front" in c or "facing us" in c) for p, c in rows if p.figures[0].view == "front"
+    ]
     assert np.mean(behind) == pytest.approx(0.8, abs=0.07)
     assert np.mean(front) == pytest.approx(0.16, abs=0.05)
 

@@ -38,7 +38,7 @@ class AutoencoderTraining:
     peak_rate    of Muon; everything that is no matrix learns at a third of it
     """
 
-    steps: int = 9000
+    steps: int = 4000
     batch: int = 8
     peak_rate: float = 4e-3
     decay: float = 0.3

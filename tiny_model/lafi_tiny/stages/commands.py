@@ -22,19 +22,19 @@ def train_all(folder: Path | None = FOLDER, workers: int = 2) -> None:
 
 
 @app.command()
-def new_autoencoder(folder: Path | None = FOLDER) -> None:
-    """The 128 px model's autoencoder alone, on one thread."""
+def new_autoencoder(folder: Path | None = FOLDER, threads: int = 2) -> None:
+    """The 128 px model's autoencoder alone."""
     from lafi_tiny.stages.train_all import autoencoder_stage
 
-    autoencoder_stage(folder or training_folder())
+    autoencoder_stage(folder or training_folder(), threads=threads)
 
 
 @app.command()
-def new_reader(folder: Path | None = FOLDER) -> None:
-    """The 128 px model's reader alone, on one thread."""
+def new_reader(folder: Path | None = FOLDER, threads: int = 2) -> None:
+    """The 128 px model's reader alone."""
     from lafi_tiny.stages.train_all import reader_stage
 
-    reader_stage(folder or training_folder())
+    reader_stage(folder or training_folder(), threads=threads)
 
 
 @app.command()

@@ -18,15 +18,17 @@ from lafi_tiny.team import run_team
 Work = Callable[[Path], None]
 
 
-def autoencoder_stage(folder: Path, settings: AutoencoderTraining | None = None) -> None:
-    """The autoencoder on one thread."""
-    torch.set_num_threads(1)
+def autoencoder_stage(
+    folder: Path, settings: AutoencoderTraining | None = None, threads: int = 1
+) -> None:
+    """The autoencoder, with half of the machine unless told otherwise."""
+    torch.set_num_threads(threads)
     train_autoencoder(BLUEPRINT, settings or AutoencoderTraining(), folder)
 
 
-def reader_stage(folder: Path, settings: ReaderTraining | None = None) -> None:
-    """The reader on one thread."""
-    torch.set_num_threads(1)
+def reader_stage(folder: Path, settings: ReaderTraining | None = None, threads: int = 1) -> None:
+    """The reader, with half of the machine unless told otherwise."""
+    torch.set_num_threads(threads)
     train_reader(BLUEPRINT, settings or ReaderTraining(), folder)
 
 

@@ -34,6 +34,7 @@ STATE_FILE = "reader.pt"
 READER_FILE = "reader.safetensors"
 FLOOR_FILE = "reader_floor.json"
 READER_KINDS = {"single": 0.55, "twins": 0.18, "strip": 0.10, "pair": 0.09, "trio": 0.08}
+FLOOR_PICTURES = 512
 GROUPS = ("single", "pair", "strip", "trio")
 
 
@@ -83,7 +84,7 @@ def train_reader(plan: Blueprint, settings: ReaderTraining, folder: Path) -> Non
             save_half(average.module, folder / READER_FILE)
             vae = newest_autoencoder(plan, folder)
         if last or (step + 1) % settings.watch_every == 0:
-            floor = measure_floor(average.module, vae, 512 if last else 128)
+            floor = measure_floor(average.module, vae, FLOOR_PICTURES if last else 128)
             (folder / FLOOR_FILE).write_text(
                 json.dumps({"step": step + 1, "floor": floor}, indent=1)
             )
