@@ -1,5 +1,7 @@
 """Muon: orthogonal updates, Adam for the rest, a state that is saved and shared out."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -60,7 +62,7 @@ def test_it_learns_and_its_state_goes_on() -> None:
     twin = network()
     twin.load_state_dict(module.state_dict())
     other = Muon(twin, 0.01, 0.01)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(deepcopy(optimizer.state_dict()))
     assert trained(module, optimizer, 3) == pytest.approx(trained(twin, other, 3))
 
 

@@ -87,10 +87,8 @@ def train_autoencoder(plan: Blueprint, settings: AutoencoderTraining, folder: Pa
 @torch.inference_mode()
 def _freeze(vae: AutoencoderKL, folder: Path) -> None:
     """Keep the moving average alone, with 1 / std of its latents as the scaling factor."""
-    pictures = [picture_of(WATCH_SEED + 1, i) for i in range(256)]
-    means = [
-        vae.encode(from_pixels(np.asarray(render(p))[None])).latent_dist.mean for p in pictures
-    ]
+    pixels = [np.array(render(picture_of(WATCH_SEED + 1, i))) for i in range(256)]
+    means = [vae.encode(from_pixels(image[None])).latent_dist.mean for image in pixels]
     factor = 1 / torch.cat(means).std().item()
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     save_state(folder / STATE_FILE, {**state, "scaling_factor": factor})
