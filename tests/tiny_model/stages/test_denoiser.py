@@ -62,11 +62,13 @@ def test_workers_share_the_encoding(tmp_path: Path, vae: AutoencoderKL) -> None:
     first, second = (
         LatentStore(tmp_path, vae, seed=0, side=128, most=40, worker=i, workers=2) for i in (0, 1)
     )
-    assert not second.grow()
-    assert first.grow()
     assert second.grow()
+    assert len(second) == 0
+    assert first.grow()
+    assert len(first) == 40
     assert second.grow()
     assert len(second) == 40
+    assert not second.grow()
 
 
 def test_the_fingerprint_is_the_encoders(vae: AutoencoderKL) -> None:

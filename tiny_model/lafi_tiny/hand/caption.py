@@ -46,7 +46,10 @@ SEVERAL: dict[int, dict[Language, tuple[str, ...]]] = {
     2: {"en": ("two different children", "two children"), "zh": ("两个不同的孩子", "两个孩子")},
     3: {"en": ("three different children", "three children"), "zh": ("三个不同的孩子", "三个孩子")},
 }
-ONE_CHILD: dict[Language, tuple[str, ...]] = {"en": ("the same child", "a child"), "zh": ("同一个孩子", "一个孩子")}
+ONE_CHILD: dict[Language, tuple[str, ...]] = {
+    "en": ("the same child", "a child"),
+    "zh": ("同一个孩子", "一个孩子"),
+}
 POSITIONS: dict[int, dict[Language, tuple[str, ...]]] = {
     2: {"en": ("left", "right"), "zh": ("左边", "右边")},
     3: {"en": ("left", "middle", "right"), "zh": ("左边", "中间", "右边")},

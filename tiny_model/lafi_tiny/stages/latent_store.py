@@ -1,6 +1,7 @@
 """Latents of drawn pictures, encoded once, kept on disk and read as they are needed."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lafi_tiny.training import from_pixels
 
 CHUNK = 500
 """Pictures in a file."""
+WAIT_SECONDS = 0.5
 
 
 def encoder_fingerprint(vae: AutoencoderKL) -> str:
@@ -49,27 +51,35 @@ class LatentStore:
         self.stored = folder / f"latents_{encoder_fingerprint(vae)}_{side}"
         self.stored.mkdir(parents=True, exist_ok=True)
         self.chunks: list[NDArray[np.float16]] = []
-        while len(self) < most and self._next().exists():
-            self.chunks.append(np.load(self._next(), mmap_mode="r"))
+        self._read()
 
     def __len__(self) -> int:
         return CHUNK * len(self.chunks)
 
-    def _next(self) -> Path:
-        return self.stored / f"latents_{len(self):07d}.npy"
+    def _path(self, chunk: int) -> Path:
+        return self.stored / f"latents_{CHUNK * chunk:07d}.npy"
+
+    def _read(self) -> None:
+        """Take in all chunks that are there without a gap."""
+        while len(self) < self.most and self._path(len(self.chunks)).exists():
+            self.chunks.append(np.load(self._path(len(self.chunks)), mmap_mode="r"))
 
     def grow(self) -> bool:
-        """Add the next chunk; False when full, or when another worker has yet to encode it."""
+        """Encode this worker's next chunk and take in what is there; False when full.
+
+        Called by all workers at once, they encode beside each other.
+        """
         if len(self) >= self.most:
             return False
-        path = self._next()
-        if not path.exists():
-            if len(self.chunks) % self.workers != self.worker:
-                return False
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, self._encode(len(self)))
-            partial.rename(path)
-        self.chunks.append(np.load(path, mmap_mode="r"))
+        ahead = range(len(self.chunks), len(self.chunks) + 2 * self.workers)
+        own = [c for c in ahead if c % self.workers == self.worker and not self._path(c).exists()]
+        if not own:
+            time.sleep(WAIT_SECONDS)  # far enough ahead of the others
+        elif CHUNK * own[0] < self.most:
+            partial = self._path(own[0]).with_suffix(".partial.npy")
+            np.save(partial, self._encode(CHUNK * own[0]))
+            partial.rename(self._path(own[0]))
+        self._read()
         return True
 
     @torch.inference_mode()

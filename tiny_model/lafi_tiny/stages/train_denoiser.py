@@ -7,7 +7,6 @@ another one. Beside the loss, middle features name what each side of the picture
 """
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,9 @@ class DenoiserTraining:
     The rate holds until `finish` says from which step on and over how many it falls.
     """
 
-    steps: int = 32_000
-    decay_steps: int = 6_000
-    batch: int = 32
+    steps: int = 21_000
+    decay_steps: int = 4_500
+    batch: int = 48
     peak_rate: float = 1.2e-3
     empty_captions: float = 0.10
     inpainted: float = 0.6
@@ -59,10 +58,10 @@ class DenoiserTraining:
     average: float = 0.9993
     store: int = 200_000
     first_pictures: int = 4_000
-    grow_every: int = 24
+    grow_every: int = 20
     seed: int = 0
     save_seconds: float = 300.0
-    watch_every: int = 1_000
+    watch_every: int = 700
 
 
 def rate_share(step: int, settings: DenoiserTraining, finish: dict[str, int] | None) -> float:
@@ -143,8 +142,7 @@ class _Run:
             workers=team.workers,
         )
         while len(store) < settings.first_pictures:
-            if not store.grow():
-                time.sleep(1.0)
+            store.grow()
         return store
 
     def one_step(self) -> None:
@@ -257,12 +255,12 @@ def naming_loss(namer: Namer, features: Tensor, batch: Batch, schedule: DDIMSche
     signal = schedule.alphas_cumprod.to(place)[batch.timesteps.to(place)[rows]].sqrt()
     weights = torch.cat([signal, signal])
     logits, found = namer(features[rows].float())
-    total: Tensor = torch.zeros((), device=place)
+    losses = []
     for name, wanted in batch.targets.classes().items():
         wanted = wanted.to(place)
         each = F.cross_entropy(logits[name], wanted, ignore_index=UNSEEN, reduction="none")
-        total = total + (each * weights).mean()
+        losses.append((each * weights).mean())
     counted = batch.targets.counted().to(place)
     error = (found - batch.targets.circle().to(place)).pow(2).sum(-1) * counted
-    total = total + 3.0 * (error.mean(1) * weights).mean()
-    return total
+    losses.append(3.0 * (error.mean(1) * weights).mean())
+    return torch.stack(losses).sum()
