@@ -107,10 +107,10 @@ def sentence(
     if language == "zh":
         return ",".join(part for part in (when, f"{who}{where}{doing}", *more) if part)
     if rng is not None and rng.random() < 0.3:
-        rest = (f"{who} is {doing}" if doing else who, where)
+        rest = [f"{who} is {doing}" if doing else who, where]
         opening = f"{when}, " if when else ""
     else:
-        rest, opening = (who, doing, where, when), ""
+        rest, opening = [who, doing, where, when], ""
     text = opening + " ".join(part for part in rest if part)
     return ", ".join((text, *more))
 
