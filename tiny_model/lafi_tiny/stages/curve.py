@@ -15,8 +15,8 @@ from lafi_tiny.stages.text_to_latent import BEST_FILE, TextToLatent
 from lafi_tiny.training import save_grid, save_state, to_pixels
 
 CURVE_FILE = "curve.jsonl"
-WATCHED = ScoreSizes(panels=48, twins=24, seed=12)
-SHOWN = 48
+WATCHED = ScoreSizes(panels=40, twins=20, seed=12)
+SHOWN = 40
 """Pictures in a grid."""
 
 

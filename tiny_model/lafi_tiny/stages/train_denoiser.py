@@ -51,7 +51,7 @@ class DenoiserTraining:
     steps: int = 21_000
     decay_steps: int = 4_500
     batch: int = 48
-    peak_rate: float = 1.2e-3
+    peak_rate: float = 1.0e-3
     empty_captions: float = 0.10
     inpainted: float = 0.6
     naming: float = 0.05
