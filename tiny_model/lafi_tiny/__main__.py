@@ -10,8 +10,10 @@ from rich.progress import track
 
 from lafi_tiny.architecture import BUNDLED
 from lafi_tiny.dataset import CHUNK, DatasetSpec, render_dataset
+from lafi_tiny.stages.commands import app as new_model
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(new_model)
 FOLDER = typer.Option(Path("out/tiny_model"), help="Where the stages keep their state.")
 WEIGHTS = typer.Option(Path("tiny_model/weights"), help="The packed model.")
 

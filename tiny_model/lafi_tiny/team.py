@@ -7,11 +7,15 @@ layers leave threads waiting for each other at every operation, processes only o
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
+
+PATIENCE = timedelta(hours=6)
+"""How long workers wait for one that draws and reads pictures on a machine that others use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,11 @@ def run_team(work: Callable[[Team], None], workers: int, folder: Path) -> None:
 def _join(worker: int, work: Callable[[Team], None], workers: int, meeting: Path) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     distributed.init_process_group(
-        "gloo", init_method=meeting.absolute().as_uri(), rank=worker, world_size=workers
+        "gloo",
+        init_method=meeting.absolute().as_uri(),
+        rank=worker,
+        world_size=workers,
+        timeout=PATIENCE,
     )
     try:
         work(Team(worker, workers))

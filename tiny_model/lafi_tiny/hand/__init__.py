@@ -1,0 +1,1 @@
+"""The hand that draws the data set of the bundled model: children who do things, at 128 px."""

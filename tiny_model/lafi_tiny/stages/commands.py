@@ -1,0 +1,84 @@
+"""`python -m lafi_tiny train-all` and single stages of the 128 px model."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from lafi_tiny.stages.stage_folder import training_folder
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+FOLDER = typer.Option(
+    None, help="Where the stages keep their state; default: LAFI_TRAINING, else out/training."
+)
+
+
+@app.command()
+def train_all(folder: Path | None = FOLDER, workers: int = 2) -> None:
+    """Train the 128 px model: every stage in its order, each where it stopped."""
+    from lafi_tiny.stages.train_all import train_all as run
+
+    run(folder or training_folder(), workers)
+
+
+@app.command()
+def new_autoencoder(folder: Path | None = FOLDER, threads: int = 2) -> None:
+    """The 128 px model's autoencoder alone."""
+    from lafi_tiny.stages.train_all import autoencoder_stage
+
+    autoencoder_stage(folder or training_folder(), threads=threads)
+
+
+@app.command()
+def new_reader(folder: Path | None = FOLDER, threads: int = 2) -> None:
+    """The 128 px model's reader alone."""
+    from lafi_tiny.stages.train_all import reader_stage
+
+    reader_stage(folder or training_folder(), threads=threads)
+
+
+@app.command()
+def new_denoiser(folder: Path | None = FOLDER, workers: int = 2) -> None:
+    """The 128 px model's UNet and text encoder, a worker for every core."""
+    from lafi_tiny.stages.train_all import denoiser_stage
+
+    denoiser_stage(folder or training_folder(), workers=workers)
+
+
+@app.command()
+def finish_denoiser(folder: Path | None = FOLDER, steps: int = 4000) -> None:
+    """Let the running denoiser's learning rate fall to nothing over its next steps."""
+    from lafi_tiny.stages.train_denoiser import plan_finish
+
+    typer.echo(json.dumps(plan_finish(folder or training_folder(), steps)))
+
+
+@app.command()
+def new_evaluate(folder: Path | None = FOLDER, panels: int = 128, twins: int = 128) -> None:
+    """All figures of the best checkpoint so far, without injection, on held-out combinations."""
+    from lafi_tiny.stages.blueprint import BLUEPRINT
+    from lafi_tiny.stages.pack import evaluate
+    from lafi_tiny.stages.score import ScoreSizes
+
+    sizes = ScoreSizes(panels=panels, twins=twins)
+    typer.echo(json.dumps(evaluate(BLUEPRINT, folder or training_folder(), sizes), indent=2))
+
+
+@app.command()
+def new_pack(out: Path, folder: Path | None = FOLDER) -> None:
+    """Write the best checkpoint as a `StableDiffusionPipeline` folder, and the reader beside it."""
+    from lafi_tiny.stages.blueprint import BLUEPRINT
+    from lafi_tiny.stages.pack import pack_model
+
+    size = pack_model(BLUEPRINT, folder or training_folder(), out)
+    typer.echo(f"{out}: {size / 2**20:.1f} MiB")
+
+
+@app.command()
+def sheet(
+    out: Path, kinds: str = "single", count: int = 40, seed: int = 0, side: int = 128
+) -> None:
+    """Draw a sheet of the data set's pictures, to look at; kinds separated by commas."""
+    from lafi_tiny.stages.sheet import draw_sheet
+
+    draw_sheet(out, tuple(kinds.split(",")), count, seed, side)

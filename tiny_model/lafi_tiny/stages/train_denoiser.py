@@ -1,0 +1,266 @@
+"""Stage `denoiser`: UNet and text encoder together, v-prediction, as a text-to-image model.
+
+Pictures that show two figures are often trained as in inpainting: one half of the latent is
+cleaner than the timestep says, and the loss is taken on the other half. That is what teaches
+self-attention to fetch appearance from elsewhere in the picture. No picture ever attends to
+another one. Beside the loss, middle features name what each side of the picture shows.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lafi_tiny.architecture import build_noise_schedule
+from lafi_tiny.stages.autoencoder import load_average
+from lafi_tiny.stages.batches import Batch, Batches
+from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.curve import Curve
+from lafi_tiny.stages.latent_store import LatentStore
+from lafi_tiny.stages.muon import Muon
+from lafi_tiny.stages.reader_targets import UNSEEN
+from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
+from lafi_tiny.stages.text_to_latent import (
+    STATE_FILE,
+    MiddleFeatures,
+    Namer,
+    TextToLatent,
+)
+from lafi_tiny.stages.tokenizer import stage_tokenizer
+from lafi_tiny.team import ALONE, Team, flat_gradients
+from lafi_tiny.training import MovingAverage, device, save_state
+
+FINISH_FILE = "finish.json"
+PRINT_EVERY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserTraining:
+    """Settings of the stage. Shares are of the batch.
+
+    The rate holds until `finish` says from which step on and over how many it falls.
+    """
+
+    steps: int = 21_000
+    decay_steps: int = 4_500
+    batch: int = 48
+    peak_rate: float = 1.0e-3
+    empty_captions: float = 0.10
+    inpainted: float = 0.6
+    naming: float = 0.05
+    average: float = 0.9993
+    store: int = 200_000
+    first_pictures: int = 4_000
+    grow_every: int = 20
+    seed: int = 0
+    save_seconds: float = 300.0
+    watch_every: int = 700
+
+
+def rate_share(step: int, settings: DenoiserTraining, finish: dict[str, int] | None) -> float:
+    """Warm up, hold, fall linearly to nothing (arXiv:2405.18392)."""
+    start = settings.steps - settings.decay_steps if finish is None else finish["start"]
+    steps = settings.decay_steps if finish is None else finish["steps"]
+    return max(0.0, min(1.0, (step + 1) / 300, (start + steps - step) / steps))
+
+
+def train_denoiser(
+    plan: Blueprint, settings: DenoiserTraining, folder: Path, team: Team = ALONE
+) -> None:
+    """Train or resume; leaves `denoiser.pt` and the best checkpoint, and a curve of figures.
+
+    Every worker of a team draws `settings.batch` pictures a step and shares its gradients.
+    """
+    run = _Run(plan, settings, folder, team)
+    while run.step < run.last_step:
+        run.one_step()
+    run.save()
+    if team.is_first:
+        run.watch()
+        mark_finished(folder, "denoiser")
+
+
+class _Run:
+    """Everything that one worker has in hand while it trains."""
+
+    def __init__(
+        self, plan: Blueprint, settings: DenoiserTraining, folder: Path, team: Team
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.plan, self.settings, self.folder, self.team = plan, settings, folder, team
+        self.place = device()
+        if team.is_first:
+            stage_tokenizer(folder, settings.seed)
+        team.wait()
+        self.tokenizer = stage_tokenizer(folder)
+        self.vae = load_average(plan, folder)
+        self.store = self._store()
+        self.model = TextToLatent(plan, self.tokenizer).to(self.place)
+        if self.place.type == "cpu":
+            # The fused CPU kernel's backward is several times slower at these head sizes.
+            self.model.unet.set_attn_processor(AttnProcessor())
+        self.namer = Namer(plan).to(self.place)
+        self.middle = MiddleFeatures(self.model.unet)
+        self.both = nn.ModuleDict({"model": self.model, "namer": self.namer})
+        self.average = MovingAverage(self.model, settings.average)
+        self.optimizer = Muon(
+            self.both, settings.peak_rate, settings.peak_rate / 2, weight_decay=0.02, team=team
+        )
+        self.step = self._resume()
+        self.gradients = flat_gradients(self.both)
+        torch.manual_seed(settings.seed + 1000 * self.step + team.worker)
+        rng = np.random.default_rng([settings.seed, 2, self.step, team.worker])
+        shares = {"empty_captions": settings.empty_captions, "inpainted": settings.inpainted}
+        self.batches = Batches(self.store, self.tokenizer, rng, size=settings.batch, **shares)
+        self.schedule = build_noise_schedule()
+        self.clock, self.losses = SaveClock(settings.save_seconds), [0.0]
+        self.finish = read_finish(folder)
+
+    @property
+    def last_step(self) -> int:
+        """Where training ends."""
+        if self.finish is None:
+            return self.settings.steps
+        return self.finish["start"] + self.finish["steps"]
+
+    def _store(self) -> LatentStore:
+        settings, team = self.settings, self.team
+        store = LatentStore(
+            self.folder,
+            self.vae.to(self.place),
+            seed=settings.seed,
+            side=self.plan.side,
+            most=settings.store,
+            worker=team.worker,
+            workers=team.workers,
+        )
+        while len(store) < settings.first_pictures:
+            store.grow()
+        return store
+
+    def one_step(self) -> None:
+        """Draw, learn, and now and then save, measure and grow the store."""
+        settings = self.settings
+        self.optimizer.set_rate(rate_share(self.step, settings, self.finish))
+        loss, naming = denoising_loss(
+            self.model, self.namer, self.middle, self.schedule, self.batches.draw(), self.place
+        )
+        self.gradients.zero_()
+        (loss + settings.naming * naming).backward()
+        self.team.average(self.gradients)
+        torch.nn.utils.clip_grad_norm_(self.both.parameters(), 1.0)
+        self.optimizer.step()
+        self.losses.append(loss.item())
+        self.step += 1
+        if self.step % settings.grow_every == 0:
+            self.store.grow()
+        if not self.team.is_first:
+            if self.step % PRINT_EVERY == 0:
+                self.finish = read_finish(self.folder)
+            return
+        self.average.update(self.model)
+        if self.step % PRINT_EVERY == 0:
+            self.finish = read_finish(self.folder)
+            shown = np.mean(self.losses[-PRINT_EVERY:])
+            line = f"denoiser step {self.step} loss {shown:.4f} naming {naming.item():.2f}"
+            print(f"{line} store {len(self.store)}", flush=True)
+        if self.clock.is_time():
+            self.save()
+        if self.step % settings.watch_every == 0:
+            self.watch()
+
+    def watch(self) -> None:
+        """Draw with the moving average, read, note the figures, keep the best."""
+        pictures = self.step * self.settings.batch * self.team.workers
+        curve = Curve(self.folder, self.vae, self.tokenizer)
+        loss = float(np.mean(self.losses[-500:]))
+        curve.add(self.average.module, step=self.step, pictures=pictures, loss=loss)
+
+    def save(self) -> None:
+        """Write everything that a later run needs, by the first worker."""
+        if not self.team.is_first:
+            return
+        state: dict[str, Any] = {
+            "step": self.step,
+            "both": self.both.state_dict(),
+            "average": self.average.module.state_dict(),
+            "updates": self.average.updates,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_state(self.folder / STATE_FILE, state)
+
+    def _resume(self) -> int:
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            return 0
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.both.load_state_dict(state["both"])
+        self.average.module.load_state_dict(state["average"])
+        self.average.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
+
+
+def read_finish(folder: Path) -> dict[str, int] | None:
+    """From which step on the rate falls and over how many steps, if that was decided."""
+    path = folder / FINISH_FILE
+    if not path.exists():
+        return None
+    finish: dict[str, int] = json.loads(path.read_text())
+    return finish
+
+
+def plan_finish(folder: Path, steps: int) -> dict[str, int]:
+    """Decide that the rate falls to nothing over the next `steps` from the last saved one."""
+    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True, mmap=True)
+    finish = {"start": int(state["step"]) + PRINT_EVERY, "steps": steps}
+    (folder / FINISH_FILE).write_text(json.dumps(finish) + "\n")
+    return finish
+
+
+def denoising_loss(
+    model: TextToLatent,
+    namer: Namer,
+    middle: MiddleFeatures,
+    schedule: DDIMScheduler,
+    batch: Batch,
+    place: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Mean squared error of v where the latent is fresh, and the loss of the names."""
+    latents, fresh = batch.latents.to(place), batch.fresh.to(place)
+    timesteps = batch.timesteps.to(place)
+    noise = torch.randn_like(latents)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    given = schedule.add_noise(latents, noise, batch.given_timesteps.to(place))
+    mixed = fresh * noisy + (1 - fresh) * given
+    target = schedule.get_velocity(latents, noise, timesteps)
+    with torch.autocast(place.type, torch.bfloat16):
+        predicted = model(mixed, timesteps, batch.token_ids.to(place))
+    error = (predicted.float() - target).pow(2) * fresh
+    loss: Tensor = error.sum() / fresh.expand_as(error).sum()
+    return loss, naming_loss(namer, middle.take(), batch, schedule)
+
+
+def naming_loss(namer: Namer, features: Tensor, batch: Batch, schedule: DDIMScheduler) -> Tensor:
+    """Cross entropies and squared errors of joints, by how much signal the timestep leaves."""
+    place = features.device
+    rows = batch.named.to(place)
+    signal = schedule.alphas_cumprod.to(place)[batch.timesteps.to(place)[rows]].sqrt()
+    weights = torch.cat([signal, signal])
+    logits, found = namer(features[rows].float())
+    losses = []
+    for name, wanted in batch.targets.classes().items():
+        wanted = wanted.to(place)
+        each = F.cross_entropy(logits[name], wanted, ignore_index=UNSEEN, reduction="none")
+        losses.append((each * weights).mean())
+    counted = batch.targets.counted().to(place)
+    error = (found - batch.targets.circle().to(place)).pow(2).sum(-1) * counted
+    losses.append(3.0 * (error.mean(1) * weights).mean())
+    return torch.stack(losses).sum()
