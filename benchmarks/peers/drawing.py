@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmarks.peers.reference_path import ReferencePath, inverted, renoised
 from benchmarks.peers.rows import Peer, Reads, Rows, install
+from lafi.board.image_file import sha256_hex
 from lafi.board.stages import SamplingStage
 from lafi.conditioning.prompts import encode_texts, zeros_like
 from lafi.conditioning.reference import fixed_noise, noise_seed
@@ -95,7 +96,7 @@ class _Drawing:
         timesteps = self._timesteps()
         if path == "inverted":
             return inverted(latents, timesteps, self._info, self._predict_reference)
-        noise = fixed_noise(noise_seed(self._panels.reference), self._shape)
+        noise = fixed_noise(noise_seed(sha256_hex(self._panels.reference)), self._shape)
         process = noise_model_of(self._info.scheduler_config)
         return renoised(latents, noise, timesteps, process, lead=path)
 

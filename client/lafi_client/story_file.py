@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lafi.board.error import Said, StoryboardError, closest, problem
+from lafi.board.error import StoryboardError, Verbatim, closest, problem
 from lafi.board.file import Document, parse, read_pictures, read_text
 from lafi.board.storyboard import Storyboard, from_document
 from lafi_client.field_setting import Setting, apply_setting, parse_setting
@@ -78,7 +78,7 @@ def _with_recipe(data: dict[Any, Any], overrides: Overrides) -> dict[Any, Any]:
     try:
         return merged(read_recipe(name, overrides.recipes), data)
     except RecursionError:
-        got = Said("a deeply nested file")
+        got = Verbatim("a deeply nested file")
         raise StoryboardError([problem("", got, "fewer levels of nesting")]) from None
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from lafi.board.error import Said as Verbatim
-from lafi.board.error import StoryboardError, closest, problem
+from lafi.board.error import StoryboardError, Verbatim, closest, problem
 from lafi.board.stage_checks import stage_fields
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard

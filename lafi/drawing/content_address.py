@@ -6,12 +6,14 @@ not in the panel have no part in it; nor have compiled plans or the device they 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
+from lafi.drawing.plan import stage_variant
 from lafi.model.info import ModelInfo
 
 DRAWING_VERSION = 1
@@ -105,12 +107,29 @@ def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, A
     return {"retry": [*retry, recogniser]} if retry and panel.characters else {}
 
 
+def _mended(stage: SamplingStage, model: ModelInfo) -> dict[str, Any]:
+    """A mark where this version draws a schedule otherwise than the first did, and only there.
+
+    DDIM with `linspace` spacing steps evenly now; with `trailing` spacing some numbers of steps
+    had one timestep too many, by a rounding in diffusers (`lafi.sampling.solver`).
+    """
+    config = model.scheduler_config
+    spacing, trained = config.get("timestep_spacing"), config.get("num_train_timesteps", 1000)
+    steps = round(stage.steps / stage.denoise)
+    even = spacing == "linspace" and stage.sampler == "DDIM"
+    one_too_many = spacing == "trailing" and math.ceil(trained / (trained / steps)) != steps
+    return {"schedule": 2} if even or one_too_many else {}
+
+
 def _stages(
     storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
 ) -> list[dict[str, Any]]:
     stages = storyboard.effective_sampling(panel).stages
     return [
-        _stage(stage) | _resolved(storyboard, panel, stage, models, version) for stage in stages
+        _stage(stage)
+        | _mended(stage, models[stage_variant(storyboard, stage)])
+        | _resolved(storyboard, panel, stage, models, version)
+        for stage in stages
     ]
 
 
