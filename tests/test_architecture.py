@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAX_LINES = 400
 MAX_ADAPTER_LINES = 80
+MAX_FUNCTION_LINES = 60
+GPU_KERNELS = {ROOT / "kernels/lafi_kernels/triton_lang.py"}
 PACKAGES = {
     "lafi": ROOT / "lafi",
     "lafi_kernels": ROOT / "kernels/lafi_kernels",
@@ -219,6 +221,18 @@ def test_a_file_keeps_to_its_budget(path: Path):
     is_adapter = path.match("model_repository/*/1/*.py")
     budget = MAX_ADAPTER_LINES if is_adapter else MAX_LINES
     assert lines <= budget, f"{name_of(path)}: {lines} lines, allowed are {budget}"
+
+
+def test_a_function_keeps_to_its_budget():
+    long = [
+        f"{name_of(path)}:{node.lineno}: {node.name} has {lines} lines"
+        for path in PYTHON
+        if path not in GPU_KERNELS and ROOT / "tests" not in path.parents
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)

@@ -94,12 +94,9 @@ def export_checkpoint(
     info = read_model_info(checkpoint, engine=runtime, precision=precision)
     for variant in variants:
         plan_variant(checkpoint, variant)
-    recogniser = find_recogniser(checkpoint, recogniser)
-    if recogniser is not None:
-        check_recogniser(recogniser)
+    recogniser = _checked_recogniser(checkpoint, recogniser)
     with _replaced(out) as folder:
-        artifacts = folder / ARTIFACTS
-        artifacts.mkdir()
+        (artifacts := folder / ARTIFACTS).mkdir()
         compare = partial(
             _compare, chosen=(runtime, precision), threads=threads, load_engines=load_engines
         )
@@ -123,6 +120,14 @@ def export_checkpoint(
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _checked_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
+    """The folder of the recogniser that is exported along; None for none."""
+    found = find_recogniser(checkpoint, given)
+    if found is not None:
+        check_recogniser(found)
+    return found
 
 
 def _compare(

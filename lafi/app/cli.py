@@ -14,19 +14,24 @@ import typer
 
 from lafi.app.drawing_options import (
     DEFAULT_URL,
+    FromStage,
     IdleTimeout,
     NegativeFile,
+    Overwrite,
     PanelName,
     Panels,
     Recipe,
     Recipes,
     Retries,
     Settings,
+    StagePreviews,
+    Stories,
+    TerminalPreviews,
     Timeout,
     Trigger,
     Url,
 )
-from lafi.board.limits import MAX_STAGES
+from lafi.app.export_options import Recogniser, Sides, Variants
 
 app = typer.Typer(
     name="lafi",
@@ -120,9 +125,7 @@ def serve(
 
 @app.command()
 def draw(
-    stories: Annotated[
-        list[Path], typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
-    ],
+    stories: Stories,
     out: Annotated[
         Path,
         typer.Option(
@@ -140,29 +143,10 @@ def draw(
     settings: Settings = None,
     trigger: Trigger = "",
     negative_file: NegativeFile = None,
-    preview: Annotated[
-        bool,
-        typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
-    ] = False,
-    stage_previews: Annotated[
-        bool,
-        typer.Option(
-            "--stage-previews", help="Also keep a small picture of each panel after each stage."
-        ),
-    ] = False,
-    from_stage: Annotated[
-        int | None,
-        typer.Option(
-            help="Draw again from this stage on (from 1), with what was kept of those before.",
-            min=1,
-            max=MAX_STAGES,
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Draw everything again, also what is there already."),
-    ] = False,
+    preview: TerminalPreviews = False,
+    stage_previews: StagePreviews = False,
+    from_stage: FromStage = None,
+    overwrite: Overwrite = False,
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
     retries: Retries = 4,
@@ -299,27 +283,9 @@ def export(
     target: Annotated[
         Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
     ] = "cpu",
-    sides: Annotated[
-        tuple[int, int, int],
-        typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
-    ] = (256, 512, 1024),
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE[:STRENGTH][,...]",
-            help="A variant of the model: LoRA files, merged with a strength (1 if left out), and "
-            "textual inversions (FILE:WORD where the file does not name its word); may be given "
-            "again.",
-        ),
-    ] = None,
-    recogniser: Annotated[
-        Path | None,
-        typer.Option(
-            help="A folder with student.onnx and recogniser.json: panels get scores, characters "
-            "can be enrolled.",
-            show_default="recogniser beside the checkpoint, if there",
-        ),
-    ] = None,
+    sides: Sides = (256, 512, 1024),
+    variant: Variants = None,
+    recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     if target == "tensorrt":

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lafi.board.limits import MAX_STAGES
+
 Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
 DEFAULT_URL = "127.0.0.1:8001"
 
@@ -48,4 +50,30 @@ PanelName = Annotated[
         help="Names of panel files, such as {date}/{title}_{panel}; also {time}, {story}, {seed}.",
         show_default="panel_{panel}",
     ),
+]
+TerminalPreviews = Annotated[
+    bool,
+    typer.Option("--previews", "--preview", help="Show each panel in the terminal too."),
+]
+StagePreviews = Annotated[
+    bool,
+    typer.Option(
+        "--stage-previews", help="Also keep a small picture of each panel after each stage."
+    ),
+]
+FromStage = Annotated[
+    int | None,
+    typer.Option(
+        help="Draw again from this stage on (from 1), with what was kept of those before.",
+        min=1,
+        max=MAX_STAGES,
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Draw everything again, also what is there already."),
+]
+Stories = Annotated[
+    list[Path], typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
 ]

@@ -1,0 +1,28 @@
+"""Command-line options of `lafi export`, as types for typer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE[:STRENGTH][,...]",
+        help="A variant of the model: LoRA files, merged with a strength (1 if left out), and "
+        "textual inversions (FILE:WORD where the file does not name its word); may be given "
+        "again.",
+    ),
+]
+Recogniser = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder with student.onnx and recogniser.json: panels get scores, characters "
+        "can be enrolled.",
+        show_default="recogniser beside the checkpoint, if there",
+    ),
+]
+Sides = Annotated[
+    tuple[int, int, int],
+    typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
+]
