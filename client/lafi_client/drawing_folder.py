@@ -168,6 +168,7 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
             "characters": [_character(storyboard, name) for name in panel.characters],
             **_panel(storyboard, panel),
             **_retry(storyboard, panel),
+            **_conditions(panel),
         }
     )
 
@@ -201,6 +202,11 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
     if stage.mask is not None and stage.mask.region is not None:
         found["mask"] = list(stage.mask.region)
     return found
+
+
+def _conditions(panel: Panel) -> dict[str, object]:
+    given = [condition.model_dump(mode="json") for condition in panel.conditions]
+    return {"conditions": given} if given else {}
 
 
 def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

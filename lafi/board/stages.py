@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_serializer, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from lafi.board.checked_model import CheckedModel
+from lafi.board.condition import OutsideName
 from lafi.board.injection import Injection
 from lafi.board.limits import (
     MAX_PANELS,
@@ -106,7 +107,10 @@ class SamplingStage(CheckedModel):
     """[width, height] in pixels, or a scale of the panel's; the last stage has the panel's."""
     steps: Steps = 30
     """Computed steps: with `denoise` the last ones of a schedule of round(steps / denoise)."""
-    sampler: Annotated[Sampler, _choice(Sampler)] = "DDIM"
+    sampler: Annotated[
+        Sampler | OutsideName,
+        Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
+    ] = "DDIM"
     sigmas: Annotated[Sigmas, _choice(Sigmas)] = "default"
     """How noise levels are spaced; `default` is the model's and the sampler's own way."""
     shift: Shift | None = None

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from lafi.board import image_file
 from lafi.board.checked_model import CheckedModel
 from lafi.board.checks import storyboard_problems
+from lafi.board.condition import MAX_CONDITIONS, Condition
 from lafi.board.error import StoryboardError
 from lafi.board.file import Document, read_document, read_storyboard_file
 from lafi.board.injection import Injection
@@ -78,6 +79,12 @@ class Panel(CheckedModel):
     width: Side | None = None
     height: Side | None = None
     """Pixels; default: the storyboard's."""
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=MAX_CONDITIONS,
+        description=f"a list of at most {MAX_CONDITIONS} mappings with kind, start, end, settings",
+    )
+    """What conditioners of installed packages add in every stage."""
     resume: StageLatents | None = Field(
         default=None, description="a mapping with stage and data, from an earlier drawing"
     )

@@ -6,6 +6,7 @@ from lafi.board.error import StoryboardError, Verbatim, closest, problem
 from lafi.board.stage_checks import stage_fields
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
+from lafi.conditioning.registry import prepared
 from lafi.drawing.content_address import stage_address
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.panel_scores import retry_problems
@@ -66,15 +67,28 @@ def _panel_problems(
             continue
         info = engines[variant].info
         yield from _stage_problems(where, stage, info)
+        size = stage_size(stage, storyboard.effective_size(panel), info.side_multiple)
+        cells = (size[1] // info.vae_scale, size[0] // info.vae_scale)
+        yield from _condition_problems(f"panels[{index}].conditions", panel, info, cells)
         injection = storyboard.effective_injection(panel, stage)
         try:
             injected_layers(info, injection.layers)
         except ValueError as error:
             yield f"panels[{index}].injection.{error}"
-        width = stage_size(stage, storyboard.effective_size(panel), info.side_multiple)[0]
+        width = size[0]
         if width < info.least_width:
             allowed = f"{info.least_width} pixels of width or more in {info.precision}"
             yield problem(f"{where}.size", width, allowed)
+
+
+def _condition_problems(
+    field: str, panel: Panel, info: ModelInfo, size: tuple[int, int]
+) -> Iterator[str]:
+    for place, condition in enumerate(panel.conditions):
+        try:
+            prepared(condition, info, size)
+        except ValueError as error:
+            yield f"{field}[{place}].{error}"
 
 
 def _resume_problems(

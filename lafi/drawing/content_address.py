@@ -75,6 +75,8 @@ def content_address(
             for name in panel.characters
         ],
     } | _retry(storyboard, panel, recogniser)
+    if panel.conditions:
+        decides["conditions"] = [given.model_dump(mode="json") for given in panel.conditions]
     if limited := limited_words(storyboard, panel):
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -56,6 +56,7 @@ def panel_settings(
         "negative_prompt": panel.negative_text(storyboard),
         "characters": list(panel.characters),
         "regions": {name: list(box) for name, box in panel.regions.items()},
+        "conditions": [given.model_dump(mode="json") for given in panel.conditions],
         "seed": drawn.seed,
         "attempt": drawn.attempt,
         "scores": dict(drawn.scores),

@@ -21,6 +21,7 @@ from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
 from lafi.conditioning.prompts import word_slots, zeros_like
 from lafi.conditioning.reference import Reference
+from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
 from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
@@ -106,6 +107,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
         reuse=_reuse(plan, engines),
         conditioners=(
             *_limited_words(picture, materials),
+            *(prepared(given, info, size) for given in picture.panel.conditions),
             *([FixedPorts({n: torch.tensor(v) for n, v in told.items()})] if told else []),
         ),
         kept=None
