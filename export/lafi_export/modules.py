@@ -18,6 +18,7 @@ from lafi.engine.torch.families.registry import torch_family_of
 from lafi.engine.torch.text_encoder import CLASSES, encode_tokens
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import weight_files, weight_parts
+from lafi.model.families.registry import family_of
 from lafi.model.info import ModelInfo
 from lafi.ports.denoiser_tensors import batch_of_tensors, reference_of_tensors
 from lafi.ports.engines import Engines
@@ -129,7 +130,7 @@ def load_modules(
     that are there already, by part, of the very weights that the checkpoint has.
     Raises CheckpointError for a part without weights, or with weights that do not fit its config.
     """
-    parts = weight_parts(checkpoint)
+    parts = weight_parts(checkpoint, family_of(info))
     for part in parts:
         weight_files(checkpoint / part)
     modules: dict[str, nn.Module] = {}

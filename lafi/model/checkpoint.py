@@ -16,6 +16,8 @@ from lafi.model.family import Family
 from lafi.model.info import ModelInfo
 
 _CONFIG_NAMES: Final = {"scheduler": "scheduler_config.json"}
+_WITHOUT_WEIGHTS: Final = ("tokenizer", "scheduler")
+"""How the names of parts begin that have none."""
 
 
 class CheckpointError(ValueError):
@@ -39,17 +41,29 @@ def read_model_info(
         family=family.name,
         scheduler_config=dict(parts["scheduler"]),
         scaling_factor=parts["vae"].get("scaling_factor", 1.0),
-        weights_sha256=_hash_weights(folder),
+        weights_sha256=_hash_weights(folder, family),
         engine=engine,
         precision=precision,
         **family.describe(parts),
     )
 
 
-def weight_parts(checkpoint: Path) -> tuple[str, ...]:
-    """The parts of a checkpoint that must have weights, text encoders first."""
-    second = ("text_encoder_2",) if (Path(checkpoint) / "text_encoder_2").is_dir() else ()
-    return ("text_encoder", *second, "vae", "unet")
+def weight_parts(checkpoint: Path, family: Family) -> tuple[str, ...]:
+    """The parts of a checkpoint that must have weights: text encoders, the VAE, the denoiser.
+
+    family: of the checkpoint. What only some of its pipelines have is left out where there is no
+    folder of that name.
+    """
+    pipelines = family.parts.values()
+    named = dict.fromkeys(part for parts in pipelines for part in parts)
+    needed = [
+        part
+        for part in named
+        if not part.startswith(_WITHOUT_WEIGHTS)
+        and (all(part in parts for parts in pipelines) or (Path(checkpoint) / part).is_dir())
+    ]
+    texts = [part for part in needed if part.startswith("text_encoder")]
+    return (*texts, "vae", *(part for part in needed if part not in texts and part != "vae"))
 
 
 def weight_files(part: Path) -> tuple[Path, ...]:
@@ -144,9 +158,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _hash_weights(folder: Path) -> str:
+def _hash_weights(folder: Path, family: Family) -> str:
     """SHA-256 over the names and bytes of all weights, in sorted order of their paths."""
-    files = sorted(file for part in weight_parts(folder) for file in weight_files(folder / part))
+    parts = weight_parts(folder, family)
+    files = sorted(file for part in parts for file in weight_files(folder / part))
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")

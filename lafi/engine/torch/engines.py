@@ -33,7 +33,7 @@ from lafi.engine.torch.text_encoder import TorchTextEncoder, load_text_encoder
 from lafi.engine.torch.vae import TorchVaeDecoder, TorchVaeEncoder
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import read_model_info, weight_parts, weights_variant
-from lafi.model.families.registry import input_ports, text_names
+from lafi.model.families.registry import family_of, input_ports, text_names
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry, split_bank
 from lafi.ports.engines import Denoiser, DenoiserBatch, Engines, ReferenceBatch
@@ -122,7 +122,8 @@ def load_torch_engines(
     precision = precision_name(dtype)
     folder = Path(checkpoint)
     info = read_model_info(folder, precision=precision)
-    variants = {part: weights_variant(folder / part) for part in weight_parts(folder)}
+    parts = weight_parts(folder, family_of(info))
+    variants = {part: weights_variant(folder / part) for part in parts}
     texts = [
         place(load_text_encoder(folder / part, dtype, variant), where)
         for part, variant in variants.items()

@@ -18,6 +18,7 @@ from lafi.model.checkpoint import (
     weight_parts,
     weights_variant,
 )
+from lafi.model.families.unet import UNET
 
 
 @pytest.fixture
@@ -172,7 +173,9 @@ def test_shards_are_all_of_the_weights(sdxl: Path) -> None:
 
 
 def test_another_precision_is_taken_only_where_it_is_the_only_one(sdxl: Path) -> None:
-    for part in weight_parts(sdxl):
+    parts = weight_parts(sdxl, UNET)
+    assert parts == ("text_encoder", "text_encoder_2", "vae", "unet")
+    for part in parts:
         (plain,) = weight_files(sdxl / part)
         half = plain.with_name(plain.name.replace(".safetensors", ".fp16.safetensors"))
         tensors = {name: value.half() for name, value in load_file(plain).items()}
