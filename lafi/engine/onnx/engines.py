@@ -16,7 +16,7 @@ from transformers import CLIPTokenizer
 from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.engine.onnx.session import (
     Precision,
-    Runtime,
+    RuntimeName,
     Session,
     load_session,
     model_info,
@@ -50,7 +50,7 @@ from lafi.ports.engines import (
 
 def load_onnx_engines(
     artifacts: Path,
-    runtime: Runtime = "onnxruntime",
+    runtime: RuntimeName = "onnxruntime",
     precision: Precision = "f32",
     threads: int = 0,
 ) -> Engines:
@@ -163,26 +163,26 @@ def denoiser_feed(
     return _arrays(denoiser_tensors(batch, ports, groups))
 
 
-def load_text_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> OnnxTextEncoder:
+def load_text_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
     session = load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads)
     return OnnxTextEncoder(session, text_names(load_model_info(artifacts)))
 
 
-def load_vae_encoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> ImageEngine:
+def load_vae_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> ImageEngine:
     """Images (B, 3, H, W) in [-1, 1] -> scaled mean latents (B, C, h, w)."""
     session = load_session(artifacts, VAE_ENCODER, runtime, "f32", threads)
     return ImageEngine(session, "images")
 
 
-def load_vae_decoder(artifacts: Path, runtime: Runtime, threads: int = 0) -> VaeDecoder:
+def load_vae_decoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> VaeDecoder:
     """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
     session = load_session(artifacts, VAE_DECODER, runtime, "f32", threads)
     return ImageEngine(session, "latents")
 
 
 def load_denoiser(
-    artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+    artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
     session = load_session(artifacts, DENOISER, runtime, precision, threads)
@@ -190,7 +190,7 @@ def load_denoiser(
 
 
 def load_reference_reader(
-    artifacts: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+    artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> OnnxReferenceReader:
     """Reads references for the bank of the denoiser in the same runtime and precision.
 

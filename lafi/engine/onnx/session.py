@@ -6,6 +6,7 @@ Knows files and runtimes; imports no torch, so that a served model that needs no
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -16,8 +17,9 @@ from lafi.model.bank_groups import bank_groups, placeholder_shapes
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info
 
-Runtime = Literal["onnxruntime", "openvino"]
+RuntimeName = Literal["onnxruntime", "openvino"]
 Precision = Literal["f32", "bf16"]
+RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
 
 INLINE_BYTES: Final = 2**30
 """Weights up to this go through memory to OpenVINO; a protobuf message ends at 2 GiB."""
@@ -37,7 +39,7 @@ Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, A
 def load_session(
     artifacts: Path,
     name: str,
-    runtime: Runtime,
+    runtime: RuntimeName,
     precision: Precision = "f32",
     threads: int = 0,
 ) -> Session:
@@ -57,7 +59,7 @@ def load_session(
     return _bank_optional(session, artifacts, info) if name == DENOISER else session
 
 
-def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
+def model_info(artifacts: Path, runtime: RuntimeName, precision: Precision) -> ModelInfo:
     """The exported model's facts, naming the runtime and precision that will draw."""
     info = load_model_info(artifacts)
     # What `_at_least_two_tokens_wide` refuses.
@@ -67,26 +69,27 @@ def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> Model
 
 
 def open_session(
-    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+    path: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> Session:
     """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
-    if runtime == "openvino":
-        return _openvino_session(path, precision, threads)
-    return _onnxruntime_session(path, threads)
+    return _OFFERS[runtime].open_file(path, precision, threads)
 
 
-def check_runtime(runtime: Runtime, precision: Precision) -> None:
+def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
     """Raises ArtifactsError for a pair that does not run on this machine."""
-    if runtime not in get_args(Runtime):
-        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(get_args(Runtime))}")
+    if runtime not in _OFFERS:
+        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(_OFFERS)}")
     if precision not in get_args(Precision):
         allowed = ", ".join(get_args(Precision))
         raise ArtifactsError(f"precision: got {precision!r}, allowed {allowed}")
-    if precision == "bf16" and runtime != "openvino":
-        raise ArtifactsError(f"precision: got 'bf16', allowed f32 with {runtime}")
+    offered = _OFFERS[runtime].precisions
+    if precision not in offered:
+        raise ArtifactsError(
+            f"precision: got {precision!r}, allowed {', '.join(offered)} with {runtime}"
+        )
     if precision == "bf16" and not cpu_has_bf16():
         raise ArtifactsError("precision: got 'bf16', allowed f32: this CPU has no bf16")
 
@@ -98,7 +101,8 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _onnxruntime_session(path: Path, threads: int) -> Session:
+def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> Session:
+    """precision: f32, the one that it offers."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -135,6 +139,20 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> Session
             return tuple(np.array(x.data, dtype=np.float32) for x in request.output_tensors)
 
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What one runtime can do: precisions, and how it opens a file (path, precision, threads)."""
+
+    precisions: tuple[Precision, ...]
+    open_file: Callable[[Path, Precision, int], Session]
+
+
+_OFFERS: Final[Mapping[RuntimeName, _Offer]] = {
+    "onnxruntime": _Offer(("f32",), _onnxruntime_session),
+    "openvino": _Offer(("f32", "bf16"), _openvino_session),
+}
 
 
 def _read_inlined(core: Any, path: Path) -> Any:
