@@ -27,7 +27,7 @@ from rich.table import Table
 from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_denoiser
-from lafi.engine.onnx.session import Precision, RuntimeName, cpu_has_bf16
+from lafi.engine.onnx.graph import Precision, RuntimeName, cpu_has_bf16
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.layers import injected_layers

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.cpu_engines import storyboard_batch
 from benchmarks.provenance import provenance
 from lafi.engine.onnx.engines import load_denoiser
-from lafi.engine.onnx.session import Precision, RuntimeName
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.ports.engines import Denoiser, DenoiserBatch
 

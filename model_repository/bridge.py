@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.engine.onnx.session import Precision, RuntimeName, Session, load_session, model_info
+from lafi.engine.onnx.graph import Precision, RuntimeName, RunGraph, load_graph, model_info
 from lafi.model.info import ModelInfo
 from lafi.server.supervisor import STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
@@ -31,7 +31,7 @@ class ModelSettings:
 
     artifacts: the folder that `lafi export` wrote. state: the folder that models may
     write to. runtime, precision: of the denoiser, see lafi.ports.runtime; models that run an
-    ONNX file themselves allow those of lafi.engine.onnx.session.
+    ONNX file themselves allow those of lafi.engine.onnx.graph.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
@@ -53,10 +53,10 @@ class ModelSettings:
         precision = cast(Precision, self.precision)
         return model_info(self.artifacts, cast(RuntimeName, self.runtime), precision)
 
-    def session(self, file: str, precision: str = "f32") -> Session:
+    def graph(self, file: str, precision: str = "f32") -> RunGraph:
         """One of the exported ONNX files, ready to run."""
         runtime, kind = cast(RuntimeName, self.runtime), cast(Precision, precision)
-        return load_session(self.artifacts, file, runtime, kind, self.threads)
+        return load_graph(self.artifacts, file, runtime, kind, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt."""

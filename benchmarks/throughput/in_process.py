@@ -9,7 +9,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import Studio
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.session import Precision, RuntimeName
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.info import load_model_info
 from lafi.wire.events import PanelImage
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.error import Verbatim, StoryboardError, problem
 from lafi.board.file import parse
 
 
@@ -70,7 +70,7 @@ def _set(node: Any, keys: list[str], place: int, value: Any) -> None:
         else:
             _set(node[where], keys, place + 1, value)
     elif not isinstance(node, dict):
-        got = Said(f"{'.'.join(keys[place:])} below a value")
+        got = Verbatim(f"{'.'.join(keys[place:])} below a value")
         raise StoryboardError([problem(_name(keys, place), got, "a field of a mapping, or a list")])
     elif last:
         node[key] = copy.deepcopy(value)
@@ -95,7 +95,7 @@ def _children(child: Any, keys: list[str], place: int) -> list[Any]:
     elif stages is None:
         field = ".".join(keys[: place + 1])
         allowed = f"{field} with a field, for every stage: it has no stages of its own"
-        raise StoryboardError([problem(_name(keys, len(keys)), Said("stages"), allowed)])
+        raise StoryboardError([problem(_name(keys, len(keys)), Verbatim("stages"), allowed)])
     return [child]
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lafi.board.error import Said, StoryboardError, closest, problem
+from lafi.board.error import Verbatim, StoryboardError, closest, problem
 from lafi.board.file import parse, read_text
 from lafi.board.limits import MAX_PROMPT_BYTES
 
@@ -58,7 +58,7 @@ def negative_prompt(own: str, names: Any, lists: NegativeLists) -> str:
     text = ", ".join(parts)
     size = len(text.encode("utf-8", "replace"))
     if (phrases or lists.added) and size > MAX_PROMPT_BYTES:
-        got = Said(f"{size} bytes of {', '.join(wanted) or 'the file'} with negative_prompt")
+        got = Verbatim(f"{size} bytes of {', '.join(wanted) or 'the file'} with negative_prompt")
         raise StoryboardError([problem("negative", got, f"at most {MAX_PROMPT_BYTES} bytes")])
     return text
 

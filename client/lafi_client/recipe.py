@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lafi.board.error import Said, StoryboardError, closest, problem
+from lafi.board.error import Verbatim, StoryboardError, closest, problem
 from lafi.board.file import parse, read_pictures, read_text
 from lafi.board.storyboard import Storyboard
 
@@ -22,7 +22,7 @@ _OWN = ("title", "characters", "panels")
 def known_recipes(folder: Path | None = None) -> dict[str, Path]:
     """Recipes by name, with their files. Raises `StoryboardError` for a folder that is none."""
     if folder is not None and not folder.is_dir():
-        raise StoryboardError([problem("--recipes", Said(folder), "a folder with recipes")])
+        raise StoryboardError([problem("--recipes", Verbatim(folder), "a folder with recipes")])
     with resources.as_file(resources.files("lafi_client") / "recipes") as shipped:
         folders = [shipped, *([folder] if folder is not None else [])]
         files = (file for one in folders for file in sorted(one.glob("*.yaml")))

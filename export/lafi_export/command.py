@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lafi.engine.onnx.session import Precision, RuntimeName
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import variant_folder

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.session import RUNTIMES, Precision, RuntimeName, check_runtime
+from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo

@@ -6,7 +6,7 @@ Each function returns one line per problem, an empty list when all is well.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lafi.board.error import Said, closest, problem
+from lafi.board.error import Verbatim, closest, problem
 from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.stage_checks import (
     injection_problems,
@@ -34,7 +34,7 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
     for index, panel in enumerate(storyboard.panels):
         yield from _panel_problems(index, panel, storyboard, names)
     if (count := len(_pictures(storyboard))) > MAX_PICTURES:
-        got = Said(f"{count} different pictures")
+        got = Verbatim(f"{count} different pictures")
         yield problem("", got, f"at most {MAX_PICTURES} in references, from and mask")
 
 
@@ -88,7 +88,7 @@ def _prompt_problems(
         text = panel.model_copy(update={"prompt": prompt}).prompt_text(storyboard)
         size = len(text.encode())
         if size > MAX_EXPANDED_PROMPT_BYTES:
-            got = Said(f"{size} bytes with its characters' descriptions")
+            got = Verbatim(f"{size} bytes with its characters' descriptions")
             yield problem(field, got, f"at most {MAX_EXPANDED_PROMPT_BYTES} bytes")
 
 

@@ -53,7 +53,7 @@ def not_allowed(allowed: str, got: object = None) -> PydanticCustomError:
 
 def shown(value: object) -> str:
     """`value` for one line of an error message: printable, at most 80 characters or so."""
-    if isinstance(value, Said):
+    if isinstance(value, Verbatim):
         return str(value)
     if isinstance(value, bytes | bytearray):
         return f"{len(value)} bytes"
@@ -76,7 +76,7 @@ def shown(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-class Said(str):
+class Verbatim(str):
     """Words to be shown as they are, where `shown` would quote a value."""
 
 
@@ -120,7 +120,7 @@ def _line(root: type[BaseModel], error: ErrorDetails, data: Any) -> str:
         return problem(field_path(loc[:-1], data), loc[-1], "field names that are text")
     got: object = None if kind == "missing" else error["input"]
     if kind in ("too_long", "too_short"):
-        got = Said(f"{context['actual_length']} entries")
+        got = Verbatim(f"{context['actual_length']} entries")
     return problem(field, got, _description(root, loc) or _plain(error["msg"]))
 
 

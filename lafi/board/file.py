@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lafi.board.error import Said, StoryboardError, problem, shown
+from lafi.board.error import Verbatim, StoryboardError, problem, shown
 from lafi.board.image_file import ImageFileError
 from lafi.board.limits import MAX_FILE_BYTES, MAX_REFERENCE_BYTES
 from lafi.board.picture_slots import PictureSlot, put_pictures
@@ -45,7 +45,7 @@ def read_text(path: Path, what: str) -> str:
     try:
         raw = _read_limited(path, MAX_FILE_BYTES)
     except _UnreadableError as error:
-        raise StoryboardError([problem("", Said(path), f"{what} ({error})")]) from None
+        raise StoryboardError([problem("", Verbatim(path), f"{what} ({error})")]) from None
     return decode_utf8(raw, "the file")
 
 
@@ -53,7 +53,7 @@ def parse(text: str) -> Any:
     """Plain data from YAML or JSON. Raises `StoryboardError` with line and column."""
     if len(text) > MAX_FILE_BYTES:
         raise StoryboardError(
-            [problem("", Said(f"{len(text)} characters"), f"at most {MAX_FILE_BYTES}")]
+            [problem("", Verbatim(f"{len(text)} characters"), f"at most {MAX_FILE_BYTES}")]
         )
     if not _JSON_START.match(text):
         return _parse_yaml(text)
@@ -92,7 +92,7 @@ def decode_utf8(raw: bytes, what: str) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        got = Said(f"byte 0x{raw[error.start]:02x} at offset {error.start}")
+        got = Verbatim(f"byte 0x{raw[error.start]:02x} at offset {error.start}")
         raise StoryboardError([problem(what, got, "valid UTF-8")]) from None
 
 
@@ -103,11 +103,11 @@ def parse_json(text: str) -> Any:
     except json.JSONDecodeError as error:
         _broken("JSON", error.lineno, error.colno, error.msg)
     except RecursionError:
-        raise StoryboardError([problem("", Said("deeply nested JSON"), _TOO_DEEP)]) from None
+        raise StoryboardError([problem("", Verbatim("deeply nested JSON"), _TOO_DEEP)]) from None
     except StoryboardError:
         raise
     except ValueError as error:
-        raise StoryboardError([problem("", Said("broken JSON"), str(error))]) from None
+        raise StoryboardError([problem("", Verbatim("broken JSON"), str(error))]) from None
 
 
 def _parse_yaml(text: str) -> Any:
@@ -123,13 +123,13 @@ def _parse_yaml(text: str) -> Any:
         column = error.position - (before.rfind("\n") + 1) + 1
         _broken("YAML", line, column, f"character U+{error.character:04X} is not allowed")
     except yaml.YAMLError as error:
-        raise StoryboardError([problem("", Said("broken YAML"), str(error))]) from None
+        raise StoryboardError([problem("", Verbatim("broken YAML"), str(error))]) from None
     except RecursionError:
-        raise StoryboardError([problem("", Said("deeply nested YAML"), _TOO_DEEP)]) from None
+        raise StoryboardError([problem("", Verbatim("deeply nested YAML"), _TOO_DEEP)]) from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         # PyYAML's constructors let these out for values such as !!int x or 2024-99-99.
         raise StoryboardError(
-            [problem("", Said("a value that is no YAML"), f"plain YAML ({error})")]
+            [problem("", Verbatim("a value that is no YAML"), f"plain YAML ({error})")]
         ) from None
 
 
@@ -143,7 +143,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise StoryboardError([problem(key, Said("the field twice"), "each field once")])
+            raise StoryboardError([problem(key, Verbatim("the field twice"), "each field once")])
         found[key] = value
     return found
 

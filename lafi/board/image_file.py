@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lafi.board.error import Said
+from lafi.board.error import Verbatim
 from lafi.board.limits import MAX_REFERENCE_BYTES, MAX_REFERENCE_SIDE, MIN_REFERENCE_SIDE
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -28,7 +28,7 @@ class ImageFileError(ValueError):
 
     def __init__(self, got: str, allowed: str) -> None:
         super().__init__(f"got {got}, allowed: {allowed}")
-        self.got, self.allowed = Said(got), allowed
+        self.got, self.allowed = Verbatim(got), allowed
 
 
 @dataclass(frozen=True, slots=True)

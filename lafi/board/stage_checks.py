@@ -6,7 +6,7 @@ Each function yields one line per problem. Knows no model.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lafi.board.error import Said, problem
+from lafi.board.error import Verbatim, problem
 from lafi.board.injection import Injection
 from lafi.board.limits import MAX_SCHEDULE
 from lafi.board.stages import Sampling, SamplingStage
@@ -56,9 +56,9 @@ def _source_problems(where: str, stage: SamplingStage) -> Iterator[str]:
     one = "one of the two"
     source, mask = stage.source, stage.mask
     if source is not None and (source.image is None) == (source.panel is None):
-        yield problem(f"{where}.from", Said("image and panel, or neither"), one)
+        yield problem(f"{where}.from", Verbatim("image and panel, or neither"), one)
     if mask is not None and (mask.image is None) == (mask.region is None):
-        yield problem(f"{where}.mask", Said("image and region, or neither"), one)
+        yield problem(f"{where}.mask", Verbatim("image and region, or neither"), one)
 
 
 def place_problems(field: str, index: int, storyboard: "Storyboard") -> Iterator[str]:
@@ -91,7 +91,7 @@ def _order_problems(field: str, sampling: Sampling) -> Iterator[str]:
         yield problem(f"{where}.denoise", first.denoise, allowed)
     if first.mask is not None:
         allowed = "nothing in a first stage without from, which has no source to keep"
-        yield problem(f"{where}.mask", Said("a mask"), allowed)
+        yield problem(f"{where}.mask", Verbatim("a mask"), allowed)
 
 
 def injection_problems(field: str, injection: Injection) -> Iterator[str]:

@@ -15,14 +15,14 @@ from lafi.ports.engines import EncodedText, encoded_text
 from lafi.wire.model_spec import ModelSpec
 
 Array = npt.NDArray[Any]
-Infer = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
+CallModel = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 """(model, inputs by name) -> outputs by name; raises what it likes."""
 
 
 class RemoteEngine:
     """Calls a served model with one input, in batches that it allows."""
 
-    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
+    def __init__(self, spec: ModelSpec, infer: CallModel) -> None:
         self._spec = spec
         self._infer = infer
 
@@ -45,7 +45,7 @@ class RemoteEngine:
 class RemoteTextEncoder:
     """`lafi.ports.engines.TextEncoder` by calls of the served model `text_encoder`."""
 
-    def __init__(self, spec: ModelSpec, infer: Infer) -> None:
+    def __init__(self, spec: ModelSpec, infer: CallModel) -> None:
         self._engine = RemoteEngine(spec, infer)
         self._names = [output.name.lower() for output in spec.outputs]
 

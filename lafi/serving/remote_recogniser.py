@@ -10,7 +10,7 @@ from lafi.board.letterbox import Pixels, fit_pixels
 from lafi.model.info import ModelInfo
 from lafi.model.recogniser_files import STUDENT, facts_of
 from lafi.ports.recogniser import Embeddings
-from lafi.serving.remote_engine import Infer
+from lafi.serving.remote_engine import CallModel
 from lafi.wire.model_spec import IMAGE, identity_spec
 
 
@@ -21,7 +21,7 @@ class RemoteRecogniser:
     network sees.
     """
 
-    def __init__(self, model: ModelInfo, infer: Infer) -> None:
+    def __init__(self, model: ModelInfo, infer: CallModel) -> None:
         """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
         self.info = facts_of(model)
         self.sha256 = self.info.sha256[STUDENT]

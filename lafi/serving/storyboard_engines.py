@@ -21,7 +21,7 @@ from lafi.model.artifacts import (
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
 from lafi.ports.runtime import Runtime
-from lafi.serving.remote_engine import Infer, RemoteEngine, RemoteTextEncoder
+from lafi.serving.remote_engine import CallModel, RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.serving.runtimes import runtime_named
 from lafi.wire.model_spec import (
@@ -33,7 +33,7 @@ from lafi.wire.model_spec import (
 
 
 def load_storyboard_engines(
-    artifacts: Path, runtime: str, precision: str, threads: int, infer: Infer
+    artifacts: Path, runtime: str, precision: str, threads: int, infer: CallModel
 ) -> dict[str, Engines]:
     """By the name of the variant; "" is the model itself and comes first.
 
@@ -64,7 +64,7 @@ class _Loader:
     runtime: Runtime
     precision: str
     threads: int
-    infer: Infer
+    infer: CallModel
 
     def model(self, artifacts: Path) -> Engines:
         """The model's own engines."""

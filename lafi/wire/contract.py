@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.error import Said, StoryboardError, problem, shown
+from lafi.board.error import Verbatim, StoryboardError, problem, shown
 from lafi.board.file import decode_utf8, parse_json
 from lafi.board.image_file import ImageFileError, read_header
 from lafi.board.limits import MAX_FILE_BYTES, MAX_PICTURES
@@ -82,7 +82,7 @@ def _put_references(document: Any, images: list[bytes]) -> list[str]:
     problems = put_pictures(document, find)
     if len(used) != len(images) and not problems:
         allowed = f"{len(used)}, those that the storyboard refers to"
-        problems.append(problem(REFERENCES, Said(f"{len(images)} images"), allowed))
+        problems.append(problem(REFERENCES, Verbatim(f"{len(images)} images"), allowed))
     return problems
 
 
@@ -123,7 +123,7 @@ def _check_png(png: bytes) -> None:
     except ImageFileError as refused:
         raise StoryboardError([problem(IMAGE, refused.got, "a PNG image")]) from None
     if header.format != "PNG":
-        raise StoryboardError([problem(IMAGE, Said(f"a {header.format} image"), "a PNG image")])
+        raise StoryboardError([problem(IMAGE, Verbatim(f"a {header.format} image"), "a PNG image")])
 
 
 def _json(name: str, tensor: npt.NDArray[Any]) -> Any:
@@ -141,10 +141,10 @@ def _elements(name: str, tensor: npt.NDArray[Any], most: int) -> list[bytes]:
     """The elements of a BYTES tensor (n,), 1 <= n <= most."""
     array = np.asarray(tensor)
     if array.dtype != object:
-        raise StoryboardError([problem(name, Said(f"dtype {array.dtype}"), "BYTES")])
+        raise StoryboardError([problem(name, Verbatim(f"dtype {array.dtype}"), "BYTES")])
     if array.ndim != 1 or not 1 <= array.size <= most:
         allowed = "shape (1,)" if most == 1 else f"shape (n,), n from 1 to {most}"
-        raise StoryboardError([problem(name, Said(f"shape {array.shape}"), allowed)])
+        raise StoryboardError([problem(name, Verbatim(f"shape {array.shape}"), allowed)])
     elements: list[bytes] = array.tolist()
     for element in elements:
         if not isinstance(element, bytes):

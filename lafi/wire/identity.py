@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.error import Said, StoryboardError, problem
+from lafi.board.error import Verbatim, StoryboardError, problem
 from lafi.wire.model_spec import (
     ACTION,
     CHARACTER,
@@ -91,7 +91,7 @@ def enrolment_from_tensors(inputs: Tensors) -> Enrolment:
     if images == (b"",):
         images = ()
     if action == "forget" and images:
-        got = Said(f"{len(images)} images")
+        got = Verbatim(f"{len(images)} images")
         raise StoryboardError([problem(IMAGES, got, "one empty element to forget a character")])
     description = _text(DESCRIPTION, inputs[DESCRIPTION]) if DESCRIPTION in inputs else ""
     if action == "forget" and description:

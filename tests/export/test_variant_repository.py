@@ -19,7 +19,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.prompts import tokenize
 from lafi.drawing.content_address import content_address
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.session import model_info
+from lafi.engine.onnx.graph import model_info
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, file_folder, file_sha256
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos, variant_folder

@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lafi.engine.onnx.recogniser import unit_rows
-from lafi.engine.onnx.session import Session, open_session
+from lafi.engine.onnx.graph import RunGraph, open_graph
 from lafi.model.artifacts import ArtifactsError, check_file
 from lafi.model.info import DescriberInfo, ModelInfo, RecogniserInfo
 from lafi.model.recogniser_files import DESCRIBER, RECOGNISER, facts_of
@@ -25,7 +25,7 @@ _PADDING: Final = "<|endoftext|>"
 class Describer:
     """`tokens` (B, T) int64 -> one output (B, D), in the recogniser's own space."""
 
-    def __init__(self, run: Session, tokenizer: Tokenizer, width: int) -> None:
+    def __init__(self, run: RunGraph, tokenizer: Tokenizer, width: int) -> None:
         self._run = run
         self._tokenizer = tokenizer
         self._width = width
@@ -54,7 +54,7 @@ def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Desc
             raise ArtifactsError(f"{folder / name}: no such file; allowed: a folder with {name}")
     wanted = f"tokens (B, {info.describer.length}) -> (B, {info.width})"
     try:
-        run = open_session(folder / DESCRIBER, "onnxruntime", "f32", threads)
+        run = open_graph(folder / DESCRIBER, "onnxruntime", "f32", threads)
         describer = Describer(run, _tokenizer(folder / TOKENIZER, info.describer), info.width)
         describer(["a", "b c"])
     except ArtifactsError:

@@ -14,11 +14,11 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi.engine.onnx.recogniser import exported_recogniser
-from lafi.engine.onnx.session import (
+from lafi.engine.onnx.graph import (
     Precision,
     RuntimeName,
-    Session,
-    load_session,
+    RunGraph,
+    load_graph,
     model_info,
 )
 from lafi.model.artifacts import (
@@ -88,7 +88,7 @@ def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ..
 class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
-    def __init__(self, session: Session, names: Sequence[str]) -> None:
+    def __init__(self, session: RunGraph, names: Sequence[str]) -> None:
         """names: of the ports that its outputs fill."""
         self._session = session
         self._names = names
@@ -102,7 +102,7 @@ class OnnxTextEncoder:
 class ImageEngine:
     """A VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
 
-    def __init__(self, session: Session, input_name: str) -> None:
+    def __init__(self, session: RunGraph, input_name: str) -> None:
         self._session = session
         self._input_name = input_name
 
@@ -114,7 +114,7 @@ class ImageEngine:
 class OnnxDenoiser:
     """`lafi.ports.engines.Denoiser` on an ONNX file."""
 
-    def __init__(self, session: Session, info: ModelInfo) -> None:
+    def __init__(self, session: RunGraph, info: ModelInfo) -> None:
         """info: of the exported model."""
         self._session = session
         self._ports = input_ports(info)
@@ -131,12 +131,12 @@ class OnnxReferenceReader:
     So it is opened when it is first called: who keeps no bank pays no memory for it.
     """
 
-    def __init__(self, open_file: Callable[[], Session], info: ModelInfo) -> None:
+    def __init__(self, open_file: Callable[[], RunGraph], info: ModelInfo) -> None:
         """open_file: called once at most. info: of the exported model."""
         self._open_file = open_file
         self._ports = input_ports(info)
         self._groups = bank_groups(info.layers)
-        self._session: Session | None = None
+        self._session: RunGraph | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
@@ -149,7 +149,7 @@ class OnnxReferenceReader:
         # Keys and values of a group follow each other.
         return split_bank(BankInputs(tuple(outputs[::2]), tuple(outputs[1::2]), batch.mask))
 
-    def _opened(self) -> Session:
+    def _opened(self) -> RunGraph:
         with self._lock:
             if self._session is None:
                 self._session = self._open_file()
@@ -165,19 +165,19 @@ def denoiser_feed(
 
 def load_text_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
-    session = load_session(artifacts, TEXT_ENCODER, runtime, "f32", threads)
+    session = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
     return OnnxTextEncoder(session, text_names(load_model_info(artifacts)))
 
 
 def load_vae_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> ImageEngine:
     """Images (B, 3, H, W) in [-1, 1] -> scaled mean latents (B, C, h, w)."""
-    session = load_session(artifacts, VAE_ENCODER, runtime, "f32", threads)
+    session = load_graph(artifacts, VAE_ENCODER, runtime, "f32", threads)
     return ImageEngine(session, "images")
 
 
 def load_vae_decoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> VaeDecoder:
     """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
-    session = load_session(artifacts, VAE_DECODER, runtime, "f32", threads)
+    session = load_graph(artifacts, VAE_DECODER, runtime, "f32", threads)
     return ImageEngine(session, "latents")
 
 
@@ -185,7 +185,7 @@ def load_denoiser(
     artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
-    session = load_session(artifacts, DENOISER, runtime, precision, threads)
+    session = load_graph(artifacts, DENOISER, runtime, precision, threads)
     return OnnxDenoiser(session, load_model_info(artifacts))
 
 
@@ -199,8 +199,8 @@ def load_reference_reader(
     """
     verified(artifacts, REFERENCE, weights=False)
 
-    def open_file() -> Session:
-        return load_session(artifacts, REFERENCE, runtime, precision, threads)
+    def open_file() -> RunGraph:
+        return load_graph(artifacts, REFERENCE, runtime, precision, threads)
 
     return OnnxReferenceReader(open_file, load_model_info(artifacts))
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lafi.board.letterbox import Pixels, fit_pixels
-from lafi.engine.onnx.session import Session, open_session
+from lafi.engine.onnx.graph import RunGraph, open_graph
 from lafi.model.artifacts import ArtifactsError, check_file, file_sha256
 from lafi.model.info import ModelInfo, RecogniserInfo
 from lafi.model.recogniser_files import (
@@ -34,7 +34,7 @@ _UNIT_TOLERANCE = 1e-3
 class OnnxRecogniser:
     """`Recogniser` on an ONNX file: `image` (B, 3, S, S) in [-1, 1] -> `embedding` (B, D)."""
 
-    def __init__(self, run: Session, info: RecogniserInfo, sha256: str) -> None:
+    def __init__(self, run: RunGraph, info: RecogniserInfo, sha256: str) -> None:
         self._run = run
         self.info = info
         self.sha256 = sha256
@@ -79,7 +79,7 @@ def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
     if not path.is_file():
         raise ArtifactsError(f"{path}: no such file; allowed: a folder with {STUDENT} and {INFO}")
     recogniser = OnnxRecogniser(
-        open_session(path, "onnxruntime", "f32", threads), info, file_sha256(path)
+        open_graph(path, "onnxruntime", "f32", threads), info, file_sha256(path)
     )
     _try_once(recogniser, path)
     return recogniser

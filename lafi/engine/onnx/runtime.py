@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
-from lafi.engine.onnx.session import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
+from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser, ReferenceReader
 
@@ -15,7 +15,7 @@ from lafi.ports.engines import Denoiser, ReferenceReader
 class OnnxFiles:
     """`lafi.ports.runtime.Runtime` that runs the exported ONNX files as they are, on the CPU.
 
-    precision: one of those that `lafi.engine.onnx.session.check_runtime` allows with it.
+    precision: one of those that `lafi.engine.onnx.graph.check_runtime` allows with it.
     """
 
     name: RuntimeName

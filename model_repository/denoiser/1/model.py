@@ -19,7 +19,7 @@ class TritonPythonModel:
         settings = ModelSettings(args)
         info = settings.info()
         self._spec, self._ports = denoiser_spec(info), input_ports(info)
-        self._run = settings.session(DENOISER, settings.precision)
+        self._run = settings.graph(DENOISER, settings.precision)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""

@@ -18,7 +18,7 @@ class TritonPythonModel:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.session(TEXT_ENCODER)
+        run = settings.graph(TEXT_ENCODER)
         folders = tokenizer_folders(settings.artifacts, info)
         check = check_token_ids(*(vocabulary_size(folder) for folder in folders))
         self._engine = BatchedEngine(

@@ -18,7 +18,7 @@ class TritonPythonModel:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.session(VAE_ENCODER)
+        run = settings.graph(VAE_ENCODER)
         check = check_images(info.side_multiple, MAX_SIDE)
         self._engine = BatchedEngine(
             vae_encoder_spec(info), lambda rows: run({"images": rows}), check

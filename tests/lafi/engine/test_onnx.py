@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import lafi.engine.onnx.session
+import lafi.engine.onnx.graph
 from lafi.engine.onnx.engines import (
     load_denoiser,
     load_onnx_engines,
     load_reference_reader,
     load_text_encoder,
 )
-from lafi.engine.onnx.session import RuntimeName, cpu_has_bf16, model_info, open_session
+from lafi.engine.onnx.graph import RuntimeName, cpu_has_bf16, model_info, open_graph
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import ArtifactsError, file_sha256
 from lafi.model.info import ModelInfo, ModelInfoError, load_model_info
@@ -129,7 +129,7 @@ def test_a_batch_above_the_traced_limit_runs(engines: Engines, torch_engines: En
 def test_openvino_reads_large_weights_where_they_lie(
     copied: Path, torch_engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lafi.engine.onnx.session, "INLINE_BYTES", 1000)
+    monkeypatch.setattr(lafi.engine.onnx.graph, "INLINE_BYTES", 1000)
     before = sorted(copied.iterdir())
     batch = random_rows(torch_engines.info, 4, 2, 1, 1, 1)
     got = load_denoiser(copied, "openvino", threads=1)(batch)
@@ -262,7 +262,7 @@ def test_settings_that_cannot_run(
     artifacts: Path, runtime: RuntimeName, precision: Any, threads: int, error: str
 ) -> None:
     with pytest.raises(ArtifactsError, match=error):
-        open_session(artifacts / "denoiser.onnx", runtime, precision, threads)
+        open_graph(artifacts / "denoiser.onnx", runtime, precision, threads)
 
 
 def test_an_export_whose_words_cannot_be_limited_is_refused(copied: Path) -> None:

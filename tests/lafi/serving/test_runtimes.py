@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lafi.conditioning.prompts import tokenize
-from lafi.engine.onnx.session import RUNTIMES
+from lafi.engine.onnx.graph import RUNTIMES
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.info import ModelInfo, variant_folder
 from lafi.ports.engines import DenoiserBatch

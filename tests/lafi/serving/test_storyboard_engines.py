@@ -13,7 +13,7 @@ from torch import Tensor
 import lafi.engine.tensorrt.engines
 from lafi.conditioning.prompts import tokenize
 from lafi.engine.cuda.machine import GpuMissing
-from lafi.engine.onnx.session import load_session
+from lafi.engine.onnx.graph import load_graph
 from lafi.engine.tensorrt.engines import PLANS
 from lafi.model.artifacts import (
     DENOISER,
@@ -121,11 +121,11 @@ def test_a_shared_file_is_read_from_the_models_folder(artifacts: Path, checkpoin
     feed = {"latents": np.zeros(2, np.float32)}
     for name, number in (("ink", 0), ("mia", 1)):
         folder = variant_folder(artifacts, name)
-        (made,) = load_session(folder, TEXT_ENCODER, "onnxruntime", threads=1)(feed)
+        (made,) = load_graph(folder, TEXT_ENCODER, "onnxruntime", threads=1)(feed)
         assert made.tolist() == [number, number]
     (artifacts / TEXT_ENCODER).write_bytes(b"changed")
     with pytest.raises(ArtifactsError, match=r"artifacts/text_encoder.onnx: got SHA-256"):
-        load_session(variant_folder(artifacts, "ink"), TEXT_ENCODER, "onnxruntime")
+        load_graph(variant_folder(artifacts, "ink"), TEXT_ENCODER, "onnxruntime")
 
 
 def plan(artifacts: Path, file: str, rows: int) -> None:

@@ -32,17 +32,17 @@ NaN for some shapes: with 9 plain rows of the bundled model at 64 px, and in mos
 `reference.onnx`. Without them the time is the same (benchmarks/README.md).
 """
 
-Session = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
+RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
 """Inputs by name -> the outputs in the file's order, arrays of their own."""
 
 
-def load_session(
+def load_graph(
     artifacts: Path,
     name: str,
     runtime: RuntimeName,
     precision: Precision = "f32",
     threads: int = 0,
-) -> Session:
+) -> RunGraph:
     """One of FILES in an exported folder, ready to run.
 
     threads: CPU threads, 0 for all cores. The denoiser's bank inputs may be left out of a call.
@@ -53,7 +53,7 @@ def load_session(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    session = open_session(path, runtime, precision, threads)
+    session = open_graph(path, runtime, precision, threads)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         session = _at_least_two_tokens_wide(session, info.side_multiple // info.vae_scale)
     return _bank_optional(session, artifacts, info) if name == DENOISER else session
@@ -68,9 +68,9 @@ def model_info(artifacts: Path, runtime: RuntimeName, precision: Precision) -> M
     return info.model_copy(update=update)
 
 
-def open_session(
+def open_graph(
     path: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
-) -> Session:
+) -> RunGraph:
     """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
     check_runtime(runtime, precision)
     if threads < 0:
@@ -101,7 +101,7 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> Session:
+def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunGraph:
     """precision: f32, the one that it offers."""
     import onnxruntime
 
@@ -119,7 +119,7 @@ def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> Sess
     return run
 
 
-def _openvino_session(path: Path, precision: Precision, threads: int) -> Session:
+def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGraph:
     import openvino
 
     core = openvino.Core()
@@ -146,7 +146,7 @@ class _Offer:
     """What one runtime can do: precisions, and how it opens a file (path, precision, threads)."""
 
     precisions: tuple[Precision, ...]
-    open_file: Callable[[Path, Precision, int], Session]
+    open_file: Callable[[Path, Precision, int], RunGraph]
 
 
 _OFFERS: Final[Mapping[RuntimeName, _Offer]] = {
@@ -186,7 +186,7 @@ def _outside_bytes(model: Any) -> int:
     return sum(int(entry.value) for entry in entries if entry.key == "length")
 
 
-def _at_least_two_tokens_wide(session: Session, step: int) -> Session:
+def _at_least_two_tokens_wide(session: RunGraph, step: int) -> RunGraph:
     """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
 
     oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and higher
@@ -216,7 +216,7 @@ def _check_inputs(path: Path, info: ModelInfo) -> None:
         )
 
 
-def _bank_optional(session: Session, artifacts: Path, info: ModelInfo) -> Session:
+def _bank_optional(session: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
     """Gives a call without a bank one small entry of zeros, which no route names.
 
     Not a bank of no entries: `lafi.ports.denoiser_tensors` says why.
