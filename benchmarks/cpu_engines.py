@@ -27,7 +27,7 @@ from rich.table import Table
 from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, build_table
 from lafi.engine.onnx.engines import load_denoiser
-from lafi.engine.onnx.graph import Precision, Runtime, cpu_has_bf16
+from lafi.engine.onnx.graph import Precision, RuntimeName, cpu_has_bf16
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.layers import injected_layers
@@ -76,7 +76,7 @@ def load_all(repository: Path, checkpoint: Path, threads: int) -> dict[str, Deno
     """Every engine that this machine can run, torch in f32 first."""
     torch.set_num_threads(threads)
     artifacts = repository / "artifacts"
-    kinds: list[tuple[Runtime, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
+    kinds: list[tuple[RuntimeName, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
     engines: dict[str, Denoiser] = {"torch f32": load_torch_engines(checkpoint).denoiser}
     engines["torch bf16"] = load_torch_engines(checkpoint, torch.bfloat16).denoiser
     if cpu_has_bf16():

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.cpu_engines import storyboard_batch
 from benchmarks.provenance import provenance
 from lafi.engine.onnx.engines import load_denoiser
-from lafi.engine.onnx.graph import Precision, Runtime
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.ports.engines import Denoiser, DenoiserBatch
 
@@ -156,7 +156,7 @@ def main(
     calls["torch f32"] = torch_call(unet.eval(), rows)
     for folder in (repository, *([also] if also else [])):
         info = load_model_info(folder / "artifacts")
-        runtime, precision = cast(Runtime, info.engine), cast(Precision, info.precision)
+        runtime, precision = cast(RuntimeName, info.engine), cast(Precision, info.precision)
         names.append(f"{info.engine} {info.precision}")
         denoiser = load_denoiser(folder / "artifacts", runtime, precision, threads)
         calls |= our_calls(names[-1], denoiser, info)

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.engine.onnx.graph import Precision, RunGraph, Runtime, load_graph, model_info
+from lafi.engine.onnx.graph import Precision, RuntimeName, RunGraph, load_graph, model_info
 from lafi.model.info import ModelInfo
 from lafi.server.supervisor import STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
@@ -30,8 +30,9 @@ class ModelSettings:
     """A model's settings, from its config.pbtxt (`parameters`) and from the server.
 
     artifacts: the folder that `lafi export` wrote. state: the folder that models may
-    write to. runtime, precision: see lafi.engine.onnx.graph.
-    threads: CPU threads of an engine; with 0 in config.pbtxt the server chooses.
+    write to. runtime, precision: of the denoiser, see lafi.ports.runtime; models that run an
+    ONNX file themselves allow those of lafi.engine.onnx.graph.
+    threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
     """
 
     def __init__(self, args: Mapping[str, str]) -> None:
@@ -40,8 +41,8 @@ class ModelSettings:
         repository = Path(args["model_repository"]).parent
         self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
         self.state = (repository / self.text("state", "../state")).resolve()
-        self.runtime = cast(Runtime, self.text("runtime", "onnxruntime"))
-        self.precision = cast(Precision, self.text("precision", "f32"))
+        self.runtime = self.text("runtime", "onnxruntime")
+        self.precision = self.text("precision", "f32")
         self.threads = self.number("threads", 0) or int(os.environ.get(THREADS, "1"))
         logging.basicConfig(
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
@@ -49,11 +50,13 @@ class ModelSettings:
 
     def info(self) -> ModelInfo:
         """The exported model's facts."""
-        return model_info(self.artifacts, self.runtime, self.precision)
+        precision = cast(Precision, self.precision)
+        return model_info(self.artifacts, cast(RuntimeName, self.runtime), precision)
 
-    def graph(self, file: str, precision: Precision = "f32") -> RunGraph:
+    def graph(self, file: str, precision: str = "f32") -> RunGraph:
         """One of the exported ONNX files, ready to run."""
-        return load_graph(self.artifacts, file, self.runtime, precision, self.threads)
+        runtime, kind = cast(RuntimeName, self.runtime), cast(Precision, precision)
+        return load_graph(self.artifacts, file, runtime, kind, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt, `default` if it is not there."""

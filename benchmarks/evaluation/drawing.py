@@ -22,7 +22,7 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.images import to_pixels, to_tensor
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.graph import Precision, Runtime
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.checkpoint import read_model_info
 from lafi.ports.engines import Engines
@@ -81,7 +81,7 @@ def load_drawer(
     repository: Path | None,
     stage: SamplingStage,
     side: int,
-    runtime: Runtime = "openvino",
+    runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
 ) -> CheckpointDrawer:
     """Ours run on an export in `repository`, or in torch without one; peers always in torch.

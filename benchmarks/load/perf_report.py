@@ -13,7 +13,7 @@ COMPONENTS = (
     "Network+Server Send/Recv",
     "Server Queue",
     "Server Compute Input",
-    "Server Compute Infer",
+    "Server Compute CallModel",
     "Server Compute Output",
     "Client Recv",
 )

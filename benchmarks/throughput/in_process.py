@@ -9,7 +9,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import Studio
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.graph import Precision, Runtime
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.info import load_model_info
 from lafi.wire.events import PanelImage
 
@@ -20,7 +20,7 @@ class InProcess:
     def __init__(self, repository: Path, threads: int, max_rows: int | None = None) -> None:
         artifacts = repository / "artifacts"
         info = load_model_info(artifacts)
-        runtime, precision = cast(Runtime, info.engine), cast(Precision, info.precision)
+        runtime, precision = cast(RuntimeName, info.engine), cast(Precision, info.precision)
         engines = load_onnx_engines(artifacts, runtime, precision, threads)
         self._studio = Studio({"": engines}, max_rows=max_rows or MAX_ROWS)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lafi.engine.onnx.graph import Precision, Runtime
+from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import variant_folder
@@ -31,7 +31,7 @@ _EXPECTED_ERRORS = (
 def export_command(
     checkpoint: Path,
     out: Path,
-    runtime: Runtime = "openvino",
+    runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),

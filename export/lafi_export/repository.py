@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.graph import Precision, Runtime, check_runtime
+from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo
@@ -52,7 +52,7 @@ LARGE: Final = 2**30
 LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
 MODELS: Final = "models"
 
-EngineLoader = Callable[[Path, Runtime, Precision, int], Engines]
+EngineLoader = Callable[[Path, RuntimeName, Precision, int], Engines]
 """(artifacts, runtime, precision, threads) -> engines, as `load_onnx_engines`."""
 
 
@@ -64,7 +64,7 @@ def export_checkpoint(
     checkpoint: Path,
     out: Path,
     *,
-    runtime: Runtime = "openvino",
+    runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
@@ -134,18 +134,18 @@ def _compare(
     reference: Engines,
     artifacts: Path,
     info: ModelInfo,
-    chosen: tuple[Runtime, Precision],
+    chosen: tuple[RuntimeName, Precision],
     threads: int,
     load_engines: EngineLoader,
 ) -> ParityReport:
-    """Both runtimes in f32, since either may serve the files, and the chosen precision.
+    """Every runtime in f32, since any may serve the files, and the chosen precision.
 
     Of a large model only the chosen kind, on one size, without the bank and pictures: a comparison
     of all would take longer than the export, and hold the weights once more for each graph.
     The report is saved beside the engines. Raises ParityError where one of them is wrong.
     """
     large = _denoiser_bytes(artifacts, info) > LARGE
-    kinds: list[tuple[Runtime, Precision]] = [("onnxruntime", "f32"), ("openvino", "f32")]
+    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in RUNTIMES]
     if large or chosen not in kinds:
         kinds = [chosen] if large else [*kinds, chosen]
     engines: list[EngineParity] = []

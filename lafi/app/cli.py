@@ -44,7 +44,7 @@ app = typer.Typer(
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 
 
-Runtime = Literal["openvino", "onnxruntime"]
+RuntimeName = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
 
@@ -271,7 +271,7 @@ def export(
         "out/repository"
     ),
     runtime: Annotated[
-        Runtime, typer.Option(help="What runs the engines on the CPU.")
+        RuntimeName, typer.Option(help="What runs the engines on the CPU.")
     ] = "openvino",
     precision: Annotated[
         Precision,

@@ -77,7 +77,7 @@ def shown(value: object) -> str:
 
 
 class Verbatim(str):
-    """Text that `shown` puts into a message as it is, without quotes."""
+    """Words to be shown as they are, where `shown` would quote a value."""
 
 
 def closest(word: object, known: Iterable[str]) -> str:

@@ -35,7 +35,7 @@ from lafi.wire.model_spec import bytes_tensor
 CSV = """\
 Concurrency,Inferences/Second,Response Throughput,Client Send,Network+Server Send/Recv,\
 Server Queue,\
-Server Compute Input,Server Compute Infer,Server Compute Output,Client Recv,\
+Server Compute Input,Server Compute CallModel,Server Compute Output,Client Recv,\
 p50 latency,p90 latency,p95 latency,p99 latency
 1,0.499927,6.49905,0,1714780,65,97,11082,2,0,1458271,2297424,2297424,2297424
 """
@@ -115,7 +115,7 @@ def test_the_report_is_read_in_seconds() -> None:
     found = parse_csv(CSV)
     assert found["p50"] == pytest.approx(1.458271)
     assert found["p99"] == pytest.approx(2.297424)
-    assert found["mean_parts"]["Server Compute Infer"] == pytest.approx(0.011082)
+    assert found["mean_parts"]["Server Compute CallModel"] == pytest.approx(0.011082)
     assert found["its_requests_per_second"] == pytest.approx(0.499927)
     with pytest.raises(ValueError, match="got 0 rows, allowed 1"):
         parse_csv(CSV.splitlines()[0])

@@ -15,6 +15,7 @@ import lafi_export.artifacts
 import lafi_export.repository
 from lafi.engine.onnx.graph import Precision, Runtime, cpu_has_bf16, model_info
 from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.engine.onnx.graph import Precision, RuntimeName, cpu_has_bf16, model_info
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.identity.service import open_identity
 from lafi.model.artifacts import FILES, ArtifactsError, file_sha256
@@ -54,7 +55,7 @@ def load_fast(checkpoint: Path) -> EngineLoader:
     """Torch in place of ONNX: `repository` was compared with the real runtimes already."""
     engines = load_torch_engines(checkpoint)
 
-    def load(artifacts: Path, runtime: Runtime, precision: Precision, threads: int) -> Engines:
+    def load(artifacts: Path, runtime: RuntimeName, precision: Precision, threads: int) -> Engines:
         return replace(engines, info=model_info(artifacts, runtime, precision))
 
     return load
@@ -64,7 +65,7 @@ def load_fast(checkpoint: Path) -> EngineLoader:
 def load_broken(load_fast: EngineLoader) -> EngineLoader:
     """As `load_fast`, with a VAE decoder that is wrong by 1%."""
 
-    def load(artifacts: Path, runtime: Runtime, precision: Precision, threads: int) -> Engines:
+    def load(artifacts: Path, runtime: RuntimeName, precision: Precision, threads: int) -> Engines:
         engines = load_fast(artifacts, runtime, precision, threads)
         return replace(engines, vae_decoder=lambda latents: engines.vae_decoder(latents) * 1.01)
 

@@ -6,6 +6,7 @@ Knows files and runtimes. Imports no torch, so that served models without torch 
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -16,8 +17,9 @@ from lafi.model.bank_groups import bank_groups, placeholder_shapes
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info
 
-Runtime = Literal["onnxruntime", "openvino"]
+RuntimeName = Literal["onnxruntime", "openvino"]
 Precision = Literal["f32", "bf16"]
+RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
 
 INLINE_BYTES: Final = 2**30
 """Weights up to this size are handed to OpenVINO in memory; protobuf's own limit is 2 GiB."""
@@ -31,13 +33,13 @@ returns NaN for some shapes: for 9 plain rows of the bundled model at 64 px, and
 """
 
 RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
-"""Inputs by name -> new arrays, the outputs in the file's order."""
+"""Inputs by name -> the outputs in the file's order, arrays of their own."""
 
 
 def load_graph(
     artifacts: Path,
     name: str,
-    runtime: Runtime,
+    runtime: RuntimeName,
     precision: Precision = "f32",
     threads: int = 0,
 ) -> RunGraph:
@@ -51,14 +53,14 @@ def load_graph(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    graph = open_graph(path, runtime, precision, threads)
+    session = open_graph(path, runtime, precision, threads)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         graph = _at_least_two_tokens_wide(graph, info.side_multiple // info.vae_scale)
     return _bank_optional(graph, artifacts, info) if name == DENOISER else graph
 
 
-def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> ModelInfo:
-    """The exported model's facts, with the runtime and precision that it runs in."""
+def model_info(artifacts: Path, runtime: RuntimeName, precision: Precision) -> ModelInfo:
+    """The exported model's facts, naming the runtime and precision that will draw."""
     info = load_model_info(artifacts)
     # `_at_least_two_tokens_wide` refuses anything narrower.
     least = 2 * info.side_multiple if precision == "bf16" else 0
@@ -67,26 +69,27 @@ def model_info(artifacts: Path, runtime: Runtime, precision: Precision) -> Model
 
 
 def open_graph(
-    path: Path, runtime: Runtime, precision: Precision = "f32", threads: int = 0
+    path: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> RunGraph:
-    """An ONNX file, ready to run. Raises ArtifactsError for settings that do not work here."""
+    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
-    if runtime == "openvino":
-        return _open_in_openvino(path, precision, threads)
-    return _open_in_onnxruntime(path, threads)
+    return _OFFERS[runtime].open_file(path, precision, threads)
 
 
-def check_runtime(runtime: Runtime, precision: Precision) -> None:
+def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
     """Raises ArtifactsError for a pair that does not run on this machine."""
-    if runtime not in get_args(Runtime):
-        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(get_args(Runtime))}")
+    if runtime not in _OFFERS:
+        raise ArtifactsError(f"runtime: got {runtime!r}, allowed {', '.join(_OFFERS)}")
     if precision not in get_args(Precision):
         allowed = ", ".join(get_args(Precision))
         raise ArtifactsError(f"precision: got {precision!r}, allowed {allowed}")
-    if precision == "bf16" and runtime != "openvino":
-        raise ArtifactsError(f"precision: got 'bf16', allowed f32 with {runtime}")
+    offered = _OFFERS[runtime].precisions
+    if precision not in offered:
+        raise ArtifactsError(
+            f"precision: got {precision!r}, allowed {', '.join(offered)} with {runtime}"
+        )
     if precision == "bf16" and not cpu_has_bf16():
         raise ArtifactsError("precision: got 'bf16', allowed f32: this CPU has no bf16")
 
@@ -98,7 +101,8 @@ def cpu_has_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _open_in_onnxruntime(path: Path, threads: int) -> RunGraph:
+def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunGraph:
+    """precision: f32, the one that it offers."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -115,7 +119,7 @@ def _open_in_onnxruntime(path: Path, threads: int) -> RunGraph:
     return run
 
 
-def _open_in_openvino(path: Path, precision: Precision, threads: int) -> RunGraph:
+def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGraph:
     import openvino
 
     core = openvino.Core()
@@ -135,6 +139,20 @@ def _open_in_openvino(path: Path, precision: Precision, threads: int) -> RunGrap
             return tuple(np.array(x.data, dtype=np.float32) for x in request.output_tensors)
 
     return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What one runtime can do: precisions, and how it opens a file (path, precision, threads)."""
+
+    precisions: tuple[Precision, ...]
+    open_file: Callable[[Path, Precision, int], RunGraph]
+
+
+_OFFERS: Final[Mapping[RuntimeName, _Offer]] = {
+    "onnxruntime": _Offer(("f32",), _onnxruntime_session),
+    "openvino": _Offer(("f32", "bf16"), _openvino_session),
+}
 
 
 def _read_inlined(core: Any, path: Path) -> Any:
@@ -169,8 +187,8 @@ def _outside_bytes(model: Any) -> int:
     return sum(int(entry.value) for entry in entries if entry.key == "length")
 
 
-def _at_least_two_tokens_wide(graph: RunGraph, step: int) -> RunGraph:
-    """Refuses latents of width `step` cells: one token wide at the UNet's deepest level.
+def _at_least_two_tokens_wide(session: RunGraph, step: int) -> RunGraph:
+    """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
 
     oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and more
     than one cell high: it reads uninitialised memory. So does torch in bf16. A storyboard with
@@ -199,8 +217,8 @@ def _check_inputs(path: Path, info: ModelInfo) -> None:
         )
 
 
-def _bank_optional(graph: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
-    """Adds one small bank entry of zeros, which no route reads, to a call without a bank.
+def _bank_optional(session: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
+    """Gives a call without a bank one small entry of zeros, which no route names.
 
     `lafi.ports.denoiser_tensors` says why a bank without entries will not do.
     Raises ArtifactsError for an export whose denoiser takes no bank.

@@ -59,6 +59,8 @@ PLANS: Final = {
 
 BANK: Final = "bank_"
 """How the names of the bank's inputs begin; those with keys and values have their layers first."""
+HALF: Final = "f16"
+"""The precision of a plan that computes in float16."""
 READER_SHAPES: Final = 2
 """Shapes whose buffers are kept to read references in: as a rule there is one size of picture."""
 
@@ -111,17 +113,21 @@ class TensorRTReferenceReader:
     """`lafi.ports.engines.ReferenceReader` on a plan, which holds the denoiser's weights too.
 
     So it is opened when it is first called: who keeps no bank pays no memory for it. Keys and
-    values stay on the GPU, in the plan's type, wherever the caller's tensors are: the denoiser
-    reads them at every step, and to bring them up each time costs more than to read the reference
-    again as a row.
+    values stay on the GPU, wherever the caller's tensors are: the denoiser reads them at every
+    step, and to bring them up each time costs more than to compute the reference again as a row.
+    A plan in half precision has them in half, though its outputs are float32; so they are kept in
+    half, and nothing is lost.
     """
 
-    def __init__(self, open_runner: Callable[[], GraphRunner], info: ModelInfo) -> None:
+    def __init__(
+        self, open_runner: Callable[[], GraphRunner], info: ModelInfo, precision: str
+    ) -> None:
         """open_runner: called once at most; what it gives leaves its outputs on the device.
 
-        info: of the exported model.
+        info: of the exported model. precision: the plan's.
         """
         self._open_runner = open_runner
+        self._dtype = torch.float16 if precision == HALF else torch.float32
         self._ports = input_ports(info)
         self._names = tuple(bank_tensor_names(bank_groups(info.layers)))
         self._runner: GraphRunner | None = None
@@ -130,6 +136,7 @@ class TensorRTReferenceReader:
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
         """One entry for each row: keys and values on the GPU, the mask where the batch has it.
 
+        Keys and values are float16 of a plan in half precision, else float32.
         Raises EngineMetadataError for a plan without the outputs that the model's layers need, and
         ValueError for more rows or another size than it was built for.
         """
@@ -139,7 +146,7 @@ class TensorRTReferenceReader:
             raise EngineMetadataError(
                 f"{PLANS[REFERENCE]}: outputs: got {got}, allowed {allowed}; {REBUILD}"
             )
-        tensors = tuple(outputs[name] for name in self._names)
+        tensors = tuple(outputs[name].to(self._dtype) for name in self._names)
         # Keys and values of a group follow each other.
         return split_bank(BankInputs(tensors[::2], tensors[1::2], batch.mask))
 
@@ -221,7 +228,7 @@ def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
             open_plan(Path(artifacts) / metadata.plan, metadata), CudaDevice(), metadata, info
         )
 
-    return TensorRTReferenceReader(open_runner, info)
+    return TensorRTReferenceReader(open_runner, info, metadata.precision)
 
 
 def reference_runner(

@@ -20,7 +20,7 @@ from lafi.engine.onnx.engines import (
     load_reference_reader,
     load_text_encoder,
 )
-from lafi.engine.onnx.graph import Runtime, cpu_has_bf16, model_info, open_graph
+from lafi.engine.onnx.graph import RuntimeName, cpu_has_bf16, model_info, open_graph
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import ArtifactsError, file_sha256
 from lafi.model.info import ModelInfo, ModelInfoError, load_model_info
@@ -259,7 +259,7 @@ def test_a_folder_without_lafi_json(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_cannot_run(
-    artifacts: Path, runtime: Runtime, precision: Any, threads: int, error: str
+    artifacts: Path, runtime: RuntimeName, precision: Any, threads: int, error: str
 ) -> None:
     with pytest.raises(ArtifactsError, match=error):
         open_graph(artifacts / "denoiser.onnx", runtime, precision, threads)

@@ -117,9 +117,11 @@ def metadata_of(info: ModelInfo, **update: str) -> EngineMetadata:
     return facts.model_copy(update=update)
 
 
-def reader_of(engine: OnnxEngine, device: CpuDevice, info: ModelInfo) -> TensorRTReferenceReader:
+def reader_of(
+    engine: OnnxEngine, device: CpuDevice, info: ModelInfo, precision: str = "f32"
+) -> TensorRTReferenceReader:
     return TensorRTReferenceReader(
-        lambda: reference_runner(engine, device, metadata_of(info), info), info
+        lambda: reference_runner(engine, device, metadata_of(info), info), info, precision
     )
 
 
@@ -154,6 +156,20 @@ def test_it_gives_what_the_exported_file_gives(
     metadata_of(info).check_shapes(shapes)
     # Three references are run as four, and the fourth is cut off again.
     assert shapes["latents"][0] == (4 if rows == 3 else rows)
+
+
+def test_half_precision_is_kept_in_half_the_memory(engine: OnnxEngine, info: ModelInfo) -> None:
+    batch = references(info, 2)
+    whole = reader_of(engine, CpuDevice(), info)(batch)
+    half = reader_of(engine, CpuDevice(), info, "f16")(batch)
+    for entry, other in zip(half, whole, strict=True):
+        assert all(
+            torch.equal(kept, given.half())
+            for kept, given in zip(
+                (*entry.keys, *entry.values), (*other.keys, *other.values), strict=True
+            )
+        )
+        assert entry.mask.dtype == torch.float32
 
 
 def test_keys_and_values_stay_on_the_device(engine: OnnxEngine, info: ModelInfo) -> None:

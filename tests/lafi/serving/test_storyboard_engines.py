@@ -26,7 +26,8 @@ from lafi.model.artifacts import (
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info, variant_folder
-from lafi.ports.engines import Denoiser, DenoiserBatch, Engines
+from lafi.ports.bank_entry import BankEntry
+from lafi.ports.engines import Denoiser, DenoiserBatch, Engines, ReferenceBatch, ReferenceReader
 from lafi.serving.storyboard_engines import load_storyboard_engines
 
 HASH = "0" * 64
@@ -150,7 +151,11 @@ def predicts_nothing(batch: DenoiserBatch) -> Tensor:
     return torch.zeros_like(batch.latents)
 
 
-def test_a_gpu_repository_draws_with_its_plan(
+def reads_nothing(batch: ReferenceBatch) -> tuple[BankEntry, ...]:
+    return ()
+
+
+def test_a_gpu_repository_draws_with_its_plans(
     artifacts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loading the plan itself needs a GPU; everything around it does not."""
@@ -162,11 +167,17 @@ def test_a_gpu_repository_draws_with_its_plan(
         loaded.append(folder)
         return predicts_nothing
 
+    def load_reader(folder: Path) -> ReferenceReader:
+        loaded.append(folder)
+        return reads_nothing
+
     monkeypatch.setattr(lafi.engine.tensorrt.engines, "load_denoiser", load_denoiser)
+    monkeypatch.setattr(lafi.engine.tensorrt.engines, "load_reference_reader", load_reader)
     calls = Calls()
     (engines,) = load(artifacts, "tensorrt", calls).values()
-    assert loaded == [artifacts]
+    assert loaded == [artifacts, artifacts]
     assert engines.denoiser is cast(Denoiser, predicts_nothing)
+    assert engines.reference_reader is cast(ReferenceReader, reads_nothing)
     assert engines.row_counts == (1, 2, 4)
     assert (engines.info.engine, engines.info.precision) == ("tensorrt", "f16")
     # Never more rows than the plan takes.

@@ -1,0 +1,52 @@
+"""ONNX Runtime and OpenVINO as `lafi.ports.runtime.Runtime`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
+from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
+from lafi.model.info import ModelInfo
+from lafi.ports.engines import Denoiser, ReferenceReader
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFiles:
+    """`lafi.ports.runtime.Runtime` that runs the exported ONNX files as they are, on the CPU.
+
+    precision: one of those that `lafi.engine.onnx.graph.check_runtime` allows with it.
+    """
+
+    name: RuntimeName
+    serves_variants: bool = True
+
+    def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
+        """Raises ArtifactsError for a precision that this machine or the runtime does not have."""
+        return model_info(artifacts, self.name, self._checked(precision))
+
+    def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
+        """Raises ArtifactsError for a missing or changed file, too."""
+        return load_denoiser(artifacts, self.name, self._checked(precision), threads)
+
+    def load_reference_reader(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> ReferenceReader:
+        """Its graph is checked now; its weights are read and checked with the first call."""
+        return load_reference_reader(artifacts, self.name, self._checked(precision), threads)
+
+    def served_rows(self, artifacts: Path) -> Mapping[str, int]:
+        """None: ONNX files take any number of rows."""
+        return {}
+
+    def row_counts(self, artifacts: Path) -> tuple[int, ...]:
+        """None: ONNX files take any number of rows."""
+        return ()
+
+    def _checked(self, precision: str) -> Precision:
+        chosen = cast(Precision, precision)
+        check_runtime(self.name, chosen)
+        return chosen
+
+
+ONNX_RUNTIMES: Final = tuple(OnnxFiles(name) for name in RUNTIMES)

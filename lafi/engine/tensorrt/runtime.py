@@ -1,0 +1,54 @@
+"""TensorRT as `lafi.ports.runtime.Runtime`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lafi.engine.tensorrt import engines
+from lafi.engine.tensorrt.engines import ENGINE, PLANS
+from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.model.engine_metadata import load_engine_metadata
+from lafi.model.info import ModelInfo
+from lafi.ports.engines import Denoiser, ReferenceReader
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRT:
+    """`lafi.ports.runtime.Runtime` on plans, which `lafi export --target tensorrt` builds.
+
+    Precision is the plans' own, and threads mean nothing. What is loaded raises as
+    `lafi.engine.tensorrt.engines.load_tensorrt_engines`.
+    """
+
+    name: str = ENGINE
+    serves_variants: bool = False
+    """Plans are built for the model alone."""
+
+    def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
+        """Raises EngineMetadataError where there is no denoiser's plan."""
+        return engines.tensorrt_model_info(artifacts)
+
+    def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
+        """On the GPU of this machine; raises GpuMissing where it has none."""
+        return engines.load_denoiser(artifacts)
+
+    def load_reference_reader(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> ReferenceReader:
+        """Its plan is checked now and opened with the first call."""
+        return engines.load_reference_reader(artifacts)
+
+    def served_rows(self, artifacts: Path) -> Mapping[str, int]:
+        """Rows that the plans of the text encoder and the VAEs were built for."""
+        profiles = {
+            name: load_engine_metadata(Path(artifacts) / PLANS[name]).profile
+            for name in (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER)
+        }
+        return {
+            name: min(shapes.largest[0] for shapes in profile.values())
+            for name, profile in profiles.items()
+        }
+
+    def row_counts(self, artifacts: Path) -> tuple[int, ...]:
+        """Numbers of rows to which a call is padded."""
+        return engines.denoiser_row_counts(load_engine_metadata(Path(artifacts) / PLANS[DENOISER]))

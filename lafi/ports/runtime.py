@@ -1,0 +1,52 @@
+"""`Runtime`: what draws an exported model: what it can do, and how its engines are loaded.
+
+Whoever needs to know what an engine can do asks its runtime; nobody compares names.
+`lafi.serving.runtimes` finds them, also those of outside packages.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from lafi.model.info import ModelInfo
+from lafi.ports.engines import Denoiser, ReferenceReader
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Loads from a folder that `lafi export` wrote, or from one of its variants.
+
+    artifacts: the folder. precision: of the denoiser, a word of the runtime's own, such as `f32`;
+    one whose files have a precision already may pass it over. threads: CPU threads of an engine,
+    0 for all cores. Everything raises ArtifactsError or another ValueError for a missing or changed
+    file, ModelInfoError for `lafi.json`, and where this machine cannot run it an error that says
+    what it lacks.
+    """
+
+    @property
+    def name(self) -> str:
+        """As `runtime` in a config.pbtxt names it, and as panels say what drew them."""
+
+    @property
+    def serves_variants(self) -> bool:
+        """Whether it draws a model's variants as well."""
+
+    def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
+        """The exported model's facts, naming the engine and the precision that will draw."""
+
+    def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
+        """What predicts noise, in this process."""
+
+    def load_reference_reader(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> ReferenceReader | None:
+        """What fills the denoiser's bank; None for one that reads references as rows only."""
+
+    def served_rows(self, artifacts: Path) -> Mapping[str, int]:
+        """Rows of one call that a served model takes at most, by its ONNX file.
+
+        One that is missing takes as many as its spec says (`lafi.wire.model_spec`).
+        """
+
+    def row_counts(self, artifacts: Path) -> tuple[int, ...]:
+        """`lafi.ports.engines.Engines.row_counts` of the denoiser."""
