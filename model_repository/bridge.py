@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from lafi.engine.onnx.graph import Precision, RuntimeName, RunGraph, load_graph, model_info
+from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
 from lafi.model.info import ModelInfo
 from lafi.server.supervisor import STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError

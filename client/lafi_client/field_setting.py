@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any, NamedTuple
 
-from lafi.board.error import Verbatim, StoryboardError, problem
+from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.file import parse
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lafi.board.error import Verbatim, StoryboardError, closest, problem
+from lafi.board.error import StoryboardError, Verbatim, closest, problem
 from lafi.board.file import parse, read_pictures, read_text
 from lafi.board.storyboard import Storyboard
 

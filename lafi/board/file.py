@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from lafi.board.error import Verbatim, StoryboardError, problem, shown
+from lafi.board.error import StoryboardError, Verbatim, problem, shown
 from lafi.board.image_file import ImageFileError
 from lafi.board.limits import MAX_FILE_BYTES, MAX_REFERENCE_BYTES
 from lafi.board.picture_slots import PictureSlot, put_pictures

@@ -1,6 +1,6 @@
 """What the core asks of an engine: a few callables, tokenizers, and facts about the model.
 
-Knows shapes, not runtimes. An engine may be a torch module, an ONNX session, or a served
+Knows shapes, not runtimes. An engine may be a torch module, an ONNX file, or a served
 model that is called over a wire; the pipeline cannot tell them apart.
 """
 

@@ -22,7 +22,7 @@ CallModel = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 class RemoteEngine:
     """Calls a served model that has one input, with batches no larger than the model allows."""
 
-    def __init__(self, spec: ModelSpec, infer: CallModel) -> None:
+    def __init__(self, spec: ModelSpec, call_model: CallModel) -> None:
         self._spec = spec
         self._call_model = call_model
 
@@ -45,8 +45,8 @@ class RemoteEngine:
 class RemoteTextEncoder:
     """`lafi.ports.engines.TextEncoder` that calls the served model `text_encoder`."""
 
-    def __init__(self, spec: ModelSpec, infer: CallModel) -> None:
-        self._engine = RemoteEngine(spec, infer)
+    def __init__(self, spec: ModelSpec, call_model: CallModel) -> None:
+        self._engine = RemoteEngine(spec, call_model)
         self._names = [output.name.lower() for output in spec.outputs]
 
     def __call__(self, token_ids: Tensor) -> EncodedText:

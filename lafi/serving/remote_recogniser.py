@@ -21,7 +21,7 @@ class RemoteRecogniser:
     pixels as without that.
     """
 
-    def __init__(self, model: ModelInfo, infer: CallModel) -> None:
+    def __init__(self, model: ModelInfo, call_model: CallModel) -> None:
         """model: one that was exported with a recogniser. Raises ArtifactsError for others."""
         self.info = facts_of(model)
         self.sha256 = self.info.sha256[STUDENT]

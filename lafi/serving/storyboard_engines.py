@@ -33,14 +33,14 @@ from lafi.wire.model_spec import (
 
 
 def load_storyboard_engines(
-    artifacts: Path, runtime: str, precision: str, threads: int, infer: CallModel
+    artifacts: Path, runtime: str, precision: str, threads: int, call_model: CallModel
 ) -> dict[str, Engines]:
     """By the name of the variant; "" is the model itself and comes first.
 
     artifacts: the folder that `lafi export` wrote. runtime: the name of one that
     `lafi.serving.runtimes` knows. precision, threads: as `lafi.ports.runtime.Runtime` takes them.
-    infer: calls a served model. Raises ArtifactsError, also for an unknown runtime and for variants
-    that it does not serve, ModelInfoError, and what loading a denoiser raises.
+    call_model: calls a served model. Raises ArtifactsError, also for an unknown runtime and for
+    variants that it does not serve, ModelInfoError, and what loading a denoiser raises.
     """
     chosen = runtime_named(runtime)
     variants = load_variant_infos(artifacts)
@@ -50,7 +50,7 @@ def load_storyboard_engines(
             f"{artifacts}: variants: got {names}, allowed none with {chosen.name}, which draws the "
             "model alone; export them for a runtime that does, or each as a checkpoint of its own"
         )
-    loader = _Loader(chosen, precision, threads, infer)
+    loader = _Loader(chosen, precision, threads, call_model)
     base = loader.model(artifacts)
     return {"": base} | {
         variant.variant: loader.variant(artifacts, variant, base) for variant in variants
@@ -64,7 +64,7 @@ class _Loader:
     runtime: Runtime
     precision: str
     threads: int
-    infer: CallModel
+    call_model: CallModel
 
     def model(self, artifacts: Path) -> Engines:
         """The model's own engines."""
@@ -74,15 +74,17 @@ class _Loader:
         encoder = _limited(vae_encoder_spec(info), VAE_ENCODER, most)
         decoder = _limited(vae_decoder_spec(info), VAE_DECODER, most)
         return Engines(
-            text_encoder=RemoteTextEncoder(text, self.infer),
-            vae_encoder=RemoteEngine(encoder, self.infer),
-            vae_decoder=RemoteEngine(decoder, self.infer),
+            text_encoder=RemoteTextEncoder(text, self.call_model),
+            vae_encoder=RemoteEngine(encoder, self.call_model),
+            vae_decoder=RemoteEngine(decoder, self.call_model),
             denoiser=self._denoiser(artifacts),
             tokenizers=load_tokenizers(artifacts, info),
             info=info,
             reference_reader=self._reader(artifacts),
             row_counts=self.runtime.row_counts(artifacts),
-            recogniser=RemoteRecogniser(info, self.infer) if info.recogniser is not None else None,
+            recogniser=RemoteRecogniser(info, self.call_model)
+            if info.recogniser is not None
+            else None,
         )
 
     def variant(self, artifacts: Path, variant: ModelInfo, base: Engines) -> Engines:
@@ -93,7 +95,7 @@ class _Loader:
         text = _limited(text_encoder_spec(info), TEXT_ENCODER, most)
         engines = replace(
             base,
-            text_encoder=RemoteTextEncoder(text, self.infer),
+            text_encoder=RemoteTextEncoder(text, self.call_model),
             tokenizers=load_tokenizers(folder, info),
             info=info,
         )

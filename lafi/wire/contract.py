@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.error import Verbatim, StoryboardError, problem, shown
+from lafi.board.error import StoryboardError, Verbatim, problem, shown
 from lafi.board.file import decode_utf8, parse_json
 from lafi.board.image_file import ImageFileError, read_header
 from lafi.board.limits import MAX_FILE_BYTES, MAX_PANELS, MAX_PICTURES

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.error import Verbatim, StoryboardError, problem
+from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.wire.model_spec import (
     ACTION,
     CHARACTER,

@@ -13,9 +13,8 @@ from tritonclient.grpc import model_config_pb2
 
 import lafi_export.artifacts
 import lafi_export.repository
-from lafi.engine.onnx.graph import Precision, Runtime, cpu_has_bf16, model_info
-from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.engine.onnx.graph import Precision, RuntimeName, cpu_has_bf16, model_info
+from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.identity.service import open_identity
 from lafi.model.artifacts import FILES, ArtifactsError, file_sha256

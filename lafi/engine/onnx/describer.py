@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 
 from lafi.engine.onnx.graph import RunGraph, open_graph
 from lafi.engine.onnx.recogniser import unit_rows
-from lafi.engine.onnx.graph import RunGraph, open_graph
 from lafi.model.artifacts import ArtifactsError, check_file
 from lafi.model.info import DescriberInfo, ModelInfo, RecogniserInfo
 from lafi.model.recogniser_files import DESCRIBER, RECOGNISER, facts_of

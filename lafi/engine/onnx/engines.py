@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.engine.onnx.graph import (
     Precision,
-    RuntimeName,
     RunGraph,
+    RuntimeName,
     load_graph,
     model_info,
 )
@@ -89,7 +88,7 @@ def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ..
 class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
-    def __init__(self, session: RunGraph, names: Sequence[str]) -> None:
+    def __init__(self, run: RunGraph, names: Sequence[str]) -> None:
         """names: of the ports that its outputs fill."""
         self._run = run
         self._names = names
@@ -103,8 +102,8 @@ class OnnxTextEncoder:
 class ImageEngine:
     """A VAE encoder or VAE decoder: one tensor in, one float32 tensor out."""
 
-    def __init__(self, session: RunGraph, input_name: str) -> None:
-        self._session = session
+    def __init__(self, run: RunGraph, input_name: str) -> None:
+        self._run = run
         self._input_name = input_name
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -115,7 +114,7 @@ class ImageEngine:
 class OnnxDenoiser:
     """`lafi.ports.engines.Denoiser` on an ONNX file."""
 
-    def __init__(self, session: RunGraph, info: ModelInfo) -> None:
+    def __init__(self, run: RunGraph, info: ModelInfo) -> None:
         """info: of the exported model."""
         self._run = run
         self._ports = input_ports(info)
@@ -137,7 +136,7 @@ class OnnxReferenceReader:
         self._open_file = open_file
         self._ports = input_ports(info)
         self._groups = bank_groups(info.layers)
-        self._session: RunGraph | None = None
+        self._run: RunGraph | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
@@ -166,28 +165,28 @@ def denoiser_feed(
 
 def load_text_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
-    session = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
-    return OnnxTextEncoder(session, text_names(load_model_info(artifacts)))
+    graph = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
+    return OnnxTextEncoder(graph, text_names(load_model_info(artifacts)))
 
 
 def load_vae_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> ImageEngine:
     """Images (B, 3, H, W) in [-1, 1] -> scaled mean latents (B, C, h, w)."""
-    session = load_graph(artifacts, VAE_ENCODER, runtime, "f32", threads)
-    return ImageEngine(session, "images")
+    graph = load_graph(artifacts, VAE_ENCODER, runtime, "f32", threads)
+    return ImageEngine(graph, "images")
 
 
 def load_vae_decoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> VaeDecoder:
     """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
-    session = load_graph(artifacts, VAE_DECODER, runtime, "f32", threads)
-    return ImageEngine(session, "latents")
+    graph = load_graph(artifacts, VAE_DECODER, runtime, "f32", threads)
+    return ImageEngine(graph, "latents")
 
 
 def load_denoiser(
     artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
 ) -> OnnxDenoiser:
     """The UNet with the attention op, in the given precision."""
-    session = load_graph(artifacts, DENOISER, runtime, precision, threads)
-    return OnnxDenoiser(session, load_model_info(artifacts))
+    graph = load_graph(artifacts, DENOISER, runtime, precision, threads)
+    return OnnxDenoiser(graph, load_model_info(artifacts))
 
 
 def load_reference_reader(

@@ -53,7 +53,7 @@ def load_graph(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    session = open_graph(path, runtime, precision, threads)
+    graph = open_graph(path, runtime, precision, threads)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         graph = _at_least_two_tokens_wide(graph, info.side_multiple // info.vae_scale)
     return _bank_optional(graph, artifacts, info) if name == DENOISER else graph
@@ -187,7 +187,7 @@ def _outside_bytes(model: Any) -> int:
     return sum(int(entry.value) for entry in entries if entry.key == "length")
 
 
-def _at_least_two_tokens_wide(session: RunGraph, step: int) -> RunGraph:
+def _at_least_two_tokens_wide(graph: RunGraph, step: int) -> RunGraph:
     """Refuses latents that are one token wide where the UNet is deepest, `step` cells.
 
     oneDNN's bf16 convolution with stride 2 is wrong where its output is one cell wide and more
@@ -217,7 +217,7 @@ def _check_inputs(path: Path, info: ModelInfo) -> None:
         )
 
 
-def _bank_optional(session: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
+def _bank_optional(graph: RunGraph, artifacts: Path, info: ModelInfo) -> RunGraph:
     """Gives a call without a bank one small entry of zeros, which no route names.
 
     `lafi.ports.denoiser_tensors` says why a bank without entries will not do.
