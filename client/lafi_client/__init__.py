@@ -1,4 +1,4 @@
-"""A thin gRPC client of the storyboard server. Needs neither torch nor a server on this machine."""
+"""A thin gRPC client of the storyboard server. Needs no torch and no local server."""
 
 from lafi_client.aio import AsyncStoryboardClient
 from lafi_client.client import StoryboardClient

@@ -1,4 +1,4 @@
-"""The asynchronous twin of lafi_client.client, on grpc.aio."""
+"""The asynchronous version of lafi_client.client, on grpc.aio."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 
 
 class AsyncStoryboardClient:
-    """Draws storyboards from a coroutine; arguments and errors as for StoryboardClient.
+    """Draws storyboards from coroutines; arguments and errors as for StoryboardClient.
 
-    Use it with `async with`, inside one event loop. Cancelling the task that draws, or closing
-    the generator (`async with aclosing(client.draw(...))`), cancels the stream on the server.
+    Use it with `async with`, inside one event loop. Cancelling the drawing task, or closing the
+    generator (`async with aclosing(client.draw(...))`), cancels the stream on the server.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AsyncStoryboardClient:
         self._credentials = credentials
 
     async def __aenter__(self) -> AsyncStoryboardClient:
-        # A channel of grpc.aio belongs to the event loop that it is made in.
+        # A channel of grpc.aio belongs to the event loop that created it.
         options = channel_options(self._target)
         if self._credentials is None:
             self._channel = grpc.aio.insecure_channel(self._target, options)
@@ -63,7 +63,7 @@ class AsyncStoryboardClient:
         await self._channel.close()
 
     async def ready(self) -> bool:
-        """Whether the server answers and has the storyboard model loaded."""
+        """True if the server answers and has the storyboard model loaded."""
         request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
         try:
             response = await self._stub.ModelReady(request, timeout=self._timeouts.probe)
@@ -88,7 +88,7 @@ class AsyncStoryboardClient:
     async def draw_all(
         self, storyboard: Storyboard, *, only: Iterable[int] | None = None
     ) -> list[PanelImage]:
-        """All panels in their order. A PanelFailed holds the panels that were drawn."""
+        """All panels in order. If some failed, PanelFailed holds the others."""
         panels: list[PanelImage] = []
         try:
             async with aclosing(self.draw(storyboard, only=only)) as drawn:
@@ -163,7 +163,7 @@ class AsyncStoryboardClient:
             reading.cancel()
 
     async def _probe(self) -> None:
-        """Raise ServerUnavailable if the silent server does not say that it is alive."""
+        """Check a silent server. Raises ServerUnavailable if it does not answer."""
         try:
             request = service_pb2.ServerLiveRequest()
             answer = await self._stub.ServerLive(request, timeout=self._timeouts.probe)
@@ -176,7 +176,7 @@ class AsyncStoryboardClient:
 
 
 async def _let_end(call: grpc.aio.StreamStreamCall) -> None:
-    """Wait, but not for long, until the server has ended the stream by itself."""
+    """Wait a short time for the server to end the stream by itself."""
     with suppress(TimeoutError, grpc.RpcError):
         async with asyncio.timeout(END_SECONDS):
             while await call.read() is not grpc.aio.EOF:

@@ -1,4 +1,4 @@
-"""A drawn storyboard as people look at it: what the contact sheet and the report both show."""
+"""A drawn storyboard with all that the contact sheet and the report show of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lafi.board.storyboard import PLACEHOLDER, Storyboard
 
 @dataclass(frozen=True, slots=True)
 class CastMember:
-    """A character. `picture` is an image file; `drawn` tells a portrait from a given one."""
+    """A character. `picture` is an image file; `drawn` is true for a portrait by the server."""
 
     name: str
     description: str
@@ -21,11 +21,11 @@ class CastMember:
 
 @dataclass(frozen=True, slots=True)
 class PanelEntry:
-    """A panel. `picture` is a PNG, or None with `error` saying why there is none.
+    """A panel. `picture` is a PNG, or None with the reason in `error`.
 
-    `caption` is the prompt with names for characters, `prompt` what the model was told.
-    `seed` is that of the drawing, `attempts` how many there were; `scores` tell how much each
-    character looks like its picture, -1 to 1. `seconds` is the time on the server; `note`
+    `caption` is the prompt with the characters' names, `prompt` the model's full prompt.
+    `seed` is the seed of the drawing, `attempts` the number of drawings. `scores` say how much
+    each character looks like its picture, -1 to 1. `seconds` is the time on the server. `note`
     says where an older picture comes from.
     """
 
@@ -48,7 +48,7 @@ class PanelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """A storyboard with its pictures; width and height in pixels, seconds of the whole run."""
+    """A storyboard with its pictures; width and height in pixels, seconds for the whole run."""
 
     title: str
     width: int
@@ -59,7 +59,7 @@ class Album:
 
 
 def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
-    """The panel as the storyboard describes it, still without a picture."""
+    """The panel as described in the storyboard, without a picture yet."""
     panel = storyboard.panels[number]
     return PanelEntry(
         number=number,

@@ -1,4 +1,4 @@
-"""Text for pictures: a font that can show it, and lines that fit."""
+"""Text for pictures: finds a font that can show it and breaks it into lines that fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FONT_FILES = (
     "Arial Unicode.ttf",
     "DejaVuSans.ttf",
 )
-# Chinese and Japanese break after any character, everything else at spaces.
+# Chinese and Japanese may break after any character, other text only at spaces.
 _TOKEN = re.compile(
     r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]\s*|[^\s\u2e80-\u9fff\uf900-\uffef]+\s*"
 )
@@ -35,7 +35,7 @@ _UNASSIGNED = "\U0010fffe"
 
 
 class CaptionFont:
-    """A font at one size in pixels, which knows which characters it can show."""
+    """A font at one size in pixels, with a test for the characters that it can show."""
 
     def __init__(self, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> None:
         self.font = font
@@ -48,18 +48,18 @@ class CaptionFont:
         return round((bottom - top) * 1.25)
 
     def can_show(self, character: str) -> bool:
-        """Whether the font has a glyph of its own for this character."""
+        """Whether the font has a glyph for this character."""
         if character not in self._shown:
             self._shown[character] = character.isspace() or self._has_glyph(character)
         return self._shown[character]
 
     def showable(self, text: str) -> str:
-        """The text on one line, each run of characters that the font lacks as an ellipsis."""
+        """The text on one line; each run of characters without a glyph becomes an ellipsis."""
         kept = "".join(c if self.can_show(c) else "\0" for c in " ".join(text.split()))
         return re.sub(r"\0[\0 ]*\0|\0", "...", kept)
 
     def wrap(self, text: str, width: float, lines: int) -> list[str]:
-        """At most `lines` lines of at most `width` pixels; the last ends in ... if cut."""
+        """At most `lines` lines of at most `width` pixels; ends in ... if text is cut off."""
         wrapped = self._all_lines(self.showable(text), width)
         if len(wrapped) <= lines:
             return wrapped
@@ -93,9 +93,9 @@ class CaptionFont:
 
 
 def caption_font(texts: Iterable[str], size: int) -> CaptionFont:
-    """The font, of Pillow's own and those installed here, that shows most of these texts.
+    """The font, Pillow's own or an installed one, that has glyphs for most of these texts.
 
-    Pillow's own comes first, so that Latin captions look the same on every machine.
+    Among equals Pillow's own wins, so that Latin captions look the same on every machine.
     """
     characters = set("".join(texts))
     best = CaptionFont(ImageFont.load_default(size))

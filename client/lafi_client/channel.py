@@ -1,4 +1,4 @@
-"""Where the server is and how a gRPC channel to it behaves."""
+"""Parses the server's address and opens gRPC channels to it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ChannelOptions = list[tuple[str, int]]
 
 
 def parse_target(url: str) -> str:
-    """`host:port` out of `host:port` or `grpc://host:port`.
+    """`host:port` from `host:port` or `grpc://host:port`.
 
-    Raises ValueError that names the address and what is allowed.
+    Raises ValueError, which names the address and what is allowed.
     """
     target = url.strip().removeprefix("grpc://").rstrip("/")
     match = _ADDRESS.match(target)
@@ -30,9 +30,9 @@ def parse_target(url: str) -> str:
 def channel_options(target: str) -> ChannelOptions:
     """gRPC channel arguments for `target`.
 
-    Messages are unbounded (a 2048 px PNG exceeds gRPC's default of 4 MiB). A lost server is
-    tried again within seconds, since gRPC's own backoff of up to two minutes would outlast
-    every repeat. Loopback never goes through an HTTP proxy.
+    Messages have no size limit (a 2048 px PNG exceeds gRPC's default of 4 MiB). gRPC reconnects
+    to a lost server within seconds; its default backoff, up to two minutes, is longer than all our
+    retries. Loopback addresses never use an HTTP proxy.
     """
     options: ChannelOptions = [
         ("grpc.max_receive_message_length", -1),
@@ -48,7 +48,7 @@ def channel_options(target: str) -> ChannelOptions:
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
-    """A channel to `target`; with TLS if there are credentials, else a plain one."""
+    """A channel to `target`, with TLS if there are credentials."""
     options = channel_options(target)
     if credentials is None:
         return grpc.insecure_channel(target, options)

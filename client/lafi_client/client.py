@@ -1,4 +1,4 @@
-"""The synchronous client: one storyboard in, events and panels out as they come."""
+"""The synchronous client: one storyboard in, a stream of events and panels out."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 class StoryboardClient:
     """Draws storyboards on the server at `url` (host:port of its gRPC port).
 
-    timeout       seconds for a whole storyboard, repeats included; None is no limit
-    idle_timeout  longest silence of a server that is drawing, seconds
-    queue_timeout  longest wait for its turn of a storyboard that was accepted, seconds
-    probe_interval  silence after which the server is asked whether it is alive, seconds
-    retries       a RetryPolicy, or how often in a row to ask again without a new panel
-    credentials   for TLS; default is a plain channel
+    timeout         seconds for a whole storyboard with all retries; None: no limit
+    idle_timeout    seconds that a drawing server may stay silent
+    queue_timeout   seconds that an accepted storyboard may wait for its turn
+    probe_interval  seconds of silence before the server is asked whether it is alive
+    retries         a RetryPolicy, or the number of retries in a row without a new panel
+    credentials     for TLS; default: no TLS
 
-    Use it as a context manager. Threads may share one client: each drawing has a stream of
-    its own. Closing a generator (or leaving its loop) cancels the stream on the server.
+    Use it as a context manager. Threads may share one client: each drawing has its own stream.
+    Closing a generator (or leaving its loop) cancels the stream on the server.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class StoryboardClient:
         self.close()
 
     def close(self) -> None:
-        """Close the channel; streams still open are cancelled."""
+        """Close the channel. Open streams are cancelled."""
         self._channel.close()
 
     def ready(self) -> bool:
-        """Whether the server answers and has the storyboard model loaded."""
+        """True if the server answers and has the storyboard model loaded."""
         request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
         try:
             return bool(self._stub.ModelReady(request, timeout=self._timeouts.probe).ready)
@@ -79,10 +79,10 @@ class StoryboardClient:
     def draw(
         self, storyboard: Storyboard, *, only: Iterable[int] | None = None
     ) -> Generator[PanelImage, None, None]:
-        """Yield each panel as it is finished, in the order in which they finish.
+        """Yield panels in the order in which they finish.
 
-        `only` limits the drawing to these panel numbers. Raises PanelFailed after the last
-        panel if some could not be drawn, and otherwise what `events` raises.
+        `only`: numbers of the panels to draw; default: all. Raises PanelFailed after the last
+        panel if some could not be drawn, and otherwise the errors of `events`.
         """
         failures = []
         with closing(self.events(storyboard, only=only)) as events:
@@ -97,7 +97,7 @@ class StoryboardClient:
     def draw_all(
         self, storyboard: Storyboard, *, only: Iterable[int] | None = None
     ) -> list[PanelImage]:
-        """All panels in their order. A PanelFailed holds the panels that were drawn."""
+        """All panels in order. If some failed, PanelFailed holds the others."""
         panels: list[PanelImage] = []
         try:
             panels.extend(self.draw(storyboard, only=only))
@@ -110,10 +110,10 @@ class StoryboardClient:
     ) -> Generator[Event, None, None]:
         """Yield every event: Accepted, Progress, Portrait, PanelImage, Failed, then Finished.
 
-        A broken stream is opened again for the panels that have not arrived; the events look
-        as if it had never broken, except that the progress of a panel may begin anew.
+        If the stream breaks, a new one is opened for the missing panels. The events are the same
+        as without the break, except that the progress of a panel may start again from 0.
         Raises StoryboardRefused, ServerUnavailable, DrawTimeout, or a plain LafiError for a
-        fault of the server itself.
+        bug in the server.
         """
         drawing = Drawing(storyboard, self._retry, only)
         deadline = Deadline(self._timeouts.overall)
@@ -170,7 +170,7 @@ class StoryboardClient:
                 self._probe()
 
     def _probe(self) -> None:
-        """Raise ServerUnavailable if the silent server does not say that it is alive."""
+        """Check a silent server. Raises ServerUnavailable if it does not answer."""
         try:
             request = service_pb2.ServerLiveRequest()
             alive = self._stub.ServerLive(request, timeout=self._timeouts.probe).live
@@ -183,9 +183,10 @@ class StoryboardClient:
 
 
 class _StreamReader:
-    """Reads a gRPC stream in a thread, because gRPC's own iterator cannot wait with a limit.
+    """Reads a gRPC stream in a thread, because gRPC's own iterator has no timeout.
 
-    The queue is short: a consumer that stops reading stops the reader, and then the server.
+    The queue is short: if the consumer stops reading, so does this thread, and flow control
+    then stops the server.
     """
 
     def __init__(self, call: grpc.CallIterator) -> None:
@@ -204,14 +205,14 @@ class _StreamReader:
         return item
 
     def let_end(self, seconds: float) -> None:
-        """Wait, but no longer than this, until the server has ended the stream by itself."""
+        """Wait at most `seconds` for the server to end the stream by itself."""
         end = time.monotonic() + seconds
         with suppress(queue.Empty, grpc.RpcError):
             while self.get(max(0.0, end - time.monotonic())) is not None:
                 pass
 
     def close(self) -> None:
-        """Cancel the call if it is still going on, and end the thread."""
+        """Cancel the call if it is still running, and end the thread."""
         self._closed.set()
         self._call.cancel()
         self._thread.join(timeout=5)
@@ -221,7 +222,7 @@ class _StreamReader:
             for response in self._call:
                 self._put(response)
             self._put(None)
-        except Exception as error:  # every failure belongs to the thread that reads the queue
+        except Exception as error:  # raised by the thread that reads the queue
             self._put(error)
 
     def _put(self, item: service_pb2.ModelStreamInferResponse | Exception | None) -> None:

@@ -1,4 +1,4 @@
-"""What `lafi draw` does, with plain-typed parameters; returns the exit code."""
+"""`lafi draw` as a function with plain parameters; returns the exit code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from lafi_client.story_file import Overrides, load_story
 
 @dataclass
 class _Run:
-    """What happened so far in one call of `draw`."""
+    """The results so far of one call of `draw`."""
 
     fresh: set[int] = field(default_factory=set)
     errors: dict[int, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Job:
-    """One storyboard, where its pictures go, and which of its panels are to be drawn."""
+    """One storyboard, the folder for its pictures, and the panels to draw."""
 
     storyboard: Storyboard
     folder: DrawingFolder
@@ -83,8 +83,8 @@ def draw(
     `from_stage` draws them again from that stage on, counted from 1. `timeout` and `idle_timeout`
     are seconds, as in StoryboardClient.
 
-    Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server is not
-    there or goes silent, 4 if some panels failed, 130 if interrupted; of several the worst.
+    Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server does not answer
+    or goes silent, 4 if some panels failed, 130 if interrupted; for several files the worst.
     """
     console = console or Console(stderr=True)
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
@@ -117,7 +117,7 @@ def draw(
 
 
 def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
-    """One story is drawn into `out`, several into folders below it."""
+    """The folder of each story: `out` itself for one story, folders inside it for several."""
     if len(stories) < 2:
         return [out for _ in stories]
     seen: dict[str, Path] = {}
@@ -253,7 +253,7 @@ def _note(current: bool) -> str:
 
 
 def _write_pages(album: Album, folder: DrawingFolder) -> bool:
-    """Write the contact sheet and the report; False if there is no picture to show."""
+    """Write the contact sheet and the report. False if there are no pictures."""
     if all(entry.picture is None for entry in album.panels):
         return False
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What `lafi compare` does: one storyboard with different settings, side by side in one picture."""
+"""`lafi compare`: one storyboard with different settings, side by side in one picture."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from lafi_client.field_setting import parse_variation
 from lafi_client.story_file import Overrides, load_story
 
 MAX_PICTURES = 400
-"""On one sheet."""
+"""The limit for one sheet."""
 SHEET_NAME = "compare.png"
 
 
 @dataclass
 class ComparisonRow:
-    """One combination of settings, and its pictures or what went wrong by number of the panel."""
+    """One combination of settings, with its pictures or errors by panel number."""
 
     label: tuple[str, ...]
     storyboard: Storyboard
@@ -62,7 +62,7 @@ def compare(
     """Draw the storyboard with every combination of `variations` and write compare.png into `out`.
 
     A variation is `FIELD=VALUE,VALUE`. The sheet has a row for each combination and a column for
-    each panel, or for those in `panels`. Nothing is kept from earlier calls. Timeouts are seconds
+    each panel, or for each of `panels`. All pictures are drawn anew. Timeouts are seconds
     for each row. Exit codes are those of `draw`.
     """
     console = console or Console(stderr=True)
@@ -89,7 +89,7 @@ def compare(
 
 
 def _rows(path: Path, variations: Sequence[str], overrides: Overrides) -> list[ComparisonRow]:
-    """One for each combination; the last variation changes first."""
+    """One row for each combination; the last variation varies fastest."""
     choices = [parse_variation(text) for text in variations]
     if (count := math.prod(map(len, choices))) > MAX_PICTURES:
         raise ValueError(f"--vary: got {count} rows, allowed 1 to {MAX_PICTURES}")

@@ -1,4 +1,4 @@
-"""One picture of a storyboard drawn with different settings: a row for each, a column per panel."""
+"""One picture that compares settings of a storyboard: a row per setting, a column per panel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LABEL_LINES, _CAPTION_LINES = 10, 3
 
 
 class Row(Protocol):
-    """What a row shows: its settings in words, and its panels by number."""
+    """The content of a row: its settings as text, and its panels by number."""
 
     @property
     def label(self) -> Sequence[str]: ...
@@ -29,9 +29,9 @@ class Row(Protocol):
 
 
 def comparison_sheet(title: str, rows: Sequence[Row], columns: Sequence[int]) -> Image.Image:
-    """RGB picture; the settings stand on the left, the panels' prompts above their columns.
+    """RGB picture with the settings on the left and the panels' prompts above their columns.
 
-    Pictures are enlarged or reduced to cells of 256 px, with seconds and scores below.
+    Pictures are scaled to cells of 256 px, with seconds and scores below.
     """
     panels = rows[0].storyboard.panels
     captions = [f"{n}: " + PLACEHOLDER.sub(r"\1", panels[n].prompt) for n in columns]
@@ -78,7 +78,7 @@ def _cell(
 
 
 def _left(place: int) -> int:
-    """Left side of a column in pixels; column 0 holds the settings."""
+    """Left edge of a column in pixels; column 0 holds the settings."""
     return GAP + place * (CELL + GAP)
 
 

@@ -1,4 +1,4 @@
-"""One picture of a whole storyboard: the characters on the left, the panels on the right."""
+"""One picture of a whole storyboard: characters on the left, panels on the right."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _MID_GREY = (128, 128, 128)
 def contact_sheet(album: Album) -> Image.Image:
     """RGB picture with every character's reference and every panel, captions below.
 
-    Small panels are enlarged and large ones reduced to cells of 256 px. Characters that no
-    installed font can show become "..." and a note says so.
+    Panels are scaled to cells of 256 px. Letters that no installed font can show become "...",
+    and a note says so.
     """
     return _Sheet(album).draw()
 
@@ -83,7 +83,7 @@ class _Sheet:
         self._write(x, below + self._text.line_height, caption, self._text)
 
     def _corner(self, column: int, row: int) -> tuple[int, int]:
-        """Top left of a cell in pixels; the characters' column stands a little apart."""
+        """Top left corner of a cell in pixels; a gap follows the characters' column."""
         apart = GAP if column else 0
         return GAP + column * (CELL + GAP) + apart, self._top + row * self._cell_height
 
@@ -106,7 +106,7 @@ class _Sheet:
 
 
 def fitted(picture: bytes) -> Image.Image | None:
-    """The picture as RGB within a cell, alpha on mid-grey; None if it cannot be decoded."""
+    """The picture as RGB, scaled to a cell, alpha on mid-grey; None if it cannot be decoded."""
     try:
         image = Image.open(io.BytesIO(picture)).convert("RGBA")
     except (OSError, ValueError):

@@ -1,7 +1,8 @@
-"""What one storyboard still lacks, across all the streams it takes to get it.
+"""Tracks which panels of a storyboard are still missing, over several streams if some break.
 
-Sans-IO: told about events and broken streams, it says what to ask for next and what to pass
-on, so that the sync and the async client behave alike. Knows neither gRPC nor a clock.
+Does no I/O: the client reports events and broken streams, and `Drawing` answers what to request
+next and which events to pass on. So the sync and the async client behave the same. Knows no gRPC
+and no clock.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from lafi_client.retry import RetryPolicy
 
 
 class Drawing:
-    """One storyboard on its way.
+    """The state of one storyboard that is being drawn.
 
-    `only` names the panels to draw (default: all). Panel numbers passed in and out are always
-    those of the whole storyboard, whatever part of it a stream is asked for.
+    `only`: panels to draw (default: all). Panel numbers of arguments and results are always those
+    of the whole storyboard, even if a stream draws only a part of it.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Drawing:
         self._retry = retry
         self._wanted = _checked(only, len(storyboard.panels))
         self._missing = dict.fromkeys(self._wanted)
-        self._asked: tuple[int, ...] = ()
+        self._requested: tuple[int, ...] = ()
         self._failed: dict[int, Failed] = {}  # may still succeed
         self._refused: set[int] = set()  # given up
         self._portraits: set[str] = set()
@@ -51,27 +52,27 @@ class Drawing:
         self._seconds = 0.0
 
     def next_storyboard(self) -> Storyboard:
-        """The storyboard to send now: the panels that have not arrived, and those they read."""
-        self._asked = _with_sources(self._storyboard, self._missing)
+        """The storyboard to send now: the missing panels, and the panels that they begin with."""
+        self._requested = _with_sources(self._storyboard, self._missing)
         self._failed.clear()
         self._stream_finished = False
         self._queued = False
-        if len(self._asked) == len(self._storyboard.panels):
+        if len(self._requested) == len(self._storyboard.panels):
             return self._storyboard
-        return _part(self._storyboard, self._asked)
+        return _part(self._storyboard, self._requested)
 
     @property
     def queued(self) -> bool:
-        """Whether the server has let the storyboard in and not begun to draw it."""
+        """Whether the server has accepted the storyboard but not begun to draw it."""
         return self._queued
 
     @property
     def stream_finished(self) -> bool:
-        """Whether the server has said all it will say on this stream."""
+        """Whether the last event of this stream has arrived."""
         return self._stream_finished
 
     def receive(self, event: Event) -> Event | None:
-        """Take an event of the current stream; give what the caller should see, if anything.
+        """Take an event of the current stream; returns the event for the caller, if any.
 
         Raises ServerUnavailable or LafiError when the storyboard failed as a whole.
         """
@@ -99,11 +100,11 @@ class Drawing:
 
     @property
     def complete(self) -> bool:
-        """Whether every panel has arrived or is given up, so that nothing is left to ask for."""
+        """Whether every panel has arrived or finally failed, so that nothing is left to request."""
         return not self._missing
 
     def end_stream(self) -> None:
-        """Take note that a stream ended well. Raises LafiError if panels are still to be had."""
+        """Report that a stream ended without an error. Raises LafiError if panels are missing."""
         if self.complete:
             return
         if not self._stream_finished:
@@ -118,14 +119,14 @@ class Drawing:
         self._missing.clear()
 
     def last_events(self) -> list[Event]:
-        """What is left to tell once the drawing is complete."""
+        """The events for the caller after the drawing is complete."""
         arrived = len(self._wanted) - len(self._refused)
         return [*self._failed.values(), Finished(panels=arrived, seconds=self._seconds)]
 
     def delay_after(self, error: LafiError) -> float:
-        """Seconds to wait before asking again. Raises `error` if that cannot help any more.
+        """Seconds to wait before the next try. Raises `error` if another try is useless.
 
-        No error matters once the drawing is complete.
+        Once the drawing is complete, `error` is ignored.
         """
         if self.complete:
             return 0.0
@@ -171,13 +172,13 @@ class Drawing:
         self._refused.add(number)
         return failed
 
-    def _number(self, asked: int | None) -> int:
-        """The panel's number in the whole storyboard for its number in the stream."""
-        if asked is None or not 0 <= asked < len(self._asked):
+    def _number(self, index: int | None) -> int:
+        """The number in the whole storyboard of a panel, given its number in the stream."""
+        if index is None or not 0 <= index < len(self._requested):
             raise LafiError(
-                f"the server sent panel {asked}, asked for were 0 to {len(self._asked) - 1}"
+                f"the server sent panel {index}, asked for were 0 to {len(self._requested) - 1}"
             )
-        return self._asked[asked]
+        return self._requested[index]
 
 
 def _checked(only: Iterable[int] | None, panels: int) -> tuple[int, ...]:
@@ -191,7 +192,7 @@ def _checked(only: Iterable[int] | None, panels: int) -> tuple[int, ...]:
 
 
 def _with_sources(storyboard: Storyboard, numbers: Iterable[int]) -> tuple[int, ...]:
-    """These panels and the earlier ones that their stages begin with, in order."""
+    """These panels and all earlier ones that their stages begin with, in order."""
     found: set[int] = set()
     ahead = [*numbers]
     while ahead:
@@ -208,9 +209,9 @@ def _sources(storyboard: Storyboard, panel: Panel) -> list[int]:
 
 
 def _part(storyboard: Storyboard, numbers: tuple[int, ...]) -> Storyboard:
-    """The storyboard with these panels and only the characters that they need.
+    """The storyboard reduced to these panels and the characters that they need.
 
-    A panel keeps its pixels: its seed and settings are its own since the storyboard was made.
+    The panels get the same pixels as in the whole storyboard: each has its own seed and settings.
     """
     places = {number: place for place, number in enumerate(numbers)}
     panels = tuple(_moved(storyboard, storyboard.panels[number], places) for number in numbers)
@@ -220,7 +221,7 @@ def _part(storyboard: Storyboard, numbers: tuple[int, ...]) -> Storyboard:
 
 
 def _moved(storyboard: Storyboard, panel: Panel, places: Mapping[int, int]) -> Panel:
-    """The panel with the new numbers of those that its stages begin with."""
+    """The panel, with the numbers of the panels that its stages begin with changed to new ones."""
     if not _sources(storyboard, panel):
         return panel
     stages = storyboard.effective_sampling(panel).stages
@@ -236,7 +237,7 @@ def _moved_stage(stage: SamplingStage, places: Mapping[int, int]) -> SamplingSta
 
 
 def _names(storyboard: Storyboard, panel: Panel) -> set[str]:
-    """Characters of the panel, and those whom its prompts name."""
+    """The panel's characters, and those that its prompts name."""
     own = [stage.prompt for stage in storyboard.effective_sampling(panel).stages]
     prompts = [panel.prompt, *filter(None, own)]
     return {*panel.characters, *(name for prompt in prompts for name in mentioned(prompt))}

@@ -1,7 +1,7 @@
-"""A folder of finished panels, and which of them are still what the storyboard asks for.
+"""A folder of finished panels, and which of them still match the storyboard.
 
-Every file is written whole or not at all. `drawing.json` records for each picture which settings
-it was drawn with; the pictures themselves stay byte for byte as the server sent them.
+Every file is written whole or not at all. `drawing.json` records the settings of each picture;
+the pictures themselves are stored byte for byte as the server sent them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _ALWAYS = {
     *("reuse_threshold", "reuse_start", "reuse_end"),
 }
 _RESOLVED = {"prompt", "injection", "source", "mask"}
-"""Fields of a stage that count by what they mean."""
+"""Fields of a stage that are hashed by what they resolve to."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRecord:
-    """What is known of a picture file: hashes of its settings and bytes, seconds, address.
+    """The record of a picture file: hashes of its settings and bytes, seconds, content address.
 
     seed, scores, attempts: as in the event of a panel; none for a portrait.
     """
@@ -43,9 +43,9 @@ class PictureRecord:
 
 
 class DrawingFolder:
-    """The pictures of one storyboard under `path`, which is made if it is missing.
+    """The pictures of one storyboard in the folder `path`, which is created if it is missing.
 
-    `names` are those of the panels' files; default: `panel_00.png` and so on.
+    `names`: the panels' file names; default: `panel_00.png` and so on.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class DrawingFolder:
         self._records = _read_records(path / RECORD_NAME)
 
     def current(self, number: int) -> bool:
-        """Whether the panel's file is there, unchanged, and drawn with today's settings."""
+        """Whether the panel's file exists, is unchanged and was drawn with the current settings."""
         name = self._names[number]
         record, picture = self._records.get(name), self._read(name)
         if record is None or picture is None or record.sha256 != _sha256(picture):
@@ -66,11 +66,11 @@ class DrawingFolder:
         return record.settings == panel_settings(self._storyboard, number)
 
     def panel(self, number: int) -> bytes | None:
-        """The panel's PNG file, whatever it was drawn with; None if there is none."""
+        """The panel's PNG file, drawn with any settings; None if there is none."""
         return self._read(self._names[number])
 
     def record(self, number: int) -> PictureRecord | None:
-        """What is known of the panel's file; None if nothing is."""
+        """The record of the panel's file; None if there is none."""
         return self._records.get(self._names[number])
 
     def portrait(self, name: str) -> bytes | None:
@@ -78,7 +78,7 @@ class DrawingFolder:
         return self._read(portrait_file(name))
 
     def save_preview(self, preview: Preview) -> None:
-        """Of a stage that has ended; not among the records, since nothing is kept for it."""
+        """Writes the preview of a finished stage. It gets no record, as it is never reused."""
         self.write(preview_file(preview.panel, preview.stage), preview.png)
 
     def save_latents(self, latents: Latents) -> None:
@@ -108,7 +108,7 @@ class DrawingFolder:
         self._save(portrait_file(portrait.character), portrait.png, record)
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place."""
+        """Write a file whole or not at all."""
         write_whole(self.path / name, data)
 
     def _save(self, name: str, picture: bytes, record: PictureRecord) -> None:
@@ -125,7 +125,7 @@ class DrawingFolder:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put a file in place in one step, so that nobody ever reads half of it; makes its folder."""
+    """Write a file in one step, so that no reader sees half of it. Creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -156,9 +156,9 @@ def portrait_file(name: str) -> str:
 
 
 def panel_settings(storyboard: Storyboard, number: int) -> str:
-    """SHA-256 of all that the storyboard says about a panel's pixels.
+    """SHA-256 of everything in the storyboard that decides a panel's pixels.
 
-    The server's content address also covers its model, which a client cannot know beforehand.
+    The server's content address also covers the model, which the client does not know beforehand.
     """
     panel = storyboard.panels[number]
     return _digest(
@@ -185,7 +185,7 @@ def _panel(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
 
 
 def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[str, object]:
-    """What came with stages counts only where it is set, so that older drawings are still known."""
+    """Newer fields count only if they are set, so that older drawings are still recognised."""
     newer = {*SamplingStage.model_fields} - _ALWAYS - _RESOLVED
     found = stage.model_dump(mode="json", include=_ALWAYS)
     found |= stage.model_dump(mode="json", include=newer, exclude_defaults=True)
@@ -210,7 +210,7 @@ def _conditions(panel: Panel) -> dict[str, object]:
 
 
 def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
-    """Nothing where a panel is drawn once, so that older drawings are still known."""
+    """Empty for a panel without retries, so that older drawings are still recognised."""
     retry = storyboard.effective_retry(panel)
     return {"retry": list(retry)} if retry else {}
 
@@ -232,7 +232,7 @@ def _sha256(data: bytes) -> str:
 
 
 def _read_records(path: Path) -> dict[str, PictureRecord]:
-    """The recorded pictures; none where the file is missing or is not one of ours."""
+    """The records by picture; none if the file is missing or not one of ours."""
     try:
         entries = json.loads(path.read_bytes())
         return {name: PictureRecord(**entry) for name, entry in entries.items()}

@@ -1,7 +1,7 @@
-"""What can go wrong between a client and the server, as exceptions.
+"""Exceptions for everything that can go wrong between client and server.
 
-Knows gRPC status codes and the messages of Triton Server; knows no storyboards.
-Every exception carries `retryable`: whether asking again can help.
+Knows gRPC status codes and the messages of Triton Server, not storyboards.
+Every exception has `retryable`: whether another try may succeed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _RETRYABLE_CODES = frozenset(
 )
 _REFUSING_CODES = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
 
-# A streamed response of Triton Server carries the text of an error without its code, so the
-# text decides. These are its own words for "not now"; anything else is taken as final.
+# A streamed response of Triton Server has the text of an error but no status code, so the text
+# decides. These texts mean "not now"; every other error counts as final.
 _RETRYABLE_TEXTS = (
     "no available versions",
     "server not ready",
@@ -47,9 +47,9 @@ _MISSING_TEXTS = ("unknown model", "is not found", "failed to find")
 
 
 class LafiError(Exception):
-    """Any failure to draw a storyboard. `retryable` says whether asking again can help.
+    """Any failure to draw a storyboard. `retryable`: whether another try may succeed.
 
-    The subclasses name the usual ones; where none fits, the fault is the server's own.
+    Subclasses exist for the usual failures; a plain LafiError is a bug in the server.
     """
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
@@ -58,23 +58,23 @@ class LafiError(Exception):
 
 
 class StoryboardRefused(LafiError):
-    """The server read the storyboard and will not draw it; the message is the server's."""
+    """The server read the storyboard and refused it; the message is the server's."""
 
 
 class IdentityRefused(LafiError):
-    """The server will not enrol or identify this; the message is the server's."""
+    """The server refused to enrol or identify this; the message is the server's."""
 
 
 class ServerUnavailable(LafiError):
-    """No server answers there, it does not serve the model, or it went away while drawing."""
+    """No server answers, it does not serve the model, or it was lost while drawing."""
 
 
 class DrawTimeout(LafiError):
-    """The whole drawing took too long, or the server stayed silent for too long."""
+    """The whole drawing took too long, or the server was silent for too long."""
 
 
 class PanelFailed(LafiError):
-    """Some panels could not be drawn. `failures` says which and why; `panels` holds the rest."""
+    """Some panels failed. `failures` says which and why; `panels` holds the others."""
 
     def __init__(self, failures: Sequence[Failed], panels: Sequence[PanelImage] = ()) -> None:
         lines = [f"panel {failed.panel}: {failed.error}" for failed in failures]
@@ -95,9 +95,9 @@ def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -
 
 
 def error_from_text(text: str, target: str) -> LafiError:
-    """The exception for an error message inside a stream, which comes without a status code.
+    """The exception for an error message inside a stream, which has no status code.
 
-    Messages of the storyboard model begin with a status in words, those of Triton Server
+    Messages of the storyboard model begin with the name of a status; messages of Triton Server
     itself do not.
     """
     status, separator, rest = text.partition(": ")
@@ -116,7 +116,7 @@ def _mentions(text: str, phrases: Sequence[str]) -> bool:
 
 
 def _hint(text: str) -> str:
-    """What to do about the two mistakes everybody makes once."""
+    """A hint for the two most common mistakes."""
     if _mentions(text, ("http1", "http/1", "http2", "failed parsing")):
         return " (is this the HTTP port? gRPC is usually 8001)"
     if _mentions(text, ("failed to connect", "connection refused")):

@@ -1,4 +1,4 @@
-"""How the commands end: exit codes, and what is said beside them."""
+"""The exit codes of the commands, and their error messages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FROM_BEST_TO_WORST = (DRAWN, PANELS_FAILED, SERVER_UNAVAILABLE, BAD_STORYBOARD,
 
 
 def fail(console: Console, code: int, error: object) -> int:
-    """Say what went wrong; gives `code`."""
+    """Print the error; returns `code`."""
     console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
     return code
 
 
 def worst(codes: Iterable[int]) -> int:
-    """Of the codes of several drawings the one to end with."""
+    """The worst of the exit codes of several drawings."""
     return max(codes, key=_FROM_BEST_TO_WORST.index, default=DRAWN)

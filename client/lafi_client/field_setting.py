@@ -1,6 +1,6 @@
-"""One field of a storyboard's plain data, named by its path: `sampling.stages.1.denoise=0.5`.
+"""Sets one field of a storyboard's plain data by its path: `sampling.stages.1.denoise=0.5`.
 
-Whether the field exists and the value is allowed is checked where the storyboard is made.
+Making the storyboard checks later whether the field exists and the value is allowed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lafi.board.file import parse
 
 
 class Setting(NamedTuple):
-    """`path`: names of fields and places in lists (from 0), with dots between them."""
+    """`path`: field names and list indices (from 0), joined by dots."""
 
     path: str
     value: Any
@@ -23,13 +23,13 @@ class Setting(NamedTuple):
 
 
 def parse_setting(text: str, option: str = "--set") -> Setting:
-    """`FIELD=VALUE`, the value as YAML. Raises `StoryboardError`."""
+    """Parse `FIELD=VALUE`, the value as YAML. Raises `StoryboardError`."""
     path, value = _parts(text, option, "FIELD=VALUE, such as sampling.guidance=4")
     return Setting(path, _parsed(f"{option} {path}", value))
 
 
 def parse_variation(text: str, option: str = "--vary") -> list[Setting]:
-    """`FIELD=VALUE,VALUE`, one setting for each. Raises `StoryboardError`."""
+    """Parse `FIELD=VALUE,VALUE`, one setting per value. Raises `StoryboardError`."""
     allowed = "FIELD=VALUE,VALUE, such as sampling.guidance=2,4,6"
     path, values = _parts(text, option, allowed)
     found = _parsed(f"{option} {path}", f"[{values}]")
@@ -54,9 +54,9 @@ def _parsed(field: str, text: str) -> Any:
 
 
 def apply_setting(document: dict[Any, Any], setting: Setting) -> None:
-    """Change `document`. Raises `StoryboardError` for a path that leads nowhere.
+    """Change `document` in place. Raises `StoryboardError` for a path that does not exist.
 
-    A field of a `sampling` that has stages is set in each of them.
+    A field of a `sampling` with stages is set in every stage.
     """
     _set(document, setting.path.split("."), 0, setting.value)
 
@@ -82,7 +82,7 @@ def _set(node: Any, keys: list[str], place: int, value: Any) -> None:
 
 
 def _children(child: Any, keys: list[str], place: int) -> list[Any]:
-    """What `keys[place + 1]` is set in: `child`, or each stage of a sampling."""
+    """Where `keys[place + 1]` is set: in `child`, or in each stage of a sampling."""
     if keys[place] != "sampling" or not isinstance(child, dict):
         return [child]
     stages = child.get("stages")

@@ -1,4 +1,4 @@
-"""The client of the served models `identity` and `identity_enrolment`: who is in a picture."""
+"""The client of the served models `identity` and `identity_enrolment`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ class IdentityClient:
     """Enrols and identifies characters on the server at `url` (host:port of its gRPC port).
 
     timeout      seconds for one call
-    credentials  for TLS; default is a plain channel
+    credentials  for TLS; default: no TLS
 
-    Use it as a context manager. Threads may share one client; what they ask at the same time the
-    server answers with one call of its network. Every call raises IdentityRefused for what the
-    server will not take, ServerUnavailable if it is not there or was exported without a
-    recogniser, and DrawTimeout. To enrol the same pictures again changes nothing, so a call whose
-    answer was lost may be repeated.
+    Use it as a context manager. Threads may share one client; the server batches their requests
+    into one call of its network. Every call raises IdentityRefused if the server refuses the
+    input, ServerUnavailable if no server answers or it has no recogniser, and DrawTimeout.
+    Enrolling the same pictures again changes nothing, so `enrol` is safe to repeat.
     """
 
     def __init__(
@@ -66,25 +65,25 @@ class IdentityClient:
         self._channel.close()
 
     def identify(self, image: bytes) -> Identified:
-        """Who is in a picture: character ("" for somebody unknown), score, embedding.
+        """The character in a picture ("" if unknown), with its score and embedding.
 
         image: a PNG, JPEG or WebP file of 8 to 4096 pixels a side.
         """
         return identified_from_tensors(self._infer(IDENTITY, image_to_tensors(image)))
 
     def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
-        """Make a character known by 1 to 16 pictures, or by more of them; how many it has now.
+        """Add 1 to 16 pictures of a new or known character; returns how many it has now.
 
-        description: what it looks like, which helps if the server's recogniser has a text tower,
-        and is refused otherwise. It takes the place of an earlier one; empty leaves that.
+        description: its looks; refused if the server's recogniser has no text tower. It replaces
+        an earlier description; "" keeps that.
         """
-        asked = Enrolment("enrol", character, tuple(images), description)
-        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
+        request = Enrolment("enrol", character, tuple(images), description)
+        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(request)))
 
     def forget(self, character: str) -> int:
-        """Forget a character; how many pictures of it were known."""
-        asked = Enrolment("forget", character)
-        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(asked)))
+        """Remove a character; returns how many pictures it had."""
+        request = Enrolment("forget", character)
+        return pictures_from_tensors(self._infer(ENROLMENT, enrolment_to_tensors(request)))
 
     def _infer(
         self, model: str, tensors: Mapping[str, npt.NDArray[Any]]

@@ -1,4 +1,4 @@
-"""What `lafi enrol`, `lafi identify` and `lafi forget` do; each returns the exit code."""
+"""`lafi enrol`, `lafi identify` and `lafi forget` as functions that return the exit code."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ def enrol(
     description: str = "",
     console: Console | None = None,
 ) -> int:
-    """Make a character known by pictures, and by words if there are any.
+    """Enrol a character by pictures and, optionally, a description.
 
-    Returns 0, 2 for a name, file or description that is not allowed, 3 if the server is not there.
+    Returns 0; 2 if the name, a file or the description is not allowed; 3 if no server answers.
     """
 
-    def ask(client: IdentityClient) -> str:
+    def request(client: IdentityClient) -> str:
         count = client.enrol(character, [path.read_bytes() for path in images], description)
         return f"{character}: {count} pictures known"
 
-    return _asked(ask, url, console)
+    return _report(request, url, console)
 
 
 def identify(images: Sequence[Path], url: str, *, console: Console | None = None) -> int:
-    """Say who is in each of the pictures, with the score; exit codes as for `enrol`."""
+    """Print the character in each picture and its score; exit codes as for `enrol`."""
 
-    def ask(client: IdentityClient) -> str:
+    def request(client: IdentityClient) -> str:
         lines = []
         for path in images:
             found = client.identify(path.read_bytes())
             lines.append(f"{path}: {found.character or 'unknown'} {found.score:.3f}")
         return "\n".join(lines)
 
-    return _asked(ask, url, console)
+    return _report(request, url, console)
 
 
 def forget(character: str, url: str, *, console: Console | None = None) -> int:
-    """Forget a character; exit codes as for `enrol`."""
-    return _asked(
+    """Remove a character; exit codes as for `enrol`."""
+    return _report(
         lambda client: f"{character}: {client.forget(character)} pictures forgotten", url, console
     )
 
 
-def _asked(ask: Callable[[IdentityClient], str], url: str, console: Console | None) -> int:
+def _report(request: Callable[[IdentityClient], str], url: str, console: Console | None) -> int:
     console = console or Console()
     try:
         with IdentityClient(url) as client:
-            said = ask(client)
+            answer = request(client)
     except (IdentityRefused, ValueError, OSError) as error:
         return fail(console, REFUSED, f"error: {error}")
     except LafiError as error:
         return fail(console, SERVER_UNAVAILABLE, f"error: {error}")
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    console.print(answer, markup=False, highlight=False, soft_wrap=True)
     return DONE

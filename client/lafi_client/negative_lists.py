@@ -1,7 +1,7 @@
-"""Negative prompts by name: lists of what pictures should not show. Shipped ones, and a file's.
+"""Named lists of phrases for negative prompts: those shipped with the client, and a user's file.
 
-A YAML file maps names to lists of phrases; lists of the same name take the place of shipped ones.
-A file of any other kind holds phrases, one a line, that are added without a name.
+A YAML file maps names to lists of phrases; it replaces shipped lists of the same name.
+Any other file holds one phrase per line; they are always added.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _YAML = (".yaml", ".yml", ".json")
 
 
 class NegativeLists(NamedTuple):
-    """`named`: phrases by the name of their list; `added`: those that are always added."""
+    """`named`: phrases by list name; `added`: phrases that are always added."""
 
     named: dict[str, tuple[str, ...]]
     added: tuple[str, ...] = ()
 
 
 def negative_lists(file: Path | None = None) -> NegativeLists:
-    """The shipped lists, and those of `file`. Raises `StoryboardError`."""
+    """The shipped lists and the lists of `file`. Raises `StoryboardError`."""
     named: dict[str, tuple[str, ...]] = {}
     with resources.as_file(resources.files("lafi_client") / "negatives") as folder:
         for shipped in sorted(folder.glob("*.yaml")):
@@ -39,7 +39,7 @@ def negative_lists(file: Path | None = None) -> NegativeLists:
 
 
 def negative_prompt(own: str, names: Any, lists: NegativeLists) -> str:
-    """`own`, then the phrases of the named lists and the added ones, each once, with commas.
+    """`own`, the phrases of the named lists and the added phrases, each once, joined by commas.
 
     `names` is a list of names, one name, or None. Raises `StoryboardError`.
     """

@@ -1,4 +1,4 @@
-"""Names of panel files from a template such as `{date}/{title}_{panel}`. Touches no file."""
+"""Names panel files by a template such as `{date}/{title}_{panel}`. Touches no file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _RESERVED = re.compile(r"(portrait|preview)_.*\.png|contact_sheet\.png", re.IGNO
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 """What Windows takes for a device, at the beginning of a name."""
 _LONGEST_VALUE, _LONGEST_NAME = 80, 200
-"""Bytes of UTF-8: of what a field stands for, and of a file's or a folder's name."""
+"""UTF-8 bytes: the limits for the text of a field, and for the name of a file or folder."""
 
 
 def panel_names(
     template: str, storyboard: Storyboard, story: str, when: datetime
 ) -> tuple[str, ...]:
-    """The file of each panel below the drawing's folder, `/` between folders, `.png` at the end.
+    """The path of each panel's file inside the drawing's folder, with `/` and `.png`.
 
-    story: the name of the storyboard's file without its ending. Whatever a title holds, a name is
-    safe on every system. Raises ValueError for a template that leads out of the folder, names no
-    field of FIELDS, or gives two panels one name.
+    story: name of the storyboard's file, without its suffix. The names are safe on every system,
+    for any title. Raises ValueError if the template leads out of the folder, names a field that is
+    not in FIELDS, or gives two panels the same name.
     """
     for field in _FIELD.findall(template):
         if field not in FIELDS:
@@ -79,7 +79,7 @@ def _renamed(part: str) -> str:
 
 
 def _safe(text: str) -> str:
-    """Letters and digits of any language, blanks, `-`, `_` and dots inside; others become `_`."""
+    """Keeps letters, digits, blanks, `-`, `_` and inner dots; other characters become `_`."""
     text = unicodedata.normalize("NFC", text)
     kept = "".join(c if c.isalnum() or c in " -_." else "_" for c in text)
     return kept.encode()[:_LONGEST_VALUE].decode(errors="ignore").strip(" .")

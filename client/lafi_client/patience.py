@@ -1,7 +1,7 @@
-"""How long to wait for a server that says nothing.
+"""Limits for how long to wait for a silent server.
 
-A killed model process leaves a stream open and silent while the server still reports that it
-is ready, so silence itself has to end a drawing. The clock is an argument; nothing here waits.
+If a model process is killed, its stream stays open and silent while the server still reports that
+it is ready. So silence alone must end a drawing. The clock is an argument; nothing here waits.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from lafi_client.errors import DrawTimeout
 Clock = Callable[[], float]
 
 END_SECONDS = 2.0
-"""How long a finished stream may take to end by itself: Triton Server 2.51 can die of a call that
-is cancelled while it sends the last response."""
+"""How long we wait for a finished stream to end by itself, instead of cancelling it: Triton Server
+2.51 can crash if a call is cancelled while it sends the last response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Limits in seconds.
 
-    overall  for a whole storyboard with all repeats; None is no limit
+    overall  for a whole storyboard with all retries; None: no limit
     idle     longest silence between two events of a stream
-    queue    longest silence of a server that has accepted the storyboard and not begun it, since
-             it draws others first
-    probe    silence after which the server is asked whether it is alive, and again at each
-             such interval; also how long it may take to answer
+    queue    longest silence after `accepted`, while the server draws other storyboards first
+    probe    silence after which the server is asked whether it is alive, again after each such
+             interval; also the limit for its answer
     """
 
     overall: float | None = 3600.0
@@ -44,7 +43,7 @@ class Timeouts:
 
 
 class Deadline:
-    """The overall limit of one storyboard, counted from the moment it is made."""
+    """The overall limit of one storyboard, counted from the creation of this object."""
 
     def __init__(self, overall: float | None, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -52,20 +51,20 @@ class Deadline:
         self._end = None if overall is None else clock() + overall
 
     def remaining(self) -> float | None:
-        """Seconds left, never negative; None without a limit."""
+        """Seconds left, 0 or more; None without a limit."""
         return None if self._end is None else max(0.0, self._end - self._clock())
 
     def error(self) -> DrawTimeout:
         return DrawTimeout(f"the storyboard was not finished after {self._overall:g} s")
 
     def check(self) -> None:
-        """Raise DrawTimeout when the time is over."""
+        """Raises DrawTimeout once the time is up."""
         if self.remaining() == 0:
             raise self.error()
 
 
 class Silence:
-    """The time since a stream last said something."""
+    """The time since a stream's last event."""
 
     def __init__(
         self, timeouts: Timeouts, deadline: Deadline, clock: Clock = time.monotonic
@@ -76,12 +75,12 @@ class Silence:
         self.start()
 
     def start(self, queued: bool = False) -> None:
-        """Count from now: something was heard, or the consumer has come back for more."""
+        """Restart the count: an event came, or the consumer asks for the next one."""
         self._since = self._clock()
         self._limit = self._timeouts.queue if queued else self._timeouts.idle
 
     def wait(self) -> float:
-        """Seconds to wait before looking again. Raises DrawTimeout when waiting is over."""
+        """Seconds to wait before the next check. Raises DrawTimeout once the limit is reached."""
         self._deadline.check()
         left = self._limit - (self._clock() - self._since)
         if left <= 0:

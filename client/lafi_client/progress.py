@@ -1,4 +1,4 @@
-"""A storyboard's progress on a terminal: one bar of steps, one line per panel."""
+"""Shows a storyboard's progress in a terminal: a bar of steps and a line per panel."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from lafi_client.preview import preview
 class DrawingProgress:
     """Shows the events of one storyboard on `console`; a context manager.
 
-    `steps` gives the steps of each stage of each panel to draw. The bar counts steps over all
-    panels and portraits, since many are drawn at once. Where the console is no terminal only the
-    lines of notes, ended stages and finished panels are printed.
+    `steps`: the steps of each stage, for each panel to draw. The bar counts the steps of all
+    panels and portraits together, because many are drawn at once. If the console is no terminal,
+    only lines for notes, finished stages and finished panels are printed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class DrawingProgress:
         self._steps: dict[int | str, dict[int, int]] = {
             number: dict(enumerate(stages, 1)) for number, stages in steps.items()
         }
-        """Of each picture the steps of each stage, counted from 1."""
+        """The steps done in each stage (counted from 1) of each picture."""
         self._bar = rich_progress.Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -83,7 +83,7 @@ class DrawingProgress:
         self._bar.stop()
 
     def show(self, event: Event) -> None:
-        """Take the next event."""
+        """Show the next event."""
         match event:
             case Accepted():
                 self._say(f"accepted: panels {event.panels}, portraits first {event.portraits}")

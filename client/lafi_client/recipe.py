@@ -1,7 +1,7 @@
-"""Recipes: named settings that a storyboard file starts from. Shipped ones, and a folder's.
+"""Recipes: named settings that a storyboard file builds on, shipped or from a user's folder.
 
-A recipe is a YAML file with any fields of a storyboard but its title, characters and panels; its
-name is the file's. A folder's recipe goes before a shipped one of the same name.
+A recipe is a YAML file with any fields of a storyboard except title, characters and panels. Its
+name is the name of the file. The user's recipe wins over a shipped one of the same name.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from lafi.board.storyboard import Storyboard
 
 NEGATIVE = "negative"
 _OWN = ("title", "characters", "panels")
-"""What a storyboard is about, and no recipe."""
+"""Fields that belong to a storyboard's content and are not allowed in a recipe."""
 
 
 def known_recipes(folder: Path | None = None) -> dict[str, Path]:
-    """Recipes by name, with their files. Raises `StoryboardError` for a folder that is none."""
+    """The files of all recipes by name. Raises `StoryboardError` if `folder` is not a folder."""
     if folder is not None and not folder.is_dir():
         raise StoryboardError([problem("--recipes", Verbatim(folder), "a folder with recipes")])
     with resources.as_file(resources.files("lafi_client") / "recipes") as shipped:
@@ -30,7 +30,7 @@ def known_recipes(folder: Path | None = None) -> dict[str, Path]:
 
 
 def read_recipe(name: object, folder: Path | None = None) -> dict[Any, Any]:
-    """The settings of a recipe, its pictures read in. Raises `StoryboardError`."""
+    """The settings of a recipe, with its pictures loaded. Raises `StoryboardError`."""
     known = known_recipes(folder)
     if not isinstance(name, str) or name not in known:
         allowed = f"{', '.join(sorted(known))}{closest(name, known)}"

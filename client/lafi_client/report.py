@@ -1,4 +1,4 @@
-"""A storyboard as one HTML page that needs nothing else: pictures inside, no script, no network."""
+"""A storyboard as one self-contained HTML page: pictures inside, no script, no network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGNATURES = (
 
 
 def report(album: Album) -> str:
-    """The page as text. Every word from the storyboard is escaped."""
+    """The page as text. All text from the storyboard is escaped."""
     page = resources.files("lafi_client").joinpath("report.html").read_text(encoding="utf-8")
     cast = {member.name: member for member in album.cast}
     return Template(page).substitute(

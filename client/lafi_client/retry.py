@@ -1,4 +1,4 @@
-"""How often and how soon to ask again. Knows neither gRPC nor storyboards."""
+"""How often and how soon to retry. Knows neither gRPC nor storyboards."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 class RetryPolicy:
     """Exponential backoff with jitter.
 
-    retries     how many times in a row to ask again without any panel arriving, 0 or more
-    first_delay seconds before the first repeat, before jitter
-    factor      growth of the delay per repeat, 1 or more
-    max_delay   longest delay, seconds
-    jitter      fraction of a delay that is random, in [0, 1]: clients that lost the same
-                server do not come back in the same instant
+    retries      retries in a row without a new panel, 0 or more
+    first_delay  seconds before the first retry, before jitter
+    factor       growth of the delay per retry, 1 or more
+    max_delay    longest delay, seconds
+    jitter       random fraction of a delay, in [0, 1], so that clients that lost the same
+                 server do not all return at the same moment
     """
 
     retries: int = 4
@@ -34,7 +34,7 @@ class RetryPolicy:
             raise ValueError(f"jitter: got {self.jitter}, allowed 0 to 1")
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait before repeat number `attempt` (0 is the first)."""
+        """Seconds to wait before retry number `attempt` (the first is 0)."""
         # The exponent is bounded so that a large attempt number cannot overflow a float.
         longest = min(self.max_delay, self.first_delay * self.factor ** min(attempt, 64))
         return longest * (1 - self.jitter * self.rng.random())

@@ -1,12 +1,12 @@
-"""A storyboard's settings over those of a recipe, as plain data. Knows no names of fields but those
-of stages.
+"""Merges a storyboard's settings into those of a recipe, as plain data. Knows no names of fields
+except those of stages.
 
-Mappings merge key by key and the storyboard's value counts; every other value replaces. The stages
+Mappings merge key by key; any other value of the storyboard replaces the recipe's. The stages
 of `sampling` merge like this:
 
 - `sampling: {guidance: 3}`, the short form, changes every stage of the recipe;
-- `stages: {1: {denoise: 0.5}}` changes those that it names, counted from 0;
-- a list with as many stages as the recipe has merges place by place;
+- `stages: {1: {denoise: 0.5}}` changes the named stages, counted from 0;
+- a list with as many stages as the recipe has merges stage by stage;
 - any other list replaces them all.
 """
 
@@ -18,11 +18,11 @@ from typing import Any, TypeGuard
 from lafi.board.error import StoryboardError, problem
 
 _WHOLE = ("from", "mask")
-"""Mappings that are one of several forms, so that a part of one makes no sense in another."""
+"""Mappings with several forms; they are replaced whole, as parts of two forms do not mix."""
 
 
 def merged(base: dict[Any, Any], own: dict[Any, Any]) -> dict[Any, Any]:
-    """`own` over `base`; neither is changed. Raises `StoryboardError` for a stage that is not."""
+    """A copy of `base` with `own` merged in. Raises `StoryboardError` for an unknown stage."""
     result = copy.deepcopy(base)
     for key, value in own.items():
         result[key] = _value(key, result.get(key), value)

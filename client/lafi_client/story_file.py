@@ -1,6 +1,6 @@
-"""A storyboard file with its recipe, its negative lists and what the command line changes.
+"""Loads a storyboard file with its recipe, its negative lists and command-line changes.
 
-All of it ends up in a plain `Storyboard`: the server knows none of these.
+The result is a plain `Storyboard`: the server knows nothing of these.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ RECIPE = "recipe"
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What is asked for beside the file.
+    """Changes to a storyboard file from the command line.
 
-    recipe         takes the place of the file's `recipe`
-    recipes        a folder with recipes of one's own
-    settings       fields that count more than the file's, in this order; FIELD=VALUE as text
+    recipe         replaces the file's `recipe`
+    recipes        a folder with the user's recipes
+    settings       fields that replace the file's, applied in this order; FIELD=VALUE as text
     trigger        put in front of every prompt of panels and stages, with a comma
-    negative_file  more negative lists, or phrases that are added
+    negative_file  more negative lists, or phrases that are always added
     """
 
     recipe: str | None = None
@@ -59,7 +59,7 @@ def load_story(path: Path | str, overrides: Overrides | None = None) -> Storyboa
 
 
 def _unknown_fields(data: dict[Any, Any]) -> list[str]:
-    """Misspelt names of what only files know; they are taken out, so that they are said once."""
+    """Errors for misspelt names of the fields that only files have. Removes these fields."""
     known = (RECIPE, NEGATIVE, *Storyboard.model_fields)
     near = {key: closest(key, known) for key in data if key not in known}
     hints = {closest(name, known) for name in (RECIPE, NEGATIVE)}

@@ -20,14 +20,14 @@ MODEL_NAME = "storyboard"
 def storyboard_request(
     storyboard: Storyboard, request_id: str = ""
 ) -> service_pb2.ModelInferRequest:
-    """The one message that is sent: every input is a BYTES tensor."""
+    """The request of a drawing: every input is a BYTES tensor."""
     return bytes_request(MODEL_NAME, storyboard_to_tensors(storyboard), request_id)
 
 
 def bytes_request(
     model: str, tensors: Mapping[str, npt.NDArray[Any]], request_id: str = ""
 ) -> service_pb2.ModelInferRequest:
-    """A request of any served model all of whose inputs are BYTES tensors."""
+    """A request to a served model that has only BYTES inputs."""
     request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
     for name, values in tensors.items():
         request.inputs.add(name=name, datatype="BYTES", shape=values.shape)
@@ -36,8 +36,8 @@ def bytes_request(
 
 
 def event_in(response: service_pb2.ModelStreamInferResponse, target: str) -> Event | None:
-    """The event that a response carries, or None: for an empty one (Triton Server's last), and
-    for a kind that this client does not know.
+    """The event in a response. None for an empty response (Triton Server's last one), and
+    for a kind of event that this client does not know.
 
     Raises ServerUnavailable or StoryboardRefused for an error message in the stream, and
     LafiError for an event that this client cannot read.

@@ -1,4 +1,4 @@
-"""A diffusers checkpoint becomes ONNX engines, a model repository and a parity report."""
+"""Exports a diffusers checkpoint to ONNX engines, a model repository and a parity report."""
 
 from lafi_export.parity_report import ParityError, ParityReport
 from lafi_export.repository import ExportError, export_checkpoint

@@ -1,10 +1,10 @@
-"""The artifacts of one model, or of a variant beside it: weights, graphs, tokenizers, facts.
+"""Writes the artifacts of a model, or of one of its variants: weights, graphs, tokenizers, facts.
 
-A variant has its own folder below the model's. Graphs whose weights are the model's own are not
-exported or stored again: the variant's `lafi.json` names them as shared, and they are read from the
-model's folder. (Links of weights would not do: onnx refuses weights that are links, hard ones too,
-and weights that lie above their graph.) A graph whose weights differ but lie in their file in the
-same places, as after a merge, is the model's graph, hard-linked and not traced again.
+A variant has its own folder inside the model's. Graphs whose weights it does not change are not
+exported or stored again: its `lafi.json` lists them as shared, and they are read from the model's
+folder. (Links do not work: onnx refuses weights that are symlinks or hard links, and weights
+outside the graph's folder.) If only the values of the weights change, but not their places in the
+file, as after a merge, the model's graph is hard-linked instead of traced again.
 Knows checkpoints and exported files, not runtimes.
 """
 
@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A model's folder as it was written: facts with the files' hashes, and weights by part."""
+    """A written model folder: its facts with the hashes of its files, and its weights by part."""
 
     artifacts: Path
     info: ModelInfo
@@ -38,7 +38,7 @@ class ExportedModel:
 def export_model(
     checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Tell
 ) -> tuple[ExportedModel, Engines]:
-    """Write the folder of the model itself; also gives torch engines of the same weights."""
+    """Write the folder of the model; also returns torch engines with the same weights."""
     tell("writing the weights")
     modules = load_modules(checkpoint, info, artifacts / WEIGHTS)
     hashes = {part.location: file_sha256(part.path) for part in modules.weights}
@@ -60,8 +60,8 @@ def export_variant(
 ) -> tuple[ExportedModel, Engines]:
     """Write the folder of a variant of an exported model.
 
-    checkpoint: the one that the model was exported from, for which `plan` was made.
-    Also gives torch engines of the variant.
+    checkpoint: the one that the model was exported from and `plan` was made for.
+    Also returns torch engines of the variant.
     """
     folder = variant_folder(model.artifacts, name)
     with tempfile.TemporaryDirectory(prefix=".variant.", dir=model.artifacts) as work:
@@ -87,7 +87,7 @@ def export_variant(
 
 
 def _own_graphs(model: ExportedModel, plan: VariantPlan) -> frozenset[str]:
-    """ONNX files that the variant cannot share, since a part that they point into changes."""
+    """ONNX files that the variant cannot share, because the weights that they use change."""
     changed = {model.weights[part].location for part in plan.parts}
     return frozenset(
         file for file, places in model.info.onnx_weights.items() if changed & {*places}
@@ -95,7 +95,7 @@ def _own_graphs(model: ExportedModel, plan: VariantPlan) -> frozenset[str]:
 
 
 def _shared_weights(model: ExportedModel, own: frozenset[str]) -> dict[str, PartWeights]:
-    """Parts that no graph of the variant's own points into; a graph's weights lie beside it."""
+    """Weights that only shared graphs use; they stay in the model's folder."""
     needed = {place for file in own for place in model.info.onnx_weights[file]}
     return {part: kept for part, kept in model.weights.items() if kept.location not in needed}
 
@@ -110,7 +110,7 @@ def _variant_info(
 
 
 def _files(info: ModelInfo, onnx_files: tuple[str, ...]) -> list[str]:
-    """ONNX files and the weights that they point into."""
+    """ONNX files and the files of the weights that they use."""
     return [file for name in onnx_files for file in (name, *info.onnx_weights[name])]
 
 

@@ -1,4 +1,4 @@
-"""How `torch.ops.lafi.attention` is written to ONNX: one `lafi::LafiAttention` node a call.
+"""Exports each call of `torch.ops.lafi.attention` to ONNX as one `lafi::LafiAttention` node.
 
 The torch operator itself is registered by `lafi_kernels.reference`.
 """
@@ -18,11 +18,11 @@ _ATTENTION: Final = (onnx_function.DOMAIN, onnx_function.OP_NAME)
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """For `torch.onnx.export(custom_translation_table=...)`: the op -> its ONNX node."""
+    """For `torch.onnx.export(custom_translation_table=...)`: maps the op to its ONNX node."""
     opset = Opset(onnx_function.DOMAIN, onnx_function.DOMAIN_VERSION)
     node: Callable[..., Any] = Op(opset, onnx_function.OP_NAME, _schema())
 
-    # The exporter matches arguments by these names and sends no *args through.
+    # The exporter matches arguments by these names and does not support *args.
     def translate(
         q: Any,
         k: Any,
@@ -43,10 +43,9 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 
 def with_attention_function(model: onnx.ModelProto, branch_free: bool = False) -> onnx.ModelProto:
-    """The same model, whose `lafi::LafiAttention` has this body and no other.
+    """The same model with the chosen body of `lafi::LafiAttention`; its nodes do not change.
 
-    branch_free: the body without `If`, which a GPU takes; see `attention_function`. Nodes stay
-    as they are.
+    branch_free: the body without `If`, for GPUs; see `attention_function`.
     """
     others = [f for f in model.functions if (f.domain, f.name) != _ATTENTION]
     del model.functions[:]

@@ -1,7 +1,7 @@
 """Model variants: a checkpoint with LoRA files merged in and learnt words added.
 
-A variant is again a complete diffusers folder, so everything that takes a checkpoint takes a
-variant. Weights are rewritten tensor by tensor; what does not change is linked, not copied.
+A variant is a complete diffusers folder too, so it can be used like any checkpoint. Weights are
+rewritten tensor by tensor; unchanged files are linked, not copied.
 """
 
 import json
@@ -34,11 +34,11 @@ _TABLE: Final = "embeddings.token_embedding.weight"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What makes a variant.
+    """The files that make a variant.
 
-    name     a storyboard selects it by this
+    name     used by storyboards to select it
     loras    files and strengths, applied in order; strength 1 is as trained
-    words    textual-inversion files and the word of each, "" where the file names its own
+    words    textual-inversion files, each with its word, or "" if the file names its word
     """
 
     name: str
@@ -48,11 +48,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class VariantPlan:
-    """What a variant changes in one checkpoint, read and checked.
+    """The changes of a variant to one checkpoint, read and checked.
 
     changes  part -> weight name -> its low-rank changes, each with a strength
     words    learnt words, in the order of their token ids
-    texts    parts whose embedding tables get the words: all text encoders, or none
+    texts    parts whose embedding tables get the new words: all text encoders, or none
     """
 
     changes: Mapping[str, Mapping[str, Sequence[tuple[LowRank, float]]]]
@@ -71,9 +71,9 @@ class VariantPlan:
 
 
 def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
-    """Reads a variant's files and fits them to a diffusers folder; writes nothing.
+    """Reads a variant's files and matches them to a diffusers folder; writes nothing.
 
-    Raises LoraError and TextualInversionError, which name the keys or the word that do not fit.
+    Raises LoraError or TextualInversionError, which name the keys or the word that do not fit.
     """
     shapes = {part: _shapes(checkpoint / part) for part in _WEIGHT_PARTS}
     changes: dict[str, dict[str, list[tuple[LowRank, float]]]] = {}
@@ -87,7 +87,7 @@ def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
         ((rows, width),) = (shape for name, shape in shapes[part].items() if name.endswith(_TABLE))
         check_width(words, part, width)
         tokenizer = _with_words(checkpoint / _TOKENIZERS[part], words)
-        # The tokenizer numbers the words from its end, the table from its own.
+        # New ids start at the tokenizer's size, new rows at the table's: both must be equal.
         check_rows(part, rows, len(tokenizer) - sum(len(word.tokens) for word in words))
     return VariantPlan(changes, words, texts)
 
@@ -150,7 +150,7 @@ def _change(
 
 
 def _link_tree(source: Path, target: Path, leave: set[str]) -> None:
-    """Hard links of all files but those of the folders to leave; copies across file systems."""
+    """Hard-links all files except those of some folders; copies them across file systems."""
 
     def ignore(folder: str, names: list[str]) -> set[str]:
         return leave & set(names) if Path(folder) == source else set()
@@ -159,7 +159,7 @@ def _link_tree(source: Path, target: Path, leave: set[str]) -> None:
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """A hard link, or a copy where the file system has none or another begins."""
+    """Hard-links a file; copies it if the file system has no hard links or differs."""
     copy: Callable[[Path | str, Path | str], object] = shutil.copy2
     try:
         os.link(source, target)

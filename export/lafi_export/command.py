@@ -1,4 +1,4 @@
-"""What `lafi export` does: exports, says each step, shows the parity reports."""
+"""`lafi export`: exports, prints each step and shows the parity reports."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def export_command(
 ) -> int:
     """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
-    variants: as `lafi_export.variant_option` reads them. recogniser: a folder of one, None for that
+    variants: in the format of `lafi_export.variant_option`. recogniser: its folder; None: the one
     beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
@@ -75,7 +75,7 @@ def export_command(
 
 
 def parity_table(report: ParityReport) -> Table:
-    """The worst case of each engine and every picture."""
+    """A table of the worst case of each engine, and of every picture."""
     table = Table(title=f"Parity of {report.model} with torch in fp32")
     for column in ("what", "runtime", "precision", "max error", "mean error"):
         table.add_column(column)

@@ -36,11 +36,11 @@ _ROLE: Final = re.compile(
     r"|(?P<alpha>alpha))$"
 )
 _NAMED: Final = 5
-"""How many keys an error names before it counts the rest."""
+"""How many keys an error lists; the others are only counted."""
 
 
 class LoraError(ValueError):
-    """A LoRA file that cannot be read or does not fit; the text names the keys."""
+    """A LoRA file cannot be read or does not fit; the text names the keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LowRank:
 
     down   (r, in) or (r, in, kh, kw) float32
     up     (out, r) or (out, r, 1, 1) float32
-    scale  alpha / r as the file has it (1 where it has none)
+    scale  alpha / r from the file; 1 without an alpha
     """
 
     down: Tensor
@@ -58,18 +58,18 @@ class LowRank:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the weight that it changes."""
+        """The shape of the weight that it changes."""
         return (self.up.shape[0], *self.down.shape[1:])
 
     def matrix(self) -> Tensor:
-        """The change itself, float32, of `shape`."""
+        """The change, float32, of `shape`."""
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (self.scale * product).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """One file's changes: part -> module, every `.` written as `_` -> its change."""
+    """The changes in one file: part -> module name with `_` for `.` -> change."""
 
     path: Path
     changes: Mapping[str, Mapping[str, LowRank]]
@@ -78,8 +78,8 @@ class Lora:
 def read_lora(path: Path) -> Lora:
     """Reads a safetensors LoRA file.
 
-    Raises LoraError for another kind of file, for keys that are no LoRA of a UNet or a text
-    encoder (DoRA, LoHa, LoKr among them), and for a factor that lacks its partner.
+    Raises LoraError for another kind of file, for keys that are not LoRA factors of a UNet or a
+    text encoder (such as DoRA, LoHa, LoKr), and for a factor without its partner.
     """
     found: dict[tuple[str, str], dict[str, Tensor]] = {}
     unknown = []
@@ -100,15 +100,15 @@ def read_lora(path: Path) -> Lora:
 
 
 def is_lora_key(key: str) -> bool:
-    """Whether a tensor of this name is a factor of a LoRA that is read here."""
+    """Whether a tensor of this name is a LoRA factor that this module can read."""
     return _address(key) is not None
 
 
 def fit(lora: Lora, shapes: Shapes) -> dict[str, dict[str, LowRank]]:
-    """Part -> weight name -> change, for weights that exist and have the change's shape.
+    """Part -> weight name -> change, matched to the checkpoint's weights.
 
-    A 1 x 1 convolution takes the change of a linear layer and the other way round.
-    Raises LoraError naming every module that has no weight or another shape.
+    Changes of linear layers fit 1 x 1 convolutions, and the reverse.
+    Raises LoraError, which names every module whose weight is missing or has another shape.
     """
     fitted: dict[str, dict[str, LowRank]] = {}
     wrong = []
@@ -130,7 +130,7 @@ def fit(lora: Lora, shapes: Shapes) -> dict[str, dict[str, LowRank]]:
 
 
 def merged(weight: Tensor, changes: Iterable[tuple[LowRank, float]]) -> Tensor:
-    """`weight` plus each change times its strength, summed in float32, in the weight's dtype."""
+    """`weight` plus the changes times their strengths; summed in float32, in the weight's dtype."""
     total = weight.float()
     for change, strength in changes:
         total = total + strength * change.matrix().reshape(weight.shape)
@@ -138,7 +138,7 @@ def merged(weight: Tensor, changes: Iterable[tuple[LowRank, float]]) -> Tensor:
 
 
 def some(keys: list[str]) -> str:
-    """The first few of `keys`, and how many there are beside them."""
+    """The first few of `keys`, and the number of the others."""
     rest = len(keys) - _NAMED
     return ", ".join(keys[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -152,7 +152,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _address(key: str) -> tuple[str, str, str] | None:
-    """(part, flat module name, role) of a tensor, or None for one that is no LoRA factor."""
+    """(part, flat module name, role) of a LoRA factor; None for any other tensor."""
     for prefix, part in _PREFIXES.items():
         if key.startswith(prefix):
             match = _ROLE.match(key.removeprefix(prefix))
@@ -186,7 +186,7 @@ def _flat_names(part: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def _canonical(part: str, module: str) -> str:
-    """The one spelling of a flat module name; text encoders are stored with and without a head."""
+    """A normalised flat module name; files have text encoders with and without their prefix."""
     if part == "unet":
         return diffusers_block_name(module)
     return module.removeprefix("text_model_")

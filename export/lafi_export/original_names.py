@@ -1,8 +1,8 @@
-"""Block names of the original Stable Diffusion repository, as some LoRA files carry them.
+"""Block names of the original Stable Diffusion repository, which some LoRA files use.
 
-`input_blocks`, `middle_block` and `output_blocks` count convolutions, attentions and
-samplers through; diffusers groups them by resolution. Both SD and SDXL have two layers to a
-block (checkpoint layout of CompVis/stable-diffusion and Stability-AI/generative-models).
+`input_blocks`, `middle_block` and `output_blocks` number convolutions, attentions and samplers
+in one sequence; diffusers groups them by resolution. Both SD and SDXL have two layers per block
+(checkpoint layout of CompVis/stable-diffusion and Stability-AI/generative-models).
 """
 
 import re
@@ -24,7 +24,7 @@ _RESNET: Final = {
 
 
 def diffusers_block_name(module: str) -> str:
-    """A flat module name (`_` for `.`) in diffusers' words; other names come back unchanged.
+    """Translates a flat module name (`_` for `.`) to diffusers' name; leaves others unchanged.
 
     `output_blocks_3_1_proj_in` -> `up_blocks_1_attentions_0_proj_in`.
     """
@@ -49,7 +49,7 @@ def _down(index: int, inner: int, rest: str) -> str:
 
 def _up(index: int, inner: int, rest: str) -> str:
     block, layer = divmod(index, _LAYERS_PER_BLOCK + 1)
-    # An upsampler follows the attention, or the resnet where a block has no attention.
+    # An upsampler follows the attention, or the resnet in a block without attention.
     if rest == "conv":
         return f"up_blocks_{block}_upsamplers_0_conv"
     return f"up_blocks_{block}_{_INNER[inner]}_{layer}_{_inside(rest)}"

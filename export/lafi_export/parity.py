@@ -1,4 +1,4 @@
-"""Whether exported engines draw what torch draws: errors by engine, then of whole panels.
+"""Compares exported engines with torch: each engine alone, then whole panels.
 
 Compares any two `Engines`; knows neither files nor runtimes.
 """
@@ -44,10 +44,10 @@ def compare_engines(
 ) -> tuple[EngineParity, ...]:
     """Every engine on random inputs of several shapes and batches.
 
-    reference: torch in fp32. candidate: judged by the tolerance of `precision` where the engine
-    is the denoiser or reads references, by that of f32 elsewhere. vocabulary: number of token
-    ids. sizes: of the random inputs. bank: whether the bank is compared, for which a candidate
-    opens a second graph; one that reads no references never has it compared.
+    reference: torch in fp32. candidate: its denoiser and its reference reader have the tolerance
+    of `precision`, its other engines that of f32. vocabulary: number of token ids. sizes: of the
+    random inputs. bank: whether to compare the bank, for which a candidate opens a second graph;
+    without a reference reader it is never compared.
     """
     rows = []
     for case, tokens in token_cases(reference.info, vocabulary):
@@ -73,8 +73,8 @@ def compare_engines(
 def _compare_bank(
     reference: Engines, candidate: Engines, precision: str, sizes: Sizes
 ) -> Iterator[EngineParity]:
-    """Keys and values with torch's; and what is drawn with them from the bank, with the rows of
-    a batch in torch."""
+    """Compares the bank's keys and values with torch's, and predictions that read them from the
+    bank with torch's predictions that read rows of the batch."""
     readers = reference.reference_reader, candidate.reference_reader
     if readers[0] is None or readers[1] is None:
         return
@@ -93,7 +93,7 @@ def _compare_bank(
 def compare_pictures(
     reference: Engines, candidate: Engines, *, precision: str
 ) -> tuple[PixelParity, ...]:
-    """A small storyboard, portrait and two panels that read it, drawn by both."""
+    """Compares a small storyboard drawn by both: a portrait and two panels that read it."""
     storyboard = parity_storyboard(reference.info)
     expected = _drawn(storyboard, reference)
     tolerance = TOLERANCES[precision]
@@ -158,6 +158,6 @@ def _pixels(png: bytes) -> Pixels:
 
 
 def _psnr(error: Pixels) -> float:
-    """dB of uint8 pixels, at most 100."""
+    """PSNR of uint8 pixels in dB, at most 100."""
     mse = float(np.mean(error.astype(np.float64) ** 2))
     return 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255.0**2 / mse)))

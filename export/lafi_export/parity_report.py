@@ -1,4 +1,4 @@
-"""What a comparison with torch found, and whether that is allowed; as JSON and as a table."""
+"""The results of a comparison with torch, judged by a tolerance; as JSON and as a table."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ PARITY_FILE = "parity.json"
 
 
 class ParityError(RuntimeError):
-    """A tolerance is broken; the text names every engine and panel that broke it."""
+    """A tolerance is exceeded; the text names every such engine and panel."""
 
 
 class Tolerance(BaseModel):
-    """How far an engine may be from torch, which computes in fp32.
+    """How far an engine may be from torch in fp32.
 
-    Errors of engines are relative: divided by max(1, largest absolute value torch gave).
+    Errors of engines are relative: divided by max(1, largest absolute value of torch).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,12 +23,12 @@ class Tolerance(BaseModel):
     max_error: float = Field(gt=0)
     mean_error: float = Field(gt=0)
     max_pixel_error: int | None = Field(default=None, ge=0, lt=255)
-    """Of drawn panels, in any pixel; None where a single pixel may differ by anything."""
+    """Of any pixel of a drawn panel; None: no limit."""
     min_psnr: float = Field(gt=0)
-    """Of drawn panels, in dB; equal panels count as 100 dB."""
+    """Of drawn panels, in dB; 100 dB for equal panels."""
 
     def allows_picture(self, max_error: int, psnr: float) -> bool:
-        """Whether a picture may differ like this: max_error in 1/255, psnr in dB."""
+        """Whether a picture may differ by this much: max_error in 1/255, psnr in dB."""
         limit = 255 if self.max_pixel_error is None else self.max_pixel_error
         return max_error <= limit and psnr >= self.min_psnr
 
@@ -37,15 +37,15 @@ TOLERANCES: dict[str, Tolerance] = {
     "f32": Tolerance(max_error=1e-4, mean_error=1e-5, max_pixel_error=2, min_psnr=60.0),
     "bf16": Tolerance(max_error=0.5, mean_error=0.02, min_psnr=30.0),
 }
-"""By the precision of the denoiser. `max_error` and `mean_error` guard the engines in both.
+"""By the precision of the denoiser. `max_error` and `mean_error` are the limits for engines.
 
-Pictures are guarded by their worst pixel and their decibels in f32, by the decibels alone in bf16:
-it keeps 8 bits of a number, so a pixel may differ by anything while the picture is right.
+The limits for pictures are the worst pixel and the PSNR in f32, and the PSNR alone in bf16: bf16
+keeps 8 bits of a number, so a single pixel may differ by any amount in a correct picture.
 
 Measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an engine
-up to 0.255, 0.0062 in the mean, where torch in bf16 has 0.045 and 0.0014 in the same case (keys of
-the deepest layers; why OpenVINO's are larger is not known); 27 pictures, 34.8 dB or more, 48 in
-the middle. An engine that is wrong gives NaN or an error of 1.
+up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of the
+deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median 48.
+A wrong engine returns NaN or an error of 1.
 """
 
 
@@ -58,16 +58,16 @@ class EngineParity(BaseModel):
     runtime: str
     precision: str
     case: str
-    """Batch and size, and for the denoiser how it is routed."""
+    """Batch and size, and the routes of the denoiser."""
     max_error: float
     mean_error: float
     scale: float
-    """Largest absolute value that torch gave."""
+    """Largest absolute value of torch."""
     passed: bool
 
 
 class PixelParity(BaseModel):
-    """One picture drawn by both; errors in 1/255."""
+    """One picture drawn by both engines; errors in 1/255."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -81,7 +81,7 @@ class PixelParity(BaseModel):
 
 
 class ParityReport(BaseModel):
-    """Everything that was compared, and by what it was judged."""
+    """All comparisons and the tolerance for them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,12 +93,12 @@ class ParityReport(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing broke its tolerance."""
+        """Whether all comparisons are within the tolerance."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """One line for each comparison that broke its tolerance."""
+        """One line for each comparison beyond the tolerance."""
         lines = []
         for row in self.engines:
             if not row.passed:
@@ -133,7 +133,7 @@ class ParityReport(BaseModel):
         (folder / "parity.md").write_text(self.markdown(), encoding="utf-8")
 
     def markdown(self) -> str:
-        """Two tables, and what failed."""
+        """Two tables, and a list of failures."""
         return "\n".join(
             [
                 f"# Parity of {self.model} with torch in fp32",

@@ -1,8 +1,8 @@
-"""A checkpoint's weights as float32 files that ONNX graphs point into.
+"""Writes a checkpoint's weights as float32 files that ONNX graphs refer to.
 
-One file for each part (`unet`, `vae` ...), written tensor by tensor or, where the checkpoint has
-the very bytes, copied. Graphs hold offsets into it, so weights are never loaded to be exported,
-two graphs may share a file, and another file of the same layout makes another variant.
+One file for each part (`unet`, `vae` ...), written tensor by tensor, or copied if the checkpoint's
+file has exactly these bytes. Graphs hold offsets into the file. So an export never loads the
+weights, two graphs may share a file, and another file with the same layout makes another variant.
 Knows files, names and shapes, not networks.
 """
 
@@ -28,7 +28,7 @@ _OLD_ATTENTION: Final = {
     ".to_v.": ".value.",
     ".to_out.0.": ".proj_attn.",
 }
-"""How the VAE's attention was called in checkpoints such as SD1.5's."""
+"""Names of the VAE's attention in older checkpoints such as SD1.5's."""
 _NAMED: Final = 5
 
 Shape = tuple[int, ...]
@@ -36,7 +36,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class PartWeights:
-    """The float32 file of one part, and where in it each of the module's tensors lies."""
+    """The float32 file of one part, and the place of each of the module's tensors in it."""
 
     part: str
     path: Path
@@ -46,11 +46,11 @@ class PartWeights:
 
     @property
     def location(self) -> str:
-        """Of the file, relative to the artifacts."""
+        """Path of the file, relative to the artifacts."""
         return f"{WEIGHTS}/{self.path.name}"
 
     def load(self) -> dict[str, Tensor]:
-        """Tensors by their name in the module, mapped from the file and not read."""
+        """Tensors by their name in the module, memory-mapped from the file."""
         with safe_open(self.path, framework="pt") as file:
             return {name: file.get_tensor(stored) for name, stored in self.names.items()}
 
@@ -58,8 +58,8 @@ class PartWeights:
 def write_part(checkpoint: Path, part: str, shapes: Mapping[str, Shape], out: Path) -> PartWeights:
     """Write `out/<part>.safetensors`, float32.
 
-    shapes: of the module's tensors by name. Raises CheckpointError naming tensors that are
-    missing or have another shape.
+    shapes: of the module's tensors by name. CheckpointError names tensors that are missing or
+    have another shape.
     """
     files = weight_files(checkpoint / part)
     source: dict[str, tuple[Path, TensorBytes]] = {
@@ -69,7 +69,7 @@ def write_part(checkpoint: Path, part: str, shapes: Mapping[str, Shape], out: Pa
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{part}.safetensors"
     if len(files) == 1 and all(source[stored][1].dtype == "F32" for stored in names.values()):
-        # Not a hard link: onnx refuses weights that have one.
+        # Not a hard link, because onnx refuses hard-linked weights.
         shutil.copyfile(files[0], path)
     else:
         _convert(path, names, shapes, source)
@@ -120,7 +120,7 @@ def _stored_names(
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """The names under which checkpoints of different ages keep a tensor."""
+    """The names of a tensor in older and newer checkpoints."""
     yield name
     yield _TOWER + name
     yield name.removeprefix(_TOWER)
@@ -130,7 +130,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def _squeezed(shape: Shape) -> Shape:
-    """Old attention weights may be those of a 1 x 1 convolution."""
+    """The shape without 1 x 1 at its end, as in old attention weights stored as convolutions."""
     return shape[:2] if shape[2:] == (1, 1) else shape
 
 

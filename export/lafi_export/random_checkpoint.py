@@ -1,7 +1,7 @@
 """A diffusers folder of a published architecture, filled with seeded random weights.
 
-For exports and tests at full size where no trained weights are at hand. Written tensor by tensor:
-memory holds the largest tensor, never a model. Knows configs and files, not what is drawn.
+For exports and tests at full size without trained weights. Written tensor by tensor, so memory
+holds one tensor at a time, never a whole model. Knows configs and files, not drawing.
 """
 
 import argparse
@@ -38,11 +38,11 @@ def random_checkpoint(
     dtype: torch.dtype = torch.float32,
     size: Size = "full",
 ) -> Architecture:
-    """Writes the folder and returns what it is.
+    """Writes the folder and returns its facts.
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
-    The tokenizer is byte-level, without merges: valid, and a word is as many tokens as bytes.
+    The tokenizer is byte-level, without merges: valid, with one token per byte of a word.
     Raises ValueError for a dtype other than float32, float16 and bfloat16.
     """
     if dtype not in _STORED:
@@ -53,7 +53,7 @@ def random_checkpoint(
     for part in chosen.configs:
         _write_part(chosen, part, folder / part, seed, dtype)
     for part in chosen.tokenizers:
-        # SDXL's second tokenizer pads with its first token, the others with the end mark.
+        # SDXL's second tokenizer pads with its first token, the others with the end token.
         _tokenizer(pad="!" if part == "tokenizer_2" else _END).save_pretrained(folder / part)
     _write_json(folder / "scheduler" / "scheduler_config.json", chosen.scheduler)
     classes = {part: list(where) for part, where in chosen.classes.items()}
@@ -83,7 +83,7 @@ def _write_part(
     config = dict(chosen.configs[part])
     text = part.startswith("text_encoder")
     if text:
-        # transformers loads at this dtype, diffusers in float32 unless told otherwise.
+        # transformers loads in this dtype; diffusers loads in float32 by default.
         config["dtype"] = "float32"
     _write_json(folder / "config.json", config)
     layouts = {
@@ -99,14 +99,14 @@ def _write_part(
 
 
 def _stored_name(name: str) -> str:
-    """Checkpoints of text encoders have the tower's name in front, whatever the class calls it."""
+    """The name in the checkpoint: text encoders' names always begin with the tower's name there."""
     if name.startswith(("text_model.", "text_projection.")):
         return name
     return f"text_model.{name}"
 
 
 def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    # torch's CPU generator looks at 32 bits of a seed.
+    # torch's CPU generator uses only 32 bits of a seed.
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}.{name}".encode()))
     values = torch.empty(shape).normal_(generator=generator)
     if len(shape) > 1:

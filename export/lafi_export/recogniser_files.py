@@ -1,6 +1,6 @@
-"""A recogniser beside an exported model: its files with their hashes, and its served models.
+"""Exports a recogniser beside a model: its files with their hashes, and its served models.
 
-Knows files and configs, not what a recogniser was trained on.
+Knows files and configs, not training.
 """
 
 import shutil
@@ -16,11 +16,11 @@ from lafi.model.recogniser_files import FILES, RECOGNISER, STUDENT
 from lafi.wire.model_spec import ModelSpec, config_pbtxt, identity_specs
 
 STATE: Final = "state"
-"""The folder of a repository in which served models keep what they are told."""
+"""The folder of a repository in which served models store their data."""
 
 
 def find_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
-    """The folder that was given, else `recogniser` beside the checkpoint if it is there."""
+    """The given folder, else `recogniser` beside the checkpoint if it exists."""
     if given is not None:
         return given
     beside = Path(checkpoint).absolute().parent / RECOGNISER
@@ -28,7 +28,7 @@ def find_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
 
 
 def check_recogniser(folder: Path) -> RecogniserInfo:
-    """What a recogniser says of itself, tried once with its text tower, if it has one.
+    """The facts of a recogniser. Runs it and its text tower, if any, once as a check.
 
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
@@ -39,7 +39,7 @@ def check_recogniser(folder: Path) -> RecogniserInfo:
 
 
 def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
-    """Copy a recogniser into an exported folder; the facts, saved there, that name it.
+    """Copy a recogniser into an exported folder; returns and saves the model's facts with it.
 
     Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
     """
@@ -58,8 +58,8 @@ def add_recogniser(folder: Path, artifacts: Path, info: ModelInfo) -> ModelInfo:
 def write_identity_models(models: Path, artifacts: str, info: ModelInfo) -> None:
     """Configs and adapters of `identity` and `identity_enrolment`, if there is a recogniser.
 
-    models: the folder of all served models. artifacts: seen from there. They run on the CPU, in
-    ONNX Runtime, whatever draws.
+    models: the folder of all served models. artifacts: relative to it. They always run on the CPU
+    in ONNX Runtime, whatever runtime draws.
     """
     for spec in identity_specs(info):
         write_adapter(
@@ -74,7 +74,7 @@ def write_adapter(
 ) -> None:
     """The config and the adapter of one served model of the Python backend.
 
-    adapter: the name of its template, if that is not the model's.
+    adapter: the name of its template, if it is not the model's name.
     """
     version = folder / "1"
     version.mkdir(parents=True)
@@ -84,6 +84,6 @@ def write_adapter(
 
 
 def keep_state(before: Path, after: Path) -> None:
-    """Take what served models were told over from an earlier export, as it is now."""
+    """Copy the data of the served models from an earlier export, in its current state."""
     if (before / STATE).is_dir():
         shutil.copytree(before / STATE, after / STATE)

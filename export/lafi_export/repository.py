@@ -1,12 +1,12 @@
-"""From a diffusers folder to a folder that `lafi serve` serves.
+"""Turns a diffusers folder into a folder for `lafi serve`.
 
     OUT/models/<model>/config.pbtxt and 1/model.py    what Triton Server loads
     OUT/artifacts/lafi.json, *.onnx, tokenizer/, scheduler/, parity.json, parity.md
-    OUT/artifacts/weights/<part>.safetensors          float32, what the ONNX files point into
+    OUT/artifacts/weights/<part>.safetensors          float32, used by the ONNX files
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
-    OUT/state/                                        who is enrolled; made by the first enrolment
-    OUT/artifacts/variants/<name>/                    the same of a variant, but for what it shares
+    OUT/state/                                        enrolments; created by the first one
+    OUT/artifacts/variants/<name>/                    the same for a variant, without shared files
 
 The folder appears whole or not at all.
 """
@@ -48,7 +48,7 @@ from lafi_export.recogniser_files import (
 
 ARTIFACTS: Final = "artifacts"
 LARGE: Final = 2**30
-"""Bytes of float32 weights of a denoiser from which on fewer comparisons are made."""
+"""Bytes of a denoiser's float32 weights; larger ones get fewer comparisons."""
 LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
 MODELS: Final = "models"
 
@@ -74,20 +74,20 @@ def export_checkpoint(
     finish: Callable[[Path], None] = lambda folder: None,
     tell: Callable[[str], None] = lambda step: None,
 ) -> ParityReport:
-    """Write a model repository and return how near its engines are to torch.
+    """Write a model repository; returns the comparison of its engines with torch.
 
     checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with a parity report of its own in its
-    folder. recogniser: a folder of one, that scores panels and knows characters; None: that beside
-    the checkpoint, if there is one. What was enrolled in an earlier export stays. threads: for
-    the comparison, 0 for all cores. finish: is given the whole folder before it
-    takes the place of `out`. tell: gets a line before each step.
-    Raises CheckpointError for a folder that lacks a part, ExportError for an `out` that holds
-    something else, ArtifactsError for a precision that this machine does not have, LoraError and
-    TextualInversionError for a variant that does not fit, all before anything is exported, and
-    ParityError where a tolerance is broken; then, or if `finish` raises, `out` is as it was.
+    variants: merged and exported beside the model, each with its own parity report.
+    recogniser: its folder; it scores panels and identifies characters. None: the one beside the
+    checkpoint, if there is one. Enrolments of an earlier export are kept. threads: for the
+    comparison, 0 for all cores. finish: called with the complete folder before it replaces
+    `out`. tell: called with a line before each step.
+    Raises, before anything is exported, CheckpointError for a folder without a needed part,
+    ExportError for an `out` that holds something else, ArtifactsError for a precision that this
+    machine lacks, LoraError and TextualInversionError for a variant that does not fit. Raises
+    ParityError if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     check_runtime(runtime, precision)
     _check_out(out)
@@ -105,7 +105,7 @@ def export_checkpoint(
         report = compare(reference, artifacts, model.info)
         infos = []
         for variant in variants:
-            # Planned again: the factors of one variant at a time are kept in memory.
+            # Planned again, so that memory holds the factors of one variant at a time.
             plan = plan_variant(checkpoint, variant)
             made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
             tell(f"{variant.name}: comparing with torch")
@@ -140,9 +140,9 @@ def _compare(
 ) -> ParityReport:
     """Every runtime in f32, since any may serve the files, and the chosen precision.
 
-    Of a large model only the chosen kind, on one size, without the bank and pictures: a comparison
-    of all would take longer than the export, and hold the weights once more for each graph.
-    The report is saved beside the engines. Raises ParityError where one of them is wrong.
+    For a large model, only the chosen runtime on one size, without bank and pictures: comparing
+    everything would take longer than the export and hold the weights once more for each graph.
+    Saves the report beside the engines. Raises ParityError if an engine is wrong.
     """
     large = _denoiser_bytes(artifacts, info) > LARGE
     kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in RUNTIMES]
@@ -187,7 +187,7 @@ def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:
 def _write_models(
     folder: Path, model: ModelInfo, variants: Sequence[ModelInfo], denoiser: bool
 ) -> None:
-    # A served model that belongs to a variant alone has the variant's name at its end.
+    # The name of a served model that belongs to one variant ends with the variant's name.
     owners = {text_encoder_spec(info).name: info for info in (*variants, model)}
     identity = identity_specs(model)
     for spec in served_models(model, variants, with_denoiser=denoiser):
@@ -197,7 +197,7 @@ def _write_models(
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:
-    """The config and the adapter of one served model; a variant's is that of the model's own."""
+    """The config and adapter of one served model; variants use the adapter of the model itself."""
     own = f"/{VARIANTS}/{info.variant}" if info.variant else ""
     parameters = {
         "artifacts": f"../{ARTIFACTS}{own}",
@@ -220,7 +220,7 @@ def _check_out(out: Path) -> None:
 
 @contextmanager
 def _replaced(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when all went well."""
+    """A new folder beside `out`, which replaces it unless an error is raised."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

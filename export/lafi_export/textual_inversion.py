@@ -1,6 +1,6 @@
-"""Textual-inversion files: words that a text encoder learns (arXiv:2208.01618).
+"""Textual-inversion files: learnt words for a text encoder (arXiv:2208.01618).
 
-Reads what diffusers, the web interfaces and SDXL trainers write as safetensors. Knows
+Reads safetensors files of diffusers, the web interfaces and SDXL trainers. Knows
 embedding tables and tokenizers, not networks.
 """
 
@@ -20,14 +20,14 @@ _ONLY_KEY: Final = "emb_params"
 
 
 class TextualInversionError(ValueError):
-    """A file that cannot be read, or a word or width that does not fit the checkpoint."""
+    """A file cannot be read, or its word or width does not fit the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearntWord:
     """A word with one or more embeddings.
 
-    word      as prompts write it
+    word      as written in prompts
     vectors   part of the checkpoint (`text_encoder`, `text_encoder_2`) -> (n, D) float32
     """
 
@@ -36,18 +36,18 @@ class LearntWord:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """One token per embedding: `word`, `word_1`, `word_2` ..., as diffusers names them."""
+        """One token per embedding, named as in diffusers: `word`, `word_1`, `word_2` ..."""
         count = len(next(iter(self.vectors.values())))
         return (self.word, *(f"{self.word}_{i}" for i in range(1, count)))
 
 
 def are_learnt_words(keys: Collection[str]) -> bool:
-    """Whether a file with these tensors may be a textual inversion: one for each text encoder."""
+    """Whether these tensors may be a textual inversion: one for each text encoder."""
     return len(keys) == 1 or (bool(keys) and set(keys) <= _PART_OF_KEY.keys())
 
 
 def read_textual_inversion(path: Path, word: str = "") -> LearntWord:
-    """Reads a safetensors file; `word` is for one that does not name its own.
+    """Reads a safetensors file; `word` is for a file that does not name its word.
 
     Raises TextualInversionError for another kind of file, more than one word, values that are
     not finite, or a word that is empty or has a space in it.
@@ -78,8 +78,8 @@ def read_textual_inversion(path: Path, word: str = "") -> LearntWord:
 def add_words(tokenizer: CLIPTokenizer, words: Sequence[LearntWord]) -> None:
     """Adds the words' tokens to the tokenizer, in place, with the next free ids in order.
 
-    Raises TextualInversionError for a word that the tokenizer has already, be it in other case:
-    CLIP's tokenizers do not tell upper from lower.
+    Raises TextualInversionError for a word that the tokenizer has already, in upper or lower case:
+    CLIP's tokenizers ignore case.
     """
     for word in words:
         known = {token.lower() for token in tokenizer.get_vocab()}
@@ -102,9 +102,9 @@ def check_width(words: Sequence[LearntWord], part: str, width: int) -> None:
 
 
 def check_rows(part: str, rows: int, tokens: int) -> None:
-    """Raises TextualInversionError for an embedding table that has other rows than tokens.
+    """Raises TextualInversionError if the embedding table has not one row per token.
 
-    Words are added at the end of both, so their ids would not be their rows.
+    Words are added at the end of both; with different sizes their ids would not match their rows.
     """
     if rows != tokens:
         raise TextualInversionError(
@@ -114,5 +114,5 @@ def check_rows(part: str, rows: int, tokens: int) -> None:
 
 
 def extended(table: Tensor, part: str, words: Sequence[LearntWord]) -> Tensor:
-    """An embedding table (V, D) with the words' rows below it, in the table's dtype."""
+    """An embedding table (V, D) with the words' rows appended, in the table's dtype."""
     return torch.cat([table, *(word.vectors[part].to(table.dtype) for word in words)])

@@ -1,6 +1,6 @@
-"""The option `--variant NAME=FILE[:STRENGTH][,FILE[:STRENGTH]...]`: its text to a `Variant`.
+"""Parses the option `--variant NAME=FILE[:STRENGTH][,FILE[:STRENGTH]...]` to a `Variant`.
 
-Tells LoRA files and learnt words apart by the names of their tensors. Knows files' headers, not
+Distinguishes LoRA files and learnt words by the names of their tensors. Knows files' headers, not
 checkpoints.
 """
 
@@ -24,15 +24,15 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 
 class VariantOptionError(ValueError):
-    """An option that names no variant; the text names option, value and what is allowed."""
+    """The option is not a variant; the text names option, value and what is allowed."""
 
 
 def parse_variants(options: Sequence[str]) -> tuple[Variant, ...]:
     """One variant for each option, in order.
 
-    After a LoRA file's colon stands its strength, a number from -10 to 10 but not 0, and 1 if left
-    out; after a learnt word's file its word, if the file does not name it. Raises
-    VariantOptionError, also for a name that comes twice and for a file that cannot be read.
+    The text after a colon is the strength of a LoRA file (-10 to 10, not 0; default 1), or the
+    word of a learnt word's file that does not name it. Raises VariantOptionError, also for a name
+    that is used twice and for a file that cannot be read.
     """
     variants = [_parse(option) for option in options]
     names = [variant.name for variant in variants]
@@ -61,7 +61,7 @@ def _parse(option: str) -> Variant:
 
 
 def _split(text: str) -> tuple[Path, str]:
-    """File and what stands after its colon; a colon may also be part of a file's name."""
+    """The file and the text after its colon. A colon may also be part of a file's name."""
     head, _, tail = text.rpartition(":")
     return (Path(head), tail) if head and not Path(text).is_file() else (Path(text), "")
 

@@ -1,4 +1,4 @@
-"""Safetensors files of any size, written and rewritten tensor by tensor.
+"""Writes and rewrites safetensors files of any size, tensor by tensor.
 
 Memory holds one tensor at a time. The layout is that of the safetensors format: a length, a
 JSON header with dtype, shape and byte range of every tensor, then the bytes.
@@ -36,7 +36,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class TensorLayout:
-    """dtype as safetensors names it (F32, F16, BF16, I64 ...), and shape of a stored tensor."""
+    """dtype in safetensors' names (F32, F16, BF16, I64 ...) and shape of a stored tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ class TensorLayout:
 
 @dataclass(frozen=True, slots=True)
 class TensorBytes:
-    """Where a tensor's bytes lie in its file: the first one's place, and how many there are."""
+    """Where a tensor's bytes lie in its file: offset of the first one, and their number."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -82,7 +82,7 @@ def write_weights(
 ) -> None:
     """Writes `target` with the tensors of `layouts`, in their order.
 
-    tensor: name -> its values; asked for one at a time.
+    tensor: name -> its values; called for one tensor at a time.
     Raises ValueError if one has another dtype or shape than its layout.
     """
     header = _header(layouts, metadata or {"format": "pt"})
@@ -104,10 +104,10 @@ def rewrite_weights(
     change: Callable[[str, Tensor], Tensor],
     shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    """Writes `target` with every tensor of `source` passed through `change`.
+    """Writes `target` with `change` applied to every tensor of `source`.
 
-    change: (name, tensor) -> tensor of the same dtype. shapes: of the tensors whose shape it
-    changes. Raises ValueError if it returns anything else.
+    change: (name, tensor) -> tensor of the same dtype. shapes: new shapes of tensors whose shape
+    changes. Raises ValueError if `change` returns another dtype or shape.
     """
     with safe_open(source, framework="pt") as file:
         layouts = {}

@@ -1,1 +1,1 @@
-"""The attention op: torch reference and compiled forms. Knows tensors, never storyboards."""
+"""The attention op: torch reference and compiled forms. Knows tensors, not storyboards."""

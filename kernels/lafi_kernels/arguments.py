@@ -1,4 +1,4 @@
-"""What the arguments of the attention op must look like, the same for every form run from torch.
+"""Checks the arguments of the attention op, for every implementation that is called from torch.
 
 Knows shapes and routes, not how attention is computed.
 """
@@ -19,9 +19,9 @@ def check_shapes(
     region: Tensor,
     heads: int,
 ) -> None:
-    """Shapes as in `lafi_kernels.reference.attention`. Raises ValueError naming the first bad one.
+    """Checks shapes as in `lafi_kernels.reference.attention`. ValueError names the first bad one.
 
-    Reads no value of any tensor, so it costs no synchronisation on a GPU.
+    Reads no values of tensors, so it never waits for a GPU.
     """
     rows, tokens, width = q.shape
     if heads < 1 or width % heads:
@@ -44,9 +44,9 @@ def check_shapes(
 
 
 def check_routes(routes: Tensor, rows: int, kept: int) -> None:
-    """Every route lies in [-1, rows + kept). Raises ValueError with the values found.
+    """Checks that every route lies in [-1, rows + kept). ValueError shows the values found.
 
-    rows: of the batch. kept: entries of the bank. Reads the values: on a GPU it waits for them.
+    rows: of the batch. kept: entries of the bank. Reads the values, so it waits for a GPU.
     """
     if routes.numel() == 0:
         return

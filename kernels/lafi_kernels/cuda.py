@@ -1,8 +1,8 @@
-"""Makes the Triton-lang kernel the implementation of `lafi::attention` for CUDA tensors.
+"""Registers the Triton-lang kernel as `lafi::attention` for CUDA tensors.
 
-Import it where a GPU is used; tensors on the CPU keep the torch reference. It is a module of its
-own so that a machine without a GPU never loads Triton-lang. Knows which form serves which device,
-not how either works.
+Import it where a GPU is used; CPU tensors still use the torch reference. This is a separate module
+so that machines without a GPU do not load Triton-lang. Knows which implementation runs on which
+device, not how they work.
 """
 
 from torch import Tensor

@@ -1,7 +1,7 @@
 """The attention op as an ONNX model-local function whose body is standard operators.
 
-Any runtime that inlines local functions can run it; a runtime with a kernel of the same
-name may put that in its place. Knows tensors and ONNX, not layers and not storyboards.
+Any runtime that inlines local functions can run it. A runtime with a kernel of the same name may
+use that instead. Knows tensors and ONNX, not layers or storyboards.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ DOMAIN: Final = "lafi"
 OP_NAME: Final = "LafiAttention"
 DOMAIN_VERSION: Final = 1
 OPSET: Final = 18
-"""Version of the standard operators in the body; a model that uses it imports the same."""
+"""Version of the standard operators in the body; a model with the function imports the same."""
 
 INPUTS: Final = (
     "q",
@@ -29,9 +29,9 @@ INPUTS: Final = (
 )
 
 EXCLUDED: Final = -30000.0
-"""Logit offset of a token that is not read: finite in fp16 and bf16, and exp(it) is 0."""
+"""Logit offset of an excluded token: finite in fp16 and bf16, and its exp is 0."""
 
-# Body values carry a prefix, because an inliner may meet several copies in one graph.
+# Names in the body have a prefix, because an inliner may put several copies into one graph.
 _HEAD: Final = """
 <opset_import: ["" : {opset}], domain: "{domain}">
 {name} <heads> (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region) => (o)
@@ -53,8 +53,8 @@ _HEAD: Final = """
     lafi_zero = Constant <value = int32 {{0}}> ()
 """
 
-# The own tokens are slot 0 of every row, with weight 1 and bias 0; so one Gather makes the keys
-# that a row attends to. Rows and bank entries are padded at weight 0 to the longer of the two.
+# A row's own tokens are its slot 0, with weight 1 and bias 0, so that one Gather collects all keys
+# of a row. Rows and bank entries are padded to the longer of the two, with weight 0.
 _WITH_REFERENCES: Final = """
     lafi_shape_rows = Shape <start = 0, end = 1> (q)
     lafi_own_length = Shape <start = 1, end = 2> (k)
@@ -133,7 +133,7 @@ _WITH_REFERENCES: Final = """
     {context} = MatMul (lafi_all_weights, lafi_all_v_heads)
 """
 
-# The last value of the concatenated routes is -1, so that R = 0 has a maximum as well.
+# A -1 is appended to the routes, so that they have a maximum even if R = 0.
 _BRANCHES: Final = """
     lafi_none = Constant <value = int32[1] {{-1}}> ()
     lafi_routes_flat = Reshape (routes, lafi_flat)
@@ -172,15 +172,15 @@ def attention_function(branch_free: bool = False) -> FunctionProto:
     routes (B, R) int32; bias (B, R); mask (B, S); bank_mask (M, S_ref); region (B, R, S).
     Attribute `heads` divides C. Output o (B, S, C).
 
-    branch_free False: an `If` on whether any row routes anywhere. If none does, the body is plain
-    attention; otherwise a row that routes nowhere reads references at weight 0.
-    branch_free True: the second branch alone, without `If`, whose work does not depend on any
-    value, as a CUDA graph needs it.
+    branch_free False: an `If` tests whether any row has a route. Without routes the body is plain
+    attention; with routes, rows that have none read references at weight 0.
+    branch_free True: only the branch with references, without `If`. Its work does not depend on
+    any value, which CUDA graphs require.
 
-    What reading costs, in either form: with L the longer of S and S_ref, keys and values of rows
-    and bank are joined once, 2 (B + M) L C elements, and copied for each reading slot, routed or
-    not, 2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that takes this function's
-    place on a GPU does none of that.
+    Cost of reading references, in both forms: let L be the longer of S and S_ref. Keys and values
+    of rows and bank are joined once, 2 (B + M) L C elements, and copied for each slot, with a
+    route or not, 2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that replaces this
+    function on a GPU does none of that.
     """
     context = "lafi_context" if branch_free else "lafi_context_then"
     middle = _WITH_REFERENCES.format(excluded=EXCLUDED, context=context)

@@ -1,9 +1,9 @@
 # mypy: disable-error-code="import-untyped, import-not-found"
-"""Compiles the Triton-lang attention kernel for NVIDIA GPUs that need not be there.
+"""Compiles the Triton-lang attention kernel for NVIDIA GPUs, without needing one.
 
     python -m lafi_kernels.ptx [--fp32] [--json FILE]
 
-prints registers, spills and shared memory of the fixed tiles for every architecture, head width
+prints registers, spills and shared memory of the fixed tiles, for every architecture, head width
 and 16-bit dtype. Knows the compiler and its assembler, not how the kernel is launched.
 """
 
@@ -38,14 +38,14 @@ from lafi_kernels.triton_lang import (
 DTYPES: Final = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32"}
 HEADS: Final = 8
 ALIGNMENT: Final = 16
-"""Bytes; every tensor argument is promised to be aligned to this."""
+"""Bytes: the compiler may assume that every tensor argument is aligned to this."""
 
 _TENSORS: Final = ("q", "k", "v", "bank_k", "bank_v", "o")
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledAttention:
-    """The kernel for one architecture. `ptx` still has Triton-lang's two scratch pointers."""
+    """The kernel compiled for one architecture. `ptx` still has Triton-lang's scratch pointers."""
 
     name: str
     ptx: str
@@ -56,10 +56,10 @@ class CompiledAttention:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a compiled kernel needs.
+    """Resources that a compiled kernel needs.
 
-    registers: of a thread. spilled: bytes of a thread's stack, where registers that did not
-    suffice are kept; the kernel has no other use for it. shared_*: bytes of a block.
+    registers: per thread. spilled: bytes of stack per thread, used only for values that did not
+    fit into registers. shared_*: bytes per block.
     """
 
     architecture: str
@@ -88,9 +88,9 @@ def compile_attention(
     """Compile `lafi_attention_kernel` for a compute capability, major * 10 + minor.
 
     dtype: of q, k, v, the bank and the output. weights: of bias, mask, bank_mask and region.
-    tile: None takes the fixed choice. ptx_version: major * 10 + minor of the PTX language that
-    whoever loads the text understands; None takes that of Triton-lang's own assembler.
-    Needs no GPU. Raises TypeError under the interpreter, which has nothing to compile.
+    tile: None takes the fixed choice. ptx_version: major * 10 + minor of the PTX version that the
+    loader of the text supports; None: the version of Triton-lang's own assembler.
+    Needs no GPU. Raises TypeError under the interpreter, which cannot compile.
     """
     if not isinstance(lafi_attention_kernel, triton.JITFunction):
         raise TypeError("TRITON_INTERPRET: got 1, allowed 0 where a kernel is to be compiled")
@@ -125,7 +125,7 @@ def compile_attention(
 def measure(
     capability: int, head_dim: int, dtype: torch.dtype, tile: Tile | None = None
 ) -> Resources:
-    """Registers, spills and shared memory of the kernel, for the fixed tile if None is given.
+    """Registers, spills and shared memory of the kernel; tile None: the fixed tile.
 
     Raises CalledProcessError if the kernel's binary cannot be read back.
     """
@@ -145,7 +145,7 @@ def measure(
 
 
 def target_of(ptx: str) -> str:
-    """`sm_90a` from the PTX's `.target` line. Raises ValueError if there is none."""
+    """The target of a PTX's `.target` line, such as `sm_90a`. Raises ValueError if it has none."""
     match = re.search(r"^\.target\s+(\w+)", ptx, re.MULTILINE)
     if match is None:
         raise ValueError("ptx: got a text without a .target line, allowed PTX")
@@ -168,7 +168,7 @@ def _number(pattern: str, text: str) -> int:
 
 
 def rows(dtypes: Sequence[torch.dtype]) -> Iterator[Resources]:
-    """Every architecture and head width in these dtypes, as the assembler made them."""
+    """The assembler's figures for every architecture and head width in these dtypes."""
     for capability in ARCHITECTURES:
         for dtype in dtypes:
             for head_dim in HEAD_DIMS:
@@ -176,7 +176,7 @@ def rows(dtypes: Sequence[torch.dtype]) -> Iterator[Resources]:
 
 
 def main() -> None:
-    """The table of all fixed tiles."""
+    """Prints the table of all fixed tiles."""
     parser = argparse.ArgumentParser(prog="python -m lafi_kernels.ptx", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--fp32", action="store_true", help="fp32 too, which takes much longer")

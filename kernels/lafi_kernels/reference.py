@@ -1,6 +1,6 @@
-"""The attention op in plain torch, fp32: what every other form of it is compared with.
+"""The attention op in plain torch, fp32: the reference for all other implementations.
 
-Importing this module registers `torch.ops.lafi.attention`. Knows tensors, never storyboards.
+Importing this module registers `torch.ops.lafi.attention`. Knows tensors, not storyboards.
 """
 
 import torch
@@ -24,17 +24,17 @@ def attention(
     region: Tensor,
     heads: int,
 ) -> Tensor:
-    """Attention over a row's own tokens and over those of the references it is routed to.
+    """Attention over a row's own tokens and the tokens of the references that it is routed to.
 
-    One softmax over the concatenated sequence with scale 1 / sqrt(d); a weight of 0 excludes
+    One softmax over the joined sequence with scale 1 / sqrt(d); a weight of 0 excludes a token
     exactly. Computed in fp32, returned in the dtype of `q`.
 
     q, k, v          (B, S, heads * d) rows of one batch: panels and references together
     bank_k, bank_v   (M, S_ref, heads * d) references kept from earlier; M may be 0
     routes           (B, R) int32: [0, B) a row of the batch, [B, B + M) a bank entry, -1 nothing
     bias             (B, R) float32, added to that reference's logits
-    mask             (B, S) float32 in [0, 1], weight of a row's token when read as a reference
-    bank_mask        (M, S_ref) float32, the same for the bank
+    mask             (B, S) float32 in [0, 1], weight of a row's tokens for rows that read them
+    bank_mask        (M, S_ref) float32, the same for the tokens of the bank
     region           (B, R, S) float32 in [0, 1], weight of reference r for each query token
     heads            divides the width of q
     Returns          (B, S, heads * d)
@@ -78,7 +78,7 @@ def _attention_shape(  # type: ignore[no-untyped-def]
 def _attend(q: Tensor, segments: list[tuple[Tensor, Tensor, Tensor | None]]) -> Tensor:
     """One row: q (heads, S, d) over segments of (keys, values, logit offset (S, S_seg)).
 
-    The logits are joined, the keys and values are read where they lie.
+    Only the logits are joined; keys and values are not copied.
     """
     scale = q.shape[-1] ** -0.5
     logits = []
@@ -99,7 +99,7 @@ def _log_weights(region: Tensor, mask: Tensor) -> Tensor:
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, S, heads * d) -> (B, heads, S, d) float32, a view where it already is float32."""
+    """(B, S, heads * d) -> (B, heads, S, d) float32, a view if the input is float32."""
     rows, tokens, width = x.shape
     return x.float().view(rows, tokens, heads, width // heads).transpose(1, 2)
 

@@ -1,13 +1,13 @@
-"""The package `tensorrt`, imported only when something asks for it.
+"""Imports the package `tensorrt` on demand.
 
-Knows where TensorRT comes from and which version our code was written for, nothing more.
+Knows only where TensorRT comes from and which version our code needs.
 """
 
 import importlib
 from typing import Any, Final
 
 WRITTEN_FOR: Final = "11"
-"""Major version whose names and rules the code follows: always strongly typed, AOT plugins."""
+"""The major version that our code is written for: always strongly typed, AOT plugins."""
 
 
 class TensorRTMissing(ImportError):
@@ -17,7 +17,7 @@ class TensorRTMissing(ImportError):
 def import_tensorrt() -> Any:
     """The module `tensorrt`. Raises TensorRTMissing.
 
-    Its type is Any: the package has no stubs, and machines without a GPU do not have it.
+    Its type is Any, as it has no stubs and is not installed on machines without a GPU.
     """
     try:
         tensorrt = importlib.import_module("tensorrt")

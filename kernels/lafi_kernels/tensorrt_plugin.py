@@ -1,7 +1,7 @@
-"""The attention op as a TensorRT plugin: the Triton-lang kernel, compiled when an engine is built.
+"""The attention op as a TensorRT plugin: the Triton-lang kernel, compiled at engine build.
 
-It has the name and namespace of the ONNX function `lafi::LafiAttention`, so that TensorRT's
-parser can put it in the function's place. The engine holds the kernel's PTX and needs no Python.
+It has the name and namespace of the ONNX function `lafi::LafiAttention`, so TensorRT's parser
+uses it instead of the function. The engine contains the kernel's PTX and needs no Python.
 Knows TensorRT's plugin interface and how the kernel is launched, not what it computes.
 
 Importing this module imports neither TensorRT nor Triton-lang.
@@ -23,20 +23,20 @@ HEADS: Final = "heads"
 """The node's one attribute."""
 
 SMALL_TILE: Final = Tile(queries=64, keys=32, warps=4, stages=1)
-"""In 16 bits within the 48 KiB of shared memory that a kernel has without asking for more."""
+"""In 16 bits it fits the 48 KiB of shared memory that every kernel may use by default."""
 
-# TensorRT's name of a type, the one in AutoTuneCombination, torch's, its bytes.
+# A type's names in TensorRT, in AutoTuneCombination and in torch, and its size in bytes.
 _FLOATS: Final = (
     ("HALF", "FP16", "float16", 2),
     ("BF16", "BF16", "bfloat16", 2),
     ("FLOAT", "FP32", "float32", 4),
 )
-# The oldest PTX that knows the GPU, so that no driver is too old for it.
+# The oldest PTX version that supports the GPU, so that every driver can load it.
 _PTX_VERSION: Final = 80
 _PTX_VERSION_FROM_100: Final = 86
 
 Tiles = Callable[[int, int, int], tuple[Tile, ...]]
-"""(capability, head width, bytes of an element) -> tiles to choose from, the best guess first."""
+"""(capability, head width, bytes per element) -> candidate tiles, the best guess first."""
 
 
 class PluginError(RuntimeError):
@@ -45,9 +45,9 @@ class PluginError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class AotKernel:
-    """A compiled kernel as TensorRT launches it: inputs, int32 scalars, outputs, nothing else.
+    """A compiled kernel for TensorRT: its only parameters are inputs, int32 scalars and outputs.
 
-    threads: of one block. shared: bytes of dynamic shared memory.
+    threads: per block. shared: bytes of dynamic shared memory.
     """
 
     name: str
@@ -57,16 +57,16 @@ class AotKernel:
 
 
 def tile_choices(capability: int, head_dim: int, element_bytes: int) -> tuple[Tile, ...]:
-    """The fixed tile of the GPU, and one that needs little shared memory."""
+    """The GPU's fixed tile, and one that needs little shared memory."""
     return fixed_tile(capability, head_dim, element_bytes), SMALL_TILE
 
 
 def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> None:
-    """Make `lafi::LafiAttention` known to TensorRT's plugin registry, for this process.
+    """Register `lafi::LafiAttention` in TensorRT's plugin registry of this process.
 
     capability: of the GPU that the engine is built for, major * 10 + minor; kernels are compiled
-    for it. tiles: what TensorRT times when it builds, and chooses from. A second call for the
-    same GPU does nothing. Raises TensorRTMissing, and PluginError for a second GPU.
+    for it. tiles: candidates; TensorRT times them during the build and takes the fastest. A second
+    call for the same GPU does nothing. Raises TensorRTMissing, and PluginError for a second GPU.
     """
     trt, plugin = import_tensorrt(), import_tensorrt_plugin()
     known = _registered(plugin)
@@ -78,11 +78,11 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
     desc = plugin.TensorDesc
 
     def describe(*arguments: Any, **attributes: Any) -> Any:
-        """The output has the shape and type of q."""
+        """The output: shape and type of q."""
         return arguments[0].like()
 
     def choose(*arguments: Any) -> Any:
-        """Types that go together, each with its tiles as tactics 1, 2, ..."""
+        """The allowed combinations of types, each with its tiles as tactics 1, 2, ..."""
         head_dim = _head_dim(arguments[0], arguments[len(INPUTS)])
         return [
             plugin.AutoTuneCombination(
@@ -94,7 +94,7 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
         ]
 
     def compile_ahead(*arguments: Any) -> Any:
-        """Kernel name, PTX, launch and scalars for the types and widths at hand."""
+        """Kernel name, PTX, launch and scalars for the given types and widths."""
         inputs, heads = dict(zip(INPUTS, arguments, strict=False)), arguments[len(INPUTS)]
         (kind,) = (kind for kind in _FLOATS if inputs["q"].dtype == getattr(trt.DataType, kind[0]))
         head_dim = _head_dim(inputs["q"], heads)
@@ -113,10 +113,10 @@ def register_attention_plugin(capability: int, tiles: Tiles = tile_choices) -> N
 
 
 def compile_kernel(capability: int, heads: int, head_dim: int, dtype: str, tile: Tile) -> AotKernel:
-    """Compile the fused kernel for a GPU that need not be there.
+    """Compile the fused kernel for a GPU; no GPU is needed.
 
-    dtype: torch's name of the type of all floating tensors. Raises PtxError for a kernel that
-    reads scratch memory, which TensorRT would not give it.
+    dtype: torch's name for the type of all floating tensors. Raises PtxError for a kernel that
+    reads scratch memory, because TensorRT provides none.
     """
     import torch
 
@@ -169,7 +169,7 @@ def _head_dim(q: Any, heads: int) -> int:
 
 
 def _registered(plugin: Any) -> Any:
-    """What `tensorrt.plugin` knows of our op, None if nothing."""
+    """Our op as registered in `tensorrt.plugin`, or None."""
     namespace = vars(plugin.op).get(DOMAIN)
     return None if namespace is None else vars(namespace).get(OP_NAME)
 
@@ -177,7 +177,7 @@ def _registered(plugin: Any) -> Any:
 def _signed(
     function: Callable[..., Any], desc: Any, more: tuple[str, ...], returns: Any
 ) -> Callable[..., Any]:
-    """The function with the signature that `tensorrt.plugin` reads: inputs, heads, `more`."""
+    """The function, given the signature that `tensorrt.plugin` needs: inputs, heads, `more`."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind, annotation=desc) for name in INPUTS]
     parameters.append(inspect.Parameter(HEADS, kind, annotation=int))

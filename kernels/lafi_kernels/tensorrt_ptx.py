@@ -1,8 +1,8 @@
-"""PTX of a Triton-lang kernel, made fit for whoever launches it with its own arguments alone.
+"""Edits the PTX of a Triton-lang kernel so that it can be launched without Triton-lang.
 
-Triton-lang appends two pointers to every kernel, scratch memory for the whole grid and for a
-profiler. Its own launcher passes them; TensorRT passes only what the kernel declared. Knows the
-text of PTX, not what the kernel computes.
+Triton-lang appends two pointers to every kernel: scratch memory for the grid and for a profiler.
+Its own launcher passes them; TensorRT passes only the declared arguments. Knows the text of PTX,
+not what the kernel computes.
 """
 
 import re
@@ -19,11 +19,11 @@ class PtxError(ValueError):
 
 
 def without_scratch_pointers(ptx: str, kernel: str, arguments: int) -> str:
-    """The PTX with the kernel's last two parameters taken away.
+    """The PTX without the kernel's last two parameters.
 
-    kernel: name of its entry. arguments: how many parameters the kernel itself declares,
-    constants not counted. Raises PtxError if the PTX has another number of parameters than
-    `arguments` and the two, if those are no pointers, or if the kernel reads them.
+    kernel: name of its entry. arguments: number of parameters that the kernel declares, without
+    constants. Raises PtxError if the PTX does not have `arguments` + 2 parameters, if the last two
+    are not pointers, or if the kernel reads them.
     """
     entry = _entry(ptx, kernel)
     params = _parameters(entry)
@@ -43,14 +43,14 @@ def without_scratch_pointers(ptx: str, kernel: str, arguments: int) -> str:
 
 
 def parameter_count(ptx: str, kernel: str) -> int:
-    """How many parameters the kernel's entry takes. Raises PtxError if there is no such entry."""
+    """Number of parameters of the kernel's entry. Raises PtxError if there is no such entry."""
     return len(_parameters(_entry(ptx, kernel)))
 
 
 def required_threads(ptx: str) -> int:
-    """Threads of a block that the PTX demands. Raises PtxError if it demands none.
+    """Threads per block that the PTX requires. Raises PtxError if it states none.
 
-    A warp-specialised kernel demands more than `num_warps` says.
+    A warp-specialised kernel requires more than `num_warps` says.
     """
     match = _REQUIRED_THREADS.search(ptx)
     if match is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 ARCHITECTURES: Final = (80, 89, 90, 100)
-"""Compute capabilities, major * 10 + minor, that have a fixed choice of their own."""
+"""Compute capabilities, major * 10 + minor, with fixed tiles of their own."""
 
 HEAD_DIMS: Final = (40, 64, 80, 128, 160)
 
@@ -17,11 +17,11 @@ SHARED_MEMORY: Final = {80: 166_912, 89: 101_376, 90: 232_448, 100: 232_448}
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """How one program of the kernel works.
+    """The sizes of one program of the kernel.
 
     queries: query tokens of a program. keys: key tokens of one step of its loop.
-    Both are powers of two of at least 16, which the matrix units need.
-    warps: 1, 2, 4, 8 or 16. stages: loop steps whose keys and values are in flight at once.
+    Both are powers of two and at least 16, as the matrix units require.
+    warps: 1, 2, 4, 8 or 16. stages: loop steps whose keys and values are loaded ahead.
     """
 
     queries: int
@@ -43,8 +43,8 @@ class Tile:
 def split_head(head_dim: int) -> tuple[int, int]:
     """The head width as one or two powers of two of at least 16: (first, rest), rest 0 if none.
 
-    160 = 128 + 32 and 80 = 64 + 16 are exact, 40 = 32 + 16 pads 8; one padded power of two
-    would cost 60% more operations for each of the three.
+    160 = 128 + 32 and 80 = 64 + 16 are exact, 40 = 32 + 16 pads 8. Padding to one power of two
+    would cost 60% more operations in all three cases.
     """
     if head_dim < 1:
         raise ValueError(f"head_dim: got {head_dim}, allowed 1 or more")
@@ -55,10 +55,10 @@ def split_head(head_dim: int) -> tuple[int, int]:
     return (first, max(16, 1 << (rest - 1).bit_length())) if rest else (first, 0)
 
 
-# Chosen from what compiles without spilling registers (python -m lafi_kernels.ptx), then by what
-# published kernels of this kind use: wide query tiles, since keys and values are read once per
-# tile of queries. Not measured on a GPU. sm_89 has the smallest shared memory, and sm_80 and
-# sm_89 keep the whole accumulator in registers and the keys' fragments beside it.
+# Chosen among the tiles that compile without register spills (python -m lafi_kernels.ptx). Like in
+# published kernels of this kind, query tiles are wide, because keys and values are read once per
+# query tile. Not measured on a GPU. sm_89 has the least shared memory; sm_80 and sm_89 hold the
+# whole accumulator and the keys' fragments in registers.
 _WIDE: Final = Tile(queries=128, keys=64, warps=8, stages=3)
 _FIXED_16_BIT: Final = {
     80: {64: _WIDE, 128: _WIDE, 160: Tile(64, 32, 8, 2)},
@@ -66,7 +66,7 @@ _FIXED_16_BIT: Final = {
     90: {64: Tile(128, 64, 4, 3), 128: _WIDE, 160: Tile(128, 64, 8, 2)},
     100: {64: _WIDE, 128: _WIDE, 160: Tile(128, 64, 8, 2)},
 }
-# fp32 is there to compare with, not to be fast: above a width of 64 it spills a little.
+# fp32 is for comparison, not for speed: above a width of 64 it spills a little.
 _NARROW_32_BIT: Final = Tile(32, 16, 4, 2)
 _FIXED_32_BIT: Final = {
     80: {64: Tile(32, 32, 4, 2), 160: _NARROW_32_BIT},
@@ -87,15 +87,15 @@ CANDIDATES: Final = tuple(
     )
     for stages in (2, 3, 4)
 )
-"""What `lafi_kernels.tuning` tries."""
+"""The tiles that `lafi_kernels.tuning` tries."""
 
 
 def fixed_tile(capability: int, head_dim: int, element_bytes: int) -> Tile:
-    """The tile for a compute capability (major * 10 + minor), head width and size of an element.
+    """The tile for a compute capability (major * 10 + minor), head width and bytes per element.
 
-    A capability between two known ones takes the lower one's; from sm_120, whose blocks have as
-    little shared memory as sm_89's, they take sm_89's. An unknown width takes the next wider
-    one's. Raises ValueError below sm_80 and above a width of 160.
+    A capability between two known ones uses the tile of the lower one. From sm_120 on, blocks have
+    as little shared memory as on sm_89, so they use sm_89's. An unknown width uses the tile of the
+    next larger one. Raises ValueError below sm_80 and above a width of 160.
     """
     if capability < ARCHITECTURES[0]:
         raise ValueError(f"capability: got {capability}, allowed {ARCHITECTURES[0]} or more")

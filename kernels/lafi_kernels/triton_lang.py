@@ -1,10 +1,10 @@
 # mypy: disable-error-code="import-untyped, import-not-found, no-untyped-def, untyped-decorator"
-"""The attention op as one fused Triton-lang kernel: references are read where they lie.
+"""The attention op as one fused Triton-lang kernel that reads references in place.
 
-One pass over a row's own tokens and over those of each reference it is routed to carries the
-running maximum, sum and accumulator of a softmax (Dao et al., FlashAttention; Milakov and
-Gimelshein, online softmax). Knows tensors and how a kernel is launched; `lafi_kernels.cuda` makes
-it the op's implementation on a GPU, `lafi_kernels.ptx` compiles it for GPUs that are not there.
+One pass over a row's own tokens and the tokens of its references keeps the running maximum, sum
+and accumulator of a softmax (Dao et al., FlashAttention; Milakov and Gimelshein, online softmax).
+Knows tensors and how a kernel is launched. `lafi_kernels.cuda` registers it as the op for GPUs;
+`lafi_kernels.ptx` compiles it without a GPU.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ INPUTS: Final = (
     "region",
 )
 SCALARS: Final = ("rows", "tokens", "slots", "bank_rows", "bank_tokens")
-"""int32 arguments: B, S, R, M and S_ref. They stand between the inputs and the output."""
+"""int32 arguments: B, S, R, M and S_ref. They come between the inputs and the output."""
 
 OUTPUTS: Final = ("o",)
 
@@ -45,14 +45,14 @@ NOTHING = tl.constexpr(float("-inf"))
 
 @triton.jit
 def _log2_weight(weight):
-    """log2 of weights in [0, 1]; 0 gives -inf, which no exponential survives."""
+    """log2 of weights in [0, 1]; 0 gives -inf, whose exponential is 0."""
     weight = weight.to(tl.float32)
     return tl.where(weight > 0, tl.log2(tl.where(weight > 0, weight, 1.0)), NOTHING)
 
 
 @triton.jit
 def _load(pointers, in_head, PADDED: tl.constexpr):
-    """A tile of tokens and dimensions; dimensions past the head's width read as 0."""
+    """Loads a tile of tokens and dimensions; dimensions beyond the head's width are 0."""
     if PADDED:
         loaded = tl.load(pointers, mask=in_head, other=0.0)
     else:
@@ -84,12 +84,12 @@ def _attend(
     STAGES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Take the key tokens [first, last) of one head into the running softmax.
+    """Adds the key tokens [first, last) of one head to the running softmax.
 
     k, v        pointers to the head's part of token 0
-    weights     pointer to the tokens' weights, read if WEIGHTED
+    weights     pointer to the weights of the tokens, read if WEIGHTED
     shift       (QUERIES,) log2 offset of each query for all of these tokens, used if WEIGHTED
-    EDGE        `last` may lie within a tile; otherwise every tile is whole
+    EDGE        `last` may lie inside a tile; otherwise all tiles are whole
     out         (QUERIES, FIRST) and out_rest (QUERIES, REST): sums of weighted values
     total, top  (QUERIES,): sum of weights relative to 2^top, largest log2 weight so far
     """
@@ -99,7 +99,7 @@ def _attend(
     dims = tl.arange(0, FIRST)
     for start in tl.range(first, last, KEYS, num_stages=STAGES):
         cols = start + tl.arange(0, KEYS)
-        # Past the end the last token is read again, with weight 0: no bound check per element.
+        # Beyond the end the last token is read again with weight 0, so loads need no bound check.
         at = (tl.minimum(cols, last - 1) if EDGE else cols) * WIDTH
         loaded = _load(k + at[None, :] + dims[:, None], (dims < HEAD_DIM)[:, None], PADDED)
         scores = tl.dot(q, loaded, input_precision=PRECISION)
@@ -133,7 +133,7 @@ def _attend(
     return out, out_rest, total, top
 
 
-# Sizes are not specialised on: one compilation serves every batch and every picture size.
+# Not specialised on sizes: one compilation serves all batch and picture sizes.
 @triton.jit(do_not_specialize=SCALARS)
 def lafi_attention_kernel(
     q,
@@ -166,9 +166,9 @@ def lafi_attention_kernel(
     Grid: (ceil(tokens / QUERIES), rows * HEADS); the second is at most 65,535. All tensors are
     contiguous and 16-byte aligned; q, k, v, bank_k, bank_v, o have one dtype, the weights any
     floating dtype. A row of a tensor has fewer than 2^31 elements, the tensor may have more.
-    A route outside [-1, rows + bank_rows) reads nothing, as -1 does. For a route that reads
-    nothing, no key, value, mask or region is loaded; where bias or region leave nothing for the
-    whole tile, no key, value or mask is.
+    A route outside [-1, rows + bank_rows) reads nothing, like -1. For such a route no key, value,
+    mask or region is loaded. If bias or region exclude the reference for the whole tile, no key,
+    value or mask is loaded.
     """
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
     PADDED: tl.constexpr = FIRST > HEAD_DIM
@@ -179,7 +179,7 @@ def lafi_attention_kernel(
 
     query = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
     is_query = query < tokens
-    # Queries past the end are computed from the last one again and not stored.
+    # Queries beyond the end repeat the last one; their results are not stored.
     at = own_at + tl.minimum(query, tokens - 1)[:, None] * WIDTH
     dims = tl.arange(0, FIRST)
     q_first = _load(q + at + dims[None, :], (dims < HEAD_DIM)[None, :], PADDED)
@@ -193,7 +193,7 @@ def lafi_attention_kernel(
     total = tl.zeros([QUERIES], tl.float32)
     top = tl.full([QUERIES], NOTHING, tl.float32)
 
-    # Own tokens: whole tiles without any bound check, then what is left of the last one.
+    # Own tokens: first the whole tiles, without bound checks, then the rest.
     whole = tokens // KEYS * KEYS
     out, out_rest, total, top = _attend(
         out, out_rest, total, top, q_first, q_rest, k + own_at, v + own_at, mask, top, 0,
@@ -236,8 +236,8 @@ def lafi_attention_kernel(
 def constants(heads: int, head_dim: int, dtype: torch.dtype, tile: Tile) -> dict[str, Any]:
     """The kernel's constexpr arguments for a compiled launch.
 
-    fp32 is multiplied as three TF32 products, which keeps nearly fp32 precision; fp16 and bf16
-    go to the matrix units as they are. Everything is accumulated in fp32.
+    fp32 is multiplied as three TF32 products, with nearly fp32 precision; the matrix units take
+    fp16 and bf16 directly. Everything is accumulated in fp32.
     """
     first, rest = split_head(head_dim)
     return {
@@ -253,7 +253,7 @@ def constants(heads: int, head_dim: int, dtype: torch.dtype, tile: Tile) -> dict
 
 
 def options(tile: Tile) -> dict[str, Any]:
-    """How the kernel is compiled; products and sums are fused, as CUDA C++ does by default."""
+    """Compile options; products and sums are fused, as CUDA C++ does by default."""
     return {"num_warps": tile.warps, "num_stages": tile.stages, "enable_fp_fusion": True}
 
 
@@ -274,11 +274,11 @@ def attention_triton_lang(
 ) -> Tensor:
     """`lafi_kernels.reference.attention` by the fused kernel, in the dtype of `q`.
 
-    Shapes and meaning as there; q, k, v, bank_k and bank_v float32, float16 or bfloat16, all
-    alike. tile: None takes the fixed choice for the GPU, head width and dtype.
-    Nothing waits for the GPU, so routes there are not checked: one out of range reads nothing.
-    Tensors that are not contiguous are copied first; those of a UNet's projections are.
-    Raises ValueError for shapes or, on the CPU, routes that do not fit, TypeError for dtypes.
+    Shapes and meaning as there; q, k, v, bank_k and bank_v all float32, float16 or bfloat16.
+    tile: None takes the fixed choice for the GPU, head width and dtype.
+    Routes on a GPU are not checked, to avoid waiting for it: one out of range reads nothing.
+    Tensors that are not contiguous are copied first; the UNet's projections are contiguous.
+    Raises ValueError for wrong shapes or, on the CPU, wrong routes; TypeError for dtypes.
     CPU tensors need Triton-lang's interpreter (TRITON_INTERPRET=1 before the first import).
     """
     check_shapes(q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region, heads)
@@ -291,7 +291,7 @@ def attention_triton_lang(
         tile = Tile(16, 16, 4, 1) if on_cpu else _tile_of(q, width // heads)
     inputs = (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region)
     if on_cpu and q.dtype == torch.bfloat16:
-        # The interpreter multiplies the bit patterns of bf16 as integers. A GPU never comes here.
+        # The interpreter would multiply the bit patterns of bf16 as integers. Never true on a GPU.
         widened: Callable[..., Tensor] = partial(attention_triton_lang, heads=heads, tile=tile)
         return widened(*(x.float() if x.dtype == q.dtype else x for x in inputs)).to(q.dtype)
     arguments = launch_arguments(*inputs)
@@ -316,7 +316,7 @@ def launch_arguments(
     bank_mask: Tensor,
     region: Tensor,
 ) -> tuple[Any, ...]:
-    """The kernel's arguments that are no constants: contiguous inputs, sizes, and a new output."""
+    """The kernel's non-constant arguments: contiguous inputs, sizes and a new output."""
     inputs = (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region)
     sizes = (*q.shape[:2], routes.shape[1], *bank_k.shape[:2])
     o = torch.empty_like(q, memory_format=torch.contiguous_format)
@@ -324,7 +324,7 @@ def launch_arguments(
 
 
 def grid(rows: int, tokens: int, heads: int, tile: Tile) -> tuple[int, int, int]:
-    """Programs of the launch, in x, y and z."""
+    """Number of programs of the launch, in x, y and z."""
     return (-(-tokens // tile.queries), rows * heads, 1)
 
 
@@ -334,7 +334,7 @@ def _tile_of(q: Tensor, head_dim: int) -> Tile:
 
 
 def device_of(q: Tensor) -> AbstractContextManager[Any]:
-    """Makes the device of `q` the current one, on which Triton-lang launches."""
+    """Makes the device of `q` the current one, because Triton-lang launches there."""
     return nullcontext() if q.device.type == "cpu" else torch.cuda.device(q.device)
 
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="import-untyped, import-not-found, no-any-return"
-"""Finds the fastest tile of the Triton-lang attention kernel for given shapes, on request.
+"""Finds the fastest tile of the Triton-lang attention kernel for given shapes.
 
-Nothing calls this by itself: whoever wants it passes the tile it returns to
-`attention_triton_lang(tile=...)`. Knows tiles and timings, not what the kernel computes.
+Nothing else calls this: pass the returned tile to `attention_triton_lang(tile=...)`.
+Knows tiles and timings, not what the kernel computes.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from lafi_kernels.triton_lang import (
 )
 
 SHAPE_CLASS: Final = ("tokens", "slots", "bank_tokens", "HEADS", "HEAD_DIM")
-"""Shapes that agree in these, and in their dtypes, share a timing. The number of rows is not
-among them: it says how many programs run, hardly which tile is best."""
+"""Calls with the same values of these and the same dtypes share a timing. The number of rows is
+left out: it changes how many programs run, but hardly which tile is best."""
 
 
 def fastest_tile(
@@ -33,9 +33,9 @@ def fastest_tile(
     """The candidate with the shortest time for these arguments of `lafi::attention`.
 
     Needs a GPU. tensors: q to region, as `lafi_kernels.reference.attention` takes them.
-    Triton-lang's autotuner times them, leaves out tiles that do not fit the GPU, and keeps the
-    result of a shape class in its cache on disk. benchmark: `f(call, quantiles)` in milliseconds;
-    None takes Triton-lang's own. Raises ValueError without candidates.
+    Triton-lang's autotuner times the candidates, skips tiles that do not fit the GPU, and stores
+    the result in its cache on disk. benchmark: `f(call, quantiles)` in milliseconds; None takes
+    Triton-lang's own. Raises ValueError without candidates.
     """
     if not candidates:
         raise ValueError("candidates: got none, allowed one tile or more")

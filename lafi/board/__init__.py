@@ -1,4 +1,4 @@
-"""What is to be drawn: storyboards, their limits, checks and files.
+"""Storyboards: their types, limits, checks and files.
 
 Knows no model, no tensor and no server; loads no torch.
 """

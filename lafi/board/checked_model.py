@@ -13,8 +13,8 @@ else:
     class _Meta(type(BaseModel)):
         """Translates the errors of `Model(...)`.
 
-        Models inside a model are made by pydantic itself and do not pass here, so that an error
-        keeps its whole path.
+        Pydantic creates nested models itself, without this method, so that an error keeps its
+        whole path.
         """
 
         def __call__(cls, *args: Any, **fields: Any) -> Any:
@@ -35,11 +35,11 @@ class CheckedModel(BaseModel, metaclass=_Meta):
         json_schema_serialization_defaults_required=True,
     )
 
-    if not TYPE_CHECKING:  # pydantic's own signatures are the ones to check against
+    if not TYPE_CHECKING:  # type checkers should use pydantic's own signatures
 
         @classmethod
         def model_validate(cls, obj: Any, **options: Any) -> Any:
-            """As pydantic's, with errors as `StoryboardError`."""
+            """Like pydantic's, but raises `StoryboardError`."""
             try:
                 return super().model_validate(obj, **options)
             except ValidationError as failed:
@@ -47,7 +47,7 @@ class CheckedModel(BaseModel, metaclass=_Meta):
 
         @classmethod
         def model_validate_json(cls, json_data: str | bytes, **options: Any) -> Any:
-            """As pydantic's, with errors as `StoryboardError`."""
+            """Like pydantic's, but raises `StoryboardError`."""
             try:
                 return super().model_validate_json(json_data, **options)
             except ValidationError as failed:

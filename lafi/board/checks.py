@@ -1,4 +1,4 @@
-"""What no single field of a storyboard can know: names that must fit, and the model's sizes.
+"""Checks that need several fields of a storyboard, such as names that must match.
 
 Each function returns one line per problem, an empty list when all is well.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def storyboard_problems(storyboard: "Storyboard") -> list[str]:
-    """Names, regions, braces, and settings that must fit each other."""
+    """Checks names, regions, braces, and settings that must fit each other."""
     return [*_all_problems(storyboard)]
 
 
@@ -39,7 +39,7 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
 
 
 def _pictures(storyboard: "Storyboard") -> set[bytes]:
-    """The different ones, as the bytes of their files."""
+    """The distinct pictures, as the bytes of their files."""
     found = [character.reference for character in storyboard.characters]
     for sampling in (storyboard.sampling, *(panel.sampling for panel in storyboard.panels)):
         for stage in sampling.stages if sampling else ():

@@ -1,6 +1,6 @@
-"""`StoryboardError`, and how a failed validation becomes one line per problem.
+"""`StoryboardError`, and the translation of a failed validation to one line per problem.
 
-Knows pydantic's error types and nothing of storyboards. Every line reads
+Knows pydantic's error types, not storyboards. Every line has the form
 `panels[2].sampling.guidance: got nan, allowed: 0 to 30`.
 """
 
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_LINES = 20
-"""Problems listed in one message; more are only counted."""
+"""The most problems listed in one message; the others are only counted."""
 
 _LONGEST_VALUE = 80
 _PICTURE = {("reference", "data"), ("image", "data")}
@@ -21,9 +21,9 @@ _SHORT = {("from", "image"), ("from", "panel"), ("mask", "image"), ("mask", "reg
 
 
 class StoryboardError(ValueError):
-    """A storyboard, a reference image or an event that cannot be accepted.
+    """A storyboard, a reference image or an event is not accepted.
 
-    `problems` holds one line per problem: the field, what was given, what is allowed.
+    `problems` holds one line per problem: field, value, what is allowed.
     """
 
     problems: tuple[str, ...]
@@ -40,19 +40,19 @@ class StoryboardError(ValueError):
 
 
 def problem(field: str, got: object, allowed: str) -> str:
-    """One line: `field: got VALUE, allowed: ...` (without `field:` for the whole document)."""
+    """One line: `field: got VALUE, allowed: ...`, without `field:` for the whole document."""
     prefix = f"{field}: " if field else ""
     return f"{prefix}got {shown(got)}, allowed: {allowed}"
 
 
 def not_allowed(allowed: str, got: object = None) -> PydanticCustomError:
-    """For a validator to raise: `got` (default: its input) is not what the field allows."""
+    """An error for validators to raise: the field does not allow `got` (default: its input)."""
     context = {"allowed": allowed} if got is None else {"allowed": allowed, "got": got}
     return PydanticCustomError("allowed", "allowed: {allowed}", context)
 
 
 def shown(value: object) -> str:
-    """`value` for one line of an error message: printable, at most 80 characters or so."""
+    """`value` as part of an error line: printable, about 80 characters at most."""
     if isinstance(value, Verbatim):
         return str(value)
     if isinstance(value, bytes | bytearray):
@@ -81,13 +81,13 @@ class Verbatim(str):
 
 
 def closest(word: object, known: Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing when no known word is near."""
+    """` (did you mean X?)`, or nothing if no known word is similar."""
     near = difflib.get_close_matches(str(word)[:_LONGEST_VALUE], list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
 def storyboard_error(root: type[BaseModel], failed: ValidationError, data: Any) -> StoryboardError:
-    """Translate what pydantic found in `data`, which should have been a `root`."""
+    """Translate pydantic's errors about `data`, which was validated as `root`."""
     lines: list[str] = []
     errors = failed.errors(include_url=False)
     for error in errors:
@@ -100,7 +100,7 @@ def storyboard_error(root: type[BaseModel], failed: ValidationError, data: Any) 
 
 
 def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
-    """Whether an error only follows from another: a list is short because an entry is wrong."""
+    """Whether an error only follows from another: a list is too short as an entry is wrong."""
     loc = error["loc"]
     if error["type"] == "too_short":
         return any(len(e["loc"]) > len(loc) and e["loc"][: len(loc)] == loc for e in errors)
@@ -127,8 +127,8 @@ def _line(root: type[BaseModel], error: ErrorDetails, data: Any) -> str:
 def field_path(loc: Sequence[int | str], data: Any = None) -> str:
     """`("panels", 2, "seed")` as `panels[2].seed`.
 
-    Leaves out what nobody writes: `stages[0]` where `data` has the flat form of a sampling,
-    `data` of a picture, and `image`, `panel` or `region` where it stands alone.
+    Leaves out parts that are not in the user's text: `stages[0]` if `data` has the short form of a
+    sampling, `data` of a picture, and `image`, `panel` or `region` if written without the key.
     """
     path, here, skip = "", data, False
     before: int | str | None = None
@@ -175,7 +175,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _description(root: type[BaseModel], loc: Sequence[int | str]) -> str:
-    """What the field at `loc` allows, in words: its description, or its model's fields."""
+    """What the field at `loc` allows, as text: its description, or its model's fields."""
     if loc and isinstance(loc[-1], str):
         parent = _model_at(root, loc[:-1])
         info = _info(parent, loc[-1]) if parent else None
@@ -186,7 +186,7 @@ def _description(root: type[BaseModel], loc: Sequence[int | str]) -> str:
 
 
 def _names(model: type[BaseModel]) -> list[str]:
-    """Its fields as they are written: `from` for `source`."""
+    """Its fields as written in a file: `from` for `source`."""
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
@@ -199,6 +199,6 @@ def _plain(message: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Printable UTF-8 without line breaks, whatever a value or a key held."""
+    """The text as printable UTF-8 without line breaks."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)

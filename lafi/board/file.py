@@ -1,7 +1,7 @@
-"""Storyboards as YAML or JSON text: to plain data, with the images they name read in.
+"""Reads storyboards in YAML or JSON to plain data, with the images that they name.
 
-Knows nothing of what a storyboard must hold. YAML is the safe subset, without anchors, aliases
-and repeated keys, so that a small file cannot grow into a large one.
+Does not know the fields of a storyboard. YAML is the safe subset, without anchors, aliases and
+repeated keys, so that a small file cannot expand to a huge one.
 """
 
 import json
@@ -23,7 +23,7 @@ _JSON_START = re.compile(r'\s*\{\s*["}]')
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain data of one storyboard, and what was wrong with the files it names."""
+    """Plain data of one storyboard, and the problems with the files that it names."""
 
     data: Any
     problems: list[str] = field(default_factory=list)
@@ -35,13 +35,13 @@ def read_storyboard_file(path: Path) -> Document:
 
 
 def read_document(text: str, folder: Path | None) -> Document:
-    """Parse YAML or JSON; a path in a picture's slot becomes that file's picture."""
+    """Parse YAML or JSON; loads the file for each path in a picture slot."""
     data = parse(text)
     return Document(data, [] if folder is None else read_pictures(data, folder))
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file of at most 1 MiB. Raises `StoryboardError`; `what` it should have been."""
+    """The text of a file of at most 1 MiB. Raises `StoryboardError`. what: the expected file."""
     try:
         raw = _read_limited(path, MAX_FILE_BYTES)
     except _UnreadableError as error:
@@ -67,9 +67,9 @@ def parse(text: str) -> Any:
 
 
 def read_pictures(data: Any, folder: Path) -> list[str]:
-    """Put the files that picture slots name into them; one line for each that is refused.
+    """Load the files that picture slots name into the slots. Returns a line per refused file.
 
-    A file that many slots name is read once.
+    A file that several slots name is read once.
     """
     files: dict[str, bytes] = {}
 
@@ -127,7 +127,7 @@ def _parse_yaml(text: str) -> Any:
     except RecursionError:
         raise StoryboardError([problem("", Verbatim("deeply nested YAML"), _TOO_DEEP)]) from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        # PyYAML's constructors let these out for values such as !!int x or 2024-99-99.
+        # PyYAML's constructors raise these for values such as !!int x or 2024-99-99.
         raise StoryboardError(
             [problem("", Verbatim("a value that is no YAML"), f"plain YAML ({error})")]
         ) from None
@@ -151,7 +151,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """The safe loader without anchors, aliases, merges, dates and repeated keys.
 
-    Plain words mean what they do in YAML 1.2: `no` and `12:30` are text, `1e-3` is a number.
+    Plain scalars follow YAML 1.2: `no` and `12:30` are text, `1e-3` is a number.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -189,7 +189,7 @@ for _tag, _pattern, _first in (
 
 
 class _UnreadableError(Exception):
-    """Why a file was not read, in a few words."""
+    """A short reason why a file could not be read."""
 
 
 def _read_limited(path: Path, limit: int) -> bytes:

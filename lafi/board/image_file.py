@@ -1,7 +1,7 @@
-"""Encoded image files: what they say of themselves, and a reference image that can be trusted.
+"""Checks and decodes encoded image files.
 
-Pillow reads a file's header when it is opened and the pixels only when they are asked for, so a
-file of 20,000 x 20,000 pixels is refused before memory for them is taken.
+Pillow reads the header when it opens a file, and the pixels only on request. So a file of
+20,000 x 20,000 pixels is refused before its pixels take any memory.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 class ImageFileError(ValueError):
-    """`got` and `allowed` of one image that is not accepted."""
+    """An image is not accepted; `got` and `allowed` for its message."""
 
     def __init__(self, got: str, allowed: str) -> None:
         super().__init__(f"got {got}, allowed: {allowed}")
@@ -33,7 +33,7 @@ class ImageFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a file says of its image: format (one of FORMATS), width and height in pixels."""
+    """The header of an image file: format (one of FORMATS), width and height in pixels."""
 
     format: str
     width: int
@@ -48,7 +48,7 @@ def read_header(data: bytes) -> ImageHeader:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The image with its header read. Whatever Pillow raises meanwhile is an `ImageFileError`."""
+    """Opens the image, header only. Errors of Pillow inside become `ImageFileError`."""
     if not data:
         raise ImageFileError("an empty file", "a PNG, JPEG or WebP image")
     try:
@@ -67,7 +67,7 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _header(image: Image.Image) -> ImageHeader:
-    # A JPEG file with further pictures behind the first one, as many phones write them.
+    # MPO: a JPEG file with more pictures after the first one, as many phones write.
     kind = "JPEG" if image.format == "MPO" else image.format
     return ImageHeader(kind or "", *image.size)
 
@@ -87,7 +87,7 @@ def check_header(data: bytes) -> None:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The image upright, as RGBA. Raises `ImageFileError` where it cannot be decoded."""
+    """The image upright, as RGBA. Raises `ImageFileError` if it cannot be decoded."""
     with _opened(data) as image:
         header = _header(image)
         _check_sides(header)
@@ -107,7 +107,7 @@ def _check_sides(header: ImageHeader) -> None:
 
 
 def rgba_pixels(data: bytes) -> npt.NDArray[np.uint8]:
-    """uint8 (H, W, 4), upright, alpha 255 where the file has none."""
+    """uint8 (H, W, 4), upright; alpha is 255 if the file has none."""
     return np.asarray(decode(data), dtype=np.uint8)
 
 

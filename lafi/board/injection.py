@@ -15,28 +15,28 @@ Layers = Annotated[
     LayerPreset | Layer | tuple[Layer, ...],
     Allowed(f"{', '.join(LayerPreset.__args__)}, a layer index, or a list of layer indices"),
 ]
-"""A preset; an index, which stands for that layer and all later ones; or just those listed."""
+"""A preset; an index, for that layer and all later ones; or a list of layers."""
 
 
 class Injection(CheckedModel):
     """How panels read references: in which layers and steps, how strongly, in which rows.
 
-    The defaults are what `make evaluate` chose on the bundled model.
+    The defaults were chosen by `make evaluate` on the bundled model.
     """
 
     layers: Layers = "decoder"
-    """Where references are read, in forward order of the self-attention layers."""
+    """The self-attention layers, in forward order, that read references."""
     start: Fraction = 0.0
     end: Fraction = 0.8
     """Step i of N of a stage injects if start <= i / N < end."""
     strength: Strength = 1.0
     """Added to the logits of a reference's tokens."""
     branches: Annotated[Branches, Allowed("both, conditional")] = "both"
-    """Which rows of guidance read the reference."""
+    """Which of the two rows of guidance read the reference."""
     reference_noise: Annotated[Literal["panel"] | Fraction, Allowed("panel, or 0 to 1")] = 0.1
-    """The panel's own timestep, or a fixed one as a fraction of the training timesteps."""
+    """Noise of the reference: the panel's timestep, or a fixed fraction of the training steps."""
     words: Annotated[Words, Allowed("region, everywhere")] = "region"
-    """Where the words that a `{name}` stands for act: in the character's region, if it has one."""
+    """Where the words of a `{name}` act: only in the character's region (if any), or everywhere."""
 
     @classmethod
     def as_published(cls, **changes: Any) -> "Injection":

@@ -1,6 +1,6 @@
-"""A picture fitted into a rectangle: whole, centred, its proportions kept, on mid-grey.
+"""Fits a picture into a rectangle: whole, centred, proportions kept, on mid-grey.
 
-Knows pixels; imports no torch, so that a served model that needs none starts at once.
+Knows pixels. Imports no torch, so that served models without torch start fast.
 """
 
 from typing import NamedTuple
@@ -23,11 +23,11 @@ class Letterboxed(NamedTuple):
 
 
 def fit(image: Image.Image, width: int, height: int) -> Letterboxed:
-    """An RGBA image in width x height pixels; what is already of this size keeps its pixels."""
+    """An RGBA image in width x height pixels; an image of this size keeps its pixels."""
     scale = min(width / image.width, height / image.height)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     corner = ((width - size[0]) // 2, (height - size[1]) // 2)
-    # Colour under transparent pixels is arbitrary, so it goes before pixels are mixed.
+    # The colour of transparent pixels is arbitrary, so it is removed before scaling mixes pixels.
     opaque = Image.new("RGB", image.size, _MID_GREY)
     opaque.paste(image, mask=image.getchannel("A"))
     alpha = image.getchannel("A")
@@ -42,7 +42,7 @@ def fit(image: Image.Image, width: int, height: int) -> Letterboxed:
 
 
 def fit_pixels(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The same of RGB uint8 (H, W, 3), all of which is foreground."""
+    """Like `fit`, for RGB uint8 (H, W, 3), which is all foreground."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return fit(Image.fromarray(pixels, mode="RGB").convert("RGBA"), width, height).pixels

@@ -1,4 +1,4 @@
-"""What a storyboard may hold, as numbers and as pydantic types that say so in their errors."""
+"""The limits of a storyboard, as numbers and as pydantic types with clear errors."""
 
 import re
 import unicodedata
@@ -14,14 +14,14 @@ MAX_PANELS = 64
 MAX_CHARACTERS = 8
 MAX_CHARACTERS_PER_PANEL = 4
 MIN_SIDE, MAX_SIDE, SIDE_MULTIPLE = 32, 2048, 8
-"""Pixels; a model may ask for a larger multiple."""
+"""Pixels; a model may need a larger multiple."""
 MAX_PROMPT_BYTES = 2048
 MAX_EXPANDED_PROMPT_BYTES = 8192
-"""A panel's prompt with its characters' descriptions put in."""
+"""A panel's prompt including its characters' descriptions."""
 MAX_STEPS = 100
 MAX_STAGES = 4
 MAX_SCHEDULE = 1000
-"""Steps of a whole schedule, of which a stage computes a part."""
+"""Steps of a whole schedule; a stage computes a part of it."""
 MAX_SHIFT = 100.0
 MAX_NOISE_SCALE = 2.0
 MAX_GUIDANCE = 30.0
@@ -33,7 +33,7 @@ MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
 MAX_PICTURES = 32
-"""Different ones in a storyboard: references, sources and masks."""
+"""Distinct pictures in a storyboard: references, sources and masks."""
 MAX_FILE_BYTES = 2**20
 """A storyboard as text, without its images."""
 
@@ -43,7 +43,7 @@ NAME_ALLOWED = "a lower-case name of up to 32 letters, digits and _, such as mia
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Annotation: whatever is wrong with the value, the error says `allowed: TEXT`, once."""
+    """Annotation: for any wrong value, there is one error and it says `allowed: TEXT`."""
 
     text: str
 
@@ -60,7 +60,7 @@ class Allowed:
 
 
 def _line(text: str) -> str:
-    """One line of valid text: runs of blanks, tabs and line breaks become one blank."""
+    """One line of valid text; runs of blanks, tabs and line breaks become one blank."""
     text = re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("control characters")

@@ -1,7 +1,7 @@
-"""Where pictures stand in a storyboard's plain data, for files and for the wire alike.
+"""Finds the places for pictures in a storyboard's plain data, for files and for the wire.
 
-A character's `reference`, and `from` and `mask` of a stage. Knows neither files nor tensors: who
-asks says what a slot's value stands for.
+They are a character's `reference`, and `from` and `mask` of a stage. Knows neither files nor
+tensors: the caller knows what the value in a slot means.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,15 +13,15 @@ from lafi.board.image_file import ImageFileError, check_reference
 from lafi.board.reference_image import ReferenceImage
 
 _MISSING = ReferenceImage.model_construct(data=b"")
-"""Stands in for a picture that was refused, so that nothing else is said of its absence."""
+"""Replaces a refused picture, so that its absence causes no second error."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureSlot:
     """A place for a picture: `holder[key]`, called `field` in errors.
 
-    `bare`: it is the `from` or the `mask` of a stage itself, where a number or a list may stand
-    too; otherwise nothing but a picture may.
+    `bare`: the slot is the `from` or `mask` of a stage itself, which may also hold a number or a
+    list; any other slot holds only a picture.
     """
 
     field: str
@@ -31,12 +31,12 @@ class PictureSlot:
 
     @property
     def value(self) -> Any:
-        """What stands there now."""
+        """The current value."""
         return self.holder[self.key]
 
 
 def picture_slots(document: Any) -> Iterator[PictureSlot]:
-    """Those of a storyboard's data, whatever else may be wrong with it; characters come first."""
+    """All slots in a storyboard's data, even if it is invalid; characters come first."""
     for field, character in _entries(document, "characters"):
         if "reference" in character:
             yield PictureSlot(f"{field}.reference", character, "reference")
@@ -46,10 +46,10 @@ def picture_slots(document: Any) -> Iterator[PictureSlot]:
 
 
 def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> list[str]:
-    """Put the picture that `find` gives for a slot into it; one line for each that is refused.
+    """Put the picture that `find` returns for a slot into it. Returns a line per refused picture.
 
-    `find` gives None for a slot that is to stay as it is, and raises `ImageFileError`. Bytes that
-    stand in many slots are decoded once.
+    `find` returns None to leave a slot unchanged, and may raise `ImageFileError`. Bytes that
+    several slots share are decoded once.
     """
     checked: dict[bytes, ReferenceImage | ImageFileError] = {}
     problems = []
@@ -79,7 +79,7 @@ def _checked(data: bytes) -> ReferenceImage | ImageFileError:
 
 
 def _sampling_slots(field: str, owner: Any) -> Iterator[PictureSlot]:
-    """Of `owner["sampling"]`, in its short form or with a list of stages."""
+    """The slots in `owner["sampling"]`, in its short form or with a list of stages."""
     sampling = owner.get("sampling") if isinstance(owner, dict) else None
     if isinstance(sampling, dict):
         yield from _stage_slots(field, sampling)

@@ -1,4 +1,4 @@
-"""`ReferenceImage`: an image file that a storyboard brings."""
+"""`ReferenceImage`: an image file inside a storyboard."""
 
 import base64
 import binascii
@@ -46,7 +46,7 @@ class ReferenceImage(CheckedModel):
         return image_file.sha256_hex(self.data)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """RGBA uint8 (H, W, 4), upright; alpha 255 where the file has none."""
+        """RGBA uint8 (H, W, 4), upright; alpha is 255 if the file has none."""
         return image_file.rgba_pixels(self.data)
 
 

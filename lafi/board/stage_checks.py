@@ -1,4 +1,4 @@
-"""What no single field of a stage can know: where it stands, what it begins with, its windows.
+"""Checks that need several fields of a stage: its place, its source, its windows.
 
 Each function yields one line per problem. Knows no model.
 """
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from lafi.board.storyboard import Storyboard
 
 WITHOUT_SIGMAS = ("DDPM", "DDIM", "EulerAncestral", "LCM")
-"""Samplers whose noise levels are fixed; the others take karras, exponential and beta."""
+"""Samplers with fixed noise levels; the others take karras, exponential and beta."""
 DYNAMIC_SHIFT = ("base_shift", "max_shift", "time_shift_type")
 
 
 def stage_fields(field: str, sampling: Sampling) -> Iterator[tuple[str, SamplingStage]]:
-    """Each stage with the name of its field; of one stage alone that of the short form."""
+    """Each stage with the name of its field; a single stage has the name of the short form."""
     alone = len(sampling.stages) == 1
     for place, stage in enumerate(sampling.stages):
         yield (field if alone else f"{field}.stages[{place}]"), stage
 
 
 def sampling_problems(field: str, sampling: Sampling) -> Iterator[str]:
-    """Of settings that must fit each other within a stage."""
+    """Checks settings that must fit each other within a stage."""
     for where, stage in stage_fields(field, sampling):
         yield from _stage_problems(where, stage)
 
@@ -62,9 +62,9 @@ def _source_problems(where: str, stage: SamplingStage) -> Iterator[str]:
 
 
 def place_problems(field: str, index: int, storyboard: "Storyboard") -> Iterator[str]:
-    """Of panel `index`: what its stages begin with, and the size at which they end."""
+    """Checks what the stages of panel `index` begin with, and their final size."""
     panel = storyboard.panels[index]
-    # What is wrong with the storyboard's own stages is said once, for the first panel.
+    # Problems of the storyboard's own stages are reported once, for the first panel.
     own = panel.sampling is not None
     if own or index == 0:
         name = f"{field}.sampling" if own else "sampling"
@@ -99,7 +99,7 @@ def _order_problems(field: str, sampling: Sampling) -> Iterator[str]:
 
 
 def injection_problems(field: str, injection: Injection) -> Iterator[str]:
-    """Of a window that ends before it starts, and of layers listed twice."""
+    """Checks for a window that ends before it starts, and for layers listed twice."""
     if injection.end < injection.start:
         yield problem(f"{field}.end", injection.end, f"{injection.start:g} (its start) to 1")
     layers = injection.layers

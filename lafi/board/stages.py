@@ -1,8 +1,7 @@
-"""`Sampling`: the stages in which a panel is drawn, and what each of them may set.
+"""`Sampling`: the stages of drawing a panel, and the settings of each.
 
-A stage takes latents on: from noise, from the stage before it, or from a picture. Its size, its
-noise and its settings are its own. Knows no model: whether one can draw a stage is checked in
-`lafi.model`.
+A stage continues from noise, from the stage before it, or from a picture. It has its own size,
+noise and settings. Knows no model: `lafi.model` checks whether a model can draw a stage.
 """
 
 from collections.abc import Mapping
@@ -55,9 +54,9 @@ def _choice(values: Any) -> Allowed:
 
 
 class StageSource(CheckedModel):
-    """What a stage begins with in place of the stage before it: a picture, or an earlier panel.
+    """The start of a stage instead of the stage before it: a picture, or an earlier panel.
 
-    In YAML a file's name, or a panel's number.
+    In YAML: a file name, or the number of a panel.
     """
 
     image: ReferenceImage | None = Field(default=None, description="a PNG, JPEG or WebP image")
@@ -81,10 +80,10 @@ class StageSource(CheckedModel):
 
 
 class StageMask(CheckedModel):
-    """What a stage draws anew, the rest stays as its source is: a picture or a region.
+    """The part that a stage draws anew, as a picture or a region; the rest stays as in its source.
 
-    A picture is read as grey, its transparent parts as black: white is drawn anew, black stays.
-    In YAML a file's name, or [x0, y0, x1, y1].
+    A picture is read as grey, with transparent parts as black: white is drawn anew, black stays.
+    In YAML: a file name, or [x0, y0, x1, y1].
     """
 
     image: ReferenceImage | None = Field(default=None, description="a PNG, JPEG or WebP image")
@@ -104,7 +103,7 @@ class SamplingStage(CheckedModel):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     size: StageSize | None = None
-    """[width, height] in pixels, or a scale of the panel's; the last stage has the panel's."""
+    """[width, height] in pixels, or a scale of the panel's size, which the last stage must have."""
     steps: Steps = 30
     """Computed steps: with `denoise` the last ones of a schedule of round(steps / denoise)."""
     sampler: Annotated[
@@ -112,37 +111,37 @@ class SamplingStage(CheckedModel):
         Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
     ] = "DDIM"
     sigmas: Annotated[Sigmas, _choice(Sigmas)] = "default"
-    """How noise levels are spaced; `default` is the model's and the sampler's own way."""
+    """Spacing of the noise levels; `default`: as the model and the sampler define it."""
     shift: Shift | None = None
-    """Of a flow model's noise levels, a fixed one (arXiv:2403.03206); default: the model's."""
+    """Fixed shift of a flow model's noise levels (arXiv:2403.03206); default: the model's."""
     base_shift: Shift | None = None
     max_shift: Shift | None = None
-    """Of a flow model whose shift follows the picture's size."""
+    """For a flow model whose shift depends on the picture's size."""
     time_shift_type: Annotated[TimeShift, _choice(TimeShift)] | None = None
     eta: Fraction | None = None
-    """Share of fresh noise of samplers that have it; default: the sampler's own."""
+    """Share of fresh noise, for samplers that add any; default: the sampler's own."""
     s_noise: NoiseScale = 1.0
     """Scale of that noise."""
     guidance: Guidance = 5.0
     """Scale of classifier-free guidance; 1 is none."""
     guidance_start: Fraction = 0.0
     guidance_end: Fraction = 1.0
-    """Step i of N is guided if start <= i / N < end; the others cost half (arXiv:2404.07724)."""
+    """Step i of N has guidance if start <= i / N < end; others cost half (arXiv:2404.07724)."""
     guidance_rescale: Fraction = 0.0
-    """How far the guided prediction gets the spread of the one with prompt (arXiv:2305.08891)."""
+    """How far guidance is rescaled to the standard deviation with prompt (arXiv:2305.08891)."""
     denoise: Denoise = 1.0
-    """How much of the noise schedule is drawn anew; less than 1 keeps the rest of the source."""
+    """Share of the noise schedule that is computed; less than 1 keeps some of the source."""
     upscale: Annotated[Upscale, _choice(Upscale)] = "bilinear"
-    """How latents of the stage before get this stage's size; `pixels` decodes and encodes."""
+    """How latents are enlarged to this stage's size; `pixels` decodes, enlarges and encodes."""
     reuse_threshold: Fraction = 0.0
-    """Steps are taken without the model while its prediction is foretold to change by less in all
-    since the last computed one, as a share of itself (EasyCache, arXiv:2507.02860); 0 is off."""
+    """Steps reuse the last prediction while its total estimated change since then, as a share of
+    itself, stays below this (EasyCache, arXiv:2507.02860); 0: off."""
     reuse_start: Fraction = 0.15
     reuse_end: Fraction = 0.95
-    """Step i of N may be reused if start <= i / N < end; never the first or the last, and none
-    where guidance or injection switches."""
+    """Step i of N may reuse if start <= i / N < end; never the first or last step, nor one at
+    which guidance or injection turns on or off."""
     reuse_window: Annotated[ReuseWindow, _choice(ReuseWindow)] = "steps"
-    """What start and end are shares of: the stage's steps, or the model's noise schedule."""
+    """Start and end are shares of the stage's steps, or of the model's noise schedule."""
     seed: Seed | None = None
     """Default: the panel's."""
     prompt: PanelPrompt | None = None
@@ -150,7 +149,7 @@ class SamplingStage(CheckedModel):
     variant: VariantName | None = None
     """Default: the storyboard's."""
     injection: Injection | None = None
-    """What is left out is the panel's."""
+    """Fields that are left out are the panel's."""
     source: StageSource | None = Field(
         default=None,
         alias="from",
@@ -162,14 +161,14 @@ class SamplingStage(CheckedModel):
 
     @field_serializer("injection")
     def _only_what_is_set(self, injection: Injection | None) -> dict[str, Any] | None:
-        """What is left out stays so on the wire, since it is the panel's."""
+        """Leaves out unset fields on the wire too, because the panel's values count for them."""
         return None if injection is None else injection.model_dump(exclude_unset=True)
 
 
 class Sampling(CheckedModel):
     """Stages of denoising; `{steps: 20}` is short for one stage.
 
-    In a panel the short form changes every stage of the storyboard's, and a list replaces them.
+    In a panel, the short form changes all of the storyboard's stages, and a list replaces them.
     """
 
     stages: tuple[SamplingStage, ...] = Field(
@@ -179,7 +178,7 @@ class Sampling(CheckedModel):
         description=f"a list of 1 to {MAX_STAGES} stages, or a mapping with steps, sampler ...",
     )
     short: SkipJsonSchema[bool] = Field(default=False, exclude=True, repr=False)
-    """Whether it was given in the short form; no part of what is sent."""
+    """Whether it was given in the short form; not sent on the wire."""
 
     @model_validator(mode="before")
     @classmethod
@@ -189,9 +188,9 @@ class Sampling(CheckedModel):
         return given
 
     def completed_by(self, base: "Sampling") -> "Sampling":
-        """A panel's own sampling, with what it leaves out taken from the storyboard's.
+        """A panel's own sampling, completed with the storyboard's values.
 
-        A storyboard of one stage completes every stage of the panel's.
+        A storyboard with one stage completes every stage of the panel.
         """
         if self.short:
             own = self.stages[0]
@@ -205,6 +204,6 @@ Settings = TypeVar("Settings", SamplingStage, Injection)
 
 
 def filled(own: Settings, base: Settings) -> Settings:
-    """`own`, with what was not set in it taken from `base`."""
+    """`own`, with unset fields taken from `base`."""
     given = {name: getattr(own, name) for name in own.model_fields_set}
     return base.model_copy(update=given)

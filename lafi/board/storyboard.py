@@ -1,6 +1,6 @@
-"""`Storyboard`: characters, panels, and how they are drawn. Checked where it is made.
+"""`Storyboard`: characters, panels and settings. Checked on creation.
 
-Imports neither torch nor a server: clients use exactly these types. Every type is immutable and
+Imports neither torch nor a server: clients use exactly these types. All types are immutable, and
 every error is a `StoryboardError` with one line per problem.
 """
 
@@ -43,7 +43,7 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class Character(CheckedModel):
-    """Somebody whom panels name as `{name}`; without a reference a portrait is drawn first."""
+    """A character that prompts name as `{name}`; without a reference, a portrait is drawn first."""
 
     name: Name = Field(description="a lower-case name, such as mia")
     prompt: Description = Field(
@@ -57,12 +57,12 @@ class Character(CheckedModel):
 
     @property
     def caption(self) -> str:
-        """Trigger words and description: what `{name}` stands for, and the portrait's prompt."""
+        """Trigger words and description: replaces `{name}`, and is the portrait's prompt."""
         return f"{self.trigger} {self.prompt}".strip()
 
 
 class Panel(CheckedModel):
-    """One picture. Fields of `sampling` and `injection` that are left out are the storyboard's."""
+    """One picture. Unset fields of `sampling` and `injection` are the storyboard's."""
 
     prompt: PanelPrompt = Field(
         description="what is to be seen, 1 to 2048 bytes of text; {mia} stands for a character"
@@ -72,9 +72,9 @@ class Panel(CheckedModel):
         max_length=MAX_CHARACTERS_PER_PANEL,
         description=f"a list of at most {MAX_CHARACTERS_PER_PANEL} names of characters",
     )
-    """Whose references it reads. Default: those its prompt names. Empty: nobody's."""
+    """Characters whose references it reads. Default: those in its prompt. Empty: none."""
     negative_prompt: OptionalText = ""
-    """In addition to the storyboard's."""
+    """Added to the storyboard's negative prompt."""
     seed: Seed = Field(default=0, description="default: the panel's index in its storyboard")
     width: Side | None = None
     height: Side | None = None
@@ -96,9 +96,9 @@ class Panel(CheckedModel):
     regions: dict[Name, Region] = Field(
         default={}, description="a mapping from a character's name to [x0, y0, x1, y1]"
     )
-    """Where a character stands, as fractions of width and height from the upper left corner.
+    """The place of each character, as fractions of width and height from the upper left corner.
 
-    Its reference is read there only, and its words act there only (`injection.words`).
+    Its reference is read only there, and its words act only there (`injection.words`).
     """
     retry_below: Score | None = None
     """Default: the storyboard's."""
@@ -122,13 +122,13 @@ class Panel(CheckedModel):
         return PLACEHOLDER.sub(lambda match: captions[match[1]], self.prompt)
 
     def stage_text(self, storyboard: "Storyboard", stage: SamplingStage) -> str:
-        """The prompt of one stage, its own or the panel's, with every `{name}` replaced."""
+        """The prompt of one stage (its own or the panel's) with every `{name}` replaced."""
         if stage.prompt is None:
             return self.prompt_text(storyboard)
         return self.model_copy(update={"prompt": stage.prompt}).prompt_text(storyboard)
 
     def negative_text(self, storyboard: "Storyboard") -> str:
-        """The storyboard's negative prompt and this panel's, with a comma between them."""
+        """The negative prompts of the storyboard and of this panel, joined by a comma."""
         return ", ".join(filter(None, (storyboard.negative_prompt, self.negative_prompt)))
 
 
@@ -138,7 +138,7 @@ def mentioned(prompt: str) -> tuple[str, ...]:
 
 
 class Retry(NamedTuple):
-    """A panel whose lowest score is less than `below` is drawn again, at most `most` times."""
+    """A panel is drawn again, at most `most` times, if its lowest score is less than `below`."""
 
     below: float
     most: int
@@ -149,10 +149,10 @@ class Storyboard(CheckedModel):
 
     title: Title = ""
     variant: VariantName = ""
-    """Which variant of the model draws it; none: the model itself."""
+    """The variant of the model that draws it; none: the model itself."""
     width: Side = 64
     height: Side = 64
-    """Pixels of a panel after its last stage."""
+    """Size of a panel after its last stage, in pixels."""
     negative_prompt: OptionalText = ""
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
@@ -163,15 +163,15 @@ class Storyboard(CheckedModel):
     keep_stages: bool = Field(default=False, strict=True)
     """Send the latents after each stage but the last, for `resume` in a later storyboard."""
     priority: Priority = 0
-    """On a busy server a higher one gets every free place first; it changes no pixel."""
+    """On a busy server a higher one gets free places first; it changes no pixel."""
     retry_below: Score | None = None
-    """Draw a panel again, with another seed, whose lowest score is less than this; the best stays.
+    """A panel with a lowest score below this is drawn again with other seeds; the best one counts.
 
-    A score is the cosine of a panel to the picture of a character in it, as the recogniser sees
-    them. None: draw each panel once.
+    A score is the recogniser's cosine between a panel and the picture of a character in it.
+    None: draw each panel once.
     """
     retries: Retries = 2
-    """How often at most."""
+    """The most retries of a panel."""
     characters: tuple[Character, ...] = Field(
         default=(),
         max_length=MAX_CHARACTERS,
@@ -189,7 +189,7 @@ class Storyboard(CheckedModel):
     @field_validator("panels", mode="after")
     @classmethod
     def _complete(cls, panels: tuple[Panel, ...], fields: ValidationInfo) -> tuple[Panel, ...]:
-        """Fill in what panels leave to the storyboard, so that each panel stands for itself."""
+        """Copy the storyboard's values into panels, so that each panel is complete by itself."""
         return tuple(_completed(panel, index, fields.data) for index, panel in enumerate(panels))
 
     @model_validator(mode="after")
@@ -210,7 +210,7 @@ class Storyboard(CheckedModel):
         return panel.sampling or self.sampling
 
     def effective_injection(self, panel: Panel, stage: SamplingStage | None = None) -> Injection:
-        """The panel's own injection, or the storyboard's; with what a stage changes of it."""
+        """The panel's own injection, or the storyboard's, with the changes of a stage."""
         whole = panel.injection or self.injection
         own = stage.injection if stage is not None else None
         return whole if own is None else filled(own, whole)
@@ -221,7 +221,7 @@ class Storyboard(CheckedModel):
         return width, self.height if panel.height is None else panel.height
 
     def effective_retry(self, panel: Panel) -> Retry | None:
-        """When the panel is drawn again, as it says itself or the storyboard; None is never."""
+        """When to draw the panel again: its own setting, or the storyboard's; None: never."""
         below = self.retry_below if panel.retry_below is None else panel.retry_below
         most = self.retries if panel.retries is None else panel.retries
         return Retry(below, most) if below is not None and most else None
@@ -229,8 +229,8 @@ class Storyboard(CheckedModel):
     def portrait_panel(self, name: str) -> Panel:
         """The panel that draws the portrait of a character without a reference.
 
-        The caption alone, no injection, the storyboard's stages without pictures to begin with and
-        from noise, a seed made from the caption.
+        The prompt is the caption, the seed is derived from it, and there is no injection. The
+        stages are the storyboard's, starting from noise and without pictures.
         """
         caption = self.character(name).caption
         seed = int(image_file.sha256_hex(caption.encode())[:15], 16)
@@ -256,7 +256,7 @@ def _completed(panel: Panel, index: int, fields: Mapping[str, Any]) -> Panel:
 
 
 def _of_a_portrait(sampling: Sampling) -> Sampling:
-    """Stages that need no picture and read nobody: `from` and `mask` belong to panels."""
+    """The stages without pictures and injection: `from` and `mask` belong to panels."""
     if all(stage == _plain(stage, first=False) for stage in sampling.stages):
         return sampling
     stages = (_plain(stage, first=place == 0) for place, stage in enumerate(sampling.stages))
@@ -279,7 +279,7 @@ def parse_storyboard(text: str, folder: Path | None = None) -> Storyboard:
 def load_storyboard(path: Path | str) -> Storyboard:
     """A storyboard from a YAML or JSON file; references are relative to it.
 
-    Raises `StoryboardError`, also where a file cannot be read.
+    Raises `StoryboardError`, also if a file cannot be read.
     """
     return from_document(read_storyboard_file(Path(path)))
 

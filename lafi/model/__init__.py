@@ -1,4 +1,4 @@
-"""What a checkpoint is, without loading it: sizes, layers, presets, files and hashes.
+"""Facts about a checkpoint without loading it: sizes, layers, presets, files and hashes.
 
 Knows no runtime; loads no torch.
 """

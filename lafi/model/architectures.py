@@ -1,7 +1,7 @@
 """The published architectures SD1.5, SD2.1 and SDXL, as the config files of their checkpoints.
 
-Knows numbers, not weights. `small` keeps blocks, transformer depths and kinds of conditioning and
-shrinks widths, so that tests and traces are cheap.
+Knows numbers, not weights. `small` keeps blocks, transformer depths and kinds of conditioning, but
+reduces widths, so that tests and traces are cheap.
 
 Numbers: the config files of stable-diffusion-v1-5, stable-diffusion-2-1 and
 stable-diffusion-xl-base-1.0; arXiv:2112.10752 and arXiv:2307.01952.
@@ -18,7 +18,7 @@ Size = Literal["full", "small"]
 TEXT_LENGTH: Final = 77
 _VOCABULARY: Final = 49408
 _SMALL_VOCABULARY: Final = 640
-"""Ids of a small model; more than the 514 of the byte-level tokenizer that stands in for CLIP's."""
+"""Token ids of a small model; more than the 514 of the byte-level tokenizer in its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Architecture:
     classes    part -> (library, class)
     configs    part -> its config.json
     scheduler  scheduler_config.json
-    index      further fields of `model_index.json`
+    index      other fields of `model_index.json`
     """
 
     name: str
@@ -41,12 +41,12 @@ class Architecture:
 
     @property
     def tokenizers(self) -> tuple[str, ...]:
-        """Its tokenizers' folders, one for each text encoder."""
+        """The folders of its tokenizers, one for each text encoder."""
         return tuple(part for part in self.classes if part.startswith("tokenizer"))
 
 
 def architecture(name: ArchitectureName, size: Size = "full") -> Architecture:
-    """Raises ValueError for a name or a size that is not known."""
+    """Raises ValueError for an unknown name or size."""
     if name not in get_args(ArchitectureName):
         allowed = ", ".join(get_args(ArchitectureName))
         raise ValueError(f"architecture: got {name!r}, allowed {allowed}")
@@ -76,7 +76,7 @@ def _sd15(small: bool) -> Architecture:
 def _sd21(small: bool) -> Architecture:
     widths = [32, 64, 128, 128] if small else [320, 640, 1280, 1280]
     heads = [1, 2, 4, 4] if small else [5, 10, 20, 20]
-    # Stored without its last layer, so that its last hidden state is OpenCLIP-H's penultimate.
+    # Stored without the last layer: its last hidden state is the penultimate of OpenCLIP-H.
     text = _text(64, 2, 2, small, "gelu") if small else _text(1024, 23, 16, small, "gelu")
     text |= {"projection_dim": 32 if small else 512}
     unet = _unet(widths, text["hidden_size"]) | {
@@ -217,7 +217,7 @@ def _text(
         "model_type": "clip_text_model",
         "attention_dropout": 0.0,
         "bos_token_id": 0,
-        # As published: the number is wrong, and tells transformers to look for the largest id.
+        # As published. The number is wrong; it makes transformers look for the largest id.
         "eos_token_id": 2,
         "pad_token_id": 1,
         "hidden_act": activation,

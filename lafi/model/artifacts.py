@@ -1,6 +1,6 @@
-"""The files of an exported model: their names, where they lie, and whether they are unchanged.
+"""The files of an exported model: finds them and checks that they are unchanged.
 
-Every file is checked against the hash that `lafi export` wrote down. Knows files, no runtime.
+Every file is checked against the hash that `lafi export` wrote. Knows files, not runtimes.
 """
 
 import hashlib
@@ -17,30 +17,30 @@ REFERENCE: Final = "reference.onnx"
 FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER, REFERENCE)
 
 WEIGHTS: Final = "weights"
-"""The folder beside the ONNX files in which their weights lie."""
+"""The folder of the weights, beside the ONNX files."""
 
 AGAIN: Final = "run `lafi export CHECKPOINT --out REPO` again"
 
 
 class ArtifactsError(ValueError):
-    """An exported folder is incomplete or changed, or cannot run on this machine as asked."""
+    """An exported folder is incomplete or changed, or cannot run like this on this machine."""
 
 
 def file_folder(artifacts: Path, info: ModelInfo, name: str) -> Path:
-    """Where one of FILES and its weights lie; a variant has only what is not the model's own."""
+    """The folder of one of FILES and its weights; for shared files of a variant, the model's."""
     return Path(artifacts).parent.parent if name in info.shared else Path(artifacts)
 
 
 def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
-    """Where the tokenizers lie, one for each text encoder, in their order."""
+    """The folders of the tokenizers, one for each text encoder, in order."""
     names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
     return tuple(Path(artifacts) / name for name in names)
 
 
 def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
-    """The path of one of FILES; it and its weights have the hashes that `lafi.json` says.
+    """The path of one of FILES, after checking it and its weights against `lafi.json`.
 
-    weights: whether they are checked as well. Raises ArtifactsError.
+    weights: whether to check them too. Raises ArtifactsError.
     """
     info = load_model_info(artifacts)
     folder = file_folder(artifacts, info, name)
@@ -50,7 +50,7 @@ def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
 
 
 def check_file(path: Path, expected: str | None) -> None:
-    """Raise ArtifactsError unless the file is there and has the hash that `lafi.json` says."""
+    """Raise ArtifactsError unless the file exists and has its hash in `lafi.json`."""
     if expected is None:
         raise ArtifactsError(f"{path}: lafi.json has no hash of this file; {AGAIN}")
     if not path.is_file():

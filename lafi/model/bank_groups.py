@@ -1,6 +1,6 @@
-"""How the keys and values of all self-attention layers are packed: layers of one shape together.
+"""Packs the keys and values of all self-attention layers: one tensor for layers of one shape.
 
-The one place that names the bank's tensors and orders them. Knows layers and sizes, not tensors:
+The only place that names and orders the bank's tensors. Knows layers and sizes, not tensors:
 imports neither torch nor numpy.
 """
 
@@ -11,7 +11,7 @@ from typing import Final
 from lafi.model.info import AttentionSite
 
 BANK_MASK: Final = "bank_mask"
-"""The exported denoiser's input with the entries' masks, (M, h, w)."""
+"""Name of the exported denoiser's input with the masks of the entries, (M, h, w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class BankGroup:
 
     @property
     def keys(self) -> str:
-        """Name of the tensor (n, M, S, width) of this group's keys, n its layers."""
+        """Name of the tensor (n, M, S, width) of this group's keys; n is its number of layers."""
         return f"bank_k_{self.downscale}_{self.width}"
 
     @property
@@ -38,7 +38,7 @@ class BankGroup:
         return f"bank_v_{self.downscale}_{self.width}"
 
     def tokens(self, size: tuple[int, int]) -> int:
-        """Tokens S of a layer at latent height and width `size`, as strided convolutions leave."""
+        """Tokens S of a layer at latent height and width `size`, after strided convolutions."""
         height, width = (-(-side // self.downscale) for side in size)
         return height * width
 
@@ -48,7 +48,7 @@ class BankGroup:
 
 
 def bank_groups(layers: Sequence[AttentionSite]) -> tuple[BankGroup, ...]:
-    """The groups of a model's layers, in the order in which each is first met."""
+    """The groups of a model's layers, in the order of their first layers."""
     found: dict[tuple[int, int], list[int]] = {}
     for index, layer in enumerate(layers):
         found.setdefault((layer.downscale, layer.width), []).append(index)
@@ -56,7 +56,7 @@ def bank_groups(layers: Sequence[AttentionSite]) -> tuple[BankGroup, ...]:
 
 
 def bank_places(groups: Sequence[BankGroup]) -> dict[int, tuple[int, int]]:
-    """Layer -> (its group, its place within the group)."""
+    """Layer -> (its group, its index in the group)."""
     return {
         layer: (number, place)
         for number, group in enumerate(groups)
@@ -74,7 +74,7 @@ def bank_tensor_names(groups: Sequence[BankGroup]) -> Iterator[str]:
 def bank_shapes(
     groups: Sequence[BankGroup], entries: int, size: tuple[int, int]
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the exported denoiser's bank inputs, in its order, all float32.
+    """Name -> shape of the exported denoiser's bank inputs, in order, all float32.
 
     entries: M. size: latent height and width of the entries.
     """
@@ -85,6 +85,6 @@ def bank_shapes(
 
 
 def placeholder_shapes(groups: Sequence[BankGroup]) -> dict[str, tuple[int, ...]]:
-    """`bank_shapes` of the smallest entry: one token in the deepest layers."""
+    """`bank_shapes` of the smallest possible entry: one token in the deepest layers."""
     side = max(group.downscale for group in groups)
     return bank_shapes(groups, 1, (side, side))

@@ -1,4 +1,4 @@
-"""Whether a model can draw a storyboard: its sides, its layers, its precision."""
+"""Checks whether a model can draw a storyboard: sides, layers, precision."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def check_against(storyboard: Storyboard, model: ModelInfo) -> None:
 
 
 def model_problems(storyboard: Storyboard, model: ModelInfo) -> list[str]:
-    """Sides that the model or its precision cannot draw, and layers that it does not have."""
+    """One line for each side that the model cannot draw, and each layer that it lacks."""
     return [*_all_model_problems(storyboard, model)]
 
 
@@ -36,7 +36,7 @@ def _side_problems(
             allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
             yield problem(f"{prefix}{field}", side, allowed)
     if width is not None and width < model.least_width:
-        # `lafi.engine.onnx.graph` says why; here the panel is refused before any work.
+        # `lafi.engine.onnx.graph` says why. Refused here, the panel costs no work.
         allowed = f"{model.least_width} pixels or more in {model.precision} (model {model.name})"
         yield problem(f"{prefix}width", width, allowed)
 

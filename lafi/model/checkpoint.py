@@ -1,7 +1,7 @@
-"""What a diffusers folder says of itself: its parts, its sizes, and whether they fit together.
+"""Reads the facts of a diffusers folder: its parts and sizes, and whether they fit together.
 
-Reads configs, and weights only to hash them. What a kind of denoiser has and needs, its family
-knows (`lafi.model.families`).
+Reads configs, and weights only to hash them. Facts that depend on the kind of denoiser come from
+its family (`lafi.model.families`).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _WITHOUT_WEIGHTS: Final = ("tokenizer", "scheduler")
 
 
 class CheckpointError(ValueError):
-    """A folder that cannot be drawn with; the text names everything that is off."""
+    """A checkpoint folder cannot be used; the text lists everything that is wrong."""
 
 
 def read_model_info(
@@ -29,8 +29,8 @@ def read_model_info(
 ) -> ModelInfo:
     """The facts of a checkpoint; loads no weights, but reads them to hash them.
 
-    Raises CheckpointError for a pipeline of another class, a missing part, or parts whose sizes
-    do not fit together; one error that lists everything it found.
+    Raises CheckpointError for an unknown class of pipeline, a missing part, or parts whose sizes
+    do not fit together; one error lists everything.
     """
     folder = Path(checkpoint)
     family, parts = _read_parts(folder)
@@ -67,10 +67,10 @@ def weight_parts(checkpoint: Path, family: Family) -> tuple[str, ...]:
 
 
 def weight_files(part: Path) -> tuple[Path, ...]:
-    """The safetensors files of one part: all shards of an index, or the one file.
+    """The safetensors files of one part: all shards of an index, or a single file.
 
-    Where a folder also has the weights in another precision (`*.fp16.safetensors`), those are
-    taken only if there is nothing else. Raises CheckpointError for a part without weights.
+    Weights in another precision (`*.fp16.safetensors`) are used only if there are no others. Raises
+    CheckpointError for a part without weights.
     """
     files = sorted(part.glob("*.safetensors"))
     plain = [file for file in files if _variant(file) is None]
@@ -95,7 +95,7 @@ def weight_files(part: Path) -> tuple[Path, ...]:
 
 
 def weights_variant(part: Path) -> str | None:
-    """What diffusers calls the precision of a part's files: `fp16`, or None for the usual."""
+    """Diffusers' name for the precision of a part's files: `fp16`, or None for the default."""
     return _variant(weight_files(part)[0])
 
 
@@ -112,7 +112,7 @@ def _read_parts(folder: Path) -> tuple[Family, dict[str, Config]]:
     """
     known = {name: family for family in families().values() for name in family.parts}
     if not (folder / "model_index.json").is_file():
-        # Only what every pipeline has: which one it is, is not known.
+        # Only the parts that every pipeline has, because the class is unknown.
         usual = next(iter(known))
         wanted = ("model_index.json", *known[usual].parts[usual])
         missing = [part for part in wanted if not (folder / part).exists()]

@@ -1,4 +1,4 @@
-"""`EngineMetadata`: what a compiled TensorRT plan was built from and for, as JSON beside it.
+"""`EngineMetadata`: what a TensorRT plan was built from and for, as JSON beside it.
 
 A plan runs only on the kind of GPU and the TensorRT version that built it. Knows files and
 facts, neither TensorRT nor CUDA.
@@ -14,19 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lafi.model.artifacts import file_sha256
 
 SUFFIX: Final = ".json"
-"""Appended to the plan's own name: `denoiser.plan` has `denoiser.plan.json` beside it."""
+"""Appended to the plan's name: `denoiser.plan` has `denoiser.plan.json` beside it."""
 REBUILD: Final = "build it again with: lafi export CHECKPOINT --out REPO --target tensorrt"
 
 Shape = tuple[int, ...]
 
 
 class EngineMetadataError(ValueError):
-    """A plan that cannot be used here; the text says what to build again and how."""
+    """A plan cannot be used here; the text says what to build again and how."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuMachine:
-    """Where a plan is about to run.
+    """The machine that a plan is to run on.
 
     gpu: the device's name. capability: compute capability such as "9.0". tensorrt: its version.
     """
@@ -37,7 +37,7 @@ class GpuMachine:
 
 
 class ShapeRange(BaseModel):
-    """Shapes one input may have, batch included: smallest, the one tuned for, largest."""
+    """Allowed shapes of one input, with batch: smallest, the one tuned for, largest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +54,7 @@ class ShapeRange(BaseModel):
 
 
 class EngineMetadata(BaseModel):
-    """Everything that decides whether a plan may be used."""
+    """All facts that decide whether a plan may be used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,9 +62,9 @@ class EngineMetadata(BaseModel):
     """The file it describes."""
     plan_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     onnx_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    """Of the exported ONNX, as `lafi.json` has it, before it was converted."""
+    """Hash of the exported ONNX file in `lafi.json`, before its conversion."""
     weights_sha256: str
-    """Of the checkpoint, as `lafi.json` has it."""
+    """Hash of the checkpoint in `lafi.json`."""
     gpu: str
     capability: str
     tensorrt: str
@@ -72,7 +72,7 @@ class EngineMetadata(BaseModel):
     profile: dict[str, ShapeRange]
     """By input name."""
     attention_plugins: int = Field(ge=0)
-    """Layers that run the fused kernel; 0 where the plan has the function's body."""
+    """Layers that run the fused kernel; 0 if the plan uses the function's body instead."""
     refittable: bool = False
     stripped: bool = False
     """The plan holds no weights; they must be refitted before it runs."""
@@ -84,7 +84,7 @@ class EngineMetadata(BaseModel):
         return path
 
     def check_machine(self, here: GpuMachine) -> None:
-        """Raises EngineMetadataError naming each fact in which this machine differs."""
+        """Raises EngineMetadataError, which names each fact in which this machine differs."""
         built = {"gpu": self.gpu, "capability": self.capability, "tensorrt": self.tensorrt}
         found = {"gpu": here.gpu, "capability": here.capability, "tensorrt": here.tensorrt}
         self._check(built, found)
@@ -115,12 +115,12 @@ class EngineMetadata(BaseModel):
 
 
 def metadata_path(plan: Path) -> Path:
-    """Where the metadata of a plan lies."""
+    """The path of a plan's metadata."""
     return plan.with_name(plan.name + SUFFIX)
 
 
 def load_engine_metadata(plan: Path) -> EngineMetadata:
-    """The metadata beside a plan whose bytes are those it was written for.
+    """The metadata beside a plan, after checking the plan's hash.
 
     Raises EngineMetadataError for a missing or changed file.
     """

@@ -1,6 +1,6 @@
-"""`Family`: what one kind of denoiser is, as far as can be known without loading it.
+"""`Family`: the facts about one kind of denoiser that do not need its weights.
 
-What a family does with torch, install and predict, is `lafi.engine.torch.family.TorchFamily`.
+Loading it and running it in torch is `lafi.engine.torch.family.TorchFamily`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from lafi.model.input_port import InputPort
 
 Config = Mapping[str, Any]
 GuidanceKind = Literal["rows", "embedded", "none"]
-"""How guidance reaches the denoiser: a second row, a number (port `guidance`), or not at all."""
+"""How the denoiser gets guidance: a second row, a number (port `guidance`), or not at all."""
 
 
 class TextOutput(NamedTuple):
-    """One output of a family's text encoders: the port that it fills, and its shape of one text."""
+    """An output of a family's text encoders: the port that it fills, and its shape for one text."""
 
     port: str
     shape: tuple[int, ...]
@@ -31,32 +31,32 @@ class Family(Protocol):
 
     @property
     def guidance(self) -> GuidanceKind:
-        """How it is guided."""
+        """How it gets guidance."""
 
     @property
     def parts(self) -> Mapping[str, Mapping[str, tuple[str, ...] | None]]:
-        """Class of a diffusers pipeline -> its parts, each with the classes that it may have.
+        """Class of a diffusers pipeline -> its parts, each with its allowed classes.
 
-        None stands for any class.
+        None allows any class.
         """
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
         """One line for each value of a checkpoint's configs that does not fit the others."""
 
     def describe(self, parts: Mapping[str, Config]) -> Mapping[str, Any]:
-        """Fields of the checkpoint's `ModelInfo` that only its family knows."""
+        """Fields of the checkpoint's `ModelInfo` that depend on the family."""
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
-        """Every input of the denoiser but the bank's, in the order of the exported graph."""
+        """All inputs of the denoiser except the bank's, in the order of the exported graph."""
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> Mapping[str, tuple[float, ...]]:
-        """What every row of a picture of (width, height) pixels is told beside text and time."""
+        """The port values of every row of a picture (width, height), beside text and time."""
 
     def text_outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
-        """What its text encoders give for one text; the first fills the port `text`."""
+        """The outputs of its text encoders; the first fills the port `text`."""
 
     def presets(self, layers: Sequence[AttentionSite]) -> Mapping[str, tuple[int, ...]]:
-        """Name of a preset of injection -> the layers that it stands for, ascending.
+        """Name of an injection preset -> its layers, ascending.
 
-        A preset that these layers do not have is left out.
+        Presets that do not exist for these layers are left out.
         """

@@ -1,4 +1,4 @@
-"""`ModelInfo`: what the rest of the project needs to know of a checkpoint, without loading it."""
+"""`ModelInfo`: the facts of a checkpoint that other code needs, without loading it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from lafi.model.input_port import InputPort
 
 MODEL_INFO_FILE = "lafi.json"
-"""Where an exported folder keeps its `ModelInfo`."""
+"""The file with the `ModelInfo` of an exported folder."""
 VARIANTS = "variants"
-"""The folder beside a model's `lafi.json` that has a folder for each of its variants."""
+"""The folder beside a model's `lafi.json` with one folder for each variant."""
 
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
-"""What a denoiser may be trained to predict."""
+"""Allowed predictions of a denoiser."""
 
 
 class ModelInfoError(ValueError):
@@ -22,10 +22,10 @@ class ModelInfoError(ValueError):
 
 
 class AttentionSite(BaseModel):
-    """One self-attention layer, where references can be read; its index is its place in the model.
+    """One self-attention layer, in which references can be read; its index is its place in order.
 
-    joint, rotary and qk_norm are the family's business: the bank keeps picture tokens alone, with
-    keys as they are before rotary positions.
+    Only the family uses joint, rotary and qk_norm. The bank stores picture tokens only, with keys
+    before rotary positions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,42 +40,42 @@ class AttentionSite(BaseModel):
     downscale: int = Field(ge=1)
     """Latent cells per token along a side: 1 at the latent's own size, then 2, 4 ..."""
     joint: bool = False
-    """Whether text tokens stand in the same sequence."""
+    """Whether text tokens are in the same sequence."""
     rotary: bool = False
-    """Whether queries and keys get rotary positions."""
+    """Whether queries and keys have rotary positions."""
     qk_norm: bool = False
-    """Whether queries and keys are normed first."""
+    """Whether queries and keys are normalised first."""
 
 
 class DescriberInfo(BaseModel):
-    """A recogniser's text tower: how what is said of a character counts beside its pictures."""
+    """Facts of a recogniser's text tower, which embeds descriptions of characters."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     length: int = Field(ge=2, le=4096)
     """Tokens of a text, padding included."""
     weight: float = Field(ge=0, le=1, allow_inf_nan=False)
-    """Of the words in a score; see `lafi.identity.enrolments.Enrolments.nearest`."""
+    """Weight of a description in a score; see `lafi.identity.enrolments.Enrolments.nearest`."""
 
 
 class RecogniserInfo(BaseModel):
-    """What is known of a recogniser of characters without loading it; `recogniser.json` says it.
+    """Facts of a recogniser that do not need its weights, from `recogniser.json`.
 
-    Whatever else the file holds, such as how it was trained, is left there.
+    Other content of the file, such as how it was trained, is ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     side: int = Field(ge=8, le=1024)
-    """Pixels of the square picture that it sees, S."""
+    """Side of its square input in pixels, S."""
     width: int = Field(ge=1, le=4096)
-    """Of an embedding, D."""
+    """Width of an embedding, D."""
     threshold: float = Field(ge=-1, le=1, allow_inf_nan=False)
-    """Cosine from which on two pictures show the same character: at equal error rate."""
+    """Cosine at or above which two pictures show the same character (equal error rate)."""
     describer: DescriberInfo | None = None
     """Its text tower, if it has one."""
     sha256: dict[str, str] = Field(default_factory=dict)
-    """By file name, of the files beside an exported model; elsewhere at most the text tower's."""
+    """By file name, of the files beside an exported model; elsewhere at most the text tower."""
 
 
 class ModelInfo(BaseModel):
@@ -85,7 +85,7 @@ class ModelInfo(BaseModel):
 
     name: str
     family: str = "unet"
-    """What kind of denoiser it has, by the name of its `lafi.model.family.Family`."""
+    """Its kind of denoiser: the name of a `lafi.model.family.Family`."""
     architecture: str
     latent_channels: int = Field(ge=1)
     vae_scale: int = Field(ge=1)
@@ -97,20 +97,20 @@ class ModelInfo(BaseModel):
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     pooled_width: int = Field(default=0, ge=0)
-    """Channels of a prompt's pooled embedding, P; 0 where the denoiser takes none.
+    """Channels of a prompt's pooled embedding, P; 0 if the denoiser takes none.
 
-    A model that takes one has two text encoders and is told the picture's size (SDXL).
+    A model that takes one has two text encoders and the picture's size as an input (SDXL).
     """
     zero_empty_negative: bool = False
     """Whether an empty negative prompt is zeros instead of the encoding of no text."""
     layers: tuple[AttentionSite, ...]
     """Self-attention layers in forward order."""
     presets: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    """Presets of injection that were found for this model; none: its family's."""
+    """Injection presets chosen for this model; if empty, its family's presets count."""
     added_inputs: tuple[InputPort, ...] = ()
-    """Inputs of its denoiser beside those of its family."""
+    """Inputs of its denoiser in addition to its family's."""
     least_width: int = Field(default=0, ge=0)
-    """Pixels that a panel must be wide for the engine to be right; 0 where any will do."""
+    """Minimum width of a panel in pixels for correct results of the engine; 0: any width."""
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
     prediction_type: str = "epsilon"
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -119,13 +119,13 @@ class ModelInfo(BaseModel):
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """ONNX file -> the files beside it that hold its weights; none where it holds them itself."""
+    """ONNX file -> the files with its weights; empty if the file itself holds them."""
     engine: str = "torch"
     precision: str = "f32"
     variant: str = ""
-    """The variant's name, which is that of its folder as well; "" for the model itself."""
+    """The variant's name, also the name of its folder; "" for the model itself."""
     shared: tuple[str, ...] = ()
-    """ONNX files of a variant that are the model's own, with their weights: they lie there."""
+    """ONNX files of a variant that, with their weights, lie in the model's own folder."""
     learnt_tokens: tuple[str, ...] = Field(
         default=(), validation_alias=AliasChoices("learnt_tokens", "words")
     )
@@ -135,11 +135,11 @@ class ModelInfo(BaseModel):
     """
 
     recogniser: RecogniserInfo | None = None
-    """What recognises characters, in a folder beside the files; None if there is nothing."""
+    """The recogniser in a folder beside the files; None if there is none."""
 
     @property
     def text_encoders(self) -> int:
-        """Text encoders of a prompt, and as many tokenizers: 1 or 2."""
+        """Number of text encoders, and of tokenizers: 1 or 2."""
         return 2 if self.pooled_width else 1
 
     def save(self, folder: Path) -> Path:
@@ -163,7 +163,7 @@ def load_model_info(folder: Path) -> ModelInfo:
 
 
 def variant_folder(artifacts: Path, name: str) -> Path:
-    """Where the variant `name` of an exported model lies."""
+    """The folder of the variant `name` of an exported model."""
     return Path(artifacts) / VARIANTS / name
 
 

@@ -1,8 +1,8 @@
-"""`InputPort`: one input of a denoiser, and all that is to be known of it.
+"""`InputPort`: all facts about one input of a denoiser.
 
-The tables of a family's ports (`lafi.model.families`) are what wire specs, exported graphs,
-TensorRT profiles, padding, precision, parity cases and engines read. A new input is a new row of
-such a table. The bank's inputs are named and shaped in `lafi.model.bank_groups`.
+Wire specs, exported graphs, TensorRT profiles, padding, precision, parity cases and engines all
+use the tables of ports in `lafi.model.families`. A new input is a new row of such a table. The
+names and shapes of the bank's inputs are in `lafi.model.bank_groups`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,30 +11,30 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 NOWHERE: Final = -1
-"""Route that reads nothing, and slot of a word that acts everywhere."""
+"""The route that reads nothing, and the slot of a word that acts everywhere."""
 
 ROWS: Final = "rows"
 REFERENCES: Final = "references"
 HEIGHT: Final = "height"
 WIDTH: Final = "width"
 Axis = Literal["rows", "references", "height", "width"]
-"""An axis of any size: rows of the call, slots that a row may read, the latent's sides."""
+"""Axes of any size: rows of the call, slots that a row may read, the latent's sides."""
 Example = Literal["normal", "weight", "timestep", "pixels", "route", "slot"]
-"""What a port holds, for those who make some up: normal numbers, weights in [0, 1], training
-timesteps, sizes in pixels, rows to be read or -1, slots or -1."""
+"""The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
+training timesteps, sizes in pixels, rows to read or -1, slots or -1."""
 
 
 class InputPort(BaseModel):
     """One input of the denoiser.
 
     name      as in the exported graph and on the wire
-    dtype     FP32 or INT32, in KServe's words
+    dtype     FP32 or INT32, in KServe's names
     axes      of the tensor: a size, or the name of an axis that varies
-    fill      what a row holds that does not use it, and what padding holds
-    exact     numbers that half precision would spoil: they stay in float32
-    optional  whether a batch may come without it, which is `fill` everywhere
-    reading   whether only rows have it that read; a reference that is computed alone has not
-    example   what it holds
+    fill      value in rows that do not use the port, and in padding
+    exact     whether it must stay in float32, because half precision is too coarse
+    optional  whether a batch may leave it out, which means `fill` everywhere
+    reading   whether only reading rows have it; references computed alone do not
+    example   the kind of its values
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,12 +49,12 @@ class InputPort(BaseModel):
     example: Example = "normal"
 
     def axis(self, name: Axis) -> int | None:
-        """Where in `axes` the named one is; None where it is not."""
+        """The index of the named axis in `axes`; None if it is not there."""
         return self.axes.index(name) if name in self.axes else None
 
     @property
     def row_axis(self) -> int:
-        """Where its rows are counted. Raises ValueError for a port without rows."""
+        """The index of the axis of rows. Raises ValueError for a port without rows."""
         return self.axes.index(ROWS)
 
     @property
@@ -63,12 +63,12 @@ class InputPort(BaseModel):
         return tuple(axis for axis in self.axes if axis != ROWS)
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """Its shape where the axes that vary have these sizes. Raises KeyError for one missing."""
+        """The shape, given the sizes of the axes that vary. Raises KeyError for a missing size."""
         return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
 def core_ports(latent_channels: int, layers: int, text: Sequence[int]) -> tuple[InputPort, ...]:
-    """What every denoiser takes: rows, their text (T, D), and what they read."""
+    """The inputs of every denoiser: rows, their text (T, D), and their routes."""
     return (
         InputPort(name="latents", axes=(ROWS, latent_channels, HEIGHT, WIDTH)),
         InputPort(name="timesteps", axes=(ROWS,), exact=True, example="timestep"),
@@ -93,4 +93,4 @@ def core_ports(latent_channels: int, layers: int, text: Sequence[int]) -> tuple[
 
 
 CORE: Final = ("latents", "timesteps", "text", "routes", "bias", "mask", "region")
-"""Names of `core_ports`; the others are a family's own."""
+"""Names of `core_ports`; all others belong to a family."""

@@ -1,6 +1,6 @@
-"""Which self-attention layers read references: presets, start indices, and lists of layers.
+"""Which self-attention layers read references: by preset, start index or list.
 
-Knows names and positions, not tensors: nothing here imports torch.
+Knows names and indices, not tensors: imports no torch.
 """
 
 from lafi.board.injection import Layers
@@ -11,9 +11,9 @@ from lafi.model.info import ModelInfo
 def injected_layers(info: ModelInfo, setting: Layers) -> tuple[int, ...]:
     """Indices of the layers in which references are read, ascending.
 
-    setting: a preset of the model, a start index, which stands for that layer and all later ones
-    (their number is none), or the indices themselves.
-    Raises ValueError for an index that the model has not, or a preset that it does not know.
+    setting: a preset of the model; a start index, for that layer and all later ones (the number of
+    layers means none); or a list of indices.
+    Raises ValueError for an index or preset that the model does not have.
     """
     count = len(info.layers)
     if isinstance(setting, str):

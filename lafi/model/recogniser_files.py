@@ -1,4 +1,4 @@
-"""The files of a recogniser, and what they say of it without loading it."""
+"""The files of a recogniser, and its facts, read without loading it."""
 
 from pathlib import Path
 from typing import Final
@@ -9,17 +9,17 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.info import ModelInfo, RecogniserInfo
 
 RECOGNISER: Final = "recogniser"
-"""The folder of an exported model that holds it."""
+"""The folder of the recogniser in an exported model."""
 STUDENT: Final = "student.onnx"
 INFO: Final = "recogniser.json"
 DESCRIBER: Final = "describer.onnx"
-"""Its text tower, if it has one."""
+"""The text tower, if the recogniser has one."""
 FILES: Final = (STUDENT, INFO)
-"""What is served: the student. Its teacher has the same interface and is larger."""
+"""The served network, the student. Its teacher has the same interface but is larger."""
 
 
 def read_recogniser_info(folder: Path) -> RecogniserInfo:
-    """What `recogniser.json` says. Raises ArtifactsError."""
+    """The facts in `recogniser.json`. Raises ArtifactsError."""
     path = Path(folder) / INFO
     try:
         return RecogniserInfo.model_validate_json(path.read_bytes())
@@ -32,7 +32,7 @@ def read_recogniser_info(folder: Path) -> RecogniserInfo:
 
 
 def facts_of(info: ModelInfo) -> RecogniserInfo:
-    """What an exported model says of its recogniser; ArtifactsError if it has none."""
+    """The facts of an exported model's recogniser. Raises ArtifactsError if it has none."""
     if info.recogniser is None:
         again = "export it with: lafi export CHECKPOINT --recogniser FOLDER"
         raise ArtifactsError(f"{info.name}: got no recogniser, allowed one; {again}")

@@ -1,11 +1,11 @@
-"""What a tokenizer's folder says of itself, without loading the tokenizer."""
+"""Reads facts of a tokenizer from its folder, without loading the tokenizer."""
 
 import json
 from pathlib import Path
 
 
 def vocabulary_size(tokenizer: Path) -> int:
-    """How many token ids a tokenizer's folder has, read from its JSON files."""
+    """The number of token ids of a tokenizer, from the JSON files in its folder."""
     whole = tokenizer / "tokenizer.json"
     if whole.is_file():
         content = json.loads(whole.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Storyboards, events and tensors as they travel, and the served models' tensors.
+"""The wire format: storyboards and events as tensors, and the served models' tensors.
 
 Knows no drawing; loads no torch.
 """

@@ -1,4 +1,4 @@
-"""The wire: tensors of every served model, and storyboards and events as tensors.
+"""Encodes storyboards and events as tensors, and decodes them.
 
 BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a server.
 """
@@ -34,7 +34,7 @@ from lafi.wire.model_spec import (
 
 Tensors = dict[str, npt.NDArray[Any]]
 WITH_PICTURE = (PanelImage, Portrait, Preview)
-"""The events whose PNG file is in IMAGE."""
+"""The events with a PNG file in IMAGE."""
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
@@ -70,7 +70,7 @@ def storyboard_from_tensors(
 
 
 def _put_references(document: Any, images: list[bytes]) -> list[str]:
-    """Put each image into the slots that hold its place; one line for each that is refused."""
+    """Put each image into the slots that name its index. Returns a line per refused image."""
     used: set[int] = set()
 
     def find(slot: PictureSlot) -> bytes | None:
@@ -114,10 +114,9 @@ def event_to_tensors(event: Event) -> Tensors:
 
 
 def event_from_tensors(event: npt.NDArray[Any], image: npt.NDArray[Any]) -> Event | None:
-    """The event in EVENT and IMAGE; None for a kind that is not known here.
+    """The event in EVENT and IMAGE; None for an unknown kind of event.
 
-    Fields that are not known, and a picture where none is expected, are ignored. Raises
-    `StoryboardError`.
+    Unknown fields and unexpected pictures are ignored. Raises `StoryboardError`.
     """
     document = _json(EVENT, event)
     (png,) = _elements(IMAGE, image, 1)

@@ -1,4 +1,4 @@
-"""What the model `storyboard` sends back, in this order.
+"""The events that the model `storyboard` sends.
 
 `accepted`, then in any mixture `portrait`, `progress`, `preview`, `latents`, `panel`, `waiting` and
 `failed` for single panels, and at last `finished`, or one `failed` without a panel. A reader
@@ -26,7 +26,7 @@ Text = Annotated[str, BeforeValidator(_encodable), Field(strict=True)]
 
 
 class EventModel(CheckedModel):
-    """Base of the events: fields that it does not know are left out."""
+    """Base of the events: ignores unknown fields."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
@@ -37,9 +37,9 @@ class Accepted(EventModel):
     kind: Literal["accepted"] = "accepted"
     panels: Index
     portraits: Index
-    """How many characters have no reference and are drawn first."""
+    """Number of characters without a reference, whose portraits are drawn first."""
     notes: tuple[Text, ...] = ()
-    """What is drawn otherwise than it was written, one line each: such as a rounded size."""
+    """One line for each thing drawn differently than written, such as a rounded size."""
 
 
 class Progress(EventModel):
@@ -47,25 +47,25 @@ class Progress(EventModel):
 
     kind: Literal["progress"] = "progress"
     panel: Index | None = None
-    """None: a portrait."""
+    """None for a portrait."""
     character: Text | None = None
-    """Whose portrait; None: a panel."""
+    """The character of a portrait; None for a panel."""
     step: Index
     steps: Index
     attempt: Count = 1
-    """Which drawing of the panel: 2 and more are retries."""
+    """Number of this drawing of the panel; 2 and more are retries."""
     stage: Count = 1
     stages: Count = 1
-    """Which stage of how many, counted from 1."""
+    """The stage, counted from 1, and the number of stages."""
 
 
 class Preview(EventModel):
-    """A small picture of a panel at the end of a stage but the last. `png` travels as IMAGE."""
+    """A small picture of a panel after each stage but the last. `png` is sent as IMAGE."""
 
     kind: Literal["preview"] = "preview"
     panel: Index
     stage: Count
-    """Which stage has ended, counted from 1."""
+    """The finished stage, counted from 1."""
     png: bytes = Field(default=b"", exclude=True, repr=False)
 
 
@@ -81,36 +81,36 @@ class Latents(EventModel):
 
 
 class Waiting(EventModel):
-    """Nothing has changed for a while: the server is alive and draws others first."""
+    """Sent when nothing changed for a while: the server draws other storyboards first."""
 
     kind: Literal["waiting"] = "waiting"
     pictures: Index
-    """Panels or portraits that are not finished, of those that are drawn now."""
+    """Panels or portraits in work that are not finished."""
 
 
 class PanelImage(EventModel):
-    """A finished panel. `png` is not in the JSON: it travels as IMAGE."""
+    """A finished panel. `png` is not in the JSON but sent as IMAGE."""
 
     kind: Literal["panel"] = "panel"
     panel: Index
     png: bytes = Field(default=b"", exclude=True, repr=False)
     seed: Index
-    """Of the drawing that is sent; that of a retry is not the panel's own."""
+    """Seed of the sent drawing; after a retry not the panel's own seed."""
     prompt: Text
-    """With the characters' descriptions put in."""
+    """The full prompt, with the characters' descriptions."""
     address: Text
     """Content address, 64 hexadecimal digits."""
     seconds: Seconds
     scores: dict[Text, Cosine] = Field(default={})
-    """By the name of a character in it that has a picture; none on a server without recogniser."""
+    """By name, for each of its characters with a picture; empty without a recogniser."""
     attempt: Count = 1
-    """Which drawing this is, from 1."""
+    """Number of the sent drawing, from 1."""
     attempts: Count = 1
-    """How many drawings there were, of which this has the best score."""
+    """Number of drawings; the one with the best score is sent."""
 
 
 class Portrait(EventModel):
-    """The reference of a character as it is used, drawn or given. `png` travels as IMAGE."""
+    """A character's reference in use, drawn or given. `png` is sent as IMAGE."""
 
     kind: Literal["portrait"] = "portrait"
     character: Text
@@ -118,13 +118,13 @@ class Portrait(EventModel):
 
 
 class Failed(EventModel):
-    """One panel failed, or with `panel` None the whole storyboard."""
+    """A panel failed, or the whole storyboard if `panel` is None."""
 
     kind: Literal["failed"] = "failed"
     panel: Index | None = None
     error: Text
     retryable: bool = Field(strict=True)
-    """Whether sending it again may help."""
+    """Whether another try may succeed."""
 
 
 class Finished(EventModel):
@@ -132,7 +132,7 @@ class Finished(EventModel):
 
     kind: Literal["finished"] = "finished"
     panels: Index
-    """How many were sent."""
+    """Number of panels that were sent."""
     seconds: Seconds
 
 

@@ -1,4 +1,4 @@
-"""What the served models `identity` and `identity_enrolment` are sent, and what they answer.
+"""Encodes and decodes requests and answers of the models `identity` and `identity_enrolment`.
 
 BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a server.
 """
@@ -30,11 +30,11 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 class Identified(NamedTuple):
-    """Who is in a picture.
+    """The character in a picture.
 
-    character  a name, or "" for somebody unknown
-    score      cosine to the nearest enrolled picture, with what was said of the character
-               counted in where it was described; -1 to 1, -1 where nobody is enrolled
+    character  a name, or "" if unknown
+    score      cosine to the nearest enrolled picture, fused with the character's description if it
+               has one; -1 to 1, and -1 if no character is enrolled
     embedding  (D,) float32 of unit length
     """
 
@@ -44,7 +44,7 @@ class Identified(NamedTuple):
 
 
 class Enrolment(NamedTuple):
-    """What is asked of `identity_enrolment`; `forget` has neither images nor a description."""
+    """A request to `identity_enrolment`; `forget` has neither images nor a description."""
 
     action: Action
     character: str
@@ -58,16 +58,16 @@ def image_to_tensors(image: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 def identified_from_tensors(outputs: Tensors) -> Identified:
-    """The first of the batch in EMBEDDING, CHARACTER and SCORE."""
+    """The first row of EMBEDDING, CHARACTER and SCORE."""
     name = outputs[CHARACTER].reshape(-1)[0]
     score = float(outputs[SCORE].reshape(-1)[0])
     return Identified(bytes(name).decode(), score, np.array(outputs[EMBEDDING][0]))
 
 
 def enrolment_to_tensors(enrolment: Enrolment) -> dict[str, npt.NDArray[Any]]:
-    """ACTION, CHARACTER (1,) and IMAGES (n,), one empty element if there are none.
+    """ACTION, CHARACTER (1,) and IMAGES (n,), with one empty element if there are no images.
 
-    DESCRIPTION (1,) only if there is one: servers of before descriptions have no such input.
+    DESCRIPTION (1,) is left out if empty, because older servers have no such input.
     """
     tensors = {
         ACTION: bytes_tensor(enrolment.action.encode()),
@@ -80,9 +80,9 @@ def enrolment_to_tensors(enrolment: Enrolment) -> dict[str, npt.NDArray[Any]]:
 
 
 def enrolment_from_tensors(inputs: Tensors) -> Enrolment:
-    """What ACTION, CHARACTER, IMAGES and, if it is there, DESCRIPTION say.
+    """The request in ACTION, CHARACTER, IMAGES and the optional DESCRIPTION.
 
-    Raises StoryboardError for what is not allowed.
+    Raises StoryboardError for values that are not allowed.
     """
     action = _text(ACTION, inputs[ACTION])
     if action not in get_args(Action):

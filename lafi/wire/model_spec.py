@@ -16,11 +16,11 @@ STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMA
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
 ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
 ANY = -1
-"""A dimension that may have any size."""
+"""A dimension of any size."""
 InstanceKind = Literal["KIND_CPU", "KIND_GPU"]
-"""Where an instance of a served model runs."""
+"""The device that an instance of a served model runs on."""
 MAX_QUEUE_DELAY_US = 2000
-"""How long dynamic batching may hold a request back, microseconds."""
+"""How long dynamic batching may delay a request, microseconds."""
 
 
 def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
@@ -32,7 +32,7 @@ def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor: `dtype` in KServe's words (BYTES, FP32, INT32, INT64), `shape` without batch."""
+    """One tensor: `dtype` in KServe's names (BYTES, FP32, INT32, INT64), `shape` without batch."""
 
     name: str
     dtype: str
@@ -43,7 +43,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One served model. `max_batch_size` 0: shapes are whole, Triton Server does not batch."""
+    """One served model. `max_batch_size` 0: Triton Server does not batch; shapes are complete."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -70,8 +70,8 @@ def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int
 def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
     """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D).
 
-    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output. A variant that
-    encodes texts in its own way has a served model of its own, `text_encoder_<variant>`.
+    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output. A variant with
+    its own text encoder has its own served model, `text_encoder_<variant>`.
     """
     length = model.text_length
     ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
@@ -112,8 +112,8 @@ def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
 def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> ModelSpec:
     """IMAGE BYTES (1), an image file -> EMBEDDING FP32 (D), CHARACTER BYTES (1), SCORE FP32 (1).
 
-    CHARACTER is empty for somebody unknown; SCORE is the cosine to the nearest picture all the
-    same, and -1 where nobody is enrolled.
+    CHARACTER is empty if unknown; SCORE is still the cosine to the nearest picture, or -1 if no
+    character is enrolled.
     """
     return ModelSpec(
         name="identity",
@@ -131,8 +131,8 @@ def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> Model
 def enrolment_spec() -> ModelSpec:
     """ACTION, CHARACTER BYTES (1), IMAGES BYTES (n), image files -> PICTURES INT64 (1).
 
-    ACTION `enrol` gives how many pictures of the character are known now, `forget`, with one empty
-    image, how many were forgotten. DESCRIPTION BYTES (1) may be left out or empty.
+    PICTURES is the number of the character's pictures: after `enrol` how many it has now, after
+    `forget` (with one empty image) how many it had. DESCRIPTION BYTES (1) may be missing or empty.
     """
     return ModelSpec(
         name="identity_enrolment",
@@ -147,9 +147,9 @@ def enrolment_spec() -> ModelSpec:
 
 
 def denoiser_spec(model: ModelInfo) -> ModelSpec:
-    """The denoiser engine's own inputs, batch included, since `routes` (L, B, R) starts with L.
+    """The inputs of the denoiser engine. Shapes include the batch, as `routes` is (L, B, R).
 
-    The bank's are left out: nobody outside has one.
+    Without the bank's inputs, because clients have no bank.
     """
     sides = (ANY, model.latent_channels, ANY, ANY)
     return ModelSpec(
@@ -167,10 +167,10 @@ def _of_port(port: InputPort) -> TensorSpec:
 def served_models(
     model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
 ) -> tuple[ModelSpec, ...]:
-    """The specs of all served models; the denoiser as a model of its own is optional.
+    """The specs of all served models; the model `denoiser` is optional.
 
-    Each name comes once: variants are served by the model's own, but for text encoders that
-    differ. VAEs never do, and denoisers of variants run in the model `storyboard` alone.
+    Each name appears once. Variants share the model's own served models, except for text encoders
+    that differ. VAEs never differ, and a variant's denoiser runs only in the model `storyboard`.
     """
     texts = {spec.name: spec for spec in map(text_encoder_spec, (model, *variants))}
     specs = (
@@ -184,7 +184,7 @@ def served_models(
 
 
 def identity_specs(model: ModelInfo) -> tuple[ModelSpec, ...]:
-    """Those of the recogniser; none where the model has none."""
+    """The specs for the recogniser; none if the model has none."""
     if model.recogniser is None:
         return ()
     return identity_spec(model.recogniser), enrolment_spec()
@@ -200,9 +200,9 @@ def config_pbtxt(
 ) -> str:
     """The text of a config.pbtxt for Triton Server: one instance, of the given kind.
 
-    `parameters` reach the model as its string parameters, sorted by name.
+    `parameters` become the model's string parameters, sorted by name.
     """
-    # Loading protobuf and gRPC takes 0.2 s, and only who writes a repository needs them.
+    # Imported here: loading protobuf and gRPC takes 0.2 s, and only the export needs them.
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -225,7 +225,7 @@ def config_pbtxt(
 
 
 def _fields(tensor: TensorSpec) -> dict[str, Any]:
-    """Those of ModelInput and ModelOutput; only an input may be optional."""
+    """The fields of ModelInput and ModelOutput; only inputs may be optional."""
     kind = "STRING" if tensor.dtype == "BYTES" else tensor.dtype
     fields = {"name": tensor.name, "data_type": f"TYPE_{kind}", "dims": tensor.shape}
     return {**fields, "optional": True} if tensor.optional else fields

@@ -18,7 +18,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def storyboard_schema() -> dict[str, Any]:
-    """Of the text in STORYBOARD, where a picture is the number of an image in REFERENCES."""
+    """The schema of STORYBOARD, in which a picture is the index of an image in REFERENCES."""
     schema = Storyboard.model_json_schema()
     definitions = schema["$defs"]
     del definitions["ReferenceImage"]
@@ -49,7 +49,7 @@ def storyboard_schema() -> dict[str, Any]:
 
 
 def event_schema() -> dict[str, Any]:
-    """Of the text in EVENT; the picture of a panel or a portrait is in IMAGE."""
+    """The schema of EVENT; the picture of a panel or a portrait is in IMAGE."""
     schema = TypeAdapter(Event).json_schema(mode="serialization")
     return _titled("Event, the text in EVENT", schema)
 
@@ -59,7 +59,7 @@ def _titled(title: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_titles(node: Any) -> Any:
-    """Without the titles that pydantic makes of names (a property called title stays)."""
+    """Removes the titles that pydantic makes from names (but not a property called title)."""
     if isinstance(node, list):
         return [_without_titles(child) for child in node]
     if not isinstance(node, dict):

@@ -1,1 +1,1 @@
-"""What engines on an NVIDIA GPU share: memory, a stream, graphs, padding. Knows no model."""
+"""Shared by all engines on an NVIDIA GPU: memory, a stream, graphs, padding. Knows no model."""

@@ -1,7 +1,7 @@
-"""Device tensors of fixed shapes, and how smaller batches are padded to them.
+"""Pads batches of any size to the few fixed shapes of device tensors.
 
-A compiled engine and its CUDA graphs want few shapes; panels come in any number. Knows sizes and
-tensors, not what runs over them.
+Every shape costs a compiled engine a CUDA graph, but any number of panels may come. Knows sizes
+and tensors, not networks.
 """
 
 from bisect import bisect_left
@@ -13,14 +13,14 @@ from torch import Tensor
 from lafi.model.engine_metadata import Shape
 
 Sizes = tuple[int, ...]
-"""Sizes of one axis that are run, ascending."""
+"""The allowed sizes of one axis, ascending."""
 
 
 def padded_sizes(smallest: int, tuned: int, largest: int) -> Sizes:
-    """Sizes to which an axis is padded: powers of two, the smallest, the tuned, the largest.
+    """Sizes to which an axis is padded: powers of two, `smallest`, the tuned size, `largest`.
 
-    Every size from 1 to `largest` fits into one of them, and few CUDA graphs serve all. Padding
-    less than doubles a size above the smallest.
+    Every size from 1 to `largest` fits one of them, and only a few CUDA graphs are needed. Padding
+    less than doubles any size above the smallest.
     """
     powers = {2**i for i in range(largest.bit_length())}
     return tuple(
@@ -30,7 +30,7 @@ def padded_sizes(smallest: int, tuned: int, largest: int) -> Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """Which axes of which inputs are padded, to what sizes, and with what.
+    """Which axes of which inputs are padded, to which sizes, and with which value.
 
     axes: input -> axis -> sizes. fill: input -> value of the cells that are added, else 0.
     rows_of: the input whose first axis counts the rows, to which every output is cut back.
@@ -43,7 +43,7 @@ class Padding:
     row_axes: Mapping[str, int] = field(default_factory=dict)
 
     def shape(self, name: str, shape: Shape) -> Shape:
-        """The shape that is run for an input of this one. Raises ValueError if none is."""
+        """The padded shape for an input of this shape. Raises ValueError if it is too large."""
         sizes = self.axes.get(name, {})
         return tuple(
             _next(f"{name}, axis {axis}", size, sizes[axis]) if axis in sizes else size
@@ -51,7 +51,7 @@ class Padding:
         )
 
     def write(self, name: str, value: Tensor, buffer: Tensor) -> None:
-        """Copy a tensor into the first cells of its buffer, and fill the others."""
+        """Copy a tensor into the first cells of its buffer and fill the rest."""
         if value.shape != buffer.shape:
             buffer.fill_(self.fill.get(name, 0))
         corner = buffer[tuple(slice(0, size) for size in value.shape)]

@@ -1,7 +1,6 @@
 """CUDA behind the protocol `Device` of `lafi.engine.cuda.graphs`: one stream of one GPU.
 
-Knows streams and graphs, not what runs in them. Not run yet: no machine with a GPU was at hand
-when this was written.
+Knows streams and graphs, not networks. Written without a GPU at hand and not run on one yet.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,15 +15,15 @@ from lafi.model.engine_metadata import Shape
 class CudaDevice:
     """`lafi.engine.cuda.graphs.Device`.
 
-    What graphs allocate while they are captured lies in one pool of memory for all of them. That
-    is safe because one graph runs at a time, all on one stream, and none of them keeps anything
-    in the pool from one replay to the next: inputs and outputs lie outside.
+    All graphs share one pool for the memory that they allocate during capture. This is safe
+    because they run one at a time on one stream, and because inputs and outputs lie outside the
+    pool, so that no graph needs pool memory from an earlier replay.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
-        """device: None for the current one."""
+        """device: None takes the current device."""
         self._device = device or torch.device("cuda", torch.cuda.current_device())
-        # TensorRT synchronises the whole device when it is run on the default stream.
+        # Not the default stream: on that, TensorRT synchronises the whole device.
         self._stream = torch.cuda.Stream(self._device)
         self._callers = torch.cuda.current_stream(self._device)
         self._pool = torch.cuda.graph_pool_handle()
@@ -42,7 +41,7 @@ class CudaDevice:
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        # Other threads of the process may use the GPU meanwhile.
+        # thread_local: other threads of the process may use the GPU during a capture.
         with torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         ):
@@ -54,10 +53,10 @@ class CudaDevice:
         self._stream.synchronize()
 
     def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """To the CPU it waits for this stream, and only then is it needed; on the GPU it never."""
+        """A copy to the CPU waits for the stream; a copy on the GPU does not."""
         if like.device.type == "cpu":
             return tensor.cpu()
         copy = tensor.clone()
-        # The caller uses it on another stream than the one it was allocated on.
+        # The caller uses the copy on another stream than the one that allocated it.
         copy.record_stream(self._callers)
         return copy

@@ -1,8 +1,8 @@
-"""Runs a compiled engine with buffers and a CUDA graph for each shape, made on first use.
+"""Runs a compiled engine with buffers and a CUDA graph for each shape, created on first use.
 
 A call copies its inputs into the buffers of its padded shape, replays the graph and copies the
-outputs out. Knows neither TensorRT nor CUDA: both are behind the protocols `CompiledEngine` and
-`Device`, which tests replace.
+outputs out. Knows neither TensorRT nor CUDA: tests replace the protocols `CompiledEngine` and
+`Device`.
 """
 
 import threading
@@ -19,22 +19,22 @@ from lafi.engine.cuda.buffers import Padding
 from lafi.model.engine_metadata import Shape
 
 MAX_SHAPES = 16
-"""Shapes whose buffers and graphs are kept; a dozen batch sizes at one or two picture sizes."""
+"""Shapes with kept buffers and graphs: a dozen batch sizes at one or two picture sizes."""
 
 Shapes = tuple[tuple[str, Shape], ...]
 Made = TypeVar("Made")
 
 
 class Session(Protocol):
-    """A compiled engine made ready for one set of input shapes."""
+    """A compiled engine prepared for one set of input shapes."""
 
     output_shapes: Mapping[str, Shape]
 
     def bind(self, name: str, tensor: Tensor) -> None:
-        """Read this input from, or write this output to, the tensor from now on."""
+        """Use this tensor for the input or output `name` from now on."""
 
     def enqueue(self) -> None:
-        """Compute on the device's current stream; returns before it is done."""
+        """Start computing on the device's current stream; returns at once."""
 
 
 class CompiledEngine(Protocol):
@@ -48,25 +48,25 @@ class CompiledEngine(Protocol):
 
 
 class Device(Protocol):
-    """Where it runs."""
+    """The device that an engine runs on."""
 
     def empty(self, shape: Shape, dtype: torch.dtype) -> Tensor: ...
 
     def stream(self) -> AbstractContextManager[None]:
-        """What is called inside runs after what came before, on the engine's own stream."""
+        """A context in which work is enqueued on the engine's stream, after all earlier work."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record `work`, which was run once before; the result repeats it."""
+        """Record `work` as a graph; the result replays it. `work` must have run once before."""
 
     def finish(self) -> None:
-        """Wait until everything that was enqueued is done."""
+        """Wait for all enqueued work."""
 
     def hand_over(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """A copy of `tensor` that the caller may keep, on the device of `like`."""
+        """A copy of `tensor` for the caller, on the device of `like`."""
 
 
 class LeastRecentlyUsed(Generic[Made]):
-    """At most `most` things by key; `drop` is called with one before it is let go."""
+    """A cache of at most `most` things by key; calls `drop` with each one that it removes."""
 
     def __init__(self, most: int, drop: Callable[[Made], None]) -> None:
         if most < 1:
@@ -79,7 +79,7 @@ class LeastRecentlyUsed(Generic[Made]):
         return len(self._made)
 
     def get(self, key: Shapes, make: Callable[[], Made]) -> Made:
-        """What was made for `key`, or what `make` makes now."""
+        """The thing for `key`; calls `make` if there is none."""
         if key in self._made:
             self._made.move_to_end(key)
             return self._made[key]
@@ -92,7 +92,7 @@ class LeastRecentlyUsed(Generic[Made]):
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """Buffers of one shape, and what computes the outputs from the inputs in them."""
+    """Buffers of one shape; `run` computes the outputs from the inputs."""
 
     session: Session
     inputs: Mapping[str, Tensor]
@@ -126,13 +126,13 @@ class GraphRunner:
         self._prepared: LeastRecentlyUsed[_Prepared] = LeastRecentlyUsed(
             max_shapes, lambda _: device.finish()
         )
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def __call__(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Inputs by name, on the CPU or the GPU -> outputs, where `rows_of` is or on the device.
 
-        What is returned is the caller's own. Raises ValueError for a missing or unknown input
-        and for a shape that the engine was not built for.
+        The outputs are copies. Raises ValueError for a missing or unknown input and for a shape
+        that the engine was not built for.
         """
         self._check_names(feed)
         shapes = tuple(
@@ -140,7 +140,7 @@ class GraphRunner:
             for name in self._engine.inputs
         )
         first = feed[self._padding.rows_of]
-        with self._turn, self._device.stream():
+        with self._lock, self._device.stream():
             prepared = self._prepared.get(shapes, lambda: self._prepare(dict(shapes)))
             for name, buffer in prepared.inputs.items():
                 self._padding.write(name, feed[name], buffer)
@@ -172,7 +172,7 @@ class GraphRunner:
             session.bind(name, tensor)
         run: Callable[[], None] = session.enqueue
         if self._graphs:
-            # The first run sets up what a capture may not.
+            # The first run does the setup that is not allowed during a capture.
             session.enqueue()
             self._device.finish()
             run = self._device.capture(session.enqueue)

@@ -1,4 +1,4 @@
-"""The GPU that is at hand, or one clear error where there is none.
+"""Finds the GPU of this machine, or raises one clear error.
 
 Knows torch's view of CUDA and TensorRT's version; loads no engine.
 """
@@ -10,7 +10,7 @@ from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt
 
 
 class GpuMissing(RuntimeError):
-    """This machine cannot build or run TensorRT engines; the text says what it lacks."""
+    """This machine cannot build or run TensorRT engines; the text says what is missing."""
 
 
 def gpu_machine() -> GpuMachine:

@@ -1,6 +1,6 @@
-"""The recogniser's text tower: what a character is said to look like, beside its pictures.
+"""The recogniser's text tower: embeds descriptions in the same space as pictures.
 
-Knows texts, not who is enrolled. Imports no torch, so that the served models start at once.
+Knows texts, not enrolments. Imports no torch, so that the served models start fast.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Describer:
         self._width = width
 
     def __call__(self, texts: Sequence[str]) -> Embeddings:
-        """One row for each text, of unit length; what does not fit of a text is cut off."""
+        """One row of unit length for each text. Texts that are too long are cut off."""
         ids = np.array([each.ids for each in self._tokenizer.encode_batch([*texts])], np.int64)
         (given,) = self._run({"tokens": ids})
         embeddings = unit_rows(given, self._width, DESCRIBER)
@@ -60,14 +60,14 @@ def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Desc
     except ArtifactsError:
         raise
     except Exception as error:
-        # ONNX Runtime and tokenizers have types of their own for every failure.
+        # ONNX Runtime and tokenizers raise many types of their own.
         said = f"{folder}: got a text tower that fails ({error}), allowed {wanted}"
         raise ArtifactsError(said) from error
     return describer
 
 
 def exported_describer(artifacts: Path, model: ModelInfo, threads: int = 0) -> Describer | None:
-    """The text tower in an exported folder; None where its recogniser has none.
+    """The text tower in an exported folder; None if its recogniser has none.
 
     Raises ArtifactsError for a missing or changed file.
     """

@@ -57,7 +57,7 @@ def load_onnx_engines(
     """All engines of one exported model.
 
     artifacts: the folder with `lafi.json`, the ONNX files and `tokenizer/`.
-    precision: of the denoiser, where nearly all of the time goes; text and VAE stay in f32.
+    precision: of the denoiser, which takes nearly all the time; text and VAE stay in f32.
     threads: CPU threads of each engine, 0 for all cores.
     Raises ArtifactsError for a missing or changed file, ModelInfoError for `lafi.json` itself.
     """
@@ -77,7 +77,7 @@ def load_onnx_engines(
 
 
 def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ...]:
-    """One for each text encoder, in their order. Raises ArtifactsError for a missing folder."""
+    """One tokenizer for each text encoder. Raises ArtifactsError for a missing folder."""
     folders = tokenizer_folders(artifacts, info)
     for folder in folders:
         if not folder.is_dir():
@@ -89,12 +89,12 @@ class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
     def __init__(self, run: RunGraph, names: Sequence[str]) -> None:
-        """names: of the ports that its outputs fill."""
+        """names: the ports that its outputs fill."""
         self._run = run
         self._names = names
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
-        """Token ids as the protocol says -> encoded text."""
+        """Token ids as in the protocol -> encoded text."""
         outputs = self._run({"token_ids": _array(token_ids)})
         return encoded_text([torch.from_numpy(output) for output in outputs], self._names)
 
@@ -107,7 +107,7 @@ class ImageEngine:
         self._input_name = input_name
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, ...) -> (B, ...), as the protocols in `lafi.ports.engines` say."""
+        """(B, ...) -> (B, ...), as in the protocols of `lafi.ports.engines`."""
         return torch.from_numpy(self._run({self._input_name: _array(rows)})[0])
 
 
@@ -126,13 +126,14 @@ class OnnxDenoiser:
 
 
 class OnnxReferenceReader:
-    """`lafi.ports.engines.ReferenceReader` on an ONNX file, which holds the denoiser's weights too.
+    """`lafi.ports.engines.ReferenceReader` on an ONNX file.
 
-    So it is opened when it is first called: who keeps no bank pays no memory for it.
+    Opening the file loads the denoiser's weights a second time. So it is opened on the first call,
+    and without a bank it takes no memory.
     """
 
     def __init__(self, open_file: Callable[[], RunGraph], info: ModelInfo) -> None:
-        """open_file: called once at most. info: of the exported model."""
+        """open_file: called at most once. info: of the exported model."""
         self._open_file = open_file
         self._ports = input_ports(info)
         self._groups = bank_groups(info.layers)
@@ -146,7 +147,7 @@ class OnnxReferenceReader:
         if len(outputs) != 2 * len(self._groups):
             got, allowed = len(outputs), 2 * len(self._groups)
             raise ArtifactsError(f"{REFERENCE}: got {got} outputs, allowed {allowed}; {AGAIN}")
-        # Keys and values of a group follow each other.
+        # The outputs alternate: keys and values of each group.
         return split_bank(BankInputs(tuple(outputs[::2]), tuple(outputs[1::2]), batch.mask))
 
     def _opened(self) -> RunGraph:
@@ -159,7 +160,7 @@ class OnnxReferenceReader:
 def denoiser_feed(
     batch: DenoiserBatch, ports: Sequence[InputPort], groups: Sequence[BankGroup]
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """The inputs of `denoiser.onnx` by name, sharing memory where they can."""
+    """The inputs of `denoiser.onnx` by name, without copies if possible."""
     return _arrays(denoiser_tensors(batch, ports, groups))
 
 
@@ -194,7 +195,7 @@ def load_reference_reader(
 ) -> OnnxReferenceReader:
     """Reads references for the bank of the denoiser in the same runtime and precision.
 
-    Its graph is checked now; its weights are read and checked with the first call.
+    Checks the graph now; the first call reads and checks the weights.
     Raises ArtifactsError for a missing or changed graph.
     """
     verified(artifacts, REFERENCE, weights=False)

@@ -1,6 +1,6 @@
-"""The recogniser: pictures of characters as vectors, near each other where the character is one.
+"""The recogniser: embeds pictures; embeddings of the same character are near each other.
 
-Knows pictures, not who is in them. Imports no torch, so that the served models start at once.
+Knows pictures, not characters. Imports no torch, so that the served models start fast.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from lafi.model.recogniser_files import (
 from lafi.ports.recogniser import Embeddings, picture_row
 
 MAX_BATCH: Final = 16
-"""Pictures in one call of the network."""
+"""The most pictures in one call of the network."""
 
 _UNIT_TOLERANCE = 1e-3
 
@@ -40,14 +40,14 @@ class OnnxRecogniser:
         self.sha256 = sha256
 
     def __call__(self, pictures: Sequence[Pixels]) -> Embeddings:
-        """As `Recogniser`; pictures are letterboxed to S x S."""
+        """Like `Recogniser`; pictures are letterboxed to S x S."""
         side = self.info.side
         return self.embed(
             np.stack([picture_row(fit_pixels(each, side, side)) for each in pictures])
         )
 
     def embed(self, rows: npt.NDArray[np.float32]) -> Embeddings:
-        """(B, 3, S, S) float32 in [-1, 1] -> (B, D); ArtifactsError for anything else than that."""
+        """(B, 3, S, S) float32 in [-1, 1] -> (B, D). Raises ArtifactsError for another output."""
         chunks = (rows[start : start + MAX_BATCH] for start in range(0, len(rows), MAX_BATCH))
         given, width = f"{STUDENT}: embedding", self.info.width
         return np.concatenate(
@@ -56,9 +56,9 @@ class OnnxRecogniser:
 
 
 def unit_rows(embeddings: Embeddings, width: int, given: str) -> Embeddings:
-    """What a network gave, if it is (B, width) and each row of unit length.
+    """A network's output, checked: (B, width), each row of unit length.
 
-    given: of whom, for the error. Raises ArtifactsError.
+    given: names the network in the error. Raises ArtifactsError.
     """
     if embeddings.ndim != 2 or embeddings.shape[1] != width:
         raise ArtifactsError(f"{given}: got shape {embeddings.shape}, allowed (B, {width})")
@@ -72,7 +72,7 @@ def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
     """A recogniser's folder, ready to run in ONNX Runtime.
 
     threads: CPU threads, 0 for all cores.
-    Raises ArtifactsError for a folder that lacks a file, or a network with another interface.
+    Raises ArtifactsError for a missing file, or a network with another interface.
     """
     info = _with_its_describer(read_recogniser_info(folder), Path(folder) / DESCRIBER)
     path = Path(folder) / STUDENT
@@ -86,7 +86,7 @@ def load_recogniser(folder: Path, threads: int = 0) -> OnnxRecogniser:
 
 
 def _with_its_describer(info: RecogniserInfo, path: Path) -> RecogniserInfo:
-    """Naming the text tower's hash, as an exported model does: enrolled words belong to it."""
+    """The facts with the text tower's hash, as in an exported model: descriptions belong to it."""
     if info.describer is None or not path.is_file():
         return info
     return info.model_copy(update={"sha256": {**info.sha256, DESCRIBER: file_sha256(path)}})
@@ -100,7 +100,7 @@ def _try_once(recogniser: OnnxRecogniser, path: Path) -> None:
     except ArtifactsError:
         raise
     except Exception as error:
-        # ONNX Runtime has a type of its own for every failure, and names inputs and shapes in it.
+        # ONNX Runtime raises many types of its own; their texts name inputs and shapes.
         wanted = f"image (B, 3, {side}, {side}) -> embedding (B, {recogniser.info.width})"
         raise ArtifactsError(f"{path}: got a network that fails ({error}), allowed {wanted}") from (
             error
@@ -110,7 +110,7 @@ def _try_once(recogniser: OnnxRecogniser, path: Path) -> None:
 def exported_recogniser(artifacts: Path, info: ModelInfo, threads: int = 0) -> OnnxRecogniser:
     """The recogniser in an exported folder, whose facts are `info`.
 
-    Raises ArtifactsError for a missing or changed file, and where there is no recogniser.
+    Raises ArtifactsError for a missing or changed file, and if there is no recogniser.
     """
     facts = facts_of(info)
     folder = Path(artifacts) / RECOGNISER

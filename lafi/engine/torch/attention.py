@@ -1,8 +1,8 @@
 """The attention op inside a diffusers UNet, with routes as an argument of every call.
 
-A processor knows constants alone: its layer's index and grid, and where the bank keeps that layer.
-What to read arrives through `cross_attention_kwargs={"injection": InjectionInputs(...)}`, and what
-a reference gives leaves through `{"injection": Collected()}`; both are kept nowhere.
+A processor holds only constants: its layer's index and grid, and the layer's place in the bank.
+Each call gets its inputs as `cross_attention_kwargs={"injection": InjectionInputs(...)}`; a pass
+over references returns keys and values in `{"injection": Collected()}`. Neither is stored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ from lafi.ports.bank_entry import BankInputs
 from lafi_kernels.reference import attention
 
 EXCLUDED: Final = -30000.0
-"""Logit offset of a word where it does not act: finite in fp16 and bf16, and exp(it) is 0."""
+"""Logit offset of a word outside its region: finite in fp16 and bf16, and its exp is 0."""
 
 
 class InjectionInputs(NamedTuple):
-    """What the rows of one denoiser call read.
+    """What each row of one denoiser call reads.
 
     routes (L, B, R) int32, bias (B, R) float32, mask (B, h, w) and region (B, R, h, w) float32
     in [0, 1] at latent size, bank, words (B, T) int32; see `lafi.ports.engines.DenoiserBatch`.
@@ -39,17 +39,17 @@ class InjectionInputs(NamedTuple):
 
 
 class Collected(dict[int, tuple[Tensor, Tensor]]):
-    """Layer -> its keys and values, (B, S, width) each; a forward pass that is given one fills it.
+    """Layer -> its keys and values, (B, S, width) each. A forward pass fills it.
 
-    It belongs to the caller of that one pass.
+    The caller makes a new one for each pass.
     """
 
 
 class SelfAttentionProcessor:
     """Self-attention of layer `layer`, whose token grid is the latent's divided by `downscale`.
 
-    place: (group, place in it) of the layer's keys and values in the bank.
-    Without injection inputs it is the attention of diffusers, unchanged.
+    place: (group, index in it) of the layer's keys and values in the bank.
+    Without injection inputs it is exactly the attention of diffusers.
     """
 
     def __init__(self, layer: int, downscale: int, place: tuple[int, int]) -> None:
@@ -97,17 +97,17 @@ class SelfAttentionProcessor:
             to_tokens(injection.region, self.downscale, tokens),
             attn.heads,
         )
-        # to_out is the projection, then a dropout that does nothing at inference.
+        # to_out is the projection, then a dropout, which does nothing at inference.
         out: Tensor = attn.to_out[1](attn.to_out[0](read)) / attn.rescale_output_factor
         return out
 
 
 class CrossAttentionProcessor:
-    """Attention to the text, in which the words of a character may be limited to its region.
+    """Attention to the text, which can limit the words of a character to its region.
 
-    Its token grid is the latent's divided by `downscale`. Without limited words it is the
-    attention of diffusers, unchanged. A weight of a region multiplies exp(logit), so 0 excludes
-    a word exactly; the words that belong to nobody are never excluded.
+    Its token grid is the latent's divided by `downscale`. Without limited words it is exactly the
+    attention of diffusers. The weight of a region multiplies exp(logit), so 0 excludes a word
+    exactly. Words that belong to no character are never excluded.
     """
 
     def __init__(self, downscale: int) -> None:
@@ -148,7 +148,7 @@ class CrossAttentionProcessor:
 
 
 def word_offsets(words: Tensor, region: Tensor) -> Tensor:
-    """What is added to the logits of text tokens so that each acts in its region only.
+    """Logit offsets that make each text token act only in its region.
 
     words (B, T) int32: slot in [0, R) whose region limits the token, or -1. region (B, R, S)
     float32 in [0, 1]. Returns (B, S, T) float32: the log of the weight, 0 for -1.
@@ -156,10 +156,10 @@ def word_offsets(words: Tensor, region: Tensor) -> Tensor:
     rows, count, _ = region.shape
     slots = torch.arange(count, dtype=words.dtype, device=words.device)
     shape = (rows, count, words.shape[1])
-    # Expanded by name: broadcasting would have a trace ask whether there is one slot.
+    # Expanded explicitly: broadcasting would make a trace depend on whether there is one slot.
     limited = words[:, None].expand(shape) == slots[None, :, None].expand(shape)
     logs = torch.where(region > 0, region.log(), EXCLUDED)
-    # A product with ones and zeros gathers in one small step, whatever the runtime.
+    # A product with ones and zeros gathers in one small operation in every runtime.
     return torch.bmm(logs.transpose(1, 2), limited.to(logs.dtype))
 
 
@@ -167,13 +167,13 @@ def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:
     """Weights at latent size -> weights of a layer's tokens, by area average, row by row.
 
     weights (B, ..., h, w) float32; the grid is ceil(h / downscale) x ceil(w / downscale), as
-    strided convolutions leave it. Returns (B, ..., tokens). Raises RuntimeError if the grid
-    has another number of tokens.
+    after strided convolutions. Returns (B, ..., tokens). Raises RuntimeError if the grid has
+    another number of tokens.
     """
     flat = pooled_to_grid(weights.flatten(0, -3), downscale)
     found = flat.shape[1]
     if torch.compiler.is_dynamo_compiling():
-        # torch.compile would break its graph at a text with sizes in it.
+        # torch.compile would break its graph at a text that contains sizes.
         torch._check(found == tokens)
     else:
         torch._check(
@@ -192,7 +192,7 @@ def pooled_to_grid(weights: Tensor, downscale: int) -> Tensor:
 
 
 def packed_by_group(collected: Collected, groups: Sequence[BankGroup], mask: Tensor) -> BankInputs:
-    """What a forward pass over reference rows has collected, as the bank keeps it.
+    """The collected keys and values of a pass over reference rows, as bank inputs.
 
     collected: of every layer, for B rows. mask (B, h, w). Returns the rows as B entries.
     """
@@ -208,10 +208,10 @@ def packed_by_group(collected: Collected, groups: Sequence[BankGroup], mask: Ten
 def install_processors(
     unet: UNet2DConditionModel, layers: Sequence[AttentionSite]
 ) -> UNet2DConditionModel:
-    """Give every self-attention layer of the UNet its processor; returns the same UNet.
+    """Install our processor in every self-attention layer of the UNet; returns the same UNet.
 
     layers: the UNet's self-attention layers in forward order, as `lafi.model.layers` lists them.
-    Raises ValueError for attention with parts that the op does not have (norms, residuals).
+    Raises ValueError for attention with parts that the op lacks (norms, residuals).
     """
     index = {layer.name: i for i, layer in enumerate(layers)}
     places = bank_places(bank_groups(layers))

@@ -1,7 +1,7 @@
-"""Where torch modules run: the device by name, and tensors on their way there and back.
+"""Devices for torch modules: finds one by name, and moves tensors there and back.
 
-Knows devices and tensors, not models. On the CPU nothing here copies or changes anything. What
-is for a GPU was not run: no machine with one was at hand when this was written.
+Knows devices and tensors, not models. On the CPU nothing here copies or changes anything. The
+code for GPUs was written without one at hand and has not run on one yet.
 """
 
 import importlib
@@ -27,11 +27,11 @@ _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16
 
 
 class DeviceError(ValueError):
-    """A device, precision or way of running that cannot be had; the text says what can."""
+    """A device, precision or way of running is not available; the text says what is."""
 
 
 class Cuda(Protocol):
-    """What is asked of `torch.cuda`."""
+    """The part of `torch.cuda` that is used here."""
 
     def is_available(self) -> bool: ...
 
@@ -43,8 +43,8 @@ def torch_device(
 ) -> torch.device:
     """The `torch.device` of "cpu", "cuda" (the first GPU) or "cuda:<index>".
 
-    For a GPU it also registers the fused kernel of `lafi::attention`. cuda, load: what tests
-    replace. Raises DeviceError for a device that is not there or has no Triton-lang.
+    For a GPU it also registers the fused kernel of `lafi::attention`. cuda, load: replaced by
+    tests. Raises DeviceError for a device that does not exist or lacks Triton-lang.
     """
     if name == "cpu":
         return torch.device("cpu")
@@ -63,14 +63,14 @@ def torch_device(
 
 
 def check_running(running: str, device: torch.device) -> None:
-    """Raises DeviceError for a way of running that the device does not have."""
+    """Raises DeviceError for a way of running that the device does not support."""
     allowed = get_args(Running) if device.type == "cuda" else ("eager",)
     if running not in allowed:
         raise DeviceError(f"running: got {running!r}, allowed {', '.join(allowed)} on {device}")
 
 
 def precision_name(dtype: torch.dtype) -> str:
-    """`f32`, `bf16` or `f16`. Raises DeviceError for weights that no engine has."""
+    """`f32`, `bf16` or `f16`. Raises DeviceError for any other dtype."""
     if dtype not in _PRECISIONS:
         allowed = ", ".join(str(known) for known in _PRECISIONS)
         raise DeviceError(f"dtype: got {dtype}, allowed {allowed}")
@@ -78,7 +78,7 @@ def precision_name(dtype: torch.dtype) -> str:
 
 
 def vae_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The VAE's beside a UNet in `dtype`: SDXL's published VAE overflows in fp16."""
+    """The VAE's dtype beside a UNet in `dtype`; not fp16, in which SDXL's VAE overflows."""
     return torch.float32 if dtype == torch.float16 else dtype
 
 
@@ -89,45 +89,45 @@ def place(module: Module, device: torch.device) -> Module:
 
 
 def channels_last(module: Module) -> Module:
-    """The same module with the weights of its convolutions in the order that tensor cores take.
+    """The same module with its convolution weights in the memory order that tensor cores use.
 
-    The outputs of a convolution follow its weights, so nothing else has to be converted.
+    A convolution's output has the order of its weights, so nothing else needs a conversion.
     """
-    # torch's own types of `to` leave this argument out.
+    # torch's type hints of `to` lack this argument.
     converted: Module = cast(Any, module).to(memory_format=torch.channels_last)
     return converted
 
 
 def current(device: torch.device) -> AbstractContextManager[Any]:
-    """Makes a GPU the current one of this thread, as kernel launches want it."""
+    """Makes a GPU the current one of this thread, as kernel launches require."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def bring(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The tensor on the device, and there in `dtype`; the same one if it is so already.
+    """The tensor on the device and in `dtype`; the same tensor if it is already there.
 
-    To a GPU it goes from pinned memory, and nobody waits for it.
+    The copy to a GPU comes from pinned memory, and the CPU does not wait for it.
     """
     there = pinned(tensor, device).to(device, non_blocking=True)
     return there if dtype is None else there.to(dtype)
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor that a GPU can fetch while the CPU goes on; the same one if it needs not."""
+    """The tensor in pinned memory if it goes from the CPU to a GPU, else the same tensor."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory()
     return tensor
 
 
 def give_back(result: Tensor, like: Tensor) -> Tensor:
-    """float32 on the device of `like`. From a GPU to the CPU this waits, once, for the result."""
+    """float32 on the device of `like`. A copy from a GPU to the CPU waits for the GPU."""
     return result.float().to(like.device)
 
 
 def bring_batch(batch: Batch, device: torch.device) -> Batch:
     """The same rows and bank on the device; on the CPU the batch itself.
 
-    A bank that was computed on the device lies there already.
+    A bank that was computed on the device is not moved.
     """
     if device.type == "cpu":
         return batch

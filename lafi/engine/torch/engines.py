@@ -1,7 +1,7 @@
 """Engines that run a diffusers checkpoint in torch, on the CPU or on an NVIDIA GPU.
 
-Knows diffusers' modules and what they are told, not how tensors reach a device nor how graphs
-are captured. On a GPU it was not run yet: no machine with one was at hand.
+Knows diffusers' modules and their inputs, not how tensors reach a device or graphs are captured.
+Not run on a GPU yet, because none was at hand.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class TorchDenoiser:
     """`Denoiser`: a network whose self-attention layers take routes as an argument."""
 
     def __init__(self, module: Any, info: ModelInfo) -> None:
-        """module: of the family that info names, on the device where it is to run."""
+        """module: of the family in `info`, on the device that it runs on."""
         self._module = module
         self._family = torch_family_of(info)
         self._family.install(module, info.layers)
@@ -57,23 +57,23 @@ class TorchDenoiser:
     def predict(self, batch: DenoiserBatch) -> Tensor:
         """Rows on the module's device -> the prediction, there and in the module's dtype.
 
-        Reads no value of any tensor, so that a CUDA graph can hold it.
+        Reads no values of tensors, so that it can be captured in a CUDA graph.
         """
         return self._family.predict(self._module, batch)
 
 
 class TorchReferenceReader:
-    """`ReferenceReader`: one forward pass of the denoiser's own module, whose layers hand out."""
+    """`ReferenceReader`: a forward pass of the denoiser's module that returns keys and values."""
 
     def __init__(self, module: Any, info: ModelInfo) -> None:
-        """module: the one of a `TorchDenoiser`, which has prepared it."""
+        """module: as prepared by a `TorchDenoiser`."""
         self._module = module
         self._family = torch_family_of(info)
         self._groups = bank_groups(info.layers)
 
     @torch.no_grad()
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
-        """Entries in the module's dtype, on its device, where the denoiser wants them."""
+        """Entries in the module's dtype and on its device, where the denoiser needs them."""
         device = self._module.device
         with current(device):
             rows = bring_batch(batch, device)
@@ -86,9 +86,9 @@ def torch_denoiser(
     running: Running = "eager",
     cuda_device: Callable[[torch.device], Device] = CudaDevice,
 ) -> Denoiser:
-    """A module on its device as a denoiser. cuda_device: what captures graphs; tests replace it.
+    """A module on its device as a denoiser. cuda_device: captures graphs; tests replace it.
 
-    Raises DeviceError for a way of running that the device does not have.
+    Raises DeviceError for a way of running that the device does not support.
     """
     check_running(running, module.device)
     denoiser = TorchDenoiser(module, info)
@@ -111,11 +111,11 @@ def load_torch_engines(
     """Engines of a diffusers folder.
 
     dtype: float32, bfloat16 or float16, of the weights; the VAE's are float32 beside float16.
-    device: "cpu", "cuda" or "cuda:<index>"; a GPU takes the fused attention kernel and
+    device: "cpu", "cuda" or "cuda:<index>"; a GPU uses the fused attention kernel and
     channels-last convolutions. running: how the UNet runs, see `Running`.
-    Tensors that engines are given may lie anywhere; results come back to where they lie.
-    Raises CheckpointError where the folder is not a complete pipeline and DeviceError for a
-    device, dtype or way of running that cannot be had.
+    Inputs may lie on any device; results are returned on the device of the inputs.
+    Raises CheckpointError if the folder is not a complete pipeline, and DeviceError for a
+    device, dtype or way of running that is not available.
     """
     where = torch_device(device)
     check_running(running, where)
@@ -148,7 +148,7 @@ def torch_engines(
     *,
     running: Running = "eager",
 ) -> Engines:
-    """Engines of modules that are loaded, each on its device; folder: where the tokenizers lie."""
+    """Engines of loaded modules, each on its device. folder: holds the tokenizers."""
     names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
     return Engines(
         text_encoder=TorchTextEncoder(*texts, names=text_names(info)),

@@ -1,6 +1,6 @@
-"""`TorchFamily`: what one kind of denoiser does with torch.
+"""`TorchFamily`: how one kind of denoiser is loaded and run in torch.
 
-The other half, what can be known without loading it, is `lafi.model.family.Family`.
+Facts that do not need the weights are in `lafi.model.family.Family`.
 """
 
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ class TorchFamily(Protocol):
 
     @property
     def part(self) -> str:
-        """The folder of a checkpoint in which the denoiser lies, such as `unet`."""
+        """The folder of the denoiser in a checkpoint, such as `unet`."""
 
     @property
     def module_class(self) -> Any:
         """Its class in diffusers, with `from_config`, `load_config` and `from_pretrained`."""
 
     def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
-        """Let its self-attention take routes as an argument; layers: its own, in forward order."""
+        """Make its self-attention take routes as an argument. layers: in forward order."""
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """Rows on the module's device -> (B, C, h, w) there, in the module's dtype.
 
-        Reads no value of any tensor, so that it can be traced and a CUDA graph can hold it.
+        Reads no values of tensors, so that it can be traced and captured in a CUDA graph.
         """
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
-        """Keys and values of every self-attention layer, each row an entry."""
+        """Keys and values of every self-attention layer, one entry per row."""
 
 
 def load_denoiser(

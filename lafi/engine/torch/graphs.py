@@ -1,8 +1,8 @@
-"""A torch denoiser behind the protocol `CompiledEngine` of `lafi.engine.cuda.graphs`.
+"""A torch denoiser as a `CompiledEngine` of `lafi.engine.cuda.graphs`.
 
-So the runner that replays TensorRT's engines also replays torch's forward pass, as one CUDA graph
-for each shape of a batch. Knows how a batch is bound to buffers, not what predicts. Rows are not
-padded: a torch module takes any number of them, and an added row would cost as much as a real one.
+So `GraphRunner` can replay torch's forward pass like a TensorRT engine, with one CUDA graph per
+shape of a batch. Knows how a batch is bound to buffers, not networks. Rows are not padded: a torch
+module takes any number of rows, and a padding row would cost as much as a real one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ from lafi.ports.denoiser_tensors import TORCH_DTYPES, batch_of_tensors, denoiser
 from lafi.ports.engines import DenoiserBatch
 
 Predict = Callable[[DenoiserBatch], Tensor]
-"""Rows on the module's device -> what it predicts, there: (B, C, h, w)."""
+"""Rows on the module's device -> prediction (B, C, h, w) on the same device."""
 
 PREDICTION: Final = "prediction"
 
 
 class ForwardEngine:
-    """`CompiledEngine`: inputs are named as `denoiser_tensors` does; one output, like the latents.
+    """`CompiledEngine` with the inputs of `denoiser_tensors` and one output, shaped as the latents.
 
-    A model that predicts more channels than it is given is refused by the copy into the output's
+    A model that predicts more channels than its input has fails in the copy into the output's
     buffer.
     """
 
@@ -40,7 +40,7 @@ class ForwardEngine:
         groups: Sequence[BankGroup],
         dtype: torch.dtype,
     ) -> None:
-        """ports: the model's. groups: of its bank. dtype: of the keys and values in it."""
+        """ports: the model's. groups: of its bank. dtype: of the bank's keys and values."""
         self._predict = predict
         self._groups = groups
         rows = {port.name: TORCH_DTYPES[port.dtype] for port in ports}
@@ -55,7 +55,7 @@ class ForwardEngine:
 
 
 class ForwardSession:
-    """`Session`: one forward pass over the tensors that are bound."""
+    """`Session`: one forward pass over the bound tensors."""
 
     def __init__(self, predict: Predict, groups: Sequence[BankGroup], output: Shape) -> None:
         self.output_shapes: Mapping[str, Shape] = {PREDICTION: output}
@@ -74,9 +74,9 @@ class ForwardSession:
 class GraphDenoiser:
     """`lafi.ports.engines.Denoiser`: a forward pass replayed as a CUDA graph.
 
-    A batch of a new shape first costs a plain forward pass and a capture; the shapes that were
-    used last are kept (`lafi.engine.cuda.graphs.MAX_SHAPES`). A call copies the batch into the
-    graph's buffers, its bank too; without a bank that is a placeholder of one token.
+    The first batch of a new shape costs a normal forward pass and a capture. Graphs of the most
+    recently used shapes are kept (`lafi.engine.cuda.graphs.MAX_SHAPES`). A call copies the batch
+    and its bank into the graph's buffers; without a bank it copies a placeholder of one token.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class GraphDenoiser:
         device: Device,
         where: torch.device,
     ) -> None:
-        """ports, groups: the model's. where: the torch device that `device` stands for."""
+        """ports, groups: the model's. where: the torch device of `device`."""
         self._ports = ports
         self._groups = groups
         self._where = where

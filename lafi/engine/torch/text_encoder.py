@@ -1,6 +1,6 @@
-"""CLIP text models as SD and SDXL use them, in torch; the export traces the same function.
+"""CLIP text models as used in SD and SDXL, in torch; the export traces the same function.
 
-Knows transformers' text models, not tokenizers and not prompts.
+Knows transformers' text models, not tokenizers or prompts.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from lafi.engine.torch.device import bring, current, give_back
 from lafi.ports.engines import EncodedText, encoded_text
 
 CLASSES = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-"""Part of a checkpoint -> the class that it is loaded as."""
+"""Part of a checkpoint -> the class to load it with."""
 
 
 def encode_tokens(models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
@@ -38,13 +38,13 @@ class TorchTextEncoder:
     """`lafi.ports.engines.TextEncoder` with one or two CLIP text models."""
 
     def __init__(self, *models: nn.Module, names: Sequence[str]) -> None:
-        """models: on one device, whichever it is. names: of the ports that their outputs fill."""
+        """models: all on one device. names: the ports that their outputs fill."""
         self._models: tuple[Any, ...] = models
         self._names = names
 
     @torch.no_grad()
     def __call__(self, token_ids: Tensor) -> EncodedText:
-        """Token ids as the protocol says -> encoded text, float32, on the ids' device."""
+        """Token ids as in the protocol -> encoded text, float32, on the ids' device."""
         device = self._models[0].device
         with current(device):
             outputs = encode_tokens(self._models, bring(token_ids, device))
@@ -53,6 +53,6 @@ class TorchTextEncoder:
 
 
 def load_text_encoder(folder: Path, dtype: torch.dtype, variant: str | None = None) -> nn.Module:
-    """The text model in a part's folder, of the class that belongs to the part's name."""
+    """The text model of a part, loaded with the class for the part's name."""
     model: nn.Module = CLASSES[folder.name].from_pretrained(folder, dtype=dtype, variant=variant)
     return model.eval()

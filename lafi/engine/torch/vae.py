@@ -1,4 +1,4 @@
-"""A diffusers VAE as two engines. Knows pictures and latents, not where they come from."""
+"""A diffusers VAE as two engines. Knows pictures and latents only."""
 
 import torch
 from diffusers import AutoencoderKL

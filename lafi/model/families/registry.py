@@ -1,6 +1,6 @@
-"""Finds families by name: those shipped here, and those of outside packages.
+"""Finds families by name: our own, and those of outside packages.
 
-An outside package names an instance of its family under the entry point group `lafi.families`.
+An outside package registers an instance in the entry point group `lafi.families`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _SHIPPED: Final[tuple[Family, ...]] = (UNET,)
 
 @lru_cache(maxsize=1)
 def families() -> Mapping[str, Family]:
-    """Every family by its name; read once, as what is installed does not change."""
+    """All families by name; read once, because installed packages do not change."""
     outside = (entry.load() for entry in entry_points(group=GROUP))
     return {family.name: family for family in (*_SHIPPED, *outside)}
 
@@ -34,10 +34,10 @@ def family_of(info: ModelInfo) -> Family:
 
 
 def text_names(info: ModelInfo) -> tuple[str, ...]:
-    """The ports that a text fills, in the order of its encoders' outputs; the first is `text`."""
+    """The ports for an encoded text, in the order of the encoders' outputs; first is `text`."""
     return tuple(output.port for output in family_of(info).text_outputs(info))
 
 
 def input_ports(info: ModelInfo) -> tuple[InputPort, ...]:
-    """Every input of a model's denoiser but the bank's, in the order of its exported graph."""
+    """All inputs of a model's denoiser except the bank's, in the order of the exported graph."""
     return (*family_of(info).inputs(info), *info.added_inputs)

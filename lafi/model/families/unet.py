@@ -1,6 +1,6 @@
 """The UNets of SD1.5, SD2.1 and SDXL: `UNet2DConditionModel` with CLIP texts in cross-attention.
 
-Knows configs of diffusers' folders; a module is looked at without its weights.
+Knows configs of diffusers' folders; reads modules without their weights.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +27,11 @@ _SDXL: Final[Mapping[str, tuple[str, ...] | None]] = {
     "tokenizer_2": _TOKENIZERS,
 }
 _PIPELINES: Final = {"StableDiffusionPipeline": _SD, "StableDiffusionXLPipeline": _SDXL}
-"""Class of a pipeline -> its parts, each with the classes that it may have, None for any."""
+"""Class of a pipeline -> its parts, each with its allowed classes, None for any."""
 _TIME_IDS: Final = 6
 """Original height and width, crop from the top and the left, target height and width."""
 _UP_BLOCK_SHARE: Final = {"decoder": (0, 3), "balanced": (1, 3), "texture": (2, 3)}
-"""How far into the up-block layers a preset starts, as numerator and denominator."""
+"""Where in the up-block layers a preset starts, as numerator and denominator."""
 
 
 class UNetFamily:
@@ -65,7 +65,7 @@ class UNetFamily:
         }
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
-        """As `Family`: the core, `words`, and with two encoders `pooled` and `time_ids`."""
+        """As `Family`: core ports and `words`; with two encoders also `pooled` and `time_ids`."""
         text = (info.text_length, info.text_width)
         core = core_ports(info.latent_channels, len(info.layers), text)
         words = InputPort(
@@ -84,7 +84,7 @@ class UNetFamily:
         return (*core, words, pooled, time_ids)
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
-        """As `Family`: with two encoders, that the row is a whole picture (arXiv:2307.01952)."""
+        """As `Family`: with two encoders, time ids for an uncropped picture (arXiv:2307.01952)."""
         if not info.pooled_width:
             return {}
         width, height = (float(side) for side in size)
@@ -115,7 +115,7 @@ UNET: Final = UNetFamily()
 
 
 def first_injected_layer(layers: Sequence[AttentionSite], preset: str) -> int:
-    """Where a preset of a UNet starts; the number of layers for one that stands for none.
+    """The first layer of a UNet's preset; the number of layers for an empty preset.
 
     Raises KeyError for a preset that these layers do not have.
     """
@@ -166,8 +166,8 @@ def _encoders(parts: Mapping[str, Config]) -> list[Config]:
 
 
 def _without_weights(config: Config) -> Any:
-    """A UNet of that config whose tensors have no memory."""
-    # Only who reads a checkpoint has torch.
+    """A UNet of that config with tensors that take no memory."""
+    # Imported here, because only code that reads checkpoints needs torch.
     import torch
     from diffusers import UNet2DConditionModel
 
@@ -176,7 +176,7 @@ def _without_weights(config: Config) -> Any:
 
 
 def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
-    """Fields whose value does not fit the other parts, each with what is allowed."""
+    """Fields with values that do not fit the other parts, each with what is allowed."""
     unet, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
     texts = {part: parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts}
     widths = " and ".join(f"{text['hidden_size']} of {part}" for part, text in texts.items())
@@ -203,7 +203,7 @@ def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
 
 
 def _conditioning_misfits(unet: Config, texts: Mapping[str, Config]) -> list[str]:
-    """What the UNet is told beside text and timestep."""
+    """The UNet's conditioning beside text and timestep."""
     problems = []
     for field in ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type"):
         problems += differs(f"unet.{field}", unet, None, "no such conditioning")

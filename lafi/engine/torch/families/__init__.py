@@ -1,1 +1,1 @@
-"""What each family of denoisers does with torch, one file each. Knows nothing of denoising."""
+"""The torch side of each family of denoisers, one file each. Knows nothing of denoising."""

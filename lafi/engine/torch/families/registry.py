@@ -1,6 +1,6 @@
-"""Finds what a family does with torch, by its name.
+"""Finds the torch side of a family by its name.
 
-An outside package names an instance under the entry point group `lafi.torch_families`.
+An outside package registers an instance in the entry point group `lafi.torch_families`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _SHIPPED: Final[tuple[TorchFamily, ...]] = (TORCH_UNET,)
 
 @lru_cache(maxsize=1)
 def torch_families() -> Mapping[str, TorchFamily]:
-    """Every family by its name; read once, as what is installed does not change."""
+    """All families by name; read once, because installed packages do not change."""
     outside = (entry.load() for entry in entry_points(group=GROUP))
     return {family.name: family for family in (*_SHIPPED, *outside)}
 

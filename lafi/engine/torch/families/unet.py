@@ -52,7 +52,7 @@ class TorchUNet:
         return prediction
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
-        """As `TorchFamily`; in the UNet's dtype."""
+        """Like `TorchFamily`; in the UNet's dtype."""
         dtype, collected = module.dtype, Collected()
         module(
             batch.latents.to(dtype),
