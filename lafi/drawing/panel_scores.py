@@ -32,12 +32,13 @@ class PanelScores:
     def __init__(self, storyboard: Storyboard, recogniser: Recogniser | None) -> None:
         self._storyboard = storyboard
         self._recogniser = recogniser
-        self._portraits: dict[str, Pixels] = {}
+        self._pictures: dict[str, Pixels] = {}
         self._known: dict[str, Embeddings] = {}
 
-    def know(self, name: str, portrait: Pixels) -> None:
-        """Take note of a portrait that was drawn, RGB uint8 (H, W, 3)."""
-        self._portraits[name] = portrait
+    def know(self, name: str, picture: Pixels) -> None:
+        """Take note of a character's picture, RGB uint8 (H, W, 3): a portrait that was drawn, or a
+        given reference letterboxed to the recogniser's side."""
+        self._pictures[name] = picture
 
     def of(self, panel: Panel, pixels: Pixels) -> dict[str, float]:
         """Scores in [-1, 1] by name, of a finished panel RGB uint8 (H, W, 3)."""
@@ -55,13 +56,13 @@ class PanelScores:
         return {name: _cosine(seen[boxes[name]], self._known[name]) for name in names}
 
     def _has_picture(self, name: str) -> bool:
-        return name in self._portraits or self._storyboard.character(name).reference is not None
+        return name in self._pictures or self._storyboard.character(name).reference is not None
 
     def _picture(self, name: str, side: int) -> Pixels:
-        """A given reference as an enrolment sees it, or the portrait."""
+        """What is known of the character, else its reference as an enrolment sees it."""
         reference = self._storyboard.character(name).reference
-        if reference is None:
-            return self._portraits[name]
+        if name in self._pictures or reference is None:
+            return self._pictures[name]
         return fit(image_file.decode(reference.data), side, side).pixels
 
 

@@ -176,8 +176,16 @@ class _Drawing:
         return self._storyboard.width, self._storyboard.height
 
     def _given(self, name: str, sizes: Mapping[Size, set[str]]) -> Picture:
-        character = self._storyboard.character(name)
-        return given_picture(character, [self._own_size(), *sizes])
+        """Decoded once, for the panels, the client, and the recogniser if there is one."""
+        wanted = {self._own_size(), *sizes}
+        recogniser = self._engines.recogniser
+        seen = None if recogniser is None else (recogniser.info.side, recogniser.info.side)
+        picture = given_picture(
+            self._storyboard.character(name), wanted | ({seen} if seen else set())
+        )
+        if seen is not None:
+            self._scores.know(name, picture.fitted[seen].pixels)
+        return picture
 
     def _portrait_event(self, picture: Picture) -> Portrait:
         settings = {
@@ -245,7 +253,8 @@ class _Drawing:
 
     def _sources(self, index: int) -> dict[int, int]:
         """Earlier panels that a panel's stages begin with, by the stage's place."""
-        sources = ((s.number - 1, s.settings.source) for s in self._plans[index])
+        stages = self._plans[index][self._begins(index) :]
+        sources = ((s.number - 1, s.settings.source) for s in stages)
         return {at: s.panel for at, s in sources if s is not None and s.panel is not None}
 
     def _staged(self, index: int, tries: Sequence[Attempts]) -> StagedPicture:
