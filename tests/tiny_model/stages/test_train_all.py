@@ -3,43 +3,43 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lafi_tiny.stages import train_all as module
+from lafi_tiny.stages.commands import app
 from lafi_tiny.stages.stage_folder import mark_finished, training_folder
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the stages that were run."""
-    names: list[str] = []
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Stages that were run, with their cores."""
+    runs: list[tuple[str, int]] = []
 
-    def beside(stages: list[module.Work], folder: Path) -> None:
-        names.extend(stage.__name__ for stage in stages)
+    def noting(name: str) -> object:
+        return lambda folder, cores: runs.append((name, cores))
 
-    monkeypatch.setattr(module, "run_beside", beside)
-    monkeypatch.setattr(module, "denoiser_stage", lambda folder, workers: names.append("denoiser"))
-    return names
-
-
-def test_everything_runs_in_an_empty_folder(done: list[str], tmp_path: Path) -> None:
-    module.train_all(tmp_path / "new")
-    assert done == ["autoencoder_stage", "reader_stage", "denoiser"]
+    monkeypatch.setattr(module, "STAGES", {name: noting(name) for name in module.STAGES})
+    return runs
 
 
-def test_finished_stages_are_left_out(done: list[str], tmp_path: Path) -> None:
+def test_everything_runs_in_an_empty_folder(done: list[tuple[str, int]], tmp_path: Path) -> None:
+    module.train_all(tmp_path / "new", cores=3)
+    assert done == [("autoencoder", 3), ("reader", 3), ("denoiser", 3)]
+
+
+def test_finished_stages_are_left_out(done: list[tuple[str, int]], tmp_path: Path) -> None:
     for stage in ("autoencoder", "denoiser"):
         mark_finished(tmp_path, stage)
     module.train_all(tmp_path)
-    assert done == ["reader_stage"]
+    assert done == [("reader", 2)]
 
 
-def _fail(folder: Path) -> None:
-    raise SystemExit(3)
-
-
-def test_a_failed_stage_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"stages: 1 failed, exit codes \[3\]"):
-        module.run_beside([_fail], tmp_path)
+def test_a_single_stage_is_run_or_refused(done: list[tuple[str, int]], tmp_path: Path) -> None:
+    run = CliRunner().invoke(app, ["new-stage", "reader", "--folder", str(tmp_path)])
+    assert (run.exit_code, done) == (0, [("reader", 2)])
+    refused = CliRunner().invoke(app, ["new-stage", "hand", "--folder", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert "allowed: autoencoder, reader, denoiser" in " ".join(refused.output.split())
 
 
 def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

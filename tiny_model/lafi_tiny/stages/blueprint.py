@@ -16,7 +16,7 @@ class Blueprint:
     """Widths and depths; `side` is the training picture's side in pixels."""
 
     side: int = 128
-    latent_channels: int = 8
+    latent_channels: int = 16
     vae_widths: tuple[int, ...] = (16, 32, 64, 128)
     vae_norm_groups: int = 8
     unet_widths: tuple[int, ...] = (64, 128, 256)

@@ -14,35 +14,21 @@ FOLDER = typer.Option(
 
 
 @app.command()
-def train_all(folder: Path | None = FOLDER, workers: int = 2) -> None:
+def train_all(folder: Path | None = FOLDER, cores: int = 2) -> None:
     """Train the 128 px model: every stage in its order, each where it stopped."""
     from lafi_tiny.stages.train_all import train_all as run
 
-    run(folder or training_folder(), workers)
+    run(folder or training_folder(), cores)
 
 
 @app.command()
-def new_autoencoder(folder: Path | None = FOLDER, threads: int = 2) -> None:
-    """The 128 px model's autoencoder alone."""
-    from lafi_tiny.stages.train_all import autoencoder_stage
+def new_stage(name: str, folder: Path | None = FOLDER, cores: int = 2) -> None:
+    """One stage of the 128 px model alone: autoencoder, reader or denoiser."""
+    from lafi_tiny.stages.train_all import STAGES
 
-    autoencoder_stage(folder or training_folder(), threads=threads)
-
-
-@app.command()
-def new_reader(folder: Path | None = FOLDER, threads: int = 2) -> None:
-    """The 128 px model's reader alone."""
-    from lafi_tiny.stages.train_all import reader_stage
-
-    reader_stage(folder or training_folder(), threads=threads)
-
-
-@app.command()
-def new_denoiser(folder: Path | None = FOLDER, workers: int = 2) -> None:
-    """The 128 px model's UNet and text encoder, a worker for every core."""
-    from lafi_tiny.stages.train_all import denoiser_stage
-
-    denoiser_stage(folder or training_folder(), workers=workers)
+    if name not in STAGES:
+        raise typer.BadParameter(f"name: got {name!r}, allowed: {', '.join(STAGES)}")
+    STAGES[name](folder or training_folder(), cores)
 
 
 @app.command()
