@@ -36,7 +36,8 @@ def test_each_served_engine_gives_what_the_engine_gives(caller: Any, engines: En
 
 def test_the_served_denoiser_gives_what_the_engine_gives(caller: Any, engines: Engines) -> None:
     inputs = denoiser_inputs(engines)
-    batch = DenoiserBatch(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    batch = DenoiserBatch(ports={"words": tensors.pop("words")}, **tensors)
     answer = caller.infer("denoiser", inputs)
     np.testing.assert_array_equal(answer["noise_pred"], engines.denoiser(batch).numpy())
 
