@@ -96,7 +96,7 @@ def _cell(found: Mapping[str, float] | None) -> str:
 
 
 def _pictures(outcome: Outcome, groups: Sequence[Group], rows: int, best: str | None) -> str:
-    """The shown methods; only the best preset of the sweeps."""
+    """A table of panels by method; of the sweeps it shows only the best preset."""
     shown = [m.name for m in outcome.methods if m.family != "sweep" or m.name == best]
     places = _places(groups, min(len(outcome.panels[name].pairs) for name in shown))[:rows]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("asked for", "reference", *shown))

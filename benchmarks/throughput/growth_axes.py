@@ -46,7 +46,7 @@ class Point:
 
 
 def points(what: Axes) -> list[Point]:
-    """The storyboards of both axes; without references, injection reads nothing."""
+    """The points of both axes; without references, injection reads nothing."""
     base = Workload(1, what.panels, 1, what.steps, side=what.sides[0])
     return [
         *(
