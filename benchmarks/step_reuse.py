@@ -160,7 +160,7 @@ def main(
     engines = load_onnx_engines(repository / "artifacts", "openvino", threads=1)
     reader = load_reader(reader_file)
     wanted = held_out_wanted(count, seed)
-    outcomes = known(results, count, seed, engines)
+    outcomes = finished_outcomes(results, count, seed, engines)
     # The first calls open graphs; their time must not count for any variant.
     drawn(storyboards(wanted[:1], Injection(), Sampling.model_validate({"steps": 2})), engines)
     for injection, settings in INJECTIONS.items():
@@ -179,7 +179,7 @@ def main(
     _plot(outcomes, results / "step_reuse.png")
 
 
-def known(results: Path, count: int, seed: int, engines: Engines) -> list[Outcome]:
+def finished_outcomes(results: Path, count: int, seed: int, engines: Engines) -> list[Outcome]:
     """Results of injection settings that an earlier run of the same panels finished."""
     path = results / "step_reuse.json"
     if not path.exists():

@@ -45,8 +45,8 @@ def choose(methods: Sequence[Method], figures: Mapping[str, Figures]) -> Choice:
         reason = f"`all` gains {_text(gain)} identity over `none`: not told from 0"
         return Choice(None, reason, _most(names, figures))
     if leakage is None or leakage.low <= 0:
-        untold = f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0"
-        return _by_scenes(presets, methods, figures, untold)
+        leakage_unknown = f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0"
+        return _by_scenes(presets, methods, figures, leakage_unknown)
     return _by_pose(names, figures)
 
 
@@ -66,7 +66,7 @@ def _by_scenes(
     presets: Sequence[Method],
     methods: Sequence[Method],
     figures: Mapping[str, Figures],
-    untold: str,
+    leakage_unknown: str,
 ) -> Choice:
     """The same rule with lost scenes instead of pose leakage."""
     enough: dict[str, str] = {}
@@ -78,9 +78,9 @@ def _by_scenes(
                 enough |= {preset.name: found} if found else {}
     name = _most([*enough], figures)
     if name is None:
-        reason = f"{untold}, and no preset is told from all layers by the scenes it keeps"
+        reason = f"{leakage_unknown}, and no preset is told from all layers by the scenes it keeps"
         return Choice(None, reason, _most([preset.name for preset in presets], figures))
-    return Choice(name, f"{untold}. By the scenes instead: {enough[name]}", name)
+    return Choice(name, f"{leakage_unknown}. By the scenes instead: {enough[name]}", name)
 
 
 def _keeps_scenes(preset: str, beside: str, figures: Mapping[str, Figures]) -> str | None:
