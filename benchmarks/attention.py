@@ -1,11 +1,11 @@
-"""What reading a reference in place costs in attention: counted anywhere, measured on a GPU.
+"""The cost of reading a reference in place: counted on any machine, measured on a GPU.
 
     python benchmarks/attention.py --count                 operations and bytes, on any machine
     python benchmarks/attention.py [--tune] [--repeats 50]  an NVIDIA GPU: numerics, time, memory
 
 The second compares the fused kernel with `torch.cat` + SDPA (cuDNN and flash) and with plain SDPA,
 which reads no reference, at the shapes of SDXL and SD1.5 with one reference and 8 and 16 panels,
-and writes `results/attention.json` and `.png` beside this file. Without a GPU it ends with code 2.
+and writes `results/attention.json` and `.png` beside this file. Without a GPU it exits with 2.
 """
 
 import argparse
@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results"
 BYTES = 2
 FLOPS_PER_S = 790e12
 BYTES_PER_S = 4.8e12
-"""Of an H200: bf16 products as measured elsewhere, memory as its data sheet says."""
+"""Rates of an H200: bf16 products from published measurements, memory from its data sheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ SD15 = (
 class Count:
     """One denoiser call in 16 bits: all layers of a class, or several classes summed.
 
-    Bytes: `own` and `reference` are the keys and values of the injected layers that exist anyway;
-    `copied` is what torch.cat would write, and read, to put one beside the other; `touched` is q,
-    k, v and o of all layers, each moved once. FLOPs: two for a product and sum; `plain` without
-    any reading, `added` by the reading rows.
+    Bytes: `own` and `reference` are the keys and values of the injected layers, which exist in any
+    case; `copied` is what torch.cat would read and write to join them; `touched` is q, k, v and o
+    of all layers, each moved once. FLOPs: two for a product and sum; `plain` without references,
+    `added` by the rows that read one.
     """
 
     name: str
@@ -81,17 +81,17 @@ class Count:
 
     @property
     def compute_ms(self) -> float:
-        """At the rate of the matrix units, nothing else counted."""
+        """Time at the rate of the matrix units, without anything else."""
         return 1e3 * (self.plain + self.added) / FLOPS_PER_S
 
     @property
     def memory_ms(self) -> float:
-        """At the rate of the memory, with every tensor moved once and nothing copied."""
+        """Time at the rate of the memory, with every tensor moved once and no copies."""
         return 1e3 * self.touched / BYTES_PER_S
 
     @property
     def copy_ms(self) -> float:
-        """What torch.cat would add at the rate of the memory."""
+        """Time that torch.cat would add at the rate of the memory."""
         return 1e3 * 2 * self.copied / BYTES_PER_S
 
 
@@ -142,7 +142,7 @@ def _mb(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One way to attend, at one shape. error: largest difference from fp32, over its maximum."""
+    """One implementation at one shape. error: largest difference from fp32 / its maximum."""
 
     shape: str
     panels: int
@@ -159,7 +159,7 @@ Way = Callable[[Tensors, int], Tensor]
 
 
 def make_tensors(layer: LayerClass, panels: int, device: str = "cuda") -> Tensors:
-    """Rows 0 to panels - 1 read the last row, as a batch without guidance has it."""
+    """Rows 0 to panels - 1 read the last row, as in a batch without guidance."""
     shape = (panels + 1, layer.tokens, layer.heads * layer.head_dim)
     gen = torch.Generator(device).manual_seed(0)
     q, k, v = (torch.randn(shape, generator=gen, device=device).bfloat16() for _ in range(3))
@@ -177,14 +177,14 @@ def split(x: Tensor, heads: int) -> Tensor:
 
 
 def plain(tensors: Tensors, heads: int) -> Tensor:
-    """SDPA of every row over itself: what the layer costs without injection."""
+    """SDPA of every row over itself: the cost of the layer without injection."""
     q, k, v = (split(x, heads) for x in tensors[:3])
     out: Tensor = F.scaled_dot_product_attention(q, k, v)
     return out.transpose(1, 2).flatten(2)
 
 
 def joined(tensors: Tensors, heads: int) -> Tensor:
-    """Copies keys and values of the last row beside those of every other, then SDPA."""
+    """Joins keys and values of the last row to those of every other row, then SDPA."""
     q, k, v = tensors[:3]
     keys, values = (torch.cat([x[:-1], x[-1:].expand_as(x[:-1])], dim=1) for x in (k, v))
     read = F.scaled_dot_product_attention(
@@ -197,7 +197,7 @@ def joined(tensors: Tensors, heads: int) -> Tensor:
 
 
 def with_backend(way: Way, backend: SDPBackend) -> Way:
-    """The same, where SDPA may use this backend alone."""
+    """The same with SDPA limited to this backend."""
 
     def run(tensors: Tensors, heads: int) -> Tensor:
         with sdpa_kernel(backend):
@@ -207,7 +207,7 @@ def with_backend(way: Way, backend: SDPBackend) -> Way:
 
 
 def ways(tensors: Tensors, heads: int, tune: bool) -> dict[str, Way]:
-    """All that are compared, by name. Triton-lang is loaded here, so that counting needs none."""
+    """All implementations by name. Loads Triton-lang here, so that counting does not need it."""
     from lafi_kernels.triton_lang import attention_triton_lang
     from lafi_kernels.tuning import fastest_tile
 
@@ -224,7 +224,7 @@ def ways(tensors: Tensors, heads: int, tune: bool) -> dict[str, Way]:
 
 
 def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Measurement]:
-    """Every way at one shape; medians of `repeats` calls after three that warm up."""
+    """Every implementation at one shape; medians of `repeats` calls after three warm-up calls."""
     tensors, heads = make_tensors(layer, panels), layer.heads
     wide = [x.float() if x.is_floating_point() else x for x in tensors]
     routed = _on_cpu(wide, heads)
@@ -254,7 +254,7 @@ def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Me
 
 
 def _on_cpu(wide: Sequence[Tensor], heads: int) -> Tensor:
-    """The torch reference in fp32 for the first and the last row, which stand for all."""
+    """The torch reference in fp32, for the first and the last row only."""
     first_and_last = [wide[0].shape[0] - 1, 0]
     chosen = [x[first_and_last] if len(x) else x for x in (y.cpu() for y in wide)]
     # Of these two rows the reference is now row 0.
@@ -264,7 +264,7 @@ def _on_cpu(wide: Sequence[Tensor], heads: int) -> Tensor:
 
 
 def _time(way: Way, tensors: Tensors, heads: int, repeats: int) -> tuple[float, int, Tensor]:
-    """Median seconds, peak bytes above what was there, and the output."""
+    """Median seconds, peak bytes above the start, and the output."""
     for _ in range(3):
         out = way(tensors, heads)
     torch.cuda.synchronize()

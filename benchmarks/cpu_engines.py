@@ -2,7 +2,7 @@
 
     python benchmarks/cpu_engines.py REPOSITORY CHECKPOINT [--threads 2] [--repeats 15]
 
-Engines take turns, so that a busy machine slows all of them alike; the figures are medians.
+Engines take turns, so that a busy machine slows all of them equally; figures are medians.
 Writes `results/cpu_engines.json` and `.png` beside this file. The batch is that of four panels
 with guidance and one reference: 9 rows, without injection and with `decoder`.
 """
@@ -47,15 +47,15 @@ class Timing:
     wall_ms: float
     cpu_ms: float
     first_ms: float
-    """CPU time of the first call of this shape: the batch changes as panels come and go."""
+    """CPU time of the first call of a shape, which is common, as panels come and go."""
     mean_error: float
-    """Relative to the largest value."""
+    """Largest error, relative to the largest value."""
 
 
 def storyboard_batch(
     info: ModelInfo, side: int, injection: LayerPreset, panels: int = PANELS
 ) -> DenoiserBatch:
-    """Rows of `panels` in both branches and one reference, the last row, which all read."""
+    """Rows of `panels` in both branches, then one reference, which all of them read."""
     rows, size = 2 * panels + 1, (side // info.vae_scale, side // info.vae_scale)
     start = injected_layers(info, injection)
     panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), layers=start)
@@ -95,7 +95,7 @@ def clock(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure(engines: dict[str, Denoiser], batch: DenoiserBatch, repeats: int) -> dict[str, Timing]:
-    """All engines in turns, after a first call each that is told apart."""
+    """All engines in turns; the first call of each is reported separately."""
     first = {name: clock(lambda engine=engine: engine(batch)) for name, engine in engines.items()}  # type: ignore[misc]
     expected = engines["torch f32"](batch)
     scale = float(expected.abs().max())
@@ -153,7 +153,7 @@ def plot(timings: list[Timing], path: Path) -> None:
 
 
 def cpu_name() -> str:
-    """The CPU's name, where the system tells it."""
+    """The CPU's name, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,13 +1,13 @@
-"""Keeping deep features between steps: how much of a UNet is left to run, and what pictures say.
+"""Keeping deep features between steps: how much of a UNet still runs, and the pictures' quality.
 
     python -m benchmarks.deep_reuse tiny_model/weights          counts and draws
     python -m benchmarks.deep_reuse tiny_model/weights --count-only
 
 The cut is before the first injected layer, so that every injected layer still reads references at
-every step. Counted are the bundled model at 64 px, SD1.5 at 512 px and SDXL at 1024 px. Drawn, in
-torch with the bundled model: kept features for intervals of 2, 3 and 5 steps against EasyCache
-and against fewer steps, PSNR to all steps computed, at the share of the denoiser's work that the
-count gives. Writes `deep_reuse.json` and `.png` to `benchmarks/results`.
+every step. Counts operations for the bundled model at 64 px, SD1.5 at 512 px and SDXL at 1024 px.
+Draws with the bundled model in torch: kept features for intervals of 2, 3 and 5 steps, EasyCache,
+and fewer steps; PSNR against all steps computed, over the counted share of the denoiser's work.
+Writes `deep_reuse.json` and `.png` to `benchmarks/results`.
 """
 
 import json
@@ -48,7 +48,7 @@ from lafi_tiny.evaluate import held_out_wanted
 
 PRESETS: tuple[LayerPreset, ...] = ("decoder", "balanced", "texture")
 DRAWN_PRESETS: tuple[LayerPreset, ...] = ("texture",)
-"""The one whose cut leaves least to run."""
+"""The preset whose cut leaves the least to run."""
 INTERVALS = (2, 3, 5)
 RIVALS: dict[str, dict[str, Any]] = {
     "reuse 0.1": {"reuse_threshold": 0.1},
@@ -60,11 +60,11 @@ RIVALS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Of one row's operations in a call: what a call with kept features still computes.
+    """The share of one row's operations that a call with kept features still computes.
 
     share        without any reference
     share_read   of a row that reads one reference
-    bounds       interval -> speed-up of a row that reads none, if nothing else costs
+    bounds       interval -> speed-up of a row without references, if nothing else took time
     """
 
     model: str
@@ -77,7 +77,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A way to draw. work: of the denoiser's operations with every step computed. psnr: dB."""
+    """A way to draw. work: share of the operations with every step computed. psnr: dB."""
 
     injection: str
     way: str
@@ -86,7 +86,7 @@ class Outcome:
 
 
 def unets(checkpoint: Path) -> dict[str, tuple[Any, int, int]]:
-    """Name -> (UNet without weights, latent cells a side, tokens of text)."""
+    """Name -> (UNet without weights, latent cells per side, tokens of text)."""
     bundled = json.loads((checkpoint / "unet" / "config.json").read_text())
     with torch.device("meta"):
         return {
@@ -116,7 +116,7 @@ def inputs(unet: Any, side: int, tokens: int) -> dict[str, Any]:
 
 
 def left(checkpoint: Path) -> list[Left]:
-    """Counted, for every model and preset."""
+    """The counts for every model and preset."""
     found = []
     for model, (unet, side, tokens) in unets(checkpoint).items():
         layers = self_attention_layers(unet)
@@ -140,14 +140,14 @@ def left(checkpoint: Path) -> list[Left]:
 
 
 def switch(injection: Injection, steps: int) -> frozenset[int]:
-    """The first step after the window, which must be whole."""
+    """The first step after the window, which must be computed in full."""
     return frozenset({int(np.ceil(injection.end * steps - 1e-9))})
 
 
 def draw_all(checkpoint: Path, shares: Mapping[str, float], count: int) -> list[Outcome]:
-    """All ways, under the preset whose cut they have; shares: of a row that reads, by preset."""
+    """All ways to draw, under the preset of their cut; shares: of a reading row, by preset."""
     engines = load_torch_engines(checkpoint)
-    # The engines' own UNet reads references for the bank, whose calls are no steps.
+    # The engines' own UNet also reads references for the bank; those calls are not steps.
     unet: Any = UNet2DConditionModel.from_pretrained(checkpoint / "unet").eval()
     denoiser = torch_denoiser(unet, engines.info)
     layers = self_attention_layers(unet)
@@ -173,7 +173,7 @@ def draw_all(checkpoint: Path, shares: Mapping[str, float], count: int) -> list[
 
 
 def _drawn(engines: Engines, injection: Injection, given: dict[str, Any], count: int) -> Drawn:
-    """Panels of one storyboard, all in one call; count: at most 8."""
+    """The panels of one storyboard, all in one call; count: at most 8."""
     sampling = Sampling.model_validate({"steps": STEPS, "guidance": GUIDANCE} | given)
     return drawn(storyboards(held_out_wanted(count, 11), injection, sampling), engines)
 

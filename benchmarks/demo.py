@@ -1,10 +1,10 @@
-"""What `make demo` shows: a real server draws a storyboard, and injection is put to the test.
+"""`make demo`: a real server draws a storyboard, and the effect of injection is measured.
 
     python benchmarks/demo.py --repository out/repository --out out/demo
 
 Starts Triton Server on free loopback ports, draws an example storyboard over gRPC (panels,
 contact sheet, report), then draws the same panels with injection `none`, `all` and `decoder`
-(also with the reference at a fixed low noise) and lets the reader say how much of the
+(also with the reference at a fixed low noise) and measures with the reader how much of the
 reference's identity each of them kept.
 """
 
@@ -44,11 +44,11 @@ INJECTIONS: dict[str, Injection] = {
 }
 CELL, LABEL = 160, 370
 CLEARLY = 0.05
-"""A gain in identity match that a strip of this length can tell from chance."""
+"""A gain in identity match that is significant for a strip of this length."""
 
 
 def wanted_panels() -> list[Wanted]:
-    """Every action once, in changing scenes."""
+    """Every action once, in different scenes."""
     return [
         Wanted(MIA, action, Scene(BACKGROUNDS[i % 6], TIMES[i % 3]))
         for i, action in enumerate(ACTIONS)
@@ -56,7 +56,7 @@ def wanted_panels() -> list[Wanted]:
 
 
 def strip_storyboard(wanted: list[Wanted], injection: Injection) -> Storyboard:
-    """The same prompts and seeds for every injection; the prompts leave her looks out."""
+    """The same prompts and seeds for every injection; the prompts do not describe her looks."""
     mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=reference_png(MIA)))
     panels = tuple(
         Panel(prompt=plain_caption(w.action, w.scene, who="{mia}"), seed=100 + i)
@@ -105,7 +105,7 @@ def save_strip(
 
 
 def judge(name: str, none: Scores, injected: Scores) -> str:
-    """A plain sentence on whether this injection helped."""
+    """A sentence that says whether this injection helped."""
     figures = (
         f"identity match {none.identity:.2f} -> {injected.identity:.2f}, "
         f"action {none.action:.2f} -> {injected.action:.2f}"

@@ -1,12 +1,12 @@
-"""How fast a denoiser call could be: operations counted, the machine's roof, who comes how near.
+"""How fast a denoiser call could be: counted operations, the machine's limit, and each engine.
 
     python -m benchmarks.denoiser_limit out/repository tiny_model/weights \\
         --also out/repository_bf16
 
-One call of the UNet alone, at 64 px: diffusers' in torch f32, and the exported ones with and
-without injection, all in turns. What a server does besides is not in it. `floor_vs_plain` says how
-many times as fast as plain diffusers a storyboard of eight panels could be drawn, if nothing but
-these calls took time: 16 rows of torch against 17 of ours in 80% of the steps and 16 in the others.
+Times one call of the UNet at 64 px, without the rest of a server: diffusers' UNet in torch f32, and
+the exported ones with and without injection, all in turns. `floor_vs_plain` is how many times as
+fast as plain diffusers a storyboard of eight panels could be drawn if only these calls took time:
+16 rows of torch against 17 of ours in 80% of the steps and 16 in the others.
 """
 
 import json
@@ -38,14 +38,14 @@ RESULTS = Path("benchmarks/results")
 PACKAGES = ("openvino", "torch", "diffusers")
 SIDE, PANELS, INJECTED = 64, 8, 0.8
 ROWS = 2 * PANELS
-"""Of the panels of a storyboard, both branches of guidance; one more with their reference."""
+"""Rows of a storyboard's panels in both branches of guidance; one more with their reference."""
 SIZES = (4, 8, ROWS, 2 * ROWS)
 ROOF_SIDE = 2048
 Call = Callable[[], object]
 
 
 def first_rows(batch: DenoiserBatch, rows: int) -> DenoiserBatch:
-    """A batch of `rows` rows, repeated where it has fewer."""
+    """A batch of `rows` rows; repeats rows if it has fewer."""
     index = torch.arange(rows) % len(batch.latents)
     return replace(
         batch,
@@ -70,7 +70,7 @@ def torch_call(unet: UNet2DConditionModel, batch: DenoiserBatch) -> Call:
 
 
 def counted_operations(call: Call) -> float:
-    """GFLOP of one call, as torch counts products and convolutions; the rest is little."""
+    """GFLOP of one call: torch counts products and convolutions; the rest is small."""
     with FlopCounterMode(display=False) as counter:
         call()
     operations: int = counter.get_total_flops()
@@ -78,7 +78,7 @@ def counted_operations(call: Call) -> float:
 
 
 def roof(dtype: torch.dtype, repeats: int = 15) -> float:
-    """GFLOP/s of a large product of matrices, the most that this machine was seen to do."""
+    """GFLOP/s of a large matrix product, which we take as this machine's limit."""
     a = torch.randn(ROOF_SIDE, ROOF_SIDE).to(dtype)
     seconds = [_seconds(lambda: a @ a) for _ in range(repeats)]
     return 2 * ROOF_SIDE**3 / min(seconds) / 1e9
@@ -91,7 +91,7 @@ def _seconds(call: Call) -> float:
 
 
 def our_calls(name: str, denoiser: Denoiser, info: ModelInfo) -> dict[str, Call]:
-    """Plain calls of every size, and one of a storyboard's rows with its reference, routed."""
+    """Plain calls of every size, and a call with a storyboard's rows, its reference and routes."""
     plain = storyboard_batch(info, SIDE, "none")
     calls: dict[str, Call] = {}
     for rows in SIZES:
@@ -103,7 +103,7 @@ def our_calls(name: str, denoiser: Denoiser, info: ModelInfo) -> dict[str, Call]
 
 
 def measure(calls: Mapping[str, Call], repeats: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of each, all in turns after two calls that warm up."""
+    """Milliseconds of each call, all in turns after two warm-up calls."""
     for call in [*calls.values(), *calls.values()]:
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
@@ -117,14 +117,14 @@ def measure(calls: Mapping[str, Call], repeats: int) -> dict[str, dict[str, floa
 
 
 def floor_vs_plain(found: Mapping[str, Mapping[str, float]], name: str, kind: str) -> float:
-    """Plain diffusers' calls against ours, of one storyboard of PANELS panels."""
+    """Calls of plain diffusers against ours, for one storyboard of PANELS panels."""
     routed = found[f"{name}, {ROWS} rows and a reference"][kind]
     plain = found[f"{name}, {ROWS} rows"][kind]
     return found["torch f32"][kind] / (INJECTED * routed + (1 - INJECTED) * plain)
 
 
 def plot(document: Mapping[str, Any], path: Path) -> None:
-    """Milliseconds of a call, and of the same operations at the roof."""
+    """Plot of milliseconds per call, and of the same operations at the machine's limit."""
     calls = document["calls"]
     figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
     bars = axes.barh([*calls], [row["median_ms"] for row in calls.values()])

@@ -1,11 +1,11 @@
-"""Whether words about a character help to know it: pictures, descriptions, and both together.
+"""Whether descriptions help to recognise characters: pictures, descriptions, and both together.
 
     python -m benchmarks.description_fusion
 
-Characters that no training picture shows, each enrolled by one picture, by a description that says
-some of its eight attributes, or by both (late fusion): open-set identification among more and more
-of them, and their pictures against those of characters that differ in one attribute. The weight of
-the words is that of `recogniser.json`, chosen on other characters.
+Characters that are in no training picture are enrolled by one picture, by a description of some of
+their eight attributes, or by both (late fusion). Measures open-set identification among growing
+numbers of them, and verification against characters that differ in one attribute. The weight of a
+description is that of `recogniser.json`, chosen on other characters.
 """
 
 import json
@@ -43,13 +43,13 @@ from lafi_tiny.verification import Array, identified
 RESULTS = Path("benchmarks/results")
 WAYS = ("pictures", "words", "both")
 SAID = (8, 4, 2)
-"""Attributes that a description names."""
+"""Numbers of attributes in a description."""
 
 
 def measure(
     said: int, enrolled: Enrolled, probes: Probes, strangers: Array, card: dict[str, Any]
 ) -> dict[str, Any]:
-    """Pictures alone, words alone and both: among lookalikes, and for every number enrolled."""
+    """Pictures, descriptions and both: among lookalikes, and for every number of enrolled ones."""
     weight, threshold = card[CARD_KEY]["weight"], card["threshold"]
     ways: dict[str, Scoring] = {
         "pictures": lambda rows: enrolled.scores(rows, 0.0),
@@ -69,7 +69,7 @@ def measure(
 def among(
     scoring: Scoring, probes: Probes, strangers: Array, enrolled: int, threshold: float
 ) -> dict[str, float]:
-    """Error rates in galleries of `enrolled`, as many as there are characters for."""
+    """Error rates in galleries of `enrolled` characters, as many galleries as possible."""
     count, each, width = probes.own.shape
     known = scoring(probes.own.reshape(-1, width)).reshape(count, each, count)
     unknown = scoring(strangers)
@@ -94,7 +94,7 @@ def plot(figures: list[dict[str, Any]], path: Path) -> None:
             axes.plot([row["enrolled"] for row in rows], errors, "o-", label=name)
         axes.axhline(0.05, color="grey", linestyle=":")
         axes.set_xscale("log", base=2)
-        axes.set_ylim(0, 0.1)  # words alone leave it where they say little
+        axes.set_ylim(0, 0.1)  # short descriptions alone are off this scale
         axes.set(xlabel="enrolled", title=f"{found['said']} attributes said")
         axes.legend(fontsize=8)
     np.atleast_1d(panels)[0].set_ylabel("equal error")

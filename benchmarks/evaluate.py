@@ -3,8 +3,8 @@
     python -m benchmarks.evaluate --repository out/repository
 
 Every method draws the same held-out (reference, target prompt) pairs from the same noise. A reader
-says what the panels show. What is drawn stays under --out, so that a stopped run goes on where it
-was; figures, plots and a page of pictures go to --results.
+says what the panels show. Panels are kept under --out, so that a stopped run can continue; figures,
+plots and a page of pictures go to --results.
 """
 
 import json
@@ -96,7 +96,7 @@ def main(
 
 
 def groups_for(source: PairSource, pairs: int, *, seed: int, side: int) -> Sequence[Group]:
-    """Groups until they hold `pairs` pairs or more. Raises ValueError if there are not enough."""
+    """As many groups as needed for `pairs` pairs. Raises ValueError if there are too few."""
     if pairs < 1:
         raise ValueError(f"pairs: got {pairs}, allowed 1 or more")
     found: list[Group] = []

@@ -1,13 +1,13 @@
-"""Exports published architectures at full size, with random weights, and says what it took.
+"""Exports published architectures at full size with random weights; measures time and memory.
 
     python benchmarks/full_size_export.py [sd15 sdxl ...] [--folder DIR] [--skip-torch]
 
-Every step is a process of its own, so that its memory is its own: random weights in float16,
-`lafi export`, one denoiser call in torch and one in ONNX Runtime, both in float32, of a panel's row
-that reads a reference's in the layers of `decoder`. Writes `results/full_size_export.json`.
+Every step runs in its own process, so that its memory can be measured: random weights in float16,
+`lafi export`, then one denoiser call in torch and one in ONNX Runtime, both in float32: a panel's
+row that reads a reference's row in the layers of `decoder`. Writes `results/full_size_export.json`.
 
-Memory is given twice. `peak` counts pages of weights files that are only mapped, which the
-kernel may drop; `anonymous` does not. SDXL takes 30 GB of disk, and its torch call 11 GB of memory.
+Two figures for memory: `peak` includes mapped pages of weights files, which the kernel may drop;
+`anonymous` does not. SDXL takes 30 GB of disk, and its torch call 11 GB of memory.
 """
 
 import argparse
@@ -39,12 +39,12 @@ RESULTS = Path(__file__).parent / "results"
 SIDES = {"sd15": 256, "sd21": 256, "sdxl": 256}
 GIB = 2**30
 POLL = 0.2
-"""Seconds between two looks at a step's memory."""
+"""Seconds between two measurements of a step's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one architecture: seconds, and GiB of memory at its highest."""
+    """One step of one architecture: seconds, and peak GiB of memory."""
 
     architecture: str
     step: str
@@ -87,7 +87,7 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
 
 
 def forward(kind: str, folder: Path, side: int, threads: int) -> None:
-    """A step's own process: one call, its output saved, its seconds printed."""
+    """The process of one step: makes one call, saves its output, prints its seconds."""
     torch.set_num_threads(threads)
     artifacts = folder / "repository" / "artifacts"
     info = load_model_info(artifacts)
@@ -106,7 +106,7 @@ def forward(kind: str, folder: Path, side: int, threads: int) -> None:
 
 
 def run(architecture: str, step: str, command: list[str]) -> Step:
-    """Runs a command and watches its memory. Raises CalledProcessError if it fails."""
+    """Runs a command and measures its memory. Raises CalledProcessError if it fails."""
     started, anonymous = time.monotonic(), 0
     process = subprocess.Popen(command)
     usage = None
@@ -124,7 +124,7 @@ def run(architecture: str, step: str, command: list[str]) -> Step:
 
 
 def _anonymous_bytes(pid: int) -> int:
-    """Memory of a process that no file backs; 0 once it is gone."""
+    """Anonymous memory of a process; 0 once it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -204,7 +204,7 @@ def main() -> None:
 
 
 def save(steps: list[Step], agreements: list[Agreement], threads: int) -> None:
-    """Write the JSON; what it says of architectures that were not measured now, stays."""
+    """Write the JSON; keeps earlier figures of architectures that were not measured now."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "full_size_export.json"
     document: dict[str, Any] = {"steps": [], "agreement": []}

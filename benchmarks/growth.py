@@ -1,8 +1,8 @@
-"""Cost of a panel against references per panel and against size, through the server.
+"""The cost of a panel by references per panel and by size, through the server.
 
     python -m benchmarks.growth out/repository
 
-Cost against panels per storyboard and storyboards in flight: `benchmarks.panels_per_second`.
+For cost by panels per storyboard and by storyboards in flight: `benchmarks.panels_per_second`.
 """
 
 import json
@@ -24,7 +24,7 @@ LABELS = {"characters": "characters in every panel", "side": "side of the pictur
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Seconds of a panel against each axis; the plain panel stands at 0 characters."""
+    """Plots seconds per panel over each axis; the plain panel is at 0 characters."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     for axis, (name, label) in zip(axes, LABELS.items(), strict=True):
         found = [row for row in rows if row["axis"] == name]

@@ -3,7 +3,7 @@
     python benchmarks/identity.py out/repository
 
 Every setting draws the same panels from the same noise; only the injection differs. A small
-reader, trained on renders only, says who is in each panel and what they do.
+reader, trained only on renders, reads the character and the action in each panel.
 """
 
 import io
@@ -59,7 +59,7 @@ Figures = dict[str, dict[str, Any]]
 def storyboards(
     wanted: Sequence[Wanted], injection: Injection, sampling: Sampling
 ) -> list[Storyboard]:
-    """Storyboards of up to eight panels, a character each, whose prompts leave identity out."""
+    """Storyboards of up to eight panels, one character each; prompts do not describe looks."""
     boards = []
     for start in range(0, len(wanted), 8):
         part = wanted[start : start + 8]

@@ -1,10 +1,10 @@
-"""Telling characters apart that no training picture shows: teacher and student, open set.
+"""Recognition of characters that are in no training picture: teacher and student, open set.
 
     python -m benchmarks.identity_service [--repository out/repository --panels 32]
 
-Verification of pairs, identification among more and more enrolled characters, size and speed;
-on renders, on renders through the bundled VAE and, with --repository, on drawn panels. Thresholds
-are those of `tiny_model/recogniser/recogniser.json`, chosen on other characters.
+Verification of pairs, identification among growing numbers of characters, size and speed; on
+renders, on renders through the bundled VAE and, with --repository, on drawn panels. Thresholds
+come from `tiny_model/recogniser/recogniser.json`, chosen on other characters.
 """
 
 import json
@@ -59,14 +59,14 @@ RESULTS = Path(__file__).parent / "results"
 ENROLLED = (2, 8, 32, 128)
 PER_ENROLMENT = (1, 3)
 IMAGES = 6
-"""Of each character: at most three enrol it, the others are its probes."""
+"""Pictures of each character: at most three enrol it, the others are probes."""
 STRANGERS = 64
 INJECTION = Injection(layers="decoder", reference_noise=0.1, strength=1.0)
 Figures = dict[str, Any]
 
 
 def characters_for_the_test(count: int) -> list[Identity]:
-    """Unseen characters of which none chose the threshold."""
+    """Unseen characters that were not used to choose the threshold."""
     calibration = set(unseen_characters(96, CALIBRATION_SEED))
     return unseen_characters(count, TEST_SEED, calibration)
 
@@ -95,7 +95,7 @@ def measure(
     }
     for per_enrolment in PER_ENROLMENT:
         for count in (n for n in ENROLLED if n <= len(enrolled)):
-            # Small galleries are many, so that every character is in one.
+            # There are many small galleries, so that every character is in one.
             parts = [
                 identify_among(enrolled[i : i + count], strangers, per_enrolment, threshold)
                 for i in range(0, len(enrolled) - count + 1, count)
@@ -109,7 +109,7 @@ def measure(
 
 
 def through_vae(vae: AutoencoderKL, embed: Embed) -> Embed:
-    """Sees pictures encoded and decoded: the most that a drawn panel can show."""
+    """Embeds pictures after VAE encoding and decoding: an upper bound for drawn panels."""
     return lambda pixels: embed(degrade(vae, pixels, seed=0, noise=0.0))
 
 
@@ -161,7 +161,7 @@ def drawn_panels(repository: Path, count: int, steps: int) -> tuple[Pixels, Pixe
 
 
 def measure_drawn(embed: Embed, references: Pixels, panels: Pixels, threshold: float) -> Figures:
-    """Panels against the references that they were drawn from, and against the others'."""
+    """Scores of panels against their own references, and against those of others."""
     templates, drawn = embed_all(embed, references)[:, 0], embed_all(embed, panels)
     scores = np.einsum("cpd,rd->cpr", drawn, templates)
     own = np.einsum("cpc->cp", scores).reshape(-1)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory out/repository
 
-Each storyboard has a character of its own whose reference is read at a fixed level, so the bank
-is filled and lets go all the time.
+Each storyboard has its own character, whose reference is read at a fixed noise level. So the bank
+is full and evicts entries all the time.
 """
 
 import json
@@ -28,7 +28,7 @@ PACKAGES = ("nvidia-pytriton", "openvino", "torch", "psutil")
 
 
 def plot(samples: Sequence[Held], warm_up: int, path: Path) -> None:
-    """Resident memory by process, and counts, against storyboards drawn."""
+    """Plots resident memory by process, and counts, over the number of storyboards."""
     figure, (memory, counts) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     drawn = [sample.storyboards for sample in samples]
     for name in sorted({name for sample in samples for name in sample.resident}):

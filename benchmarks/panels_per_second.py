@@ -1,12 +1,12 @@
-"""Panels per second against peers on the same checkpoint, and how cost grows.
+"""Panels per second of LAFI and of peers on the same checkpoint, and how cost grows.
 
     lafi export tiny_model/weights --out out/repository_bf16 --precision bf16
     python -m benchmarks.panels_per_second out/repository tiny_model/weights \\
         --fastest out/repository_bf16
 
-Everybody draws storyboards of 8 panels with a character each, 4 storyboards in flight; ours
-through the server over gRPC. All take turns, and ratios are medians over the rounds. Peers draw
-in f32, as people run them on a CPU; so a ratio of the fastest engine is told apart.
+All draw storyboards of 8 panels with one character each, 4 storyboards in flight; LAFI through the
+server over gRPC. They take turns, and ratios are medians over the rounds. Peers draw in f32, as is
+usual on a CPU; so the ratio of the fastest engine is reported separately.
 """
 
 import json
@@ -38,7 +38,7 @@ CONCAT, DIFFUSERS = "diffusers, reference per image", "diffusers plain"
 
 
 def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
-    """The figures that decide, as the project states them; those of an engine that took part."""
+    """The project's main figures; without those of an engine that did not take part."""
     figures = {
         "ratio_vs_concat_fp32": ratio(speeds, PUBLISHED, CONCAT),
         "ratio_vs_plain_fp32": ratio(speeds, PUBLISHED, DIFFUSERS),
@@ -60,7 +60,7 @@ def ratios(speeds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def distances(psnr: Sequence[float]) -> dict[str, float]:
-    """How far the fastest engine's panels are from those of f32, in dB."""
+    """PSNR of the fastest engine's panels against those of f32, in dB."""
     if not psnr:
         return {}
     return {
@@ -71,7 +71,7 @@ def distances(psnr: Sequence[float]) -> dict[str, float]:
 
 
 def check_same_model(repository: Path, fastest: Path) -> None:
-    """Raises BadParameter unless both are exports of the same weights."""
+    """Raises BadParameter unless both are exported from the same weights."""
     one, other = (load_model_info(folder / "artifacts") for folder in (repository, fastest))
     if one.weights_sha256 != other.weights_sha256:
         raise typer.BadParameter(
@@ -101,7 +101,7 @@ def plot(document: dict[str, Any], path: Path) -> None:
 
 
 def engine_name(repository: Path) -> str:
-    """Runtime and precision that an export is served with."""
+    """Runtime and precision of an export's server."""
     info = load_model_info(repository / "artifacts")
     return f"{info.engine} {info.precision}"
 

@@ -1,4 +1,4 @@
-"""What stands beside every figure: machine, versions, commit, command."""
+"""The origin of every figure: machine, versions, commit, command."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ from lafi.model.info import load_model_info
 
 
 def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[str, Any]:
-    """Of a benchmark of the model in `repository`, which was written by `lafi export`.
+    """The origin of figures of the model in `repository`, written by `lafi export`.
 
     packages: distributions whose versions matter.
     """
@@ -26,7 +26,7 @@ def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[
 
 
 def surroundings(command: str, packages: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, commit and command, whatever the model."""
+    """Machine, versions, commit and command, without a model."""
     return {
         "command": command,
         "commit": commit(),
@@ -39,7 +39,7 @@ def surroundings(command: str, packages: Sequence[str]) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Of the working tree, or nothing where there is none."""
+    """The commit of the working tree, or nothing if there is none."""
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

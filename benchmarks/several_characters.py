@@ -2,9 +2,9 @@
 
     python -m benchmarks.several_characters out/repository --characters 2
 
-Every way draws the same panels from the same noise: with references or without, each limited to
-its region or not, and with words that name two attributes of each character, everywhere or in its
-region. The reader looks at each character's share of the panel by itself.
+All variants draw the same panels from the same noise: with or without references, each limited to
+its region or not, and with or without words that name two attributes of each character, which act
+everywhere or in its region. The reader reads each character's share of the panel by itself.
 """
 
 import io
@@ -43,7 +43,7 @@ INJECTIONS = {
 }
 FLOOR = "real pictures through the VAE"
 SHOWN = 8
-"""Panels of each way in the grid of pictures."""
+"""Panels of each variant in the grid of pictures."""
 COLUMNS = ("own", "other", "own_wins", "named_own", "named_other", "identity", "action")
 Figures = dict[str, dict[str, Any]]
 
@@ -61,7 +61,7 @@ def main(
 ) -> None:
     """Draw, read, print, and write several_characters_N.json, a plot and a grid of pictures.
 
-    They are written after each way, so a run that is stopped leaves what it has measured.
+    They are written after each variant, so a stopped run keeps its results.
     """
     if panels < 2:
         raise typer.BadParameter(f"panels: got {panels}, allowed 2 or more")
@@ -95,7 +95,7 @@ def _measured(
     sampling: Sampling,
     results: Path,
 ) -> Iterator[Figures]:
-    """What has been measured after each way; keeps the grid of pictures up to date as well."""
+    """The results after each variant; also updates the grid of pictures."""
     reader, console = load_reader(reader_file), Console(highlight=False)
     count = len(given[0].identities)
     found: Figures = {}
@@ -126,7 +126,7 @@ def _drawn(board: Storyboard, engines: Engines) -> list[Pixels]:
 
 
 def _references(cast: Cast) -> Pixels:
-    """The cast's references side by side, the middle of each, as wide as a panel."""
+    """The middle parts of the cast's references side by side, as wide as a panel."""
     whole = [
         _pixels(reference_png(who, seed=cast.seed + i)) for i, who in enumerate(cast.identities)
     ]
@@ -160,7 +160,7 @@ def _table(found: Figures) -> Table:
 
 
 def _plot(found: Figures, path: Path) -> None:
-    """The confusion matrix of each way."""
+    """Plots the confusion matrix of each variant."""
     columns = 5
     rows = -(-len(found) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 2.6 * rows), squeeze=False)

@@ -1,14 +1,14 @@
-"""Step reuse against fewer steps: what each saves, and what it does to identity and action.
+"""Step reuse against fewer steps: savings, and the effect on identity and action.
 
     python -m benchmarks.step_reuse out/repository
 
-Every way draws the same panels from the same noise, under two injection settings: 30 steps, 30
-steps of which some are reused (`reuse_threshold`), and fewer plain steps, which is what saves
-as much with no code at all. PSNR is against the 30 computed steps. A small reader, trained on
-renders only, says who is in each panel and what they do.
+All variants draw the same panels from the same noise, under two injection settings: 30 steps, 30
+steps of which some are reused (`reuse_threshold`), and fewer plain steps, which saves as much
+without any code. PSNR is against the 30 computed steps. A small reader, trained only on renders,
+reads the character and the action in each panel.
 
-Writes `step_reuse.json`, `.png` and a grid of panels for each way to `benchmarks/results`, after
-each way; run again, it goes on after the last injection setting that it ended.
+Writes `step_reuse.json`, `.png` and a grid of panels to `benchmarks/results` after each variant. A
+new run continues after the last finished injection setting.
 """
 
 import json
@@ -62,7 +62,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Panels RGB uint8 (N, H, W, 3), and what they took altogether; seconds are of the CPU."""
+    """Panels RGB uint8 (N, H, W, 3), and their total cost; seconds of CPU time."""
 
     pixels: Pixels
     computed_steps: int
@@ -72,10 +72,10 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A way to draw against 30 computed steps.
+    """One variant compared with 30 computed steps.
 
-    computed_steps, rows, cpu_seconds  a panel's mean; rows with references and padding
-    row_speedup, cpu_speedup           of the plain way's, divided by this one's
+    computed_steps, rows, cpu_seconds  mean per panel; rows include references and padding
+    row_speedup, cpu_speedup           the plain variant's cost divided by this one's
     psnr                               mean over panels, dB, infinite left out
     worst_psnr                         of the panel that differs most
     identity, action, scene            shares as in `identity.py`
@@ -96,7 +96,7 @@ class Outcome:
 
 
 def drawn(boards: Sequence[Storyboard], engines: Engines) -> Drawn:
-    """All panels of the storyboards, one storyboard after the other, in this thread."""
+    """All panels of the storyboards, drawn one storyboard after another in this thread."""
     batcher = make_batcher(engines)
     began = time.process_time()
     panels = [
@@ -121,7 +121,7 @@ def _panels(board: Storyboard, engines: Engines, loop: OwnDenoising) -> Iterator
 
 
 def psnr(panels: Pixels, plain: Pixels) -> list[float]:
-    """Of each panel that differs from its plain one, dB."""
+    """PSNR in dB of each panel that differs from its plain one."""
     errors = [np.mean((a.astype(float) - b) ** 2) for a, b in zip(panels, plain, strict=True)]
     return [float(10 * np.log10(255**2 / error)) for error in errors if error > 0]
 
@@ -129,7 +129,7 @@ def psnr(panels: Pixels, plain: Pixels) -> list[float]:
 def outcome(
     injection: str, way: str, own: Drawn, plain: Drawn, reader: Reader, wanted: Sequence[Wanted]
 ) -> Outcome:
-    """What a way saves and costs."""
+    """Savings and quality of a variant."""
     scores = read_panels(reader, own.pixels, wanted)
     distances = psnr(own.pixels, plain.pixels)
     return Outcome(
@@ -155,13 +155,13 @@ def main(
     reader_file: Path = Path("tiny_model/reader.safetensors"),
     results: Path = Path("benchmarks/results"),
 ) -> None:
-    """Draw COUNT panels in every way, print, write."""
+    """Draw COUNT panels with every variant, print, write."""
     torch.set_num_threads(1)
     engines = load_onnx_engines(repository / "artifacts", "openvino", threads=1)
     reader = load_reader(reader_file)
     wanted = held_out_wanted(count, seed)
-    outcomes = known(results, count, seed, engines)
-    # The first calls open graphs, whose time belongs to no way.
+    outcomes = finished_outcomes(results, count, seed, engines)
+    # The first calls open graphs; their time must not count for any variant.
     drawn(storyboards(wanted[:1], Injection(), Sampling.model_validate({"steps": 2})), engines)
     for injection, settings in INJECTIONS.items():
         if any(one.injection == injection for one in outcomes):
@@ -179,8 +179,8 @@ def main(
     _plot(outcomes, results / "step_reuse.png")
 
 
-def known(results: Path, count: int, seed: int, engines: Engines) -> list[Outcome]:
-    """Of injection settings that an earlier run of the same panels and weights ended."""
+def finished_outcomes(results: Path, count: int, seed: int, engines: Engines) -> list[Outcome]:
+    """Results of injection settings that an earlier run of the same panels finished."""
     path = results / "step_reuse.json"
     if not path.exists():
         return []
@@ -197,7 +197,7 @@ def known(results: Path, count: int, seed: int, engines: Engines) -> list[Outcom
 def _write(
     outcomes: Sequence[Outcome], engines: Engines, count: int, seed: int, results: Path
 ) -> None:
-    """What is known so far, so that a run that is stopped leaves that."""
+    """Writes the results so far, so that a stopped run keeps them."""
     document = {
         "outcomes": [asdict(one) for one in outcomes],
         "count": count,
@@ -227,7 +227,7 @@ def _print(outcomes: Sequence[Outcome]) -> None:
 
 
 def _plot(outcomes: Sequence[Outcome], path: Path) -> None:
-    """A row for each injection: PSNR, identity and action against computed steps."""
+    """Plots a row for each injection: PSNR, identity and action over computed steps."""
     figure, axes = plt.subplots(
         len(INJECTIONS), 3, figsize=(12, 7), squeeze=False, constrained_layout=True
     )

@@ -1,16 +1,16 @@
-"""What a step costs in the torch engine on an NVIDIA GPU, and how near that is to the GPU's limits.
+"""The cost of a step in the torch engine on an NVIDIA GPU, compared with the GPU's limits.
 
     python -m benchmarks.torch_engine                  a GPU: SDXL at 1024 px, SD1.5 at 512 px
     python -m benchmarks.torch_engine --count          operations and bytes alone, on any machine
     python -m benchmarks.torch_engine --device cpu --size small      tries the script itself
 
-UNets at their published sizes with random weights; 8 and 16 panels with guidance, that is two rows
-for each, and one reference row that all of them read in the layers of a preset (`none` has no
+UNets at their published sizes with random weights; 8 and 16 panels with guidance, so two rows for
+each, and one reference row that all of them read in the layers of a preset (`none` has no
 reference row). A step is one denoiser call, from tensors on the CPU to a prediction on the CPU.
-Panels per second are those of 30 such steps; text, VAE and the noise schedule are not in it.
+Panels per second are for 30 such steps, without text, VAE and noise schedule.
 
 Writes `torch_engine.json` and `.png` to `results` beside this file, or to `--out`. Without a GPU it
-ends with code 2. Not run on a GPU yet.
+exits with code 2. Not run on a GPU yet.
 """
 
 import argparse
@@ -55,7 +55,7 @@ DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """side: of the picture in pixels. rows: with guidance, and the reference if one is read."""
+    """side: of the picture in pixels. rows: with guidance, plus the reference if one is read."""
 
     model: ArchitectureName
     side: int
@@ -82,20 +82,20 @@ def meta_unet(model: ArchitectureName, size: Size) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one call must do: operations, two for a product and its sum, and bytes of weights."""
+    """The work of one call: operations, two for a product and its sum, and bytes of weights."""
 
     flops: float
     weight_bytes: float
 
     @property
     def milliseconds(self) -> float:
-        """The roofline: at the rate of the matrix units, or of the memory if that takes longer."""
+        """The roofline: time at the rate of the matrix units or of the memory, if longer."""
         return 1e3 * max(self.flops / FLOPS_PER_S, self.weight_bytes / BYTES_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One case, run in one way. share: of the roofline. gibibytes: peak on the GPU, else None."""
+    """One case, run one way. share: of the roofline. gibibytes: peak on the GPU; else None."""
 
     case: str
     rows: int
@@ -109,7 +109,7 @@ class Measurement:
 
 
 def cases(size: Size) -> Iterator[Case]:
-    """At full size as published; small ones are there to try the script."""
+    """The published full size; the small sizes are for trying the script."""
     shapes: tuple[tuple[ArchitectureName, int], ...] = (("sdxl", 1024), ("sd15", 512))
     counts: tuple[int, ...] = (8, 16)
     if size == "small":
@@ -123,8 +123,8 @@ def cases(size: Size) -> Iterator[Case]:
 def random_unet(
     model: ArchitectureName, size: Size, device: torch.device, dtype: torch.dtype
 ) -> UNet2DConditionModel:
-    """Made where it runs. Weights keep the scale of activations, so that none of them overflows."""
-    # The plain `to`: diffusers' own warns of modules that must stay fp32, and has none here.
+    """Made on its device. Weights keep the scale of activations, so that none overflows."""
+    # torch's `to`: diffusers' own warns about modules that must stay fp32; there are none here.
     unet = nn.Module.to(meta_unet(model, size), dtype)
     unet.to_empty(device=device)
     torch.manual_seed(0)
@@ -140,7 +140,7 @@ def random_unet(
 def make_batch(
     case: Case, unet: UNet2DConditionModel, layers: Sequence[AttentionSite]
 ) -> DenoiserBatch:
-    """Rows on the CPU, as the batcher gives them; the last one is the reference."""
+    """Rows on the CPU, as from the batcher; the last one is the reference."""
     cells = (case.side // VAE_SCALE, case.side // VAE_SCALE)
     readings = [Reading()] * case.rows
     if case.preset != "none":
@@ -193,7 +193,7 @@ def count(case: Case, size: Size, element_bytes: int) -> Work:
 def measure(
     case: Case, work: Work, denoiser: Denoiser, batch: DenoiserBatch, running: str, repeats: int
 ) -> Measurement:
-    """The median of `repeats` calls after three that warm up."""
+    """The median of `repeats` calls after three warm-up calls."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -221,7 +221,7 @@ def measure(
 def measure_all(
     size: Size, device: torch.device, dtype: torch.dtype, runnings: Sequence[Running], repeats: int
 ) -> Iterator[Measurement]:
-    """Every case in every way; what has run is freed before the next model or way."""
+    """Every case, run every way; frees memory before the next model or way."""
     wanted = {case: count(case, size, dtype.itemsize) for case in cases(size)}
     for model in dict.fromkeys(case.model for case in wanted):
         for running in runnings:
@@ -315,7 +315,7 @@ def main() -> None:
         measure_all(arguments.size, device, DTYPES[arguments.dtype], runnings, arguments.repeats)
     )
     show(found, title, Console(width=120))
-    # Figures of the CPU are not what the results folder is for.
+    # The results folder is not for figures of the CPU.
     out = arguments.out or (RESULTS if on_gpu else Path(tempfile.mkdtemp(prefix="torch_engine.")))
     content = {
         "device": title,

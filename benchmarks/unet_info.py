@@ -1,4 +1,4 @@
-"""What is known of a UNet that belongs to no checkpoint: just enough for engines to run it."""
+"""`ModelInfo` for a UNet without a checkpoint: just enough for engines to run it."""
 
 from typing import Any
 

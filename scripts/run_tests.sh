@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests in parallel processes: run_tests.sh PYTHON JOBS PATH...
 #
-# Rarely, and never in the same test, a native thread of one of the engines takes its whole process
-# down without a word. The test that it was in is then run again, alone; a second death fails.
+# Rarely, and never in the same test, a native thread of an engine crashes its whole process without
+# a message. The test that was running then runs again, alone; a second crash fails.
 set -uo pipefail
 python=$1 jobs=$2
 shift 2
@@ -10,11 +10,11 @@ export OMP_NUM_THREADS=1
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# A process that dies is not replaced: near the end of a run, pytest-xdist would wait for ever.
+# A crashed process is not replaced: near the end of a run, pytest-xdist would then hang.
 "$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" "$@" | tee "$log"
 status=$?
 died=$(grep -c "^worker '.*' crashed while running" "$log")
-# With one process left, it ran all the other tests.
+# With several processes, the others have run all the other tests.
 if [ "$status" -ne 0 ] && [ "$died" -eq 1 ] && [ "$jobs" -gt 1 ]; then
     echo "== a test process died; what it was running and what failed is run again, alone"
     "$python" -m pytest -p no:xdist --last-failed --last-failed-no-failures none -m "not slow" "$@"

@@ -2,7 +2,7 @@
 # Builds .venv with everything that `make demo` and `make test` need, from exact versions.
 #
 # PYTHON       the interpreter to use (default: the first suitable of python3, python3.11, python3.12)
-# TORCH_INDEX  a package index with CPU builds of torch, where the usual one has CUDA builds only
+# TORCH_INDEX  a package index with CPU builds of torch, if the default one has only CUDA builds
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -77,8 +77,8 @@ sys.exit(m.version("torch").split("+")[0] != sys.argv[1])
 PY
 }
 
-# An index either has a CPU build under its own name (2.13.0+cpu), or calls a CPU build 2.13.0, or
-# has only builds that bring gigabytes of CUDA packages; the plan tells the last two apart.
+# An index has a CPU build named 2.13.0+cpu, or a CPU build named 2.13.0, or only builds that need
+# gigabytes of CUDA packages; the install plan shows which of the last two it is.
 install_torch() {
     local index=() plan
     has_cpu_torch && return

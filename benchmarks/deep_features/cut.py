@@ -1,8 +1,8 @@
-"""What of a UNet must still run where the features of its deep blocks are kept: counted.
+"""Counts what a UNet must still compute if the features of its deep blocks are kept.
 
-A cut lies before one layer of the up path. What reaches that layer through the deep blocks is kept
-from an earlier step; the skip connections of this layer and all later ones are needed anew, and
-with them every down-block module up to the last of these skips. Knows a UNet's modules and shapes.
+A cut lies before one layer of the up path. The deep blocks' input to that layer is kept from an
+earlier step. The skip connections of this layer and all later ones must be computed, and so every
+down-block module up to the last of these skips. Knows a UNet's modules and shapes.
 """
 
 import re
@@ -19,7 +19,7 @@ from lafi.model.families.unet import first_injected_layer
 from lafi.model.info import AttentionSite
 
 CONDITIONS = ("time_embedding", "add_embedding")
-"""Modules that every step runs, cut or not."""
+"""Modules that every step runs, with or without a cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Cut:
 
     @property
     def resnet(self) -> str:
-        """Its input is what was kept, and a skip connection behind it."""
+        """The resnet whose input is the kept features joined with a skip connection."""
         return f"up_blocks.{self.block}.resnets.{self.layer}"
 
 
@@ -72,7 +72,7 @@ def parts(unet: Any) -> list[str]:
 
 
 def still_run(unet: Any, cut: Cut) -> list[str]:
-    """Those of them that must run where the features before `cut` are kept."""
+    """The modules that must still run if the features before `cut` are kept."""
     up = up_path(unet)
     place = next(i for i, group in enumerate(up) if group[0] == cut.resnet)
     skips = sum(".resnets." in group[0] for group in up[place:])
@@ -81,7 +81,7 @@ def still_run(unet: Any, cut: Cut) -> list[str]:
 
 
 def kept_channels(unet: Any, cut: Cut) -> int:
-    """Of the input of the cut's resnet: those before its skip connection."""
+    """Channels of the cut resnet's input that come before its skip connection."""
     resnets = [group[0] for group in up_path(unet) if ".resnets." in group[0]]
     place = resnets.index(cut.resnet)
     before = unet.get_submodule(resnets[place - 1]) if place else unet.mid_block.resnets[-1]
@@ -103,7 +103,7 @@ def flops(unet: nn.Module, **inputs: Tensor | dict[str, Tensor]) -> dict[str, in
 def reference_flops(
     layers: Sequence[AttentionSite], preset: LayerPreset, cells: int
 ) -> dict[str, int]:
-    """What one row that reads one reference computes besides, by part; cells: of its latents."""
+    """Additional operations of a row that reads one reference, by part; cells: of its latents."""
     more: dict[str, int] = {}
     for layer in layers[first_injected_layer(layers, preset) :]:
         part = layer.name.partition(".transformer_blocks.")[0]
@@ -113,10 +113,10 @@ def reference_flops(
 
 
 def share_left(unet: Any, cut: Cut, counted: dict[str, int]) -> float:
-    """Of a whole call's operations, what a call with kept features still computes."""
+    """Share of a whole call's operations that a call with kept features still computes."""
     return sum(counted[name] for name in still_run(unet, cut)) / sum(counted.values())
 
 
 def bound(share: float, interval: int) -> float:
-    """Speed-up of the denoiser if one step of every `interval` is whole and nothing else costs."""
+    """The denoiser's speed-up if one step in `interval` is whole and nothing else takes time."""
     return interval / (1 + (interval - 1) * share)

@@ -1,7 +1,7 @@
-"""A torch UNet whose deep features are kept, to see what that does to pictures.
+"""A torch UNet that reuses kept deep features, to see the effect on pictures.
 
-Everything is computed all the same and then thrown away: what it would save is counted in
-`cut.py`. Knows one UNet and its calls, neither panels nor schedules.
+It still computes everything and discards the deep features, so it saves no time; `cut.py` counts
+the possible savings. Knows one UNet and its calls, neither panels nor schedules.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from lafi.ports.engines import Denoiser, DenoiserBatch
 
 
 class KeptFeatures:
-    """Where `taken` is true, a call takes what the last whole one had before the cut."""
+    """If `taken` is true, a call uses the features before the cut of the last whole call."""
 
     def __init__(self, unet: nn.Module, cut: Cut) -> None:
         self.taken = False
@@ -23,7 +23,7 @@ class KeptFeatures:
         self._hook = unet.get_submodule(cut.resnet).register_forward_pre_hook(self._replace)
 
     def remove(self) -> None:
-        """Leave the UNet as it was."""
+        """Restore the UNet."""
         self._hook.remove()
 
     def _replace(self, _: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -38,7 +38,7 @@ class KeptFeatures:
 class IntervalDenoiser:
     """A denoiser of panels in lockstep, one call a step: every N-th call is whole.
 
-    So are those in `always`, as where injection switches.
+    Calls in `always` are whole too, for example where injection switches.
     """
 
     def __init__(

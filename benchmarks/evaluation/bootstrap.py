@@ -1,7 +1,7 @@
-"""Figures with bootstrap intervals, for anything that is a function of sums over panels.
+"""Figures with bootstrap intervals, for any function of sums over panels.
 
-Knows numbers, not pictures. Panels of one reference are resampled together, since they are not
-independent of each other.
+Knows numbers, not pictures. Panels with the same reference are resampled together, because they
+are not independent.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 ENOUGH = 0.9
-"""Share of the resamples that must define a figure."""
+"""Share of the resamples for which a figure must be defined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Statistic:
     """A figure of P panels.
 
     terms  (P, K): what each panel adds to the sums
-    value  sums (..., K) -> figures (...); nan where the sums do not define it
+    value  sums (..., K) -> figures (...); nan if undefined for these sums
     """
 
     terms: Array
@@ -38,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How often groups are drawn anew, and from which seed."""
+    """Number of resamples, and their seed."""
 
     resamples: int = 2000
     seed: int = 0
@@ -49,7 +49,7 @@ class Resampling:
 
 
 def mean(values: Array, counts: NDArray[np.bool_] | None = None) -> Statistic:
-    """Mean of values (P,), over the panels that count; nan where none does."""
+    """Mean of values (P,) over the panels that count; nan if none does."""
     weight = np.ones(len(values)) if counts is None else counts.astype(float)
     terms = np.stack([np.where(weight > 0, values, 0.0), weight], axis=1)
     return Statistic(terms, lambda sums: _ratio(sums[..., 0], sums[..., 1]))
@@ -74,11 +74,11 @@ def ratio(left: Statistic, right: Statistic) -> Statistic:
 
 
 def interval(statistic: Statistic, groups: NDArray[np.int64], how: Resampling) -> Interval | None:
-    """The figure over all panels with its interval; None where it cannot be given.
+    """The figure over all panels with its interval, or None.
 
-    That is: where the panels do not define it, where there is one group only, or where more than
-    a tenth of the resamples do not define it, so that its interval would be too short.
-    groups: (P,), which panels are drawn together.
+    None: it is undefined for these panels, there is only one group, or it is undefined for more
+    than a tenth of the resamples, so that its interval would be too short.
+    groups: (P,), the group of each panel; groups are resampled as a whole.
     """
     members, index = np.unique(groups, return_inverse=True)
     sums = np.zeros((len(members), statistic.terms.shape[1]))

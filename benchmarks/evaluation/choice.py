@@ -1,10 +1,10 @@
-"""Which preset becomes the default, by the figures alone.
+"""Chooses the default preset from the figures alone.
 
-A preset qualifies with at least 0.9 of the identity that `all` gains over `none`, at less than half
-of the pose leakage of `all`, over the same pairs. Of those that do, the one with the greatest
-share of that gain is taken. Where no pose leakage can be told, the requested scenes that are lost
-stand in its place, and a preset is held against all layers with its own other settings. Settings
-that inject into all layers, or that need a mask or a second picture, are no candidates.
+A preset qualifies if, over the same pairs, it has at least 0.9 of the identity that `all` gains
+over `none`, and less than half of the pose leakage of `all`. The qualified preset with the largest
+share of that gain is chosen. If pose leakage is unknown, lost scenes are used instead, and a preset
+is compared with all layers under its own other settings. Settings that inject into all layers, or
+need a mask or a second picture, are not candidates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ GAIN, LEAKAGE = 0.9, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The default, or None with the reason; `best` is the nearest to it there is, if any.
+    """The default, or None with the reason; `best` is the best preset, if any.
 
-    The best is the default; where there is none, the preset with the most identity, among those
-    at less than half of the pose leakage if that can be told and there are any.
+    `best` is the default if there is one; else the preset with the most identity, if possible
+    among those with less than half of the pose leakage.
     """
 
     default: str | None
@@ -45,8 +45,8 @@ def choose(methods: Sequence[Method], figures: Mapping[str, Figures]) -> Choice:
         reason = f"`all` gains {_text(gain)} identity over `none`: not told from 0"
         return Choice(None, reason, _most(names, figures))
     if leakage is None or leakage.low <= 0:
-        untold = f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0"
-        return _by_scenes(presets, methods, figures, untold)
+        leakage_unknown = f"`all` leaks {_text(leakage)} of the reference's pose: not told from 0"
+        return _by_scenes(presets, methods, figures, leakage_unknown)
     return _by_pose(names, figures)
 
 
@@ -66,9 +66,9 @@ def _by_scenes(
     presets: Sequence[Method],
     methods: Sequence[Method],
     figures: Mapping[str, Figures],
-    untold: str,
+    leakage_unknown: str,
 ) -> Choice:
-    """The same rule with lost scenes in place of pose leakage."""
+    """The same rule with lost scenes instead of pose leakage."""
     enough: dict[str, str] = {}
     for preset in presets:
         everywhere = preset.injection.model_copy(update={"layers": "all"})
@@ -78,9 +78,9 @@ def _by_scenes(
                 enough |= {preset.name: found} if found else {}
     name = _most([*enough], figures)
     if name is None:
-        reason = f"{untold}, and no preset is told from all layers by the scenes it keeps"
+        reason = f"{leakage_unknown}, and no preset is told from all layers by the scenes it keeps"
         return Choice(None, reason, _most([preset.name for preset in presets], figures))
-    return Choice(name, f"{untold}. By the scenes instead: {enough[name]}", name)
+    return Choice(name, f"{leakage_unknown}. By the scenes instead: {enough[name]}", name)
 
 
 def _keeps_scenes(preset: str, beside: str, figures: Mapping[str, Figures]) -> str | None:

@@ -29,13 +29,13 @@ from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
 
 SEEDS_APART = 1_000_000
-"""A panel's seeds of two repeats are this far from each other."""
+"""The distance between a panel's seeds of two repeats."""
 
 
 class Drawer(Protocol):
     """Draws every target of the groups, in their order.
 
-    repeat: 0 draws with the targets' own seeds, others with other ones.
+    repeat: 0 uses the targets' own seeds; other values use other seeds.
     """
 
     def draw(self, method: Method, groups: Sequence[Group], repeat: int) -> list[Pixels]: ...
@@ -84,9 +84,9 @@ def load_drawer(
     runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
 ) -> CheckpointDrawer:
-    """Ours run on an export in `repository`, or in torch without one; peers always in torch.
+    """Our engines run an export in `repository`, or torch without one; peers always use torch.
 
-    Raises ValueError if the export was made of other weights.
+    Raises ValueError if the export was made from other weights.
     """
     peers = load_peer_model(checkpoint)
     if repository is None:
@@ -106,7 +106,7 @@ def storyboard(
 ) -> Storyboard:
     """The group's targets as panels that read its reference, or both of its references.
 
-    Raises ValueError where the group lacks what the method needs.
+    Raises ValueError if the group lacks something that the method needs.
     """
     given = [group.reference] if method.references == 1 else [group.reference, group.second]
     characters = []
@@ -139,7 +139,7 @@ def storyboard(
 
 
 def describe_engines(drawer: CheckpointDrawer) -> dict[str, str]:
-    """What of the engines decides pixels, as JSON."""
+    """The facts about the engines that decide pixels, as JSON."""
     info = drawer.engines.info
     return {
         "weights": info.weights_sha256,
@@ -150,7 +150,7 @@ def describe_engines(drawer: CheckpointDrawer) -> dict[str, str]:
 
 
 def through_vae(engines: Engines, pictures: Sequence[Pixels]) -> list[Pixels]:
-    """Pictures as the VAE gives them back, eight at a time."""
+    """Pictures after VAE encoding and decoding, eight at a time."""
     back: list[Pixels] = []
     for start in range(0, len(pictures), 8):
         batch = torch.stack([to_tensor(picture) for picture in pictures[start : start + 8]])

@@ -30,7 +30,7 @@ READER_FILE = Path("tiny_model/reader.safetensors")
 
 
 class DrawnReader:
-    """`PanelReader` over the bundled reader, which knows 64 pixels a side."""
+    """`PanelReader` with the bundled reader, which reads 64 pixels a side."""
 
     side = 64
 
@@ -38,9 +38,9 @@ class DrawnReader:
         self._reader = reader
 
     def read(self, pixels: Pixels) -> list[Shown]:
-        """RGB uint8 (N, 64, 64, 3) -> one reading each; angles to a hundredth of a degree.
+        """RGB uint8 (N, 64, 64, 3) -> one reading each; angles rounded to 0.01 degrees.
 
-        So the last bits of torch, which differ from run to run, do not reach the figures.
+        The rounding hides torch's last bits, which differ from run to run.
         """
         readings = [
             reading
@@ -60,12 +60,12 @@ class DrawnReader:
 
 
 def drawn_reader() -> DrawnReader:
-    """The reader that lies beside the bundled model's weights."""
+    """The reader beside the bundled model's weights."""
     return DrawnReader(load_reader(READER_FILE))
 
 
 def drawn_groups(first: int, count: int, *, seed: int, side: int) -> Sequence[Group]:
-    """A held-out character each, with one reference, a second one and four held-out targets."""
+    """One held-out character per group, with two references and four held-out targets."""
     return [
         _group(np.random.default_rng([seed, 8, i]), side, i) for i in range(first, first + count)
     ]
@@ -135,7 +135,7 @@ def _angles(pose: Pose) -> tuple[float, ...]:
 
 
 def _foreground(figure: Figure, side: int) -> Image.Image:
-    """Coverage of the figure alone, L (side, side): where two backgrounds make no difference."""
+    """Coverage of the figure, L (side, side): where two different backgrounds give the same."""
     canvases = []
     for colour in ((255, 0, 255), (0, 255, 0)):
         canvas = Image.new("RGB", (side * OVERSAMPLE, side * OVERSAMPLE), colour)

@@ -1,6 +1,6 @@
-"""From panels to figures with intervals: of every method, of the floor, and of what `all` gains.
+"""Computes figures with intervals from panels: for each method, the floor, and the gain of `all`.
 
-Knows panels and readings, not how they were drawn.
+Knows panels and readings, not drawing.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from benchmarks.evaluation.bootstrap import (
 from benchmarks.evaluation.measures import Panels, statistics
 
 Figures = dict[str, Interval | None]
-"""Name of a measure -> its figure; None where the panels do not define it."""
+"""Name of a measure -> its figure; None if undefined for these panels."""
 
 
 def method_figures(panels: Panels, none: Panels, everywhere: Panels, how: Resampling) -> Figures:
@@ -28,7 +28,7 @@ def method_figures(panels: Panels, none: Panels, everywhere: Panels, how: Resamp
     pose_leakage       weight of the reference's pose minus that of `none`
     share_of_gain      identity_gain as a share of that of `all`
     share_of_leakage   pose_leakage as a share of that of `all`
-    none, everywhere: panels of `none` and `all`; of them the ones of this method's pairs count.
+    none, everywhere: panels of `none` and `all`; only those of this method's pairs count.
     """
     count = len(panels.pairs)
     own, plain, full = (statistics(p) for p in (panels, none.first(count), everywhere.first(count)))
@@ -44,9 +44,9 @@ def method_figures(panels: Panels, none: Panels, everywhere: Panels, how: Resamp
 
 
 def floor_figures(panels: Panels, how: Resampling) -> Figures:
-    """The same measures of real pictures of the targets, or of the pasted reference.
+    """The same measures for real pictures of the targets, or for the pasted reference.
 
-    Nothing was drawn, so that pose_leakage is the weight itself.
+    Here pose_leakage is the weight itself, because nothing was drawn.
     """
     found = statistics(panels)
     if "pose_weight" in found:

@@ -1,6 +1,6 @@
-"""The measures: how much of the reference a panel took over, and how well it obeyed its prompt.
+"""The measures: how much a panel copies from the reference, and how well it follows its prompt.
 
-Knows readings and pixels, not who drew them. Every measure is a `Statistic`, so that a difference
+Knows readings and pixels, not methods. Every measure is a `Statistic`, so that a difference
 between two methods is resampled over the same panels.
 
 identity              share of identity attributes that are the reference's
@@ -35,7 +35,7 @@ from benchmarks.evaluation.regression import pose_weight, turned
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A reference and what was asked for; `group` numbers the reference, `png` is its file."""
+    """A reference and a requested panel; `group`: number of the reference, `png`: its file."""
 
     group: int
     reference: Shown
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """What a method drew for pairs, and what the reader says of it.
+    """The panels that a method drew for pairs, and their readings.
 
     pixels  RGB uint8 (P, H, W, 3)
     """
@@ -64,7 +64,7 @@ class Panels:
 
 
 def statistics(panels: Panels) -> dict[str, Statistic]:
-    """Every measure by its name; those of joints only if the reader gives angles.
+    """Every measure by its name; measures of joints only if the reader returns angles.
 
     Raises ValueError if there is no panel.
     """

@@ -1,4 +1,4 @@
-"""The methods that are compared, by name, and the sweeps that they form.
+"""The compared methods by name, and the sweeps that they form.
 
 Knows settings, not pictures. The injection that sweeps vary is LAFI as published: preset
 `decoder`, from the first step to 80% of the steps, strength 0, the reference at the panel's own
@@ -32,8 +32,8 @@ Family = Literal["named", "peer", "sweep"]
 class Method:
     """One way to draw the panels.
 
-    injection   our settings; of a peer only what it says of itself counts
-    described   the prompt spells the identity out
+    injection   our settings; for a peer, only those that it uses
+    described   whether the prompt describes the identity
     masked      the reference comes with its foreground as alpha
     references  1 or 2 pictures of the character
     peer        not ours: drawn in torch
@@ -51,7 +51,7 @@ class Method:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is made of injection settings alone."""
+        """Whether it has only injection settings."""
         return not (self.described or self.masked or self.references > 1 or self.peer)
 
     @property
@@ -99,9 +99,9 @@ def compared(info: ModelInfo) -> tuple[list[Method], list[Sweep]]:
 
 
 def chosen(methods: Sequence[Method], names: Sequence[str]) -> list[Method]:
-    """The methods of those names, with `none` and `all`, which the others are measured against.
+    """The methods with these names, plus `none` and `all`, with which the others are compared.
 
-    Raises ValueError for a name that there is not.
+    Raises ValueError for an unknown name.
     """
     known = [method.name for method in methods]
     for name in names:
@@ -183,7 +183,7 @@ def _references() -> _Made:
 
 
 def _combined() -> _Made:
-    """Low noise and a stronger reference together, from every preset's start layer on."""
+    """Low noise together with a stronger reference, from every preset's start layer on."""
     made = [
         Method(
             f"{name}, noise 0.1, strength 1",

@@ -1,4 +1,4 @@
-"""One page that needs no other file: the table, the plots, and panels side by side.
+"""A self-contained page: the table, the plots, and panels side by side.
 
 Reads the document of a comparison and its panels.
 """
@@ -45,7 +45,7 @@ def write_page(
     plots: Sequence[Path],
     rows: int = 12,
 ) -> None:
-    """Write the page: `rows` pairs, of different characters as far as there are enough."""
+    """Write the page: `rows` pairs, of different characters if possible."""
     body = [
         "<h1>Identity against leakage</h1>",
         f"<p>{html.escape(_summary(document))}</p>",
@@ -96,7 +96,7 @@ def _cell(found: Mapping[str, float] | None) -> str:
 
 
 def _pictures(outcome: Outcome, groups: Sequence[Group], rows: int, best: str | None) -> str:
-    """Of the sweeps only the best preset is shown."""
+    """A table of panels by method; of the sweeps it shows only the best preset."""
     shown = [m.name for m in outcome.methods if m.family != "sweep" or m.name == best]
     places = _places(groups, min(len(outcome.panels[name].pairs) for name in shown))[:rows]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("asked for", "reference", *shown))

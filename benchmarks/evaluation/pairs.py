@@ -1,4 +1,4 @@
-"""What is asked of every method: pairs of a reference picture and a target prompt.
+"""The tasks of every method: pairs of a reference picture and a target prompt.
 
 Knows names, angles and pixels, not how pictures are drawn. A reference has a group of targets;
 identity is common to a group, pose and scene of reference and targets are independent.
@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a picture shows, or what a reader says of it.
+    """The content of a picture, true or read by a reader.
 
     identity    attribute -> name
     angles      joint angles in degrees, always the same joints; empty if none are known
@@ -37,8 +37,8 @@ class Shown:
 class ReferencePicture:
     """A character's picture as PNG files of side x side pixels.
 
-    png         with a background of its own, opaque
-    masked_png  the same with the foreground as alpha; None if it is not known
+    png         opaque, with its own background
+    masked_png  the same with the foreground as alpha; None if unknown
     """
 
     shown: Shown
@@ -48,10 +48,10 @@ class ReferencePicture:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A panel to be drawn.
+    """A panel to draw.
 
-    shown   what the prompt asks for; angles are the mean ones of the requested action
-    prompt  text with {who} where the character's caption goes
+    shown   the requested content; angles are the mean angles of the requested action
+    prompt  text with {who} for the character's caption
     seed    of the panel's noise
     truth   real pictures of it, each with another pose of the action and another framing;
             empty if there are none
@@ -65,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A character and the panels in which it shall appear.
+    """A character and the panels that show it.
 
     caption      names the character without its looks; the reference row's caption too
     description  the looks in words
@@ -80,7 +80,7 @@ class Group:
 
     @property
     def digest(self) -> str:
-        """64 hexadecimal digits, of everything here that decides the pixels of panels."""
+        """64 hexadecimal digits: a hash of everything here that decides the panels' pixels."""
         content = hashlib.sha256()
         pictures = [self.reference, *([self.second] if self.second else [])]
         for data in [p for picture in pictures for p in (picture.png, picture.masked_png or b"")]:
@@ -91,7 +91,7 @@ class Group:
 
 
 class PanelReader(Protocol):
-    """Says what pictures show. `side`: of the panels that it reads, in pixels."""
+    """Reads the content of pictures. `side`: of the panels that it reads, in pixels."""
 
     @property
     def side(self) -> int: ...
@@ -108,7 +108,7 @@ class PairSource(Protocol):
 
 
 def load_named(name: str) -> Any:
-    """`module:attribute` -> that object. Raises ValueError where there is none."""
+    """`module:attribute` -> that object. Raises ValueError if there is none."""
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ValueError(f"name: got {name!r}, allowed module:attribute")

@@ -1,7 +1,7 @@
 """Drawn panels on disk, one file for a method and a few groups, so that a run can be resumed.
 
-A part's name is the hash of all that decides its pixels: another setting, other weights or other
-pairs never find it. Knows panels, not readings: these are made anew from the pixels.
+A part's name is a hash of everything that decides its pixels, so it is never used for other
+settings, weights or pairs. Knows panels, not readings: those are computed again from the pixels.
 """
 
 import base64
@@ -19,12 +19,12 @@ from benchmarks.evaluation.pairs import Group, Pixels
 from lafi.drawing.content_address import DRAWING_VERSION
 
 VERSION = 1
-"""Of what lies in a part, and of how peers draw."""
+"""Version of the content of a part, and of how peers draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Panels of some groups by one method, in their order, and the seconds that they took."""
+    """Panels of some groups by one method, in order, and the seconds for drawing them."""
 
     panels: tuple[Pixels, ...]
     seconds: float
@@ -43,7 +43,7 @@ class Parts:
     common: Mapping[str, Any]
 
     def get(self, method: Method, groups: Sequence[Group], repeat: int = 0) -> Part:
-        """From disk if it is there; else drawn, and written whole or not at all."""
+        """The part from disk if it exists; else drawn, and written whole or not at all."""
         path = self.path(method, groups, repeat)
         if path.exists():
             stored = json.loads(path.read_text())
@@ -67,7 +67,7 @@ class Parts:
         return Part(panels, seconds, drawn_now=True)
 
     def path(self, method: Method, groups: Sequence[Group], repeat: int) -> Path:
-        """The name of a part; the method's own name has no share in it."""
+        """The name of a part; it does not depend on the method's name."""
         decides = {
             "version": [VERSION, DRAWING_VERSION],
             "common": dict(self.common),

@@ -39,7 +39,7 @@ def draw_plots(document: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def on_the_front(methods: Mapping[str, Entry]) -> set[str]:
-    """Methods than which no other has both more identity and less pose leakage."""
+    """The Pareto front: no other method has both more identity and less pose leakage."""
     points = {
         name: (entry["identity"]["value"], entry["pose_leakage"]["value"])
         for name, entry in methods.items()
@@ -119,7 +119,7 @@ def _sweep(name: str, points: Mapping[str, Entry], document: Mapping[str, Any]) 
         )
         axes.set_ylabel(label, color=colour)
     _floor_line(left, document)
-    # A range of its own would make differences of nothing look large.
+    # An automatic range would make tiny differences look large.
     low, high = right.get_ylim()
     right.set_ylim(min(low, -0.1), max(high, 0.1))
     right.axhline(0.0, color="#e8b4ae", linewidth=0.8)

@@ -21,12 +21,12 @@ def turned(a: Array, b: Array) -> Array:
 def pose_weight(drawn: Array, target: Array, reference: Array, *, of: str) -> Statistic:
     """The weight of one of the two poses in the drawn one, by least squares.
 
-    drawn, target, reference: (P, A) angles. An angle enters as its sine and its cosine, so that
+    drawn, target, reference: (P, A) angles. An angle is used as its sine and its cosine, so that
     nothing jumps at 180 degrees. The model is y = a + w_target * t + w_reference * r, with an
-    `a` for each of the 2 A coordinates, which takes what all poses have in common, and with two
-    weights for all of them together. A drawing that copies the reference's pose has
+    `a` for each of the 2 A coordinates, for what all poses have in common, and two weights for
+    all coordinates together. A drawing that copies the reference's pose has
     w_reference 1 and w_target 0.
-    of: "target" or "reference". The figure is nan where the poses are too much alike to tell.
+    of: "target" or "reference". The figure is nan if the poses are too similar to decide.
     """
     if of not in ("target", "reference"):
         raise ValueError(f"of: got {of!r}, allowed target, reference")

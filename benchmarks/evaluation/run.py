@@ -1,6 +1,6 @@
 """Runs a comparison: draws what is missing, reads everything, computes the figures.
 
-Knows the order of things, not how any of them is done.
+Knows the order of the steps, not their details.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that was found.
+    """All results.
 
     figures  name of a method -> its figures over all its pairs
     common   the same over the pairs of the sweeps alone, so that points of a sweep are comparable
@@ -71,7 +71,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is compared, on what, by which eyes."""
+    """The compared methods, their tasks, and the reader."""
 
     methods: Sequence[Method]
     sweeps: Sequence[Sweep]
@@ -163,7 +163,7 @@ class Comparison:
         return interval(diversity(stacked), groups, self.how)
 
     def _floor(self) -> tuple[Figures, Figures]:
-        """Of real pictures of the targets, and of references pasted as panels; through the VAE."""
+        """Measures of real pictures of the targets, and of pasted references; through the VAE."""
         targets = [target for group in self.groups for target in group.targets]
         engines = self.drawer.engines
         pasted = through_vae(engines, [pixels_of(group.reference.png) for group in self.groups])

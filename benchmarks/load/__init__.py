@@ -1,1 +1,1 @@
-"""What a running server does under load: arrival rates, queues, other people's load generators."""
+"""A running server under load: arrival rates, queues, established load generators."""

@@ -4,7 +4,7 @@
 
 Three parts, each with a server of its own: `arrivals` (MLPerf LoadGen, Offline and Server),
 `queue` (time to the first panel against the storyboards ahead) and `perf_analyzer`. A part that
-is measured again takes the place of the earlier one in load.json; the others stay.
+is measured again replaces its earlier figures in load.json; the others stay.
 """
 
 import json
@@ -31,7 +31,7 @@ Tell = Callable[[str], None]
 
 
 class Part(StrEnum):
-    """What can be measured."""
+    """The parts that can be measured."""
 
     ARRIVALS = "arrivals"
     QUEUE = "queue"

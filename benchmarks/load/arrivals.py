@@ -1,4 +1,4 @@
-"""Throughput and latency against arrival rate: LoadGen's Offline, then Server at shares of it."""
+"""Throughput and latency by arrival rate: LoadGen's Offline, then Server at shares of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from lafi_client import StoryboardClient
 
 REFUSED = "lafi_storyboards_refused_total"
 THREADS = 64
-"""So many storyboards the client can wait for at a time; the server refuses long before."""
+"""Storyboards that the client can wait for at a time; the server's limit is far lower."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """What is measured.
 
-    queries: of every run, by panels of a storyboard. shares: arrival rates, of the Offline
-    throughput. at_once: how many the client sends at a time in Offline, as many as the server
-    lets in. samples: different storyboards.
+    queries: of every run, by panels of a storyboard. shares: arrival rates as shares of the
+    Offline throughput. at_once: storyboards in flight in Offline, as many as the server admits.
+    samples: distinct storyboards.
     """
 
     queries: Mapping[int, int] = field(default_factory=lambda: {1: 70, 4: 22})
@@ -58,7 +58,7 @@ def measure_arrivals(
 
 
 def _warm_up(server: TritonServer, what: Arrivals, panels: int) -> None:
-    """Draws all at once, so that batches of every size have been seen."""
+    """Warm-up: draws all at once, so that batches of every size have run before."""
     load = Workload(what.at_once, panels, what.at_once, 2, side=what.side)
     draw_over_grpc(server, storyboards(load, PUBLISHED), load.in_flight)
 
@@ -67,11 +67,11 @@ def _row(
     server: TritonServer, what: Arrivals, panels: int, run: LoadgenRun, folder: Path
 ) -> dict[str, Any]:
     boards = storyboards(Workload(what.samples, panels, 1, what.steps, side=what.side), PUBLISHED)
-    # In Offline the client waits and asks again, so that all is drawn; in Server nobody waits.
+    # In Offline the client waits and retries, so that all is drawn; in Server it never retries.
     retries = 0 if run.scenario == "Server" else 8
     before = counters(server)
     with StoryboardClient(server.grpc_url, retries=retries) as client:
-        queries, said = run_loadgen(client, boards, run, folder)
+        queries, verdict = run_loadgen(client, boards, run, folder)
     counted = spent(before, counters(server))
     return {
         "scenario": run.scenario,
@@ -81,7 +81,7 @@ def _row(
         **figures(queries),
         "refused_by_the_servers_count": round(counted[REFUSED]),
         "rows_per_call": rows_per_call(counted),
-        "loadgen": said,
+        "loadgen": verdict,
     }
 
 

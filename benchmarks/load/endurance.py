@@ -1,4 +1,4 @@
-"""Whether the server grows: many small storyboards, each with a character never seen before."""
+"""Whether the server's memory grows: many small storyboards, each with a new character."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ class Endurance:
     """What is drawn: storyboards of one panel, whose reference is read at a fixed level.
 
     every: storyboards between two samples. warm_up: how many are drawn before growth is fitted.
-    bank_megabytes: so few that the bank is full, and lets go, long before the end of the warm-up.
+    bank_megabytes: so few that the bank is full, and evicts, long before the warm-up ends.
     """
 
     storyboards: int = 1000
@@ -42,9 +42,9 @@ QUICK = Endurance(storyboards=12, every=3, warm_up=3, in_flight=2, bank_megabyte
 def measure_endurance(
     server: TritonServer, what: Endurance, tell: Callable[[str], None]
 ) -> list[Held]:
-    """What the server holds before the first storyboard, and after every `every`.
+    """The server's resources before the first storyboard, and after every `every` storyboards.
 
-    Samples are taken while nothing is drawn. Raises RuntimeError if one was not drawn.
+    Samples are taken while nothing is drawn. Raises RuntimeError if a storyboard was not drawn.
     """
     began = time.perf_counter()
     samples = [held(server, 0, 0.0)]

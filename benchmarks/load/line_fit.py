@@ -1,4 +1,4 @@
-"""How a quantity grows: a line through it, and how far it bends away from one."""
+"""How a quantity grows: a fitted line, and how far the values bend away from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Line:
     slope_error: float
 
     def at(self, x: float) -> float:
-        """Its value."""
+        """The line's value at x."""
         return self.intercept + self.slope * x
 
 
@@ -55,9 +55,9 @@ def bend(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def worst_against_proportional(x: Sequence[float], y: Sequence[float]) -> float:
-    """The largest y(x) / (y(0) (x + 1)), x > 0: at most 1 if nobody ahead costs more than oneself.
+    """The largest y(x) / (y(0) (x + 1)), x > 0: at most 1 if each one ahead costs as much or less.
 
-    x: how many are ahead, with 0 among them. Raises ValueError unless it is, and others too.
+    x: how many are ahead. Raises ValueError unless 0 and other values are among them.
     """
     across, up = _checked(x, y, 2)
     if 0 not in across:

@@ -1,8 +1,8 @@
-"""MLPerf LoadGen asks for storyboards, and our client draws them.
+"""MLPerf LoadGen requests storyboards, and our client has the server draw them.
 
-LoadGen (github.com/mlcommons/inference, `loadgen`) decides what is asked for and when: all at once
-in its scenario Offline, at random moments of a Poisson process in Server. Its rules for official
-results (minutes, hundreds of thousands of queries) are not kept here; its verdict is reported.
+LoadGen (github.com/mlcommons/inference, `loadgen`) decides what is requested and when: all at once
+in its scenario Offline, at random moments of a Poisson process in Server. We do not follow its
+rules for official results (minutes, hundreds of thousands of queries); we report its verdict.
 """
 
 import json
@@ -23,8 +23,8 @@ from lafi_client import StoryboardClient
 Scenario = Literal["Offline", "Server"]
 
 SEED = 21
-"""Of LoadGen's samples and schedule: every rate has the same arrivals, closer together. With it
-70 and 22 arrivals come at the rate that was asked for within 0.7%; other seeds miss it by 20%."""
+"""Seed of LoadGen's samples and schedule: every rate has the same arrivals, only closer together.
+With this seed 70 and 22 arrivals match the requested rate within 0.7%; others miss it by 20%."""
 MARK = ":::MLLOG "
 KEPT_KEYS = (
     "result_validity",
@@ -44,9 +44,9 @@ KEPT_KEYS = (
 class LoadgenRun:
     """One run of LoadGen.
 
-    rate: storyboards per second that arrive on average, in Server. at_once: how many the client
-    sends at a time; in Server it must be so many that none waits in the client. latency_limit:
-    seconds that 99% should keep, for LoadGen's verdict.
+    rate: average arrivals of storyboards per second, in Server. at_once: the most in flight from
+    the client; in Server it must be large enough that none waits in the client. latency_limit:
+    seconds within which 99% should end, for LoadGen's verdict.
     """
 
     scenario: Scenario
@@ -56,14 +56,14 @@ class LoadgenRun:
     latency_limit: float = 10.0
 
     def settings(self) -> Any:
-        """As LoadGen wants them."""
+        """The settings in LoadGen's form."""
         wanted = mlperf_loadgen.TestSettings()
         wanted.scenario = getattr(mlperf_loadgen.TestScenario, self.scenario)
         wanted.mode = mlperf_loadgen.TestMode.PerformanceOnly
         wanted.min_duration_ms = 0
         wanted.min_query_count = self.queries
         wanted.max_query_count = self.queries if self.scenario == "Server" else 0
-        # Offline asks for one second's samples, or for the minimum if that is more.
+        # Offline requests the samples of one second, or the minimum if that is more.
         wanted.offline_expected_qps = 1
         wanted.server_target_qps = self.rate
         wanted.server_target_latency_ns = round(self.latency_limit * 1e9)
@@ -75,10 +75,10 @@ class LoadgenRun:
 def run_loadgen(
     client: StoryboardClient, boards: Sequence[Storyboard], run: LoadgenRun, folder: Path
 ) -> tuple[list[Query], dict[str, Any]]:
-    """What became of every query, and what LoadGen says itself; its logs stay in `folder`.
+    """The outcome of every query, and LoadGen's own figures; its logs stay in `folder`.
 
-    boards: LoadGen's samples, of which each query is one. A query that is refused or fails is
-    completed for LoadGen like any other, which cannot tell: its own figures hold those too.
+    boards: LoadGen's samples; each query is one of them. LoadGen has no failed queries, so refused
+    and failed ones are reported as completed, and its own figures include them.
     """
     sut = _Drawer(client, boards, run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,21 +116,21 @@ def parse_detail(text: str) -> dict[str, Any]:
 
 
 class _Drawer:
-    """The system under test: hands each query to a thread at once, as LoadGen asks for."""
+    """The system under test: hands each query to a thread at once, as LoadGen requires."""
 
     def __init__(
         self, client: StoryboardClient, boards: Sequence[Storyboard], run: LoadgenRun
     ) -> None:
         self.queries: list[Query] = []
         self.threads = ThreadPoolExecutor(run.at_once, thread_name_prefix="query")
-        # What waits for its turn in the client, in Offline, has not been asked of the server yet.
+        # In Offline, a query that waits for its turn in the client has not reached the server yet.
         self._waits = run.scenario == "Offline"
         self._client = client
         self._boards = boards
         self._lock = threading.Lock()
 
     def issue(self, samples: Sequence[Any]) -> None:
-        """Called by LoadGen in a thread of its own; an exception here would end the process."""
+        """LoadGen calls this in its own thread; an exception here would end the process."""
         issued = time.perf_counter()
         for sample in samples:
             self.threads.submit(self._draw, sample.id, sample.index, issued)
@@ -140,7 +140,7 @@ class _Drawer:
         query = ask(self._client, self._boards[index], began=began)
         with self._lock:
             self.queries.append(query)
-        # Refused and failed ones too: LoadGen waits for every query that it has issued.
+        # Also for refused and failed ones: LoadGen waits for every query that it issued.
         response = mlperf_loadgen.QuerySampleResponse(identity, 0, 0)
         mlperf_loadgen.QuerySamplesComplete([response])
 

@@ -1,4 +1,4 @@
-"""Percentiles that are samples, so that a p99 of few samples is what it is: the largest."""
+"""Percentiles by nearest rank: always a sample, so the p99 of few samples is the largest."""
 
 import math
 from collections.abc import Sequence

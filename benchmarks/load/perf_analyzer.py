@@ -22,7 +22,7 @@ DOWNLOAD = ("--no-deps", "--only-binary", ":all:", "--platform", "manylinux1_x86
 
 
 class PerfAnalyzerError(RuntimeError):
-    """perf_analyzer is not to be had, or did not end well; the text quotes it."""
+    """perf_analyzer is not available, or it failed; the text quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class PerfAnalyzer:
         except subprocess.TimeoutExpired as error:
             raise PerfAnalyzerError(f"no end after {timeout:.0f} s: {error.cmd}") from None
         if ended.returncode:
-            said = "\n".join((ended.stdout + ended.stderr).splitlines()[:20])
-            raise PerfAnalyzerError(f"ended with code {ended.returncode}: {command}\n{said}")
+            output = "\n".join((ended.stdout + ended.stderr).splitlines()[:20])
+            raise PerfAnalyzerError(f"ended with code {ended.returncode}: {command}\n{output}")
         return ended.stdout
 
 
@@ -79,7 +79,7 @@ def unpack(wheel: Path, binary: Path, sha256: str) -> None:
 
 
 def link_libraries(wheels_libraries: Path, folder: Path) -> None:
-    """Links of the names that the binary asks for. Raises PerfAnalyzerError if one is missing."""
+    """Links with the names that the binary needs. Raises PerfAnalyzerError if one is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, pattern in LIBRARIES.items():
         found = sorted(wheels_libraries.glob(pattern))

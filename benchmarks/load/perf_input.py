@@ -1,8 +1,8 @@
-"""What perf_analyzer sends: its input data files, made from our contract.
+"""Writes input data files for perf_analyzer in our wire format.
 
 The format is perf_analyzer's ("Real Input Data" in its documentation): a list of requests, each a
-mapping from an input's name to its content and shape. A BYTES tensor that is not text goes as
-base64 of its serialized form, the length of each element before it.
+mapping from an input's name to its content and shape. A BYTES tensor that is not text is written
+as base64 of its serialized form, with the length of each element before it.
 """
 
 import base64

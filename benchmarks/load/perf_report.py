@@ -1,4 +1,4 @@
-"""What perf_analyzer wrote: its latency report (CSV) and its profile export (JSON)."""
+"""Reads perf_analyzer's latency report (CSV) and profile export (JSON)."""
 
 import csv
 import json
@@ -22,9 +22,8 @@ COMPONENTS = (
 def parse_csv(text: str) -> dict[str, Any]:
     """The report of one concurrency: latencies, and the parts of their mean, in seconds.
 
-    It says microseconds. For a stream a latency ends with the last response, whatever it prints,
-    and the server's parts are those of taking the request in. Raises ValueError unless it has
-    one row.
+    The report has microseconds. For a stream, a latency ends with the last response, and the
+    server's parts are those of accepting the request. Raises ValueError unless it has one row.
     """
     rows = list(csv.DictReader(text.splitlines()))
     if len(rows) != 1:
@@ -40,8 +39,8 @@ def parse_csv(text: str) -> dict[str, Any]:
 def parse_profile(raw: bytes) -> list[Mapping[str, Any]]:
     """The requests of a profile export of one concurrency.
 
-    BYTES tensors stand in it as they are, so it is no valid UTF-8 where they are not; those bytes
-    are replaced, and control characters are allowed. Raises ValueError unless it has one run.
+    It contains BYTES tensors as they are, which may be invalid UTF-8; such bytes are replaced, and
+    control characters are allowed. Raises ValueError unless it has one run.
     """
     document = json.loads(raw.decode("utf-8", errors="replace"), strict=False)
     runs = document["experiments"]
@@ -54,7 +53,7 @@ def parse_profile(raw: bytes) -> list[Mapping[str, Any]]:
 def requests_per_second(requests: Sequence[Mapping[str, Any]]) -> float:
     """From the first request to the last response, by its own clock (nanoseconds).
 
-    Its own figure divides by whole seconds, which is far off in runs of a few.
+    Its own figure divides by whole seconds, which is wrong for runs of a few seconds.
     """
     began = min(request["timestamp"] for request in requests)
     ended = max(max(request["response_timestamps"]) for request in requests)
@@ -96,6 +95,6 @@ def stream_figures(requests: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _kind(output: Mapping[str, Any]) -> str:
-    """Of an event; empty for the server's last response, which holds none."""
+    """The JSON of an event; empty for the server's last response, which has none."""
     text = output.get("EVENT", "")
     return str(json.loads(text)["kind"]) if text else ""

@@ -56,18 +56,18 @@ def measure_with_perf_analyzer(
     for model, entries in inputs.items():
         data = folder / f"{model}.json"
         write_input(data, entries)
-        # Batches of every size have been seen before anything is timed.
+        # A warm-up, so that batches of every size have run before anything is timed.
         _run(server, analyzer, what, data, max(what.concurrency), 2 * max(what.concurrency))
         requests = what.storyboard_requests if model == STREAMED else what.unary_requests
         for concurrency in what.concurrency:
             rows.append(_run(server, analyzer, what, data, concurrency, requests))
-            said = {key: rows[-1][key] for key in ("requests_per_second", "p50", "p99")}
-            tell(f"perf_analyzer, {model} x {concurrency}: {said}")
+            shown = {key: rows[-1][key] for key in ("requests_per_second", "p50", "p99")}
+            tell(f"perf_analyzer, {model} x {concurrency}: {shown}")
     return rows
 
 
 def _inputs(artifacts: Path, what: PerfRuns) -> dict[str, Sequence[dict[str, Entry]]]:
-    """By model. Random latents are made here: perf_analyzer's own hold NaN, which is refused."""
+    """Input files by model. Makes random latents, as perf_analyzer's own hold NaN (refused)."""
     info = load_model_info(artifacts)
     load = Workload(SAMPLES, what.panels, 1, what.steps, side=what.side)
     boards = storyboards(load, PUBLISHED)
@@ -118,7 +118,7 @@ def _run(
         "--profile-export-file": profile,
     }
     flat = [str(part) for option in options.items() for part in option]
-    # It refuses to write a profile over an earlier one.
+    # perf_analyzer refuses to overwrite an earlier profile.
     profile.unlink(missing_ok=True)
     analyzer.run([*flat, *(STREAMING if streams else ())], what.timeout)
     found = parse_profile(profile.read_bytes())

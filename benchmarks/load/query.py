@@ -1,4 +1,4 @@
-"""One storyboard that is asked for, timed at the client; and the figures of many of them."""
+"""One storyboard request, timed at the client; and the figures of many of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ PERCENTILES = (50, 99)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What became of one storyboard.
+    """The outcome of one storyboard.
 
-    began: when it was asked for, by `time.perf_counter`. panels: seconds from then until each of
-    its panels arrived, in order of arrival. seconds: until its end. error: empty if it was drawn.
+    began: time of the request, by `time.perf_counter`. panels: seconds from then to each of its
+    panels, in order of arrival. seconds: until its end. error: empty if it was drawn.
     """
 
     began: float
@@ -32,7 +32,7 @@ class Query:
 
     @property
     def ended(self) -> float:
-        """By the clock of `began`."""
+        """Time of its end, on the clock of `began`."""
         return self.began + self.seconds
 
 
@@ -42,10 +42,10 @@ def ask(
     heard: Callable[[Event], None] = lambda event: None,
     began: float | None = None,
 ) -> Query:
-    """Draws a storyboard; whatever goes wrong is the query's outcome, never an exception.
+    """Draws a storyboard; an error becomes part of the query's outcome, never an exception.
 
-    heard: called with every event. began: when it was asked for, if that was earlier. A client
-    that asks again by itself hides refusals: give one with `retries=0` where they are counted.
+    heard: called with every event. began: time of the request, if that was earlier. A client that
+    retries hides refusals: pass one with `retries=0` to count them.
     """
     began = time.perf_counter() if began is None else began
     arrived: list[float] = []
@@ -78,8 +78,8 @@ def must_be_drawn(query: Query) -> Query:
 def figures(queries: Sequence[Query]) -> dict[str, Any]:
     """Counts, throughput and percentiles; seconds, of storyboards that were drawn.
 
-    A panel's latency and a storyboard's begin when the storyboard is asked for. Throughput is
-    from the first question to the last answer. Without any that was drawn, latencies are None.
+    Latencies of panels and storyboards count from the request. Throughput counts from the first
+    request to the last answer. If none was drawn, latencies are None.
     """
     drawn = [query for query in queries if query.outcome == "drawn"]
     wall = max(query.ended for query in queries) - min(query.began for query in queries)

@@ -1,4 +1,4 @@
-"""Time to a storyboard's first panel against how many storyboards are ahead of it."""
+"""Time to a storyboard's first panel by the number of storyboards ahead of it."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ ACCEPT_SECONDS = 120.0
 class Queues:
     """What is measured: `repeats` times for each of `ahead`, of storyboards of `panels` each.
 
-    All are of one size, those ahead and the one behind them. The server must let in one more
-    than the most that are ahead.
+    All have the same size. The server must admit one more storyboard than the most that are
+    ahead.
     """
 
     ahead: tuple[int, ...] = (0, 1, 2, 4, 8, 16)
@@ -34,7 +34,7 @@ class Queues:
 
     @property
     def places(self) -> int:
-        """Storyboards in flight at most, with room for one whose place is not free again yet."""
+        """The most storyboards in flight, plus one whose place is not free again yet."""
         return max(self.ahead) + 4
 
 
@@ -52,7 +52,7 @@ def measure_queues(
                 Workload(max(what.ahead) + 1, panels, 1, what.steps, side=what.side), PUBLISHED
             )
             wait_behind(client, boards[1:3], boards[0])
-            # The depths take turns, so that a noisy machine is noisy for all.
+            # The depths take turns, so that a busy machine slows all of them equally.
             seconds: dict[int, list[float]] = {depth: [] for depth in what.ahead}
             for turn in range(what.repeats):
                 for depth in what.ahead:
@@ -64,7 +64,7 @@ def measure_queues(
 
 
 def wait_behind(client: StoryboardClient, ahead: Sequence[Storyboard], board: Storyboard) -> Query:
-    """Asks for `board` once all of `ahead` are accepted, and draws all; the query of `board`.
+    """Requests `board` once all of `ahead` are accepted, and draws all; returns its query.
 
     Raises RuntimeError if one was not accepted in time, or not drawn.
     """

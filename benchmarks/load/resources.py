@@ -1,4 +1,4 @@
-"""What the server's processes hold at a moment: memory, handles, threads, shared memory files."""
+"""Resources of the server's processes: memory, handles, threads, shared memory files."""
 
 import os
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ SERVER, CLIENT = "tritonserver", "client"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """After so many storyboards.
+    """The resources after a number of storyboards.
 
     resident (bytes), handles (open files and sockets) and threads: of each process, by the name
-    of its model; the server's and this process's, which is the client, beside. shared_files,
-    shared_bytes: of this server, in /dev/shm. bank_*: as /metrics says.
+    of its model; also of the server and of this process, the client. shared_files,
+    shared_bytes: of this server, in /dev/shm. bank_*: from /metrics.
     """
 
     storyboards: int
@@ -41,12 +41,12 @@ class Held:
 
 
 def total(of: Mapping[str, int]) -> int:
-    """Of the server and its models, without the client."""
+    """The sum over the server and its models, without the client."""
     return sum(number for name, number in of.items() if name != CLIENT)
 
 
 def held(server: TritonServer, storyboards: int, seconds: float) -> Held:
-    """Reads it all, after a little rest. The server must be running."""
+    """Reads all resources after a short pause. The server must be running."""
     counted = counters(server)
     main = psutil.Process(server.pid)
     named = {SERVER: main, CLIENT: psutil.Process()}

@@ -1,1 +1,1 @@
-"""Other ways to share features between pictures, to be compared with. None of them is served."""
+"""Other methods to share features between pictures, for comparison. None of them is served."""

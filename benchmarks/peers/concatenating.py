@@ -1,7 +1,7 @@
 """A range of layers reads a reference's keys and values beside its own.
 
-From the first up-block layer on this is LAFI as published, as a processor of diffusers. Before
-that layer it is the reverse: the deep layers only.
+With the layers from the first up-block layer on, this is LAFI as published, as a processor of
+diffusers. With the layers before it, it is the reverse: the deep layers only.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Concatenating:
         layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
-        """What every row reads; the reference row reads itself alone."""
+        """The reads of every row; the reference row reads only itself."""
         if self.first >= self.stop or not in_window(step, steps, self.start, self.end):
             return None
         sources = with_reference(rows)

@@ -1,6 +1,6 @@
 """Draws a character's panels with a peer's sharing: diffusers' UNet, its schedulers, no batcher.
 
-Text, noise, schedule, guidance and the reference row are the ones that LAFI's own panels get, so
+Text, noise, schedule, guidance and the reference row are the same as for LAFI's own panels, so
 that only the sharing differs. Knows one group of panels with one reference, not storyboards.
 """
 
@@ -40,7 +40,7 @@ class PeerModel:
 
 @dataclass(frozen=True, slots=True)
 class PeerPanels:
-    """What is to be drawn: panels that share a character's picture of side x side pixels."""
+    """The panels to draw, which share a character's picture of side x side pixels."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -62,7 +62,7 @@ def load_peer_model(checkpoint: Path) -> PeerModel:
 def draw_panels(
     model: PeerModel, peer: Peer, panels: PeerPanels, stage: SamplingStage, path: PathKind = 0
 ) -> list[images.Pixels]:
-    """RGB uint8 (H, W, 3) for each prompt. Raises ValueError where numbers are not finite."""
+    """RGB uint8 (H, W, 3) for each prompt. Raises ValueError for numbers that are not finite."""
     drawing = _Drawing(model, peer, panels, stage)
     latents = drawing.denoise(drawing.reference_path(path))
     drawn = model.engines.vae_decoder(latents)

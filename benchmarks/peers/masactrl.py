@@ -1,10 +1,10 @@
-"""MasaCtrl's manner (arXiv:2304.08465): keys and values are replaced by the reference's.
+"""The method of MasaCtrl (arXiv:2304.08465): keys and values are replaced by the reference's.
 
-From a start layer and a start step on, a panel's queries read the reference's tokens and none of
-their own. The paper starts at step 4 of 50 and at layer 10 of SD1.5's 16, which is where our
-preset `balanced` starts. Left out: its second variant with masks made from cross-attention. The
-paper inverts a real picture by DDIM; here the reference is noised anew as in all methods, unless
-an inverted path is chosen.
+From a start layer and a start step on, a panel's queries read only the reference's tokens. The
+paper starts at step 4 of 50 and at layer 10 of SD1.5's 16, which is where our preset `balanced`
+starts. Left out: its second variant with masks made from cross-attention. The paper inverts a real
+picture by DDIM; here the reference is noised anew as in all methods, unless an inverted path is
+chosen.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class MasaCtrl:
         layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
-        """What every row reads: the reference row, which reads itself, as all others do."""
+        """The reads of every row: all rows read the reference row."""
         if self.first >= len(layers) or not in_window(step, steps, self.start, 1.0):
             return None
         sources = torch.full((rows.total, 1), rows.reference)

@@ -1,7 +1,7 @@
-"""Where a reference is on its way between picture and noise when a panel reads it.
+"""The noise of a reference when a panel reads it.
 
-`Renoised` is what LAFI publishes: the picture with one fixed noise. Ahead of the panel by a number
-of steps it is cleaner than the panel. `inverted` follows the model's own way back to noise.
+`Renoised` is LAFI as published: the picture with one fixed noise. Some steps ahead of the panel, it
+is cleaner than the panel. `inverted` follows the model's own path from the picture to noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,8 +50,8 @@ def inverted(
 ) -> ReferencePath:
     """DDIM inversion (arXiv:2010.02502, section 4.3) of a picture along the panels' timesteps.
 
-    From the least noisy timestep to the noisiest, without guidance: the prediction at one latent
-    stands for the one at the next. The first prediction is made on the clean picture.
+    From the least noisy timestep to the noisiest, without guidance: each step uses the prediction
+    at the previous latent. The first prediction is made on the clean picture.
     """
     config = dict(info.scheduler_config)
     alphas = diffusers.DDPMScheduler.from_config(config).alphas_cumprod.double()
@@ -67,7 +67,7 @@ def inverted(
 
 
 def _split(prediction: Tensor, latents: Tensor, alpha: float, kind: str) -> tuple[Tensor, Tensor]:
-    """The clean picture and the noise that a prediction at signal `alpha` stands for."""
+    """The clean picture and the noise that a prediction at signal `alpha` implies."""
     signal, spread = alpha**0.5, (1.0 - alpha) ** 0.5
     if kind == "v_prediction":
         return signal * latents - spread * prediction, signal * prediction + spread * latents

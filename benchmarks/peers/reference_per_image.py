@@ -1,8 +1,8 @@
 """A reference run again for every image, as diffusers' community reference pipeline does.
 
 At every step the reference, noised to that step, passes through the UNet once for each row of the
-images' batch, guidance included, and every self-attention layer keeps what it was given. Then the
-images pass, and every self-attention layer attends to its own tokens and to the kept ones.
+images' batch, guidance included, and every self-attention layer stores its input. Then the images
+pass, and every self-attention layer attends to its own tokens and to the stored ones.
 Left out: that pipeline's normalisation of features and its mixing of guidance branches, which
 cost next to nothing.
 """
@@ -18,11 +18,11 @@ from torch import Tensor
 from lafi.drawing import images
 
 Kept = dict[str, Tensor]
-"""Layer -> what it was given for the reference's rows, (B, S, C)."""
+"""Layer -> its input for the reference's rows, (B, S, C)."""
 
 
 class KeepProcessor(AttnProcessor2_0):
-    """Self-attention of one layer; `keep` is filled, `read` is read."""
+    """Self-attention of one layer; stores its input in `keep` and attends to `read`."""
 
     def __init__(self, layer: str) -> None:
         super().__init__()

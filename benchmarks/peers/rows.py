@@ -1,6 +1,6 @@
 """Self-attention that reads tokens of other rows of its batch, as a processor of diffusers.
 
-What is read is an argument of every call; no processor keeps a mode, a step or features.
+The reads are an argument of every call; no processor stores a mode, a step or features.
 Knows rows and tokens, not methods.
 """
 
@@ -20,8 +20,8 @@ from lafi.model.info import AttentionSite
 class LayerReads(NamedTuple):
     """What the rows of a batch read in one layer.
 
-    sources (B, R) int64: rows of the same batch, in place of a row's own tokens, so that a row
-            that keeps its own names itself
+    sources (B, R) int64: rows of the same batch, read instead of a row's own tokens; a row that
+            also reads its own tokens lists itself
     keep    (B, R, S) bool: the tokens that are read; None for all
     """
 
@@ -58,7 +58,7 @@ class Rows:
 
 
 class Peer(Protocol):
-    """A way of sharing: what every row reads at step `step` of `steps`, None for nothing at all.
+    """A method of sharing: the reads of every row at step `step` of `steps`; None: no sharing.
 
     tokens: of each layer.
     """
@@ -107,7 +107,7 @@ class AcrossRowsProcessor:
 
 
 class TextProcessor(AttnProcessor2_0):
-    """Attention to the text as in diffusers. It names `reads` only to be allowed to get it."""
+    """Attention to the text as in diffusers. Accepts `reads`, but ignores it."""
 
     def __call__(
         self,
@@ -126,7 +126,7 @@ class TextProcessor(AttnProcessor2_0):
 
 
 def install(unet: UNet2DConditionModel, layers: Sequence[AttentionSite]) -> UNet2DConditionModel:
-    """Give every attention its processor; returns the same UNet.
+    """Install a processor in every attention; returns the same UNet.
 
     layers: the self-attention layers in forward order.
     """

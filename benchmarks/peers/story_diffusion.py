@@ -1,9 +1,9 @@
-"""StoryDiffusion's manner (arXiv:2405.01434): panels of a story read random tokens of each other.
+"""The method of StoryDiffusion (arXiv:2405.01434): panels read random tokens of each other.
 
 In every up-block layer a panel reads its own tokens, a random half of those of every other panel
 of its branch, and a random half of the reference's. The half is drawn anew for every step and
-layer, and is the same for all who read. Left out: the paper's chance of plain attention at some
-steps, which belongs to drawing a story in parts.
+layer, and is the same for all reading rows. Left out: the paper's random plain attention at some
+steps, which is for drawing a story in parts.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class StoryDiffusion:
         layers: Sequence[AttentionSite],
         tokens: Sequence[int],
     ) -> Reads | None:
-        """What every row reads; the reference row reads itself alone."""
+        """The reads of every row; the reference row reads only itself."""
         if self.first >= len(layers):
             return None
         sources = self._sources(rows)

@@ -2,7 +2,7 @@
 
 It draws one request at a time. The Python backend holds diffusers' pipeline; a request is one
 prompt and its answer one image.
-The server is the one that LAFI runs in, so that only the way of using it differs.
+It is the same server that LAFI uses, so that only the way of using it differs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import tritonclient.grpc as grpcclient
 
 from lafi.server.supervisor import TritonServer
 
-# The supervisor wants a model of this name in every repository.
+# The supervisor requires a model of this name in every repository.
 NAME = "storyboard"
 CONFIG = """
 backend: "python"

@@ -1,1 +1,1 @@
-"""Several characters in a panel: who is drawn where, and how it is told."""
+"""Several characters in a panel: who is drawn where, and how that is measured."""

@@ -29,19 +29,19 @@ from lafi_tiny.pose import random_pose
 from lafi_tiny.reference_sheet import reference_png
 
 SHARE = 32
-"""Pixels of a panel's width for each character; two fill the 64 px of the training."""
+"""Pixels of a panel's width per character; two fill the 64 px of the training."""
 SIDE = 64
 NAMED = ("hair", "top")
 """Attributes that a description names, as captions of the data set do: two, not all eight."""
 LEAST_TELLING = 4
-"""Attributes in which all characters of a panel differ from each other, at least."""
+"""The least number of attributes in which all characters of a panel differ."""
 _COUNTS = {2: "two", 3: "three"}
 _PLACES = {2: ("left", "right"), 3: ("left", "in the middle", "right")}
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """One panel: who does what, from left to right, in which scene."""
+    """One panel: characters and actions from left to right, and the scene."""
 
     identities: tuple[Identity, ...]
     actions: tuple[str, ...]
@@ -80,7 +80,7 @@ def casts(count: int, characters: int, *, seed: int) -> list[Cast]:
 def ways(injections: dict[str, Injection]) -> list[Way]:
     """For each injection, with words or without: no regions, regions, and words in the regions.
 
-    What regions cannot change is left out: without injection and words they say nothing.
+    Without injection and words, regions have no effect, so that combination is left out.
     """
     found = []
     for name, injection in injections.items():
@@ -97,7 +97,7 @@ def ways(injections: dict[str, Injection]) -> list[Way]:
 
 
 def storyboards(given: Sequence[Cast], way: Way, sampling: Sampling) -> list[Storyboard]:
-    """The casts' panels, in order, as many to a storyboard as it may have characters."""
+    """The casts' panels in order, split so that each storyboard has few enough characters."""
     count = len(given[0].identities)
     boards = []
     for start in range(0, len(given), MAX_CHARACTERS // count):
@@ -174,7 +174,7 @@ def _panel(index: int, cast: Cast, way: Way) -> Panel:
 
 
 def _prompt(cast: Cast, names: Sequence[str] | None) -> str:
-    """As captions of two different characters are worded, which never describe anybody."""
+    """Worded like captions of two different characters, which never describe looks."""
     count = len(cast.identities)
     where = PLACE_WORDS["en"][cast.scene.background][0]
     when = TIME_WORDS["en"][cast.scene.time][0]

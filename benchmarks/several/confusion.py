@@ -1,6 +1,6 @@
-"""Who is seen where: a confusion matrix between the characters of a panel.
+"""Which character is seen where: a confusion matrix between the characters of a panel.
 
-Knows readings of pictures, not how these were drawn.
+Knows readings of pictures, not drawing.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Seen:
 
 
 def read_figures(reader: Reader, casts: Sequence[Cast], panels: Pixels) -> Seen:
-    """panels (N, 64, SHARE * characters, 3) RGB: each character's share of one read by itself."""
+    """panels (N, 64, SHARE * characters, 3) RGB: reads each character's share by itself."""
     shares = [reader.read(share) for share in figure_shares(from_pixels(panels))]
     return Seen(tuple(casts), tuple(zip(*shares, strict=True)))
 
@@ -49,8 +49,8 @@ def figure_shares(images: Tensor) -> list[Tensor]:
 def confusion(seen: Seen, attributes: Sequence[str] | None = None) -> Matrix:
     """(panels, n, n): share of telling attributes in which figure i shows character j.
 
-    attributes: count only these of them. A row of a panel adds up to 1 at most, since no two
-    characters agree in a telling attribute; what is missing is nobody's. nan where none counts.
+    attributes: count only these. A row adds up to at most 1, because no two characters of a panel
+    share a telling attribute; the rest matches no character. nan if no attribute counts.
     """
     return np.stack(
         [_panel_matrix(*pair, attributes) for pair in zip(seen.casts, seen.readings, strict=True)]
@@ -60,7 +60,7 @@ def confusion(seen: Seen, attributes: Sequence[str] | None = None) -> Matrix:
 def figures(seen: Seen) -> dict[str, Any]:
     """The mean matrix, and own and others' shares with 95% intervals; JSON-ready.
 
-    own, other       telling attributes of a figure that are its own character's, or another one's
+    own, other       telling attributes of a figure that match its own character, or another one
     named_own, named_other  the same of the attributes that descriptions name
     identity         all eight attributes that match the own reference
     action           figures that do what was asked for
@@ -105,7 +105,7 @@ def _own(matrices: Matrix) -> Matrix:
 
 
 def _other(matrices: Matrix) -> Matrix:
-    """(panels,): what all other characters of the panel have of a figure, together."""
+    """(panels,): the share of a figure that matches the panel's other characters together."""
     whole: Matrix = matrices.sum(axis=2).mean(axis=1)
     return whole - _own(matrices)
 

@@ -1,4 +1,4 @@
-"""Everybody draws the same storyboards, in turns, so that a noisy machine is noisy for all."""
+"""All contestants draw the same storyboards in turns, so a busy machine slows all equally."""
 
 import os
 import statistics
@@ -39,10 +39,10 @@ Draw = Callable[[Sequence[Storyboard]], None]
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A way to draw storyboards; injection: what the storyboards ask for, which peers ignore.
+    """A way to draw storyboards; injection: a setting of the storyboards, ignored by peers.
 
-    fresh: whether every round has characters that were never seen before. most: storyboards that
-    it draws in a round, None for all; who draws one at a time is as fast with fewer.
+    fresh: whether every round has new characters. most: storyboards that it draws in a round, None
+    for all; a contestant that draws one at a time is as fast with fewer.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Contestant:
 
 
 def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
-    """LAFI through the server: plain, as published, and with characters new and known to it."""
+    """LAFI through the server: plain, as published, and with new and known characters."""
 
     def draw(boards: Sequence[Storyboard]) -> None:
         draw_over_grpc(server, boards, in_flight)
@@ -76,7 +76,7 @@ def without_server(process: InProcess, in_flight: int) -> Contestant:
 
 
 def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
-    """LAFI through a server whose denoiser is the fastest there is, plain and as published."""
+    """LAFI through a server with the fastest denoiser, plain and as published."""
     return [
         Contestant(f"{each.name}, fastest engine", each.draw, each.injection)
         for each in ours(server, in_flight)[:2]
@@ -86,7 +86,7 @@ def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
 def peers(
     checkpoint: Path, tutorial: TritonServer, in_flight: int, most: int | None = None
 ) -> list[Contestant]:
-    """Others on the same checkpoint, a storyboard at a time but for the tutorial's server.
+    """Others on the same checkpoint, one storyboard at a time except in the tutorial's server.
 
     most: storyboards of a round; see `Contestant`.
     """
@@ -138,7 +138,7 @@ def peers(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Who takes part: an export of the checkpoint, the checkpoint, an export with a fast engine.
+    """The contestants' files: an export, the checkpoint, and an export with a fast engine.
 
     peer_storyboards: how many of a round's storyboards the peers draw, None for all. max_rows: of
     one denoiser call of ours, None as the server has it.
@@ -151,7 +151,7 @@ class Field:
     max_rows: int | None = None
 
     def served(self, repository: Path, folder: Path) -> Path:
-        """What a server of ours is started with; a copy in `folder` where it differs."""
+        """The repository for a server of ours; a copy in `folder` if its settings differ."""
         if self.max_rows is None:
             return repository
         return served_copy(repository, folder / repository.name, max_rows=self.max_rows)
@@ -195,7 +195,7 @@ def compare(
 
 
 def in_turn(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
-    """Their order in a round, there and back again: a machine that grows faster favours nobody."""
+    """Their order in a round, forward then backward, so that a drifting machine favours none."""
     return list(contestants) if number % 2 else list(reversed(contestants))
 
 
@@ -226,7 +226,7 @@ def _picture_distance(one: TritonServer, other: TritonServer, load: Workload) ->
 
 
 def ratio(speeds: dict[str, list[float]], one: str, other: str) -> float:
-    """How many times as fast `one` is as `other`: the median over rounds of their ratio."""
+    """How many times as fast `one` is as `other`: the median ratio over the rounds."""
     return statistics.median(a / b for a, b in zip(speeds[one], speeds[other], strict=True))
 
 

@@ -22,7 +22,7 @@ def growth(
 ) -> dict[str, list[Row]]:
     """Rows of figures: `panels` for one storyboard of 1 to 16 panels, `in_flight` for 1 to 16.
 
-    Every figure is the median of `rounds`, all rows taking turns.
+    Every figure is the median of `rounds`; rows take turns.
     """
     loads = {
         "panels": [Workload(1, panels, 1, steps) for panels in (1, 4, 8, 16)],
@@ -37,7 +37,7 @@ def growth(
         draw_over_grpc(server, storyboards(Workload(1, 1, 1, 2), KEPT), 1)
         for number in range(rounds):
             for place, (_, name, load) in enumerate(turns):
-                # Characters that no earlier turn has made known.
+                # Characters that no earlier turn has drawn.
                 first = most * (1 + place + number * len(turns))
                 found[place].append(_figures(server, load, name, first, tell))
     rows = [medians(each) for each in found]
@@ -48,7 +48,7 @@ def growth(
 
 
 def medians(rows: Sequence[Row]) -> Row:
-    """One row of rows that differ in measured figures alone."""
+    """One row with medians of rows that differ only in measured figures."""
     return {
         key: statistics.median(row[key] for row in rows) if isinstance(value, float) else value
         for key, value in rows[0].items()

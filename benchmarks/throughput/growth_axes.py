@@ -1,6 +1,6 @@
 """How the cost of a panel grows with references per panel and with the size of the picture.
 
-Beside `benchmarks.throughput.growth`, which has panels per storyboard and storyboards in flight.
+See `benchmarks.throughput.growth` for panels per storyboard and storyboards in flight.
 """
 
 import statistics
@@ -38,7 +38,7 @@ QUICK = Axes(characters=(0, 4), sides=(32,), panels=2, steps=2, rounds=1)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One storyboard that is drawn again and again."""
+    """One storyboard that is drawn repeatedly."""
 
     axis: str
     injection: str
@@ -46,7 +46,7 @@ class Point:
 
 
 def points(what: Axes) -> list[Point]:
-    """What is drawn on both axes; without references, injection has nothing to read."""
+    """The points of both axes; without references, injection reads nothing."""
     base = Workload(1, what.panels, 1, what.steps, side=what.sides[0])
     return [
         *(
@@ -68,9 +68,9 @@ def measure_axes(
 ) -> list[dict[str, Any]]:
     """A row for each point, medians over the rounds; `seconds_per_panel` of all rounds beside.
 
-    Every point is drawn once before, so its shape and its characters are known. The points take
-    turns, so that a noisy machine is noisy for all. CPU seconds are those of all the server's
-    processes, and do not depend on who else uses the machine.
+    Every point is drawn once before timing, so that its shape and characters are known. Points take
+    turns, so that a busy machine slows all equally. CPU seconds are of all the server's processes,
+    and do not depend on other load.
     """
     drawn = points(what)
     for point in drawn:
@@ -88,7 +88,7 @@ def measure_axes(
 
 
 class _Spent:
-    """What the server has counted since it was last asked; nothing else draws in between."""
+    """The increase of the server's counters since the last call; nothing else may draw."""
 
     def __init__(self, server: TritonServer) -> None:
         self._server = server

@@ -15,7 +15,7 @@ from lafi.wire.events import PanelImage
 
 
 class InProcess:
-    """What a repository serves, drawn by a `Studio`; threads and rows as the server's."""
+    """Draws with a `Studio` on a repository's engines; threads and rows as in the server."""
 
     def __init__(self, repository: Path, threads: int, max_rows: int | None = None) -> None:
         artifacts = repository / "artifacts"

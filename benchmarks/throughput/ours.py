@@ -1,4 +1,4 @@
-"""LAFI as its users meet it: a running server, storyboards over gRPC, panels as PNG files."""
+"""LAFI as its users see it: a running server, storyboards over gRPC, panels as PNG files."""
 
 import time
 import urllib.request
@@ -57,7 +57,7 @@ def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list
 
 
 def counters(server: TritonServer) -> dict[str, float]:
-    """LAFI's numbers at /metrics, brought up to date by waiting a little."""
+    """LAFI's numbers at /metrics, after a short wait for their next update."""
     time.sleep(1.2)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(server.metrics_url, timeout=10) as response:
@@ -72,6 +72,6 @@ def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
 
 
 def rows_per_call(counted: dict[str, float]) -> float:
-    """Rows of an average denoiser call, from `spent`; 0 where there was none."""
+    """Rows of an average denoiser call, from `spent`; 0 without calls."""
     rows = sum(value for key, value in counted.items() if key.startswith("lafi_denoiser_rows"))
     return rows / max(1.0, counted["lafi_denoiser_calls_total"])

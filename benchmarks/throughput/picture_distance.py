@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 EQUAL = 100.0
-"""What equal pictures count as, in dB, and the most that any pair gets."""
+"""dB for equal pictures, and the upper limit for any pair."""
 
 
 def psnr(one: bytes, other: bytes) -> float:

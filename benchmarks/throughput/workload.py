@@ -1,4 +1,4 @@
-"""The storyboards that everybody draws: characters with references, and prompts."""
+"""The storyboards that all contestants draw: characters with references, and prompts."""
 
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -44,17 +44,17 @@ class Workload:
 
 
 def storyboards(load: Workload, injection: Injection, first: int = 0) -> list[Storyboard]:
-    """The storyboards of a load; another `first` gives other characters, so nothing is known."""
+    """The storyboards of a load; another `first` gives new characters."""
     wanted = held_out_wanted(first + load.storyboards, 7)[first:]
     sampling = Sampling.model_validate({"steps": load.steps, "guidance": 5.0, "sampler": "DDIM"})
     casts = _casts(load, first)
     who = " and ".join(f"{{{name}}}" for name in NAMES[: load.characters]) or "a child"
     boards = []
     for number, cast in enumerate(casts, first):
-        told = islice(cycle(wanted), load.panels)
+        chosen = islice(cycle(wanted), load.panels)
         panels = tuple(
             Panel(prompt=plain_caption(w.action, w.scene, who=who), seed=1000 * number + index)
-            for index, w in enumerate(told)
+            for index, w in enumerate(chosen)
         )
         boards.append(
             Storyboard(
@@ -88,5 +88,5 @@ def _casts(load: Workload, first: int) -> list[tuple[Character, ...]]:
 
 
 def prompts(board: Storyboard) -> list[str]:
-    """What a pipeline without characters is asked for."""
+    """The prompts for a pipeline without characters."""
     return [panel.prompt_text(board) for panel in board.panels]

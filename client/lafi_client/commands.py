@@ -99,7 +99,7 @@ def draw(
             board = load_story(path, overrides)
             board = board.model_copy(update={"stage_previews": True}) if stage_previews else board
             names = panel_names(name, board, path.stem, now) if name else None
-            wanted = _known(panels or (), board)
+            wanted = _checked_numbers(panels or (), board)
             drawing = DrawingFolder(folder, board, names)
             again = overwrite or from_stage is not None
             wanted = wanted or _outdated(board, drawing, again)
@@ -157,7 +157,7 @@ def _draw(
             DrawingProgress(console, title, steps, previews) as progress,
             closing(client.events(storyboard, only=wanted)) as events,
         ):
-            _take(events, folder, run, progress)
+            _handle_events(events, folder, run, progress)
     except StoryboardRefused as error:
         return fail(console, BAD_STORYBOARD, error)
     except LafiError as error:
@@ -170,7 +170,7 @@ def _draw(
     return PANELS_FAILED if run.errors else DRAWN
 
 
-def _take(
+def _handle_events(
     events: Iterable[Event], folder: DrawingFolder, run: _Run, progress: DrawingProgress
 ) -> None:
     for event in events:
@@ -190,7 +190,7 @@ def _take(
         progress.show(event)
 
 
-def _known(panels: Sequence[int], storyboard: Storyboard) -> list[int]:
+def _checked_numbers(panels: Sequence[int], storyboard: Storyboard) -> list[int]:
     last = len(storyboard.panels) - 1
     for number in panels:
         if not 0 <= number <= last:

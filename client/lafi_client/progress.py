@@ -53,7 +53,7 @@ class DrawingProgress:
         self._steps: dict[int | str, dict[int, int]] = {
             number: dict(enumerate(stages, 1)) for number, stages in steps.items()
         }
-        """The steps done in each stage (counted from 1) of each picture."""
+        """The number of steps of each stage (counted from 1), for each picture."""
         self._bar = rich_progress.Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),

@@ -99,10 +99,10 @@ def examine(
 def _our_requirements() -> tuple[Sequence[str], Sequence[str]]:
     """The requirement lines and extras of this distribution; none if it is not installed."""
     try:
-        said = importlib.metadata.metadata("lafi")
+        metadata = importlib.metadata.metadata("lafi")
     except importlib.metadata.PackageNotFoundError:
         return (), ()
-    return said.get_all("Requires-Dist") or (), said.get_all("Provides-Extra") or ()
+    return metadata.get_all("Requires-Dist") or (), metadata.get_all("Provides-Extra") or ()
 
 
 def check_platform(system: str, architecture: str) -> Finding:

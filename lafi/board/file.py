@@ -167,8 +167,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None or key in seen:
-                said = "a key that is no text" if key is None else f"the field {key!r} twice"
-                raise yaml.constructor.ConstructorError(None, None, said, key_node.start_mark)
+                text = "a key that is no text" if key is None else f"the field {key!r} twice"
+                raise yaml.constructor.ConstructorError(None, None, text, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.deep_features.kept import IntervalDenoiser
 from benchmarks.deep_reuse import switch
-from benchmarks.step_reuse import WAYS, Outcome, known, psnr
+from benchmarks.step_reuse import WAYS, Outcome, finished_outcomes, psnr
 from lafi.board.injection import Injection
 
 ONE = Outcome("a", "plain", 30.0, 60.0, 1.0, 1.0, 1.0, None, None, 0.5, 0.5, 0.5)
@@ -33,13 +33,13 @@ def test_only_settings_that_ended_with_the_same_panels_and_weights_are_known(
     begun = replace(ONE, injection="b")
     document = {"outcomes": [asdict(one) for one in [*ended, begun]]}
     document |= {"count": 4, "seed": 1, "weights_sha256": "ab"}
-    assert known(tmp_path, 4, 1, ENGINES) == []
+    assert finished_outcomes(tmp_path, 4, 1, ENGINES) == []
     (tmp_path / "step_reuse.json").write_text(json.dumps(document))
-    assert known(tmp_path, 4, 1, ENGINES) == ended
-    assert known(tmp_path, 5, 1, ENGINES) == []
-    assert known(tmp_path, 4, 2, ENGINES) == []
+    assert finished_outcomes(tmp_path, 4, 1, ENGINES) == ended
+    assert finished_outcomes(tmp_path, 5, 1, ENGINES) == []
+    assert finished_outcomes(tmp_path, 4, 2, ENGINES) == []
     (tmp_path / "step_reuse.json").write_text(json.dumps(document | {"weights_sha256": "cd"}))
-    assert known(tmp_path, 4, 1, ENGINES) == []
+    assert finished_outcomes(tmp_path, 4, 1, ENGINES) == []
 
 
 def test_whole_calls_come_at_every_interval_and_where_injection_switches() -> None:

@@ -61,8 +61,8 @@ def load_describer(folder: Path, info: RecogniserInfo, threads: int = 0) -> Desc
         raise
     except Exception as error:
         # ONNX Runtime and tokenizers raise many types of their own.
-        said = f"{folder}: got a text tower that fails ({error}), allowed {wanted}"
-        raise ArtifactsError(said) from error
+        message = f"{folder}: got a text tower that fails ({error}), allowed {wanted}"
+        raise ArtifactsError(message) from error
     return describer
 
 
