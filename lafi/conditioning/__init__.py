@@ -1,1 +1,1 @@
-"""What a panel is told and reads: prompts, references, routes. Knows no loop and no engine."""
+"""Inputs of a panel: its prompts, references and routes. Knows no loop and no engine."""

@@ -1,4 +1,4 @@
-"""`Conditioner`: something that a panel is told beside its prompt, in some of its steps.
+"""`Conditioner`: an extra input of a panel beside its prompt, in some of its steps.
 
 A conditioner is prepared once for a panel, whatever it costs, and then gives each of the panel's
 rows what inputs of the denoiser (`lafi.model.input_port`) it has. Knows no batch and no engine.
@@ -42,7 +42,7 @@ class LimitedWords:
 
 @dataclass(frozen=True, slots=True)
 class FixedPorts:
-    """Inputs that both rows of a panel have in every step, such as a guidance that is told."""
+    """Inputs that both rows of a panel have in every step, such as an embedded guidance scale."""
 
     values: Mapping[str, Tensor]
     needs_regions: bool = False

@@ -47,9 +47,9 @@ def word_slots(
 ) -> Tensor:
     """(length,) int32: for each token of `text` the slot of the span that it belongs to, or -1.
 
-    A token belongs to a span if all its letters do: one that runs over an edge is nobody's, as
-    are the tokens that begin, end and pad a text. What `tokenize` cuts off is not there. Where
-    two tokenizers disagree on a token, it is nobody's.
+    A token belongs to a span if all its letters do: one that runs over an edge gets -1, as
+    do the tokens that begin, end and pad a text. What `tokenize` cuts off is not there. Where
+    two tokenizers disagree on a token, it gets -1.
     """
     first, *others = (_word_slots(tokenizer, text, spans, length) for tokenizer in tokenizers)
     for other in others:

@@ -45,7 +45,7 @@ class BankStats(NamedTuple):
 
 
 class Bank:
-    """Entries by key, at most `max_bytes` of them; the least recently used are let go first.
+    """Entries by key, at most `max_bytes` of them; the least recently used are dropped first.
 
     Threads may share it. An entry that was handed out stays whole as long as somebody holds it,
     also after the bank has let it go; its bytes are no longer counted then.

@@ -25,7 +25,7 @@ MAX_BANK = 8
 """Entries of the bank that one denoiser call may read; a panel needs four at most."""
 
 Ticket = Turn[PanelState]
-"""What `Batcher.add` gives: the panels of one caller, which are told apart by it."""
+"""What `Batcher.add` gives: it identifies the panels of one caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Batcher:
 
         kept: where references at a fixed level come from; None: they are rows as all others are.
         row_counts: numbers of rows that the denoiser is good at; a call is filled up to the next
-        one with rows that nobody reads. None: it takes any number as it is.
+        one with rows that no other row reads. None: it takes any number as it is.
         """
         if max_rows < MIN_MAX_ROWS:
             raise ValueError(f"max_rows: got {max_rows}, allowed {MIN_MAX_ROWS} or more")
@@ -183,7 +183,7 @@ class Batcher:
             yield from _taken(ticket, panel)
 
     def _release(self) -> None:
-        """Let go of kept references that nobody in flight reads."""
+        """Drop kept references that no panel in flight reads."""
         if self._kept is not None:
             flying = (panel for _, panel in self._flying)
             self._kept.release({source for panel in flying for source in self._readings(panel)[1]})

@@ -49,7 +49,7 @@ def build_batch(
 
     panels: of one latent size. sources: what the panels read at their coming step, a row each.
     kept: what they read from the bank instead, entry by entry of `bank`.
-    padding: copies of the last row at the end, which read nothing and are read by nobody.
+    padding: copies of the last row at the end, which read nothing and are read by no row.
     """
     size = (panels[0].latents.shape[-2], panels[0].latents.shape[-1])
     first_source = sum(panel.rows for panel in panels)
@@ -119,10 +119,10 @@ def _source_row(source: Source, process: NoiseModel) -> _Row:
 
 
 def _conditions(info: ModelInfo, size: tuple[int, int]) -> dict[str, Tensor]:
-    """What every row is told of its size; references too are whole pictures of the panel's."""
+    """Size conditions, equal in all rows: references too are whole pictures of the panel's size."""
     height, width = (info.vae_scale * side for side in size)
-    told = family_of(info).conditions(info, (width, height))
-    return {name: torch.tensor(values, dtype=torch.float32) for name, values in told.items()}
+    given = family_of(info).conditions(info, (width, height))
+    return {name: torch.tensor(values, dtype=torch.float32) for name, values in given.items()}
 
 
 def _stacked(

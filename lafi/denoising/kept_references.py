@@ -61,7 +61,7 @@ class KeptReferences:
         return {source: self._held[source] for source in sources}
 
     def release(self, still_read: Set[Source]) -> None:
-        """Hold no longer what nobody in flight reads."""
+        """Drop what no panel in flight reads any more."""
         for source in [source for source in self._held if source not in still_read]:
             del self._held[source]
         for order in [order for order in self._packs if not still_read >= {*order}]:

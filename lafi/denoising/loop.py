@@ -57,7 +57,7 @@ class OwnDenoising:
         cancelled: Callable[[], bool],
         joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep]:
-        """As `Denoising`; priority means nothing where nobody else is."""
+        """As `Denoising`; priority has no effect, since there are no others."""
         tickets: dict[str, Ticket] = {}
 
         def bring(more: Sequence[PanelState]) -> None:
@@ -121,7 +121,7 @@ class _Loop:
         """Let more panels join, behind those that wait already."""
 
         def extend() -> None:
-            # Not after a call with the others failed: nobody reads the steps any more.
+            # Not after a failed call of the others: the reader is gone.
             if seat.ticket[0] in self._readers:
                 self._batcher.extend(seat.ticket[0], panels)
 

@@ -57,7 +57,7 @@ class PanelState:
     text      the encoded prompt
     negative  the encoded negative prompt; needed where the guidance asks for two rows
     reuse     of computed calls; None computes each
-    conditioners  what else its rows are told, such as the words that are limited to regions
+    conditioners  further inputs of its rows, such as the words that are limited to regions
     kept      what of the picture stays as it was; None: all of it is drawn
     variant   of the model that draws it, "" for the model itself
     """
@@ -76,7 +76,7 @@ class PanelState:
 
     @property
     def unconditional(self) -> EncodedText | None:
-        """What the row without prompt is told at the coming call; None where there is no row."""
+        """Text of the row without prompt at the coming call; None where there is no such row."""
         return self.negative if self.rows == 2 else None
 
     @property
@@ -95,7 +95,7 @@ class PanelState:
 
     @property
     def needs_regions(self) -> bool:
-        """Whether its rows need its regions even where they read nobody."""
+        """Whether its rows need its regions even where they read no reference."""
         return any(conditioner.needs_regions for conditioner in self.conditioners)
 
     def ports(self, *, conditional: bool) -> dict[str, Tensor]:
@@ -145,9 +145,9 @@ class PanelState:
             self._decide(self.reuse, before)
 
     def _decide(self, reuse: StepReuse, before: int) -> None:
-        """The last step is computed, and those where the denoiser is asked something else.
+        """The last step is computed, and so are those where guidance or injection switches.
 
-        So is the one after such a switch: a rate across it would measure the switch.
+        So is the step after a switch: a rate measured across it would measure the switch.
         """
         step, steps = self.schedule.index, self.schedule.steps
         if self._asked(step) != self._asked(before):

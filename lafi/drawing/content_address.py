@@ -149,7 +149,7 @@ def _resolved(
     models: Mapping[str, ModelInfo],
     version: int,
 ) -> dict[str, Any]:
-    """What a stage is told and begins with; nothing where it has nothing of its own."""
+    """A stage's own texts, injection, source and mask; empty where it has none."""
     found: dict[str, Any] = {}
     if stage.variant not in (None, storyboard.variant):
         found["model"] = _model(models[stage.variant])

@@ -1,6 +1,6 @@
 """Characters' pictures at the sizes at which panels read them: letterboxed, then encoded.
 
-A file is decoded once and let go; each size is encoded once. Knows pixels and encoders, not who
+A file is decoded once; each size is encoded once. Knows pixels and encoders, not who
 reads what.
 """
 

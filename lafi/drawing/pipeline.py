@@ -89,7 +89,7 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
 
 
 class _Drawing:
-    """One storyboard being drawn; `events` is its story."""
+    """One storyboard being drawn; `events` does it from beginning to end."""
 
     def __init__(
         self,

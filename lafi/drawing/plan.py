@@ -23,7 +23,7 @@ class StagePlan:
     settings  as the storyboard has them
     size      width and height in pixels, multiples of what the model allows
     text      the prompt with everybody's description; negative likewise, "" for none
-    layers    in which references are read; reads: whose, nobody's where no step injects
+    layers    in which references are read; reads: whose, empty where no step injects
     variant   of the model that draws it, "" for the model itself
     """
 

@@ -60,7 +60,7 @@ class StageLoop:
     def run(self, pictures: Sequence[StagedPicture]) -> Iterator[tuple[Event, Done | None]]:
         """An event for each step, preview and long wait; with a picture's last step the picture.
 
-        Until all are done, those too that join meanwhile, or until nobody wants them.
+        Until all are done, those too that join meanwhile, or until the storyboard is cancelled.
         """
         for picture in pictures:
             self.join(picture, picture.resumed)
@@ -81,15 +81,15 @@ class StageLoop:
 
     def _taken(self, step: PanelStep) -> Iterator[tuple[Event, Done | None]]:
         picture, latents = self._drawn[step.panel.name], step.panel.latents
-        told = _progress(picture, step)
+        progress = _progress(picture, step)
         if not step.done:
-            yield told, None
+            yield progress, None
             return
         last = picture.at + 1 == len(picture.stages)
         if last or not bool(torch.isfinite(latents).all()):
-            yield told, Done(picture, latents)
+            yield progress, Done(picture, latents)
             return
-        yield told, None
+        yield progress, None
         if self._materials.storyboard.stage_previews and isinstance(picture.key, int):
             yield self._preview(picture, latents), None
         if self._materials.storyboard.keep_stages and isinstance(picture.key, int):

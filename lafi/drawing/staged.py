@@ -1,6 +1,6 @@
 """How a picture enters a stage: from noise, from the stage before it, or from a picture.
 
-What a stage is told is ready made in `Materials`; what it leaves are clean latents. Knows one
+Encoded texts and references come from `Materials`; a stage leaves clean latents. Knows one
 picture, not the loop that denoises it.
 """
 
@@ -95,7 +95,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
         latents = schedule.start(original)
     texts = materials.texts[plan.variant]
     guidance = guidance_of(stage, family.guidance)
-    told = guidance.ports()
+    embedded = guidance.ports()
     return PanelState(
         name=picture.key,
         latents=latents,
@@ -108,7 +108,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
         conditioners=(
             *_limited_words(picture, materials),
             *(prepared(given, info, size) for given in picture.panel.conditions),
-            *([FixedPorts({n: torch.tensor(v) for n, v in told.items()})] if told else []),
+            *([FixedPorts({n: torch.tensor(v) for n, v in embedded.items()})] if embedded else []),
         ),
         kept=None
         if stage.mask is None or original is None
@@ -124,14 +124,14 @@ def latent_size(plan: StagePlan, engines: Engines) -> tuple[int, int]:
 
 
 def zero_negative(plan: StagePlan, engines: Engines) -> bool:
-    """Whether the row without prompt is told nothing, instead of an encoding of no text."""
+    """Whether the row without prompt gets zeros instead of an encoded empty text."""
     return engines.info.zero_empty_negative and not plan.negative
 
 
 def negative_text(
     plan: StagePlan, texts: Mapping[str, EncodedText], engines: Engines
 ) -> EncodedText:
-    """What the row without prompt is told."""
+    """Text of the row without prompt."""
     if zero_negative(plan, engines):
         return zeros_like(texts[plan.text])
     return texts[plan.negative]

@@ -59,7 +59,7 @@ def reference_of_tensors(tensors: Mapping[str, Tensor]) -> ReferenceBatch:
 
 
 def filled(port: InputPort, sizes: Mapping[str, int], device: torch.device) -> Tensor:
-    """What an input holds that nobody uses: one value, spread over its shape without a copy."""
+    """An input that no row uses: one value, spread over its shape without a copy."""
     value = torch.tensor(port.fill, dtype=TORCH_DTYPES[port.dtype], device=device)
     return value.expand(port.shape(sizes))
 

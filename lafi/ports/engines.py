@@ -75,7 +75,7 @@ class DenoiserBatch:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBatch:
-    """Reference rows whose keys and values are to be kept; each row reads nobody but itself.
+    """Reference rows whose keys and values are to be kept; each row reads itself alone.
 
     latents    (B, C, h, w) float32: pictures with their fixed noise, scaled as the rows of a
                `DenoiserBatch` are

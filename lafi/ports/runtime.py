@@ -1,6 +1,6 @@
 """`Runtime`: what draws an exported model: what it can do, and how its engines are loaded.
 
-Whoever needs to know what an engine can do asks its runtime; nobody compares names.
+Ask the runtime what an engine can do; do not compare its name.
 `lafi.serving.runtimes` finds them, also those of outside packages.
 """
 

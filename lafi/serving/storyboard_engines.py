@@ -2,7 +2,7 @@
 
 A denoiser runs in this process, on whatever runtime the folder is served with; text encoders and
 VAEs are calls of the served models beside it. What a variant shares with the model is the same
-engine, not a second one. Knows exported folders, not Triton Server: whoever loads brings the call.
+engine, not a second one. Knows exported folders, not Triton Server: the caller brings the call.
 """
 
 from collections.abc import Mapping

@@ -280,7 +280,7 @@ def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> 
 
 
 def denoiser_padding(metadata: EngineMetadata, ports: Sequence[InputPort]) -> Padding:
-    """Rows, references and bank entries padded to few sizes. What is added is read by nobody.
+    """Rows, references and bank entries padded to few sizes. What is added is read by no row.
 
     ports: the model's; of those that the plan has, rows and references are padded.
     """
