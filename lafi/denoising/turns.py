@@ -1,7 +1,7 @@
 """Who goes next: a fair queue of parties whose items wait for a place.
 
-Round robin between parties of one priority: the party that was served longest ago is next, and is served
-as many items in a row as there is room for. Knows neither panels nor rows.
+Round robin between parties of one priority: the party that was served longest ago is next, and is
+served as many items in a row as there is room for. Knows neither panels nor rows.
 """
 
 from collections import deque
