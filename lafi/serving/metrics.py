@@ -87,7 +87,7 @@ def _bank_metrics(studio: Studio) -> Iterator[Metric]:
     yield Metric("lafi_bank_bytes", "gauge", "Bytes that the bank keeps", stats.bytes)
     yield Metric("lafi_bank_hits_total", "counter", "References found in the bank", stats.hits)
     yield Metric("lafi_bank_misses_total", "counter", "References not found there", stats.misses)
-    help_ = "References let go to make room"
+    help_ = "References dropped to make room"
     yield Metric("lafi_bank_evictions_total", "counter", help_, stats.evictions)
     help_ = "References read in a step without a row of their own"
     yield Metric("lafi_bank_reads_total", "counter", help_, reads)

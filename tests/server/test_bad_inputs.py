@@ -109,7 +109,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "101 steps": (setting("sampling: {steps: 101}"), "sampling.steps: got 101"),
     "half a step": (setting("sampling: {steps: 1.5}"), "sampling.steps: got 1.5"),
     "an unknown variant": (setting("variant: ink"), "variant: got 'ink', allowed: none, since"),
-    "an unknown sampler": (setting("sampling: {sampler: Heun}"), "sampling.sampler: got"),
+    "an unknown sampler": (setting("sampling: {sampler: Heum}"), "sampling.sampler: got"),
     "a side of a million": (setting("width: 1000000"), "width: got 1000000"),
     "a side that is negative": (setting("height: -64"), "height: got -64"),
     "a side the model cannot draw": (setting("width: 40"), "width: got 40"),
