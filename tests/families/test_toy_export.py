@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lafi.engine.onnx.engines import OnnxDenoiser, OnnxReferenceReader
-from lafi.engine.onnx.session import Session, open_session
+from lafi.engine.onnx.graph import RunGraph, open_graph
 from lafi.engine.torch.engines import TorchDenoiser, TorchReferenceReader
 from lafi.engine.torch.families.registry import torch_family_of
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
@@ -68,7 +68,7 @@ def test_the_graph_has_its_inputs_and_a_node_for_each_site(
 def test_onnx_runtime_gives_what_torch_gives(
     info: ModelInfo, prepared: Any, exported: tuple[Path, Path]
 ) -> None:
-    session = open_session(exported[0], "onnxruntime", threads=1)
+    session = open_graph(exported[0], "onnxruntime", threads=1)
     denoiser, wanted = OnnxDenoiser(session, info), TorchDenoiser(prepared, info)
     for name, batch in denoiser_cases(info, SIZES):
         torch.testing.assert_close(denoiser(batch), wanted(batch), atol=1e-4, rtol=0, msg=name)
@@ -79,10 +79,10 @@ def test_a_bank_that_onnx_runtime_reads_is_torchs(
 ) -> None:
     """Read by one graph, drawn with by the other: as with references that are rows."""
 
-    def open_reference() -> Session:
-        return open_session(exported[1], "onnxruntime", threads=1)
+    def open_reference() -> RunGraph:
+        return open_graph(exported[1], "onnxruntime", threads=1)
 
-    denoiser = OnnxDenoiser(open_session(exported[0], "onnxruntime", threads=1), info)
+    denoiser = OnnxDenoiser(open_graph(exported[0], "onnxruntime", threads=1), info)
     reader = OnnxReferenceReader(open_reference, info)
     torch_denoiser = TorchDenoiser(prepared, info)
     torch_reader = TorchReferenceReader(prepared, info)
