@@ -30,10 +30,11 @@ from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights
 from lafi_kernels import onnx_function
 
-# The trace holds for any batch though it is taken between these. diffusers' upsampling asks whether
-# there are 64 rows or more, and what projects a part of a sequence whether there is one row, and
-# then they do the same in other memory layout, of which a file knows nothing.
-_BATCH: Final = Dim("batch", min=2, max=63)
+# diffusers' upsampling asks whether there are 64 rows or more and then does the same in other
+# memory layout, so the trace holds for any batch though it is taken below that.
+_BATCH: Final = Dim("batch", max=63)
+# A product of a part of a sequence asks whether there is one row, likewise; the file takes one too.
+_ROWS: Final = Dim("batch", min=2, max=63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def _port_inputs(
     """
     sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step}
     free = {
-        "rows": _BATCH,
+        "rows": _ROWS,
         "references": Dim("references"),
         "height": step * Dim("rows"),
         "width": step * Dim("columns"),
