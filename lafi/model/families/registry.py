@@ -14,14 +14,14 @@ from lafi.model.info import ModelInfo, ModelInfoError
 from lafi.model.input_port import InputPort
 
 GROUP: Final = "lafi.families"
-_SHIPPED: Final[tuple[Family, ...]] = (UNET,)
+SHIPPED: Final[tuple[Family, ...]] = (UNET,)
 
 
 @lru_cache(maxsize=1)
 def families() -> Mapping[str, Family]:
     """All families by name; read once, because installed packages do not change."""
     outside = (entry.load() for entry in entry_points(group=GROUP))
-    return {family.name: family for family in (*_SHIPPED, *outside)}
+    return {family.name: family for family in (*SHIPPED, *outside)}
 
 
 def family_of(info: ModelInfo) -> Family:

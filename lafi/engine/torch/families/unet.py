@@ -65,7 +65,7 @@ class TorchUNet:
         return packed_by_group(collected, groups, batch.mask)
 
 
-TORCH_UNET: Final = TorchUNet()
+FAMILY: Final = TorchUNet()
 
 
 def _in_dtype(bank: BankInputs | None, dtype: torch.dtype) -> BankInputs | None:
