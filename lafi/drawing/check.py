@@ -99,6 +99,8 @@ def _resume_problems(
     models = {variant: each.info for variant, each in engines.items()}
     before = panel.resume.stage - 1
     allowed = f"what this panel as it is left after stage {before} on this model"
+    if any(storyboard.character(name).reference is None for name in panel.characters):
+        allowed += " (its characters' portraits are drawn with the storyboard's stages)"
     try:
         latents, address = unpacked(panel.resume.data)
         wanted = stage_address(storyboard, panel, models, before)

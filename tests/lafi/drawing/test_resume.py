@@ -63,6 +63,27 @@ def test_a_change_of_the_last_stage_costs_the_last_stage(engines: Engines) -> No
     assert again.address == whole.address
 
 
+def test_a_panels_own_stage_changes_while_the_portrait_stays(engines: Engines) -> None:
+    """A portrait is drawn with the storyboard's stages, so that a change there changes it."""
+    mia = {"characters": [{"name": "mia", "prompt": "a child"}], "injection": {"layers": "all"}}
+
+    def with_mia(last: dict[str, Any], **panel: Any) -> Storyboard:
+        document = board(last).model_dump(exclude={"injection", "panels"})
+        panels = [{"prompt": "{mia} runs", "seed": 3} | panel]
+        return Storyboard.model_validate(document | mia | {"panels": panels})
+
+    _, kept, _ = drawn(with_mia({"steps": 2}), engines)
+    resume = {"stage": 3, "data": kept[1].data}
+    stages = [*with_mia({"steps": 2}).sampling.stages[:2], {"steps": 3, "denoise": 0.5}]
+    own = {"sampling": {"stages": stages}}
+    whole, _, _ = drawn(with_mia({"steps": 2}, **own), engines)
+    again, _, steps = drawn(with_mia({"steps": 2}, resume=resume, **own), engines)
+    assert steps[-3:] == [3, 3, 3]
+    assert np.abs(pixels(again) - pixels(whole)).max() <= 2
+    with pytest.raises(StoryboardError, match="are drawn with the storyboard's stages"):
+        next(draw(with_mia({"steps": 3}, resume=resume), engines))
+
+
 def test_latents_of_other_settings_are_refused(engines: Engines) -> None:
     _, kept, _ = drawn(board({"steps": 2}), engines)
     wrong = (
