@@ -63,7 +63,8 @@ def build_batch(
         for row in _panel_rows(panel, _reading(panel, place, process), everywhere)
     ]
     rows += [_source_row(source, process) for source in sources]
-    rows += [_idle(rows[-1], info)] * padding
+    ports = input_ports(info)
+    rows += [_idle(rows[-1], ports) for _ in range(padding)]
     table = build_table([row.reading for row in rows], len(info.layers), size, len(kept))
     return DenoiserBatch(
         latents=torch.stack([row.latents for row in rows]).float(),
@@ -73,7 +74,7 @@ def build_batch(
         bias=table.bias,
         mask=torch.stack([row.mask for row in rows]),
         region=table.region,
-        ports=_stacked(rows, input_ports(info), _conditions(info, size)),
+        ports=_stacked(rows, ports, _conditions(info, size)),
         bank=bank,
     )
 
@@ -93,11 +94,11 @@ def build_reference_batch(
     )
 
 
-def _idle(row: _Row, info: ModelInfo) -> _Row:
+def _idle(row: _Row, ports: Sequence[InputPort]) -> _Row:
     """A copy that reads nothing, so it has none of the inputs that only readers have."""
-    reading = {port.name for port in input_ports(info) if port.reading}
-    ports = {name: value for name, value in row.ports.items() if name not in reading}
-    return row._replace(reading=Reading(), ports=ports)
+    reading = {port.name for port in ports if port.reading}
+    given = {name: value for name, value in row.ports.items() if name not in reading}
+    return row._replace(reading=Reading(), ports=given)
 
 
 def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_Row]:

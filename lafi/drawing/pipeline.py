@@ -112,7 +112,7 @@ class _Drawing:
     def events(self) -> Iterator[Event]:
         read = self._read_sizes()
         without = [n for n in read if self._storyboard.character(n).reference is None]
-        said = tuple(notes(self._storyboard, self._models))
+        said = tuple(notes(self._storyboard, self._plans))
         yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
         if self._cancelled():
             return

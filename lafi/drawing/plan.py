@@ -4,7 +4,7 @@ Knows storyboards and facts of models, no tensor and no engine. What is drawn ot
 written, `notes` says.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lafi.board.injection import Injection
@@ -76,12 +76,15 @@ def stage_size(stage: SamplingStage, size: tuple[int, int], multiple: int) -> tu
     return next(rounded), next(rounded)
 
 
-def notes(storyboard: Storyboard, models: Mapping[str, ModelInfo]) -> Iterator[str]:
-    """A line for everything that is drawn otherwise than it was written, each once."""
+def notes(storyboard: Storyboard, plans: Sequence[tuple[StagePlan, ...]]) -> Iterator[str]:
+    """A line for everything that is drawn otherwise than it was written, each once.
+
+    plans: of every panel.
+    """
     lines = (
         line
         for index, panel in enumerate(storyboard.panels)
-        for stage in plan_panel(storyboard, panel, models)
+        for stage in plans[index]
         for line in _notes(storyboard, index, panel, stage)
     )
     yield from dict.fromkeys(lines)

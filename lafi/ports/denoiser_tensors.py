@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from lafi.model.bank_groups import BANK_MASK, BankGroup, placeholder_shapes
+from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_tensor_names, placeholder_shapes
 from lafi.model.input_port import CORE, REFERENCES, ROWS, InputPort
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -36,7 +36,7 @@ def denoiser_tensors(
 def batch_of_tensors(tensors: Mapping[str, Tensor], groups: Sequence[BankGroup]) -> DenoiserBatch:
     """The batch whose tensors these are; their order does not matter."""
     bank = _bank_of(tensors, groups)
-    known = {*CORE, *_bank_names(groups)}
+    known = {*CORE, BANK_MASK, *bank_tensor_names(groups)}
     others = {name: tensor for name, tensor in tensors.items() if name not in known}
     return DenoiserBatch(**{name: tensors[name] for name in CORE}, ports=others, bank=bank)
 
@@ -83,13 +83,6 @@ def _tensor(batch: DenoiserBatch | ReferenceBatch, port: InputPort) -> Tensor:
     if isinstance(batch, DenoiserBatch):
         sizes[REFERENCES] = batch.bias.shape[1]
     return filled(port, sizes, batch.latents.device)
-
-
-def _bank_names(groups: Sequence[BankGroup]) -> Iterator[str]:
-    yield BANK_MASK
-    for group in groups:
-        yield group.keys
-        yield group.values
 
 
 def _bank_tensors(bank: BankInputs, groups: Sequence[BankGroup]) -> Iterator[tuple[str, Tensor]]:

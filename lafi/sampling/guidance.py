@@ -10,10 +10,9 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from lafi.board.stages import SamplingStage
+from lafi.model.family import GuidanceKind
 from lafi.sampling.window import in_window
 
-GuidanceKind = Literal["rows", "embedded", "none"]
-"""A fact of a model's family: two rows, a number that the model reads, or nothing."""
 GUIDANCE_PORT = "guidance"
 
 
