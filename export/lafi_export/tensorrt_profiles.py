@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from lafi.denoising.batcher import MAX_BANK
+from lafi.denoising.lane import MAX_BANK
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange

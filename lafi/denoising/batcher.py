@@ -4,28 +4,23 @@ Panels of all storyboards join and leave between any two steps, each at its own 
 schedule. Knows rows and schedules, not storyboards; runs no thread and makes no server call.
 """
 
+import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from lafi.conditioning.reference import Source
 from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.kept_references import KeptReferences
+from lafi.denoising.lane import Chunk, Lane, LatentSize, Member, Readings, Ticket
 from lafi.denoising.panel_state import PanelState
-from lafi.denoising.turns import Turn, Turns
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser
 from lafi.sampling.noise_model import NoiseModel
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
-MAX_BANK = 8
-"""Entries of the bank that one denoiser call may read; a panel needs four at most."""
-
-Ticket = Turn[PanelState]
-"""What `Batcher.add` gives: it identifies the panels of one caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +64,12 @@ class BatchCounts:
     """Of whole steps, the engine's part included."""
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """Panels of one denoiser call, and what they read: rows of the call, or kept."""
-
-    members: list[tuple[Ticket, PanelState]] = field(default_factory=list)
-    sources: dict[Source, None] = field(default_factory=dict)
-    kept: dict[Source, None] = field(default_factory=dict)
-    panel_rows: int = 0
-
-    @property
-    def rows(self) -> int:
-        return self.panel_rows + len(self.sources)
-
-
 class Batcher:
-    """The panels in flight and those that wait. `step` moves each in flight by one step.
+    """The panels in flight and those that wait. `step` moves those in flight of one size by a step.
 
-    As many panels are in flight as their rows fit into one denoiser call. A place that becomes
-    free goes to the storyboard that was served longest ago (`turns.py`), so a storyboard's first
-    panel waits for at most one panel of each storyboard before it, never for all of them.
+    Panels of one size are a lane (`lane.py`): its places are shared by the storyboards that wait
+    (`turns.py`). Lanes share the denoiser's time: the next step is of the lane whose storyboards
+    had least of it, so that small pictures go on between two calls of large ones.
     A panel that reuses a step keeps its place but has no row in that step's calls, and what
     only such panels would read is not read; where all reuse, there is no call.
     """
@@ -101,12 +82,14 @@ class Batcher:
         max_rows: int = 16,
         row_counts: Sequence[int] = (),
         kept: KeptReferences | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """info: of the denoiser. max_rows: rows of one denoiser call.
 
         kept: where references at a fixed level come from; None: they are rows as all others are.
         row_counts: numbers of rows that the denoiser is good at; a call is filled up to the next
         one with rows that no other row reads. None: it takes any number as it is.
+        clock: seconds, by which lanes share the denoiser.
         """
         if max_rows < MIN_MAX_ROWS:
             raise ValueError(f"max_rows: got {max_rows}, allowed {MIN_MAX_ROWS} or more")
@@ -116,51 +99,102 @@ class Batcher:
         self._max_rows = max_rows
         self._row_counts = sorted(row_counts)
         self._kept = kept
-        self._turns: Turns[PanelState] = Turns()
-        self._flying: list[tuple[Ticket, PanelState]] = []
+        self._clock = clock
+        self._lanes: dict[LatentSize, Lane] = {}
+        self._used = 0.0
         self.counts = BatchCounts()
 
     @property
     def active(self) -> int:
         """Panels that are not done, those that wait included."""
-        return len(self._flying) + self._turns.waiting
+        return sum(lane.active for lane in self._lanes.values())
 
     @property
     def waiting(self) -> int:
-        """Panels that have no place yet."""
-        return self._turns.waiting
+        """Panels that have no place, those that are paused included."""
+        return sum(lane.waiting for lane in self._lanes.values())
 
     def add(self, panels: Sequence[PanelState], priority: int = 0) -> Ticket:
         """Let a caller's panels join, in their order, from the coming step on.
 
-        priority: a higher one gets every free place before a lower one.
+        priority: a higher one gets every place before a lower one.
         """
-        return self._turns.join(panels, priority)
+        ticket = Ticket(priority)
+        self.extend(ticket, panels)
+        return ticket
 
     def extend(self, ticket: Ticket, panels: Sequence[PanelState]) -> None:
         """Let a caller that has not left bring more panels, behind those of it that wait."""
-        self._turns.extend(ticket, panels)
+        sizes: dict[LatentSize, list[PanelState]] = {}
+        for panel in panels:
+            sizes.setdefault(tuple(panel.latents.shape), []).append(panel)
+        for size, group in sizes.items():
+            self._lane(size).add(ticket, group)
 
     def remove(self, ticket: Ticket) -> None:
         """Let a caller's panels leave, done or not; they are in no later call."""
-        self._turns.leave(ticket)
-        self._flying = [member for member in self._flying if member[0] is not ticket]
+        for size in ticket.turns.keys() & self._lanes.keys():
+            self._lanes[size].remove(ticket)
+            self._close_if_empty(self._lanes[size])
 
     def step(self) -> Iterator[PanelStep]:
-        """One step of every panel in flight; reports each as soon as it is taken.
+        """One step of every panel in flight of one size; reports each as soon as it is taken.
 
         To be read to its end before the next call, and before panels join or leave.
         Raises BatchError where a call fails; then the panels of that call are in flight no more.
         """
-        self._admit()
-        reusing = [member for member in self._flying if member[1].reuses]
-        computing = [member for member in self._flying if not member[1].reuses]
-        yield from self._reuse(reusing)
-        for chunk in self._chunks(computing):
-            yield from self._compute(chunk)
+        lane = self._next_lane()
+        if lane is None:
+            return
+        began = self._clock()
+        lane.admit()
+        reusing = [member for member in lane.flying if member.panel.reuses]
+        computing = [member for member in lane.flying if not member.panel.reuses]
+        try:
+            yield from self._reuse(reusing)
+            for chunk in lane.chunks(computing):
+                yield from self._compute(lane, chunk)
+        finally:
+            lane.used += (self._clock() - began) / max(1, lane.parties)
+            self._close_if_empty(lane)
         self._release()
 
-    def _reuse(self, members: Sequence[tuple[Ticket, PanelState]]) -> Iterator[PanelStep]:
+    def _lane(self, size: LatentSize) -> Lane:
+        """The lane of a size; a new one has had as much time as the one that was served last."""
+        if size not in self._lanes:
+            lane = Lane(size, self._rows_at(size), Readings(self._process, self._kept is not None))
+            lane.used = self._used
+            self._lanes[size] = lane
+        return self._lanes[size]
+
+    def _rows_at(self, size: LatentSize) -> int:
+        """Rows of a call: fewer of pictures that are larger than the model's own.
+
+        So a call of them takes about as long as a full one of its own size, if not a single row
+        takes longer.
+        """
+        own = (self._info.own_side // self._info.vae_scale) ** 2
+        return self._max_rows * own // max(own, math.prod(size[-2:])) if own else self._max_rows
+
+    def _next_lane(self) -> Lane | None:
+        """The lane whose callers had least time each (stride scheduling); of equals the smallest.
+
+        Waldspurger and Weihl, Stride Scheduling, 1995.
+        """
+        lane = min(
+            self._lanes.values(),
+            key=lambda lane: (lane.used, math.prod(lane.size)),
+            default=None,
+        )
+        if lane is not None:
+            self._used = lane.used
+        return lane
+
+    def _close_if_empty(self, lane: Lane) -> None:
+        if not lane.active:
+            self._lanes.pop(lane.size, None)
+
+    def _reuse(self, members: Sequence[Member]) -> Iterator[PanelStep]:
         for ticket, panel in members:
             began = time.perf_counter()
             panel.advance_by_reuse()
@@ -169,26 +203,33 @@ class Batcher:
             self.counts.step_seconds += time.perf_counter() - began
             yield from _taken(ticket, panel)
 
-    def _compute(self, chunk: _Chunk) -> Iterator[PanelStep]:
+    def _compute(self, lane: Lane, chunk: Chunk) -> Iterator[PanelStep]:
         began = time.perf_counter()
         try:
             self._run(chunk)
         except Exception as error:
             tickets = dict.fromkeys(ticket for ticket, _ in chunk.members)
-            self._flying = [member for member in self._flying if member not in chunk.members]
+            lane.leave_places(chunk.members)
             raise BatchError(tuple(tickets)) from error
         self.counts.step_seconds += time.perf_counter() - began
-        self._flying = [member for member in self._flying if not member[1].done]
+        lane.leave_places([member for member in chunk.members if member.panel.done])
         for ticket, panel in chunk.members:
             yield from _taken(ticket, panel)
 
     def _release(self) -> None:
-        """Drop kept references that no panel in flight reads."""
+        """Drop kept references that no panel that has begun reads."""
         if self._kept is not None:
-            flying = (panel for _, panel in self._flying)
-            self._kept.release({source for panel in flying for source in self._readings(panel)[1]})
+            begun = (panel for lane in self._lanes.values() for panel in lane.begun)
+            self._kept.release(
+                {
+                    source
+                    for panel in begun
+                    for source in panel.readings(self._process)
+                    if source.fixed
+                }
+            )
 
-    def _run(self, chunk: _Chunk) -> None:
+    def _run(self, chunk: Chunk) -> None:
         """One denoiser call, after which every panel of the chunk has gone on."""
         panels = [panel for _, panel in chunk.members]
         padding = self._padding(chunk.rows)
@@ -212,7 +253,7 @@ class Batcher:
         """Rows to add, so that the denoiser gets a number that it is good at."""
         return next((count - rows for count in self._row_counts if count >= rows), 0)
 
-    def _count(self, chunk: _Chunk, padding: int, seconds: float) -> None:
+    def _count(self, chunk: Chunk, padding: int, seconds: float) -> None:
         counts = self.counts
         counts.calls += 1
         counts.panel_rows += chunk.panel_rows
@@ -220,55 +261,6 @@ class Batcher:
         counts.bank_reads += len(chunk.kept)
         counts.padding_rows += padding
         counts.engine_seconds += seconds
-
-    def _admit(self) -> None:
-        """Give places to those whose turn it is, as long as all rows fit into one call.
-
-        Those who reuse this step count too, since they may all compute the next.
-        """
-        room = _Chunk()
-        for ticket, panel in self._flying:
-            self._put(room, ticket, panel)
-        for ticket, panel in self._turns.take(lambda panel: self._fits(room, panel)):
-            self._put(room, ticket, panel)
-            self._flying.append((ticket, panel))
-
-    def _chunks(self, members: Sequence[tuple[Ticket, PanelState]]) -> list[_Chunk]:
-        """Panels in their order, those of one latent size together, at most max_rows rows each.
-
-        A panel is in one chunk with the references that it reads. More than one chunk of a size
-        is needed only where panels in flight come to read more references than when they joined.
-        """
-        chunks: list[_Chunk] = []
-        latest: dict[tuple[int, ...], _Chunk] = {}
-        for ticket, panel in members:
-            size = tuple(panel.latents.shape)
-            if size not in latest or not self._fits(latest[size], panel):
-                latest[size] = _Chunk()
-                chunks.append(latest[size])
-            self._put(latest[size], ticket, panel)
-        return chunks
-
-    def _fits(self, chunk: _Chunk, panel: PanelState) -> bool:
-        if not chunk.members:
-            return True
-        rows, kept = self._readings(panel)
-        more = panel.rows + sum(source not in chunk.sources for source in rows)
-        entries = len(chunk.kept) + sum(source not in chunk.kept for source in kept)
-        return chunk.rows + more <= self._max_rows and entries <= MAX_BANK
-
-    def _put(self, chunk: _Chunk, ticket: Ticket, panel: PanelState) -> None:
-        rows, kept = self._readings(panel)
-        chunk.members.append((ticket, panel))
-        chunk.sources.update(dict.fromkeys(rows))
-        chunk.kept.update(dict.fromkeys(kept))
-        chunk.panel_rows += panel.rows
-
-    def _readings(self, panel: PanelState) -> tuple[list[Source], list[Source]]:
-        """What the panel reads at its coming step: as rows of the call, and kept."""
-        sources = panel.readings(self._process)
-        kept = [source for source in sources if source.fixed and self._kept is not None]
-        return [source for source in sources if source not in kept], kept
 
 
 def _taken(ticket: Ticket, panel: PanelState) -> Iterator[PanelStep]:

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from lafi.denoising.batcher import Batcher, BatchError, PanelStep, Ticket
+from lafi.denoising.batcher import Batcher, BatchError, PanelStep
+from lafi.denoising.lane import Ticket
 from lafi.denoising.panel_state import PanelState
 
 POLL_SECONDS = 0.05

@@ -1,7 +1,7 @@
 """Who goes next: a fair queue of parties whose items wait for a place.
 
-Round robin between parties of one priority: the party that was served longest ago is next, and is
-served as many items in a row as there is room for. Knows neither panels nor rows.
+A place goes to the party that holds the fewest, of those to the one that was served longest ago.
+Knows neither panels nor rows.
 """
 
 from collections import deque
@@ -14,19 +14,28 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Turn(Generic[T]):
-    """A party's place in the queue: items that wait, and when it was served last."""
+    """A party's place in the queue.
+
+    waiting: its items without a place. held: places that it has. served: when it got the last one.
+    """
 
     waiting: deque[T]
     priority: int
     served: int
+    held: int = 0
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Lower goes first."""
+        return (-self.priority, self.held, self.served)
 
 
 class Turns(Generic[T]):
-    """The parties that wait.
+    """The parties that wait, and how many places each party has.
 
-    A party waits until every party of its priority that came before it was served once, and
-    every party of a higher priority wholly. An item that does not fit is not overtaken, so that
-    one that needs much room gets it.
+    One place at a time is given away. A higher priority goes first, and takes places from a lower
+    one (`richer`). An item that does not fit is not overtaken, so that one that needs much room
+    gets it.
     """
 
     def __init__(self) -> None:
@@ -40,31 +49,60 @@ class Turns(Generic[T]):
 
     def join(self, items: Sequence[T], priority: int = 0) -> Turn[T]:
         """Add a party behind all others of its priority (a higher number goes first)."""
-        turn = Turn(deque(items), priority, self._tick())
-        self._turns.append(turn)
+        turn: Turn[T] = Turn(deque(), priority, self._tick())
+        self.extend(turn, items)
         return turn
 
     def extend(self, turn: Turn[T], items: Sequence[T]) -> None:
         """Let a party wait for more, behind what it waits for already; its turn stays its turn."""
         turn.waiting.extend(items)
-        if turn.waiting and turn not in self._turns:
-            self._turns.append(turn)
+        self._list(turn)
 
     def leave(self, turn: Turn[T]) -> None:
-        """Forget what a party still waits for; nothing happens if it waits for nothing."""
+        """Forget what a party waits for and holds; nothing happens if it is forgotten already."""
         turn.waiting.clear()
+        turn.held = 0
         if turn in self._turns:
             self._turns.remove(turn)
 
     def take(self, fits: Callable[[T], bool]) -> Iterator[tuple[Turn[T], T]]:
         """Items whose turn it is, until one does not fit; `fits` is asked before each."""
-        for turn in sorted(self._turns, key=lambda turn: (-turn.priority, turn.served)):
-            while turn.waiting:
-                if not fits(turn.waiting[0]):
-                    return
-                turn.served = self._tick()
-                yield turn, turn.waiting.popleft()
-            self._turns.remove(turn)
+        while (turn := self.next) is not None and fits(turn.waiting[0]):
+            item = turn.waiting.popleft()
+            turn.served = self._tick()
+            turn.held += 1
+            if not turn.waiting:
+                self._turns.remove(turn)
+            yield turn, item
+
+    def give_back(self, turn: Turn[T], unfinished: Sequence[T] = ()) -> None:
+        """A party gives back a place; what it had there `unfinished` goes on with its next one."""
+        turn.held -= 1
+        turn.waiting.extendleft(reversed(unfinished))
+        self._list(turn)
+
+    @property
+    def next(self) -> Turn[T] | None:
+        """The party whose turn it is; None if nothing waits."""
+        return min(self._turns, key=lambda turn: turn.rank, default=None)
+
+    def richer(self, holders: Sequence[Turn[T]]) -> Turn[T] | None:
+        """Of the parties that hold places the one that should give one to `next`; None: none.
+
+        That is the one that would still hold as many as `next` afterwards, or one of a lower
+        priority, whatever it holds.
+        """
+        poor = self.next
+        if poor is None or not holders:
+            return None
+        rich = max(holders, key=lambda turn: turn.rank)
+        if rich.priority == poor.priority:
+            return rich if rich.held > poor.held + 1 else None
+        return rich if rich.priority < poor.priority else None
+
+    def _list(self, turn: Turn[T]) -> None:
+        if turn.waiting and turn not in self._turns:
+            self._turns.append(turn)
 
     def _tick(self) -> int:
         self._clock += 1

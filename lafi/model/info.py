@@ -92,6 +92,8 @@ class ModelInfo(BaseModel):
     """Pixels per latent cell along a side."""
     side_multiple: int = Field(ge=1)
     """Pixels: width and height of a panel must be multiples of this."""
+    own_side: int = Field(default=0, ge=0)
+    """Side of the pictures that it was trained on, in pixels; 0: not known."""
     text_length: int = Field(ge=1)
     """Tokens of a prompt, T."""
     text_width: int = Field(ge=1)

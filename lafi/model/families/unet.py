@@ -55,6 +55,7 @@ class UNetFamily:
             "latent_channels": unet_config["in_channels"],
             "vae_scale": vae_scale,
             "side_multiple": vae_scale * 2 ** (len(unet_config["block_out_channels"]) - 1),
+            "own_side": vae_scale * _one_side(unet_config.get("sample_size")),
             "text_length": min(text["max_position_embeddings"] for text in encoders),
             "text_width": sum(text["hidden_size"] for text in encoders),
             "pooled_width": encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
@@ -112,6 +113,13 @@ class UNetFamily:
 
 
 UNET: Final = UNetFamily()
+
+
+def _one_side(sample_size: int | Sequence[int] | None) -> int:
+    """A config's `sample_size`: a side, a pair of which the shorter counts, or nothing."""
+    if sample_size is None or isinstance(sample_size, int):
+        return sample_size or 0
+    return min(sample_size)
 
 
 def first_injected_layer(layers: Sequence[AttentionSite], preset: str) -> int:

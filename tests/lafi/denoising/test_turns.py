@@ -38,22 +38,20 @@ def test_every_item_comes_once_in_its_partys_order_and_room_is_used(
 
 @settings(deadline=None)
 @given(PARTIES, ROOMS)
-def test_between_two_servings_of_a_party_all_others_that_wait_are_served(
+def test_between_two_places_of_a_party_all_others_that_wait_get_one(
     parties: list[tuple[int, int]], rooms: list[int]
 ) -> None:
     alike = [(items, 0) for items, _ in parties]
     left = {party: items for party, (items, _) in enumerate(alike)}
     since: dict[int, set[int]] = {}
-    for taken in served(alike, rooms):
-        for place, (party, _) in enumerate(taken):
-            new_serving = place == 0 or taken[place - 1][0] != party
-            if new_serving and party in since:
-                waited = {other for other, items in left.items() if items and other != party}
-                assert waited <= since[party]
-            for others in since.values():
-                others.add(party)
-            since[party] = set()
-            left[party] -= 1
+    for party in [party for taken in served(alike, rooms) for party, _ in taken]:
+        if party in since:
+            waited = {other for other, items in left.items() if items and other != party}
+            assert waited <= since[party]
+        for others in since.values():
+            others.add(party)
+        since[party] = set()
+        left[party] -= 1
 
 
 @settings(deadline=None)
@@ -88,9 +86,43 @@ def test_a_party_that_leaves_is_not_served_and_may_leave_twice() -> None:
     assert [item for _, item in turns.take(lambda _: True)] == ["c"]
 
 
+def test_who_gives_a_place_back_is_served_as_one_that_holds_fewer() -> None:
+    turns: Turns[str] = Turns()
+    first, second = turns.join(["a1", "a2", "a3"]), turns.join(["b1", "b2"])
+    places = iter([True] * 4)
+    taken = [item for _, item in turns.take(lambda _: next(places, False))]
+    assert taken == ["a1", "b1", "a2", "b2"]
+    turns.give_back(second, ["b2"])
+    assert [item for _, item in turns.take(lambda _: True)] == ["b2", "a3"]
+    turns.give_back(first)
+    assert (first.held, second.held, turns.waiting) == (2, 2, 0)
+
+
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(0, 4))
-def test_a_party_that_comes_back_keeps_its_turn(more: list[int], others: int) -> None:
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-1, 1)), min_size=1, max_size=5))
+def test_who_should_give_a_place_to_the_next(held: list[tuple[int, int]]) -> None:
+    """The one with most, if it keeps no less than the next then has; any of lower priority."""
+    turns: Turns[int] = Turns()
+    parties = [turns.join(range(count), priority) for count, priority in held if count]
+    for _ in turns.take(lambda _: True):
+        pass
+    poor = turns.join([0])
+    rich = turns.richer([party for party in parties for _ in range(party.held)])
+    lower = [party for party in parties if party.priority < 0]
+    alike = [party.held for party in parties if party.priority == 0]
+    if lower:
+        assert rich in lower
+    elif max(alike, default=0) > 1:
+        assert rich is not None
+        assert (rich.priority, rich.held) == (0, max(alike))
+    else:
+        assert rich is None
+    assert poor.held == 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8))
+def test_a_party_that_comes_back_is_in_the_order_of_its_items(more: list[int]) -> None:
     turns: Turns[int] = Turns()
     turn = turns.join([0])
     given = [0]
@@ -98,10 +130,7 @@ def test_a_party_that_comes_back_keeps_its_turn(more: list[int], others: int) ->
         items = list(range(len(given), len(given) + count))
         turns.extend(turn, items)
         given += items
-    for _ in range(others):
-        turns.join([-1])
-    taken = [item for _, item in turns.take(lambda _: True)]
-    assert taken == given + [-1] * others
+    assert [item for _, item in turns.take(lambda _: True)] == given
     turns.extend(turn, [7])
     assert [item for _, item in turns.take(lambda _: True)] == [7]
     assert turns.waiting == 0

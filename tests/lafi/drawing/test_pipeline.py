@@ -283,6 +283,7 @@ def test_a_denoiser_gets_only_numbers_of_rows_that_it_is_good_at(engines: Engine
         seen.append(len(batch.latents))
         return engines.denoiser(batch)
 
-    picky = replace(engines, denoiser=denoise, row_counts=(4, 8))
+    info = engines.info.model_copy(update={"own_side": 48})
+    picky = replace(engines, denoiser=denoise, info=info, row_counts=(4, 8))
     assert len(panels_of(list(draw(board(), picky)))) == 4
     assert set(seen) == {4, 8}
