@@ -35,9 +35,13 @@ MAY_IMPORT = {
     "benchmarks": {"lafi", "lafi_kernels", "lafi_client", "lafi_tiny"},
 }
 # The rooms of `lafi`, each after those that it may import. An engine is a room of its own.
-BEFORE = ("board", "model", "wire", "sampling", "ports", "conditioning", "denoising", "drawing")
+BEFORE = (
+    *("board", "model", "wire", "sampling", "ports", "conditioning", "denoising", "store"),
+    "drawing",
+)
 ROOMS = {
     **{room: set(BEFORE[:place]) for place, room in enumerate(BEFORE)},
+    "store": set(),
     "engine": set(),
     "engine.cuda": {"board", "model", "ports"},
     "engine.onnx": {"board", "model", "ports"},
@@ -48,7 +52,7 @@ ROOMS = {
     "server": set(),
 }
 ROOMS["app"] = set(ROOMS)
-LIGHT_ROOMS = ("board", "model", "wire", "server", "app")
+LIGHT_ROOMS = ("board", "model", "wire", "store", "server", "app")
 """Loading any file of these loads nothing heavy."""
 
 # This one runs the others, each import inside a function.

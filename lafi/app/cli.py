@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, compare, enrol, identify, forget, export, doctor.
+"""The `lafi` command: serve, draw, compare, store, enrol, identify, forget, export, doctor.
 
 Defines options only. Each subcommand imports its code when it runs, so that `lafi draw` works
 without torch and without the server.
@@ -32,6 +32,7 @@ from lafi.app.drawing_options import (
     Url,
 )
 from lafi.app.export_options import Recogniser, Sides, Variants
+from lafi.app.store_commands import app as store_app
 
 app = typer.Typer(
     name="lafi",
@@ -40,6 +41,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(store_app)
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 

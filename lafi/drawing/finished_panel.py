@@ -21,18 +21,21 @@ def finished_panel(
     attempts: Attempts,
     engines: Mapping[str, Engines],
     seconds: float,
+    kept: bytes | None = None,
 ) -> PanelImage | Failed:
     """The best drawing of panel `index`, or why there is none.
 
-    engines: by the name of the variant. seconds: since the start.
+    engines: by the name of the variant. seconds: since the start. kept: its pixels as a PNG file
+    without text, if it was drawn for an earlier storyboard.
     """
     best = attempts.best
     if best is None:
         return Failed(panel=index, error=attempts.error, retryable=False)
     settings = panel_settings(storyboard, storyboard.panels[index], best, engines)
+    png = images.encode_png(best.pixels) if kept is None else kept
     return PanelImage(
         panel=index,
-        png=images.encode_png(best.pixels, settings),
+        png=images.with_settings(png, settings),
         seed=best.seed,
         prompt=settings["prompt"],
         address=settings["address"],
@@ -40,6 +43,7 @@ def finished_panel(
         scores=best.scores,
         attempt=best.attempt,
         attempts=attempts.number,
+        kept=kept is not None,
     )
 
 

@@ -5,13 +5,14 @@ Knows pixels, not latents and not storyboards.
 
 import io
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 
 from lafi.board import image_file
@@ -20,6 +21,8 @@ from lafi.board.letterbox import Pixels as Pixels
 
 PNG_SETTINGS_KEY = "lafi"
 """Name of the iTXt chunk that holds the settings as JSON."""
+_PNG_HEADER = 8 + 12 + 13
+"""Bytes of a PNG file before its second chunk: the signature and IHDR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,23 @@ def to_pixels(image: Tensor) -> Pixels:
     return pixels
 
 
-def encode_png(pixels: Pixels, settings: Mapping[str, Any]) -> bytes:
-    """RGB uint8 (H, W, 3) -> a PNG file with `settings` as JSON in an iTXt chunk.
+def encode_png(pixels: Pixels, settings: Mapping[str, Any] | None = None) -> bytes:
+    """RGB uint8 (H, W, 3) -> a PNG file, with `settings` as JSON in an iTXt chunk.
 
     The same pixels and settings give the same bytes.
     """
-    text = PngImagePlugin.PngInfo()
-    text.add_itxt(PNG_SETTINGS_KEY, json.dumps(settings, ensure_ascii=False, sort_keys=True))
     buffer = io.BytesIO()
-    Image.fromarray(pixels, mode="RGB").save(buffer, format="PNG", pnginfo=text)
-    return buffer.getvalue()
+    Image.fromarray(pixels, mode="RGB").save(buffer, format="PNG")
+    return with_settings(buffer.getvalue(), settings) if settings is not None else buffer.getvalue()
+
+
+def with_settings(png: bytes, settings: Mapping[str, Any]) -> bytes:
+    """A PNG file of ours without text, with `settings` as JSON in an iTXt chunk after its header.
+
+    The pixels are not packed again (PNG, third edition, 11.3.3.4).
+    """
+    text = json.dumps(settings, ensure_ascii=False, sort_keys=True).encode()
+    body = b"iTXt" + PNG_SETTINGS_KEY.encode() + b"\0\0\0\0\0" + text
+    length, check = len(body) - 4, zlib.crc32(body)
+    chunk = length.to_bytes(4, "big") + body + check.to_bytes(4, "big")
+    return png[:_PNG_HEADER] + chunk + png[_PNG_HEADER:]

@@ -5,7 +5,7 @@ tensors, not gRPC and not Triton Server.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -15,15 +15,16 @@ from lafi.conditioning.prompts import encode_texts
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
-from lafi.denoising.loop import Denoising, OwnDenoising
+from lafi.denoising.loop import HEARTBEAT_SECONDS, POLL_SECONDS, Denoising, OwnDenoising
 from lafi.drawing import images
-from lafi.drawing.attempts import Attempts
+from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, notes, plan_panel
+from lafi.drawing.shelf import Archive, Shelf, pixels_of
 from lafi.drawing.stage_loop import Done, StageLoop
 from lafi.drawing.staged import Materials, StagedPicture, zero_negative
 from lafi.ports.engines import Engines
@@ -35,6 +36,7 @@ from lafi.wire.events import (
     Finished,
     PanelImage,
     Portrait,
+    Waiting,
 )
 
 MAX_ROWS = 20
@@ -56,6 +58,7 @@ def draw(
     cancelled: Callable[[], bool] = _never,
     denoising: Denoising | None = None,
     max_rows: int = MAX_ROWS,
+    archive: Archive | None = None,
 ) -> Iterator[Event]:
     """The events of one storyboard, as `lafi.wire.events` orders them.
 
@@ -63,14 +66,17 @@ def draw(
     cancelled: asked at every step; once it is true the events end, without `finished`.
     denoising: the loop that takes the panels with those of others; default: one of its own,
     whose denoiser calls have at most max_rows rows, 6 or more.
+    archive: where finished panels are looked for, and kept before they are sent.
     Raises StoryboardError before any work if these models cannot draw a panel, and DrawingError
-    if a portrait comes out as no picture; such a panel is only reported as failed.
+    if a portrait comes out as no picture; such a panel is only reported as failed. Raises
+    StoreError where a finished panel cannot be kept.
     """
     every = {storyboard.variant: engines} if isinstance(engines, Engines) else engines
     check_drawable(storyboard, every)
     if denoising is None:
         denoising = OwnDenoising({v: make_batcher(each, max_rows) for v, each in every.items()})
-    return _Drawing(storyboard, every, denoising, cancelled).events()
+    shelf = Shelf(archive, storyboard, every)
+    return _Drawing(storyboard, every, denoising, cancelled, shelf).events()
 
 
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
@@ -97,8 +103,10 @@ class _Drawing:
         engines: Mapping[str, Engines],
         denoising: Denoising,
         cancelled: Callable[[], bool],
+        shelf: Shelf,
     ) -> None:
         self._storyboard = storyboard
+        self._shelf = shelf
         self._engines = engines[storyboard.variant]
         self._materials = Materials(storyboard, engines)
         self._models = {variant: each.info for variant, each in engines.items()}
@@ -107,34 +115,74 @@ class _Drawing:
         self._started = time.monotonic()
         self._scores = PanelScores(storyboard, self._engines.recogniser)
         self._plans = [self._planned(panel) for panel in storyboard.panels]
-        self._finished: set[int] = set()
+        self._tries = [
+            Attempts(panel, storyboard.effective_retry(panel)) for panel in storyboard.panels
+        ]
+        self._open = {*range(len(storyboard.panels))}
+        """Panels that are neither finished nor failed."""
+        self._mine: set[int] = set()
+        """Panels that no other storyboard is drawing, so that this one does."""
+        self._begun: set[int] = set()
+        self._sent = 0
 
     def events(self) -> Iterator[Event]:
-        read = self._read_sizes()
-        without = [n for n in read if self._storyboard.character(n).reference is None]
+        """Everything from `accepted` to `finished`."""
+        with self._shelf:
+            yield from self._events()
+
+    def _events(self) -> Iterator[Event]:
+        shown = self._read_sizes(self._open)
+        without = [n for n in shown if self._storyboard.character(n).reference is None]
         said = tuple(notes(self._storyboard, self._plans))
         yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
         if self._cancelled():
             return
-        portraits = {name: self._storyboard.portrait_panel(name) for name in without}
+        yield from self._claim(self._open)
+        read = self._read_sizes(self._open)
+        kept = {n: pixels_of(record) for n in without if (record := self._shelf.find(n))}
+        portraits = {n: self._storyboard.portrait_panel(n) for n in without if n not in kept}
         self._encode_texts(read, [self._planned(panel) for panel in portraits.values()])
-        pictures = {n: self._given(n, sizes) for n, sizes in read.items() if n not in portraits}
+        pictures = {
+            name: self._picture(name, {*read.get(name, ())}, kept.get(name))
+            for name in shown
+            if name not in portraits
+        }
         for picture in pictures.values():
             yield self._portrait_event(picture)
         yield from self._draw_portraits(portraits, read, pictures)
         if self._cancelled():
             return
         self._encode_references(read, pictures)
-        sent = yield from self._draw_panels()
+        yield from self._draw_or_wait()
         if not self._cancelled():
-            yield Finished(panels=sent, seconds=self._seconds())
+            yield Finished(panels=self._sent, seconds=self._seconds())
+
+    def _claim(self, indices: Iterable[int]) -> Iterator[Event]:
+        """Take on panels that nobody else draws; those that are finished already are sent."""
+        mine = self._shelf.claim([*indices])
+        self._mine |= mine
+        for index in sorted(mine):
+            record = self._shelf.find(index)
+            if record is not None:
+                yield from self._send(index, self._shelf.restored(index, record), record.png)
+
+    def _send(self, index: int, attempts: Attempts, kept: bytes | None = None) -> Iterator[Event]:
+        """A panel that is finished or has failed."""
+        self._tries[index] = attempts
+        event = finished_panel(
+            self._storyboard, index, attempts, self._materials.engines, self._seconds(), kept
+        )
+        self._open.discard(index)
+        self._shelf.release(index)
+        self._sent += isinstance(event, PanelImage)
+        yield event
 
     def _planned(self, panel: Panel) -> tuple[StagePlan, ...]:
         return plan_panel(self._storyboard, panel, self._models)
 
-    def _needed(self) -> list[tuple[StagePlan, ...]]:
-        """Of each panel the stages that may be drawn: all but those that it resumes behind."""
-        return [plan[self._begins(index) :] for index, plan in enumerate(self._plans)]
+    def _needed(self, panels: Collection[int]) -> list[tuple[StagePlan, ...]]:
+        """Of these panels the stages that may be drawn: all but those that one resumes behind."""
+        return [self._plans[index][self._begins(index) :] for index in sorted(panels)]
 
     def _begins(self, index: int) -> int:
         """The place of the first stage that is needed; panels that may be drawn again need all."""
@@ -142,10 +190,10 @@ class _Drawing:
         again = self._storyboard.effective_retry(panel) is not None
         return 0 if panel.resume is None or again else panel.resume.stage - 1
 
-    def _read_sizes(self) -> dict[str, dict[Size, set[str]]]:
+    def _read_sizes(self, panels: Collection[int]) -> dict[str, dict[Size, set[str]]]:
         """Characters whose reference some stage reads -> sizes at which -> by which variants."""
         found: dict[str, dict[Size, set[str]]] = {}
-        for stages in self._needed():
+        for stages in self._needed(panels):
             for stage in stages:
                 for name in stage.reads:
                     found.setdefault(name, {}).setdefault(stage.size, set()).add(stage.variant)
@@ -161,7 +209,9 @@ class _Drawing:
         for name, sizes in read.items():
             for variant in dict.fromkeys(v for used in sizes.values() for v in sorted(used)):
                 texts[variant].append(self._storyboard.character(name).caption)
-        for stage in (stage for stages in (*portraits, *self._needed()) for stage in stages):
+        for stage in (
+            stage for stages in (*portraits, *self._needed(self._open)) for stage in stages
+        ):
             texts[stage.variant].append(stage.text)
             engines = self._materials.engines[stage.variant]
             if stage.guided and not zero_negative(stage, engines):
@@ -175,9 +225,15 @@ class _Drawing:
     def _own_size(self) -> Size:
         return self._storyboard.width, self._storyboard.height
 
-    def _given(self, name: str, sizes: Mapping[Size, set[str]]) -> Picture:
-        """Decoded once, for the panels, the client, and the recogniser if there is one."""
+    def _picture(self, name: str, sizes: set[Size], drawn: Pixels | None) -> Picture:
+        """A given reference, or a portrait that was drawn before.
+
+        Decoded once, for the panels, the client, and the recogniser if there is one.
+        """
         wanted = {self._own_size(), *sizes}
+        if drawn is not None:
+            self._scores.know(name, drawn)
+            return drawn_picture(self._storyboard.character(name), drawn, wanted)
         recogniser = self._engines.recogniser
         seen = None if recogniser is None else (recogniser.info.side, recogniser.info.side)
         picture = given_picture(
@@ -210,7 +266,9 @@ class _Drawing:
                 name = str(done.picture.key)
                 pixels = self._decode(done)
                 self._scores.know(name, pixels)
-                sizes = [self._own_size(), *read[name]]
+                drawn = Drawn(pixels, panels[name].seed, {}, done.picture.attempt)
+                self._shelf.keep(name, drawn, 1)
+                sizes = [self._own_size(), *read.get(name, ())]
                 character = self._storyboard.character(name)
                 pictures[name] = drawn_picture(character, pixels, sizes)
                 yield self._portrait_event(pictures[name])
@@ -220,7 +278,7 @@ class _Drawing:
     ) -> None:
         wanted: dict[tuple[str, Size], list[Picture]] = {}
         for name, picture in pictures.items():
-            for size, variants in read[name].items():
+            for size, variants in read.get(name, {}).items():
                 for variant in sorted(variants):
                     wanted.setdefault((variant, size), []).append(picture)
         for (variant, size), several in wanted.items():
@@ -228,28 +286,44 @@ class _Drawing:
                 several, size, self._materials.engines[variant], self._materials.texts[variant]
             )
 
-    def _draw_panels(self) -> Generator[Event, None, int]:
-        """Draws all panels, those with low scores again; returns how many were sent."""
-        board = self._storyboard
-        tries = [Attempts(panel, board.effective_retry(panel)) for panel in board.panels]
+    def _draw_or_wait(self) -> Iterator[Event]:
+        """Draws what nobody else is drawing; what others draw comes from the store."""
+        heard = time.monotonic()
+        while self._open and not self._cancelled():
+            others = self._open - self._mine
+            if ready := self._ready():
+                yield from self._draw_panels(ready)
+            elif self._shelf.wait(others, POLL_SECONDS):
+                yield from self._claim(others)
+            elif time.monotonic() - heard >= HEARTBEAT_SECONDS:
+                heard = time.monotonic()
+                yield Waiting(pictures=len(self._open))
+
+    def _ready(self) -> list[int]:
+        """Panels that can begin now: those that they begin with are finished."""
+        new = (self._open & self._mine) - self._begun
+        return [i for i in sorted(new) if not {*self._sources(i).values()} & self._open]
+
+    def _draw_panels(self, begin: Collection[int]) -> Iterator[Event]:
+        """Draws these panels, those with low scores again, and those that begin with them."""
         loop = self._stage_loop()
-        sent = 0
-        begin = [i for i in range(len(tries)) if not self._sources(i)]
-        for event, done in loop.run([self._staged(index, tries) for index in begin]):
+        for event, done in loop.run([self._staged(index) for index in begin]):
             yield event
             if done is None:
                 continue
             index = int(done.picture.key)
-            if self._again(tries[index], done):
-                loop.join(self._staged(index, tries))
+            attempts = self._tries[index]
+            if self._again(attempts, done):
+                loop.join(self._staged(index))
                 continue
-            last = finished_panel(
-                board, index, tries[index], self._materials.engines, self._seconds()
-            )
-            sent += isinstance(last, PanelImage)
-            yield last
-            yield from self._follow(index, tries, loop)
-        return sent
+            if attempts.best is not None:
+                self._shelf.keep(index, attempts.best, attempts.number)
+            yield from self._send(index, attempts)
+            if attempts.best is None:
+                yield from self._fail_followers(index)
+            for later in self._ready():
+                follower = self._staged(later)
+                loop.join(follower, follower.resumed)
 
     def _sources(self, index: int) -> dict[int, int]:
         """Earlier panels that a panel's stages begin with, by the stage's place."""
@@ -257,11 +331,12 @@ class _Drawing:
         sources = ((s.number - 1, s.settings.source) for s in stages)
         return {at: s.panel for at, s in sources if s is not None and s.panel is not None}
 
-    def _staged(self, index: int, tries: Sequence[Attempts]) -> StagedPicture:
-        attempts = tries[index]
+    def _staged(self, index: int) -> StagedPicture:
+        self._begun.add(index)
+        attempts = self._tries[index]
         sources = {}
         for at, earlier in self._sources(index).items():
-            best = tries[earlier].best
+            best = self._tries[earlier].best
             assert best is not None
             sources[at] = best.pixels
         picture = StagedPicture(
@@ -272,21 +347,15 @@ class _Drawing:
             picture.at, picture.resumed = resume.stage - 1, unpacked(resume.data)[0]
         return picture
 
-    def _follow(self, index: int, tries: Sequence[Attempts], loop: StageLoop) -> Iterator[Event]:
-        """Panel `index` is finished: those that begin with it join, or fail as it did."""
-        self._finished.add(index)
-        for later in range(index + 1, len(tries)):
-            needed = set(self._sources(later).values())
-            if index not in needed or not needed <= self._finished or later in self._finished:
-                continue
-            if all(tries[earlier].best is not None for earlier in needed):
-                follower = self._staged(later, tries)
-                loop.join(follower, follower.resumed)
-                continue
-            failed = next(earlier for earlier in needed if tries[earlier].best is None)
-            why = f"panel {failed}, with which it begins, failed"
-            yield Failed(panel=later, error=why, retryable=False)
-            yield from self._follow(later, tries, loop)
+    def _fail_followers(self, index: int) -> Iterator[Event]:
+        """Panel `index` has failed, and so have those that begin with it."""
+        for later in sorted(self._open):
+            if index in self._sources(later).values():
+                why = f"panel {index}, with which it begins, failed"
+                self._open.discard(later)
+                self._shelf.release(later)
+                yield Failed(panel=later, error=why, retryable=False)
+                yield from self._fail_followers(later)
 
     def _again(self, attempts: Attempts, done: Done) -> bool:
         """Decodes and scores a drawing; whether the panel is drawn once more."""

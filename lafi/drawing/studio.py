@@ -10,7 +10,10 @@ from lafi.board.storyboard import Storyboard
 from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
+from lafi.drawing.shelf import Archive
 from lafi.ports.engines import Engines
+from lafi.store.claims import Claims
+from lafi.store.panels import PanelStore
 from lafi.wire.events import Event, PanelImage
 
 BANK_BYTES = 512 * 2**20
@@ -29,10 +32,12 @@ class Studio:
         *,
         max_rows: int = MAX_ROWS,
         bank_bytes: int = BANK_BYTES,
+        panels: PanelStore | None = None,
     ) -> None:
         """engines: by the name of the variant, "" is the model itself. max_rows: of one call.
 
         bank_bytes: of references at a fixed level that are kept from one storyboard to the next.
+        panels: where finished panels are kept, and found again; None: nowhere.
         Counted since the start: `scored`, panels sent with scores, and `retries`, drawings of
         panels beyond the first.
         """
@@ -44,11 +49,18 @@ class Studio:
         self._counting = threading.Lock()
         self.scored = 0
         self.retries = 0
+        self._archive = None if panels is None else Archive(panels, Claims())
         self._denoising = SharedDenoising(self.batchers)
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
-        events = draw(storyboard, self._engines, cancelled=cancelled, denoising=self._denoising)
+        events = draw(
+            storyboard,
+            self._engines,
+            cancelled=cancelled,
+            denoising=self._denoising,
+            archive=self._archive,
+        )
         return self._counted(events)
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission
+from lafi.store.panels import PanelStore, StoreStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,13 @@ class Metric:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def server_metrics(studio: Studio, admission: Admission) -> Iterator[Metric]:
-    """All metrics of one server: always the same names in the same order."""
+def server_metrics(
+    studio: Studio, admission: Admission, panels: PanelStore | None = None
+) -> Iterator[Metric]:
+    """All metrics of one server: always the same names in the same order.
+
+    panels: where it keeps finished panels, if it does.
+    """
     yield Metric(
         "lafi_storyboards_in_flight",
         "gauge",
@@ -40,6 +46,7 @@ def server_metrics(studio: Studio, admission: Admission) -> Iterator[Metric]:
     yield from _score_metrics(studio)
     yield from _denoiser_metrics(studio)
     yield from _bank_metrics(studio)
+    yield from _store_metrics(panels.stats() if panels is not None else StoreStats())
 
 
 def _panel_metrics(studio: Studio) -> Iterator[Metric]:
@@ -91,3 +98,16 @@ def _bank_metrics(studio: Studio) -> Iterator[Metric]:
     yield Metric("lafi_bank_evictions_total", "counter", help_, stats.evictions)
     help_ = "References read in a step without a row of their own"
     yield Metric("lafi_bank_reads_total", "counter", help_, reads)
+
+
+def _store_metrics(stats: StoreStats) -> Iterator[Metric]:
+    yield Metric("lafi_store_panels", "gauge", "Finished panels that are kept", stats.panels)
+    yield Metric("lafi_store_bytes", "gauge", "Bytes of finished panels", stats.bytes)
+    help_ = "Bytes of finished panels that must stay, since nobody has acknowledged them"
+    yield Metric("lafi_store_pinned_bytes", "gauge", help_, stats.pinned_bytes)
+    yield Metric("lafi_store_hits_total", "counter", "Panels found in the store", stats.hits)
+    yield Metric("lafi_store_misses_total", "counter", "Panels not found there", stats.misses)
+    help_ = "Panels in the store that were damaged"
+    yield Metric("lafi_store_damaged_total", "counter", help_, stats.damaged)
+    help_ = "Panels dropped to make room"
+    yield Metric("lafi_store_evictions_total", "counter", help_, stats.evictions)

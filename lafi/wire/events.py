@@ -107,6 +107,8 @@ class PanelImage(EventModel):
     """Number of the sent drawing, from 1."""
     attempts: Count = 1
     """Number of drawings; the one with the best score is sent."""
+    kept: bool = Field(default=False, strict=True)
+    """Whether it was drawn before, for this or another storyboard, and is sent from the store."""
 
 
 class Portrait(EventModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from lafi.serving.admission import Admission
 from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
+from lafi.store.settings import store_of
 from lafi.wire.contract import storyboard_from_tensors
 from lafi_repository.bridge import (
     ModelSettings,
@@ -39,14 +41,18 @@ class TritonPythonModel:
             settings.threads,
             call_model,
         )
+        self._panels = store_of(os.environ, settings.state)
         self._studio = Studio(
             engines,
             max_rows=settings.number("max_rows", MAX_ROWS),
             bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
+            panels=self._panels,
         )
         in_flight = settings.number("max_storyboards", 16)
         admission = Admission(in_flight)
-        self._metrics = MetricsExport(partial(server_metrics, self._studio, admission))
+        self._metrics = MetricsExport(
+            partial(server_metrics, self._studio, admission, self._panels)
+        )
         self._service = StoryboardService(
             self._studio.draw, admission, stop_asked=stop_asked, threads=in_flight
         )
@@ -61,6 +67,8 @@ class TritonPythonModel:
         self._service.close()
         self._studio.close()
         self._metrics.close()
+        if self._panels is not None:
+            self._panels.close()
 
     @staticmethod
     def _decode(request: Any) -> Storyboard:

@@ -38,10 +38,10 @@ class AutoencoderTraining:
     peak_rate    of Muon; everything that is no matrix learns at a third of it
     """
 
-    steps: int = 4000
+    steps: int = 3200
     batch: int = 8
     peak_rate: float = 4e-3
-    decay: float = 0.3
+    decay: float = 0.25
     kl_weight: float = 1e-6
     edge_weight: float = 1.0
     average: float = 0.995

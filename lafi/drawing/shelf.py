@@ -1,0 +1,149 @@
+"""What one storyboard finds in the store, and what it puts there.
+
+Knows storyboards, records and addresses, not how a panel is drawn.
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from lafi.board.letterbox import Pixels
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.drawing import images
+from lafi.drawing.attempts import Attempts, Drawn
+from lafi.drawing.content_address import content_address
+from lafi.ports.engines import Engines
+from lafi.store.claims import Claims
+from lafi.store.panels import PanelStore
+from lafi.store.record import Facts, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Finished panels of all storyboards, and who is drawing which one right now."""
+
+    panels: PanelStore
+    claims: Claims
+
+
+class Shelf:
+    """One storyboard's view of an archive; without one nothing is found and nothing is kept.
+
+    Panels are named by their place in the storyboard, portraits by the character's name.
+    """
+
+    def __init__(
+        self, archive: Archive | None, storyboard: Storyboard, engines: Mapping[str, Engines]
+    ) -> None:
+        """engines: by the name of the variant."""
+        self._archive = archive
+        self._storyboard = storyboard
+        self._models = {variant: each.info for variant, each in engines.items()}
+        recogniser = engines[storyboard.variant].recogniser
+        self._recogniser = recogniser.sha256 if recogniser is not None else ""
+        self._addresses: dict[int | str, str] = {}
+        self._claimed: set[str] = set()
+
+    def find(self, key: int | str) -> Record | None:
+        """The finished panel or portrait.
+
+        None also where the storyboard asks for what only drawing gives: previews or latents of
+        its stages.
+        """
+        if self._archive is None or self._asks_for_stages(key):
+            return None
+        return self._archive.panels.get(self._address(key))
+
+    def keep(self, key: int | str, drawn: Drawn, attempts: int) -> None:
+        """Keep what was drawn; durable when this returns. Raises `lafi.store.panels.StoreError`."""
+        if self._archive is None:
+            return
+        panel = self._panel(key)
+        places = {name: place for place, name in enumerate(panel.characters)}
+        facts = Facts(
+            address=self._address(key),
+            seed=drawn.seed,
+            scores={places[name]: score for name, score in drawn.scores.items()},
+            attempt=drawn.attempt,
+            attempts=attempts,
+            references=tuple(self._references(panel)),
+        )
+        self._archive.panels.put(Record(facts, images.encode_png(drawn.pixels)))
+
+    def restored(self, index: int, record: Record) -> Attempts:
+        """A panel's attempts as they were when it was drawn."""
+        panel = self._storyboard.panels[index]
+        names = dict(enumerate(panel.characters))
+        scores = {names[place]: score for place, score in record.facts.scores.items()}
+        facts = record.facts
+        attempts = Attempts(panel, self._storyboard.effective_retry(panel))
+        attempts.best = Drawn(pixels_of(record), facts.seed, scores, facts.attempt)
+        attempts.number = facts.attempts
+        return attempts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """What was claimed and is not drawn will not be."""
+        self._release([*self._claimed])
+
+    def claim(self, indices: Iterable[int]) -> set[int]:
+        """Those of the panels that this storyboard is to draw; the others are being drawn.
+
+        Of panels with the same address only one is drawn. Every panel where there is no archive.
+        """
+        if self._archive is None:
+            return {*indices}
+        first: dict[str, int] = {}
+        for index in sorted(indices):
+            first.setdefault(self._address(index), index)
+        mine = self._archive.claims.claim(first.keys() - self._claimed, self)
+        self._claimed |= mine
+        return {first[address] for address in mine}
+
+    def release(self, index: int) -> None:
+        """A panel is finished, or has failed."""
+        if self._archive is not None:
+            self._release([self._address(index)])
+
+    def _release(self, addresses: Sequence[str]) -> None:
+        if self._archive is not None:
+            self._archive.claims.release(self._claimed.intersection(addresses), self)
+            self._claimed.difference_update(addresses)
+
+    def wait(self, indices: Iterable[int], timeout: float) -> bool:
+        """Whether one of these panels is drawn by nobody any more, after `timeout` s at most."""
+        assert self._archive is not None, "without an archive no other storyboard draws a panel"
+        return self._archive.claims.wait([self._address(index) for index in indices], timeout)
+
+    def _asks_for_stages(self, key: int | str) -> bool:
+        board = self._storyboard
+        several = len(board.effective_sampling(self._panel(key)).stages) > 1
+        return isinstance(key, int) and several and (board.keep_stages or board.stage_previews)
+
+    def _panel(self, key: int | str) -> Panel:
+        board = self._storyboard
+        return board.panels[key] if isinstance(key, int) else board.portrait_panel(key)
+
+    def _address(self, key: int | str) -> str:
+        if key not in self._addresses:
+            known = self._recogniser if isinstance(key, int) else ""
+            self._addresses[key] = content_address(
+                self._storyboard, self._panel(key), self._models, recogniser=known
+            )
+        return self._addresses[key]
+
+    def _references(self, panel: Panel) -> Iterable[str]:
+        given = (self._storyboard.character(name).reference for name in panel.characters)
+        return dict.fromkeys(reference.sha256 for reference in given if reference is not None)
+
+
+def pixels_of(record: Record) -> Pixels:
+    """RGB uint8 (H, W, 3) of a kept panel."""
+    with Image.open(io.BytesIO(record.png)) as image:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
