@@ -29,6 +29,7 @@ MAX_STRENGTH = 10.0
 MAX_RETRIES = 8
 MAX_SEED = 2**63 - 1
 MAX_PRIORITY = 9
+MAX_DEADLINE = 86_400
 MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
@@ -135,6 +136,11 @@ Priority = Annotated[
     int,
     Field(strict=True, ge=-MAX_PRIORITY, le=MAX_PRIORITY),
     Allowed(f"a whole number, -{MAX_PRIORITY} to {MAX_PRIORITY}"),
+]
+DeadlineSeconds = Annotated[
+    float,
+    Field(strict=True, gt=0, le=MAX_DEADLINE, allow_inf_nan=False),
+    Allowed(f"more than 0 seconds, at most {MAX_DEADLINE}"),
 ]
 Steps = Annotated[
     int, Field(strict=True, ge=1, le=MAX_STEPS), Allowed(f"a whole number, 1 to {MAX_STEPS}")

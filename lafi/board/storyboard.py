@@ -22,6 +22,7 @@ from lafi.board.limits import (
     MAX_CHARACTERS,
     MAX_CHARACTERS_PER_PANEL,
     MAX_PANELS,
+    DeadlineSeconds,
     Description,
     Name,
     OptionalText,
@@ -164,6 +165,8 @@ class Storyboard(CheckedModel):
     """Send the latents after each stage but the last, for `resume` in a later storyboard."""
     priority: Priority = 0
     """On a busy server a higher one gets free places first; it changes no pixel."""
+    deadline_seconds: DeadlineSeconds | None = None
+    """How soon it must be done; refused at once if that cannot be. It changes no pixel."""
     retry_below: Score | None = None
     """A panel with a lowest score below this is drawn again with other seeds; the best one counts.
 

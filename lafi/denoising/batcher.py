@@ -15,12 +15,15 @@ from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.lane import Chunk, Lane, LatentSize, Member, Readings, Ticket
 from lafi.denoising.panel_state import PanelState
+from lafi.denoising.step_times import StepTimes
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser
 from lafi.sampling.noise_model import NoiseModel
 
 MIN_MAX_ROWS = 6
 """The most rows that one panel can need: two of its own and four references."""
+OWN_SIDE = 512
+"""Pixels; of a model that does not say at which size it was trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,13 @@ class Batcher:
         self._lanes: dict[LatentSize, Lane] = {}
         self._used = 0.0
         self.counts = BatchCounts()
+        self.times = StepTimes()
+
+    @property
+    def full_call(self) -> float:
+        """Megapixels of panels in a full call at the model's own size, if all are guided."""
+        own = (self._info.own_side or OWN_SIDE) ** 2 / 1e6
+        return max(1, self._max_rows // 2) * own
 
     @property
     def active(self) -> int:
@@ -114,12 +124,15 @@ class Batcher:
         """Panels that have no place, those that are paused included."""
         return sum(lane.waiting for lane in self._lanes.values())
 
-    def add(self, panels: Sequence[PanelState], priority: int = 0) -> Ticket:
+    def add(
+        self, panels: Sequence[PanelState], priority: int = 0, deadline: float = math.inf
+    ) -> Ticket:
         """Let a caller's panels join, in their order, from the coming step on.
 
-        priority: a higher one gets every place before a lower one.
+        priority: a higher one gets every place before a lower one. deadline: on the clock; who
+        would miss it by waiting longer than one panel takes goes before others of its priority.
         """
-        ticket = Ticket(priority)
+        ticket = Ticket(priority, deadline)
         self.extend(ticket, panels)
         return ticket
 
@@ -147,7 +160,7 @@ class Batcher:
         if lane is None:
             return
         began = self._clock()
-        lane.admit()
+        lane.admit(began)
         reusing = [member for member in lane.flying if member.panel.reuses]
         computing = [member for member in lane.flying if not member.panel.reuses]
         try:
@@ -155,7 +168,8 @@ class Batcher:
             for chunk in lane.chunks(computing):
                 yield from self._compute(lane, chunk)
         finally:
-            lane.used += (self._clock() - began) / max(1, lane.parties)
+            lane.step_seconds = self._clock() - began
+            lane.used += lane.step_seconds / max(1, lane.parties)
             self._close_if_empty(lane)
         self._release()
 
@@ -245,7 +259,10 @@ class Batcher:
         )
         began = time.perf_counter()
         prediction = self._denoiser(batch)
-        self._count(chunk, padding, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._count(chunk, padding, seconds)
+        cells = sum(math.prod(panel.latents.shape[-2:]) for panel in panels)
+        self.times.add(cells * self._info.vae_scale**2 / 1e6, seconds)
         _advance(panels, prediction)
         self.counts.panel_steps += sum(not panel.schedule.midway for panel in panels)
 

@@ -3,6 +3,7 @@
 Knows rows and turns, calls no denoiser.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,8 +22,10 @@ LatentSize = tuple[int, ...]
 class Ticket:
     """Identifies the panels of one caller, and has its turn in every lane where it has panels."""
 
-    def __init__(self, priority: int) -> None:
+    def __init__(self, priority: int, deadline: float = math.inf) -> None:
+        """deadline: on the batcher's clock, in seconds."""
         self.priority = priority
+        self.deadline = deadline
         self.turns: dict[LatentSize, Turn[PanelState]] = {}
 
 
@@ -77,6 +80,8 @@ class Lane:
         self.size = size
         self.used = 0.0
         """Seconds of the denoiser's time for each party; what sizes share time by."""
+        self.step_seconds = 0.0
+        """Of the last step."""
         self.flying: list[Member] = []
         self._max_rows = max_rows
         self._readings = readings
@@ -124,11 +129,16 @@ class Lane:
         self._tickets.pop(turn, None)
         self.flying = [member for member in self.flying if member.ticket is not ticket]
 
-    def admit(self) -> None:
+    def admit(self, now: float) -> None:
         """Give places to those whose turn it is, as long as all rows fit into one call.
 
-        Those who reuse this step count too, since they may all compute the next.
+        Those who reuse this step count too, since they may all compute the next. now: on the
+        batcher's clock.
         """
+        for turn, ticket in self._tickets.items():
+            if math.isfinite(ticket.deadline):
+                late = self._slack(ticket, turn, now) < 0
+                turn.urgent_at = ticket.deadline if late else math.inf
         self._fill()
         while rich := self._turns.richer([m.ticket.turns[self.size] for m in self.flying]):
             self._pause(self._tickets[rich], rich)
@@ -155,6 +165,15 @@ class Lane:
                 chunks.append(Chunk())
             self._put(chunks[-1], member)
         return chunks
+
+    def _slack(self, ticket: Ticket, turn: Turn[PanelState], now: float) -> float:
+        """Seconds that a caller's panels here can wait and still be done, less one panel's time."""
+        own = [*(m.panel for m in self.flying if m.ticket is ticket), *turn.waiting]
+        left = [panel.schedule.steps - panel.schedule.index for panel in own]
+        at_once = max(1, len(self.flying))
+        steps = max([*left, sum(left) / at_once]) if left else 0
+        longest = max((panel.schedule.steps for panel in own), default=0)
+        return ticket.deadline - now - (steps + longest) * self.step_seconds
 
     def _fill(self) -> None:
         room = Chunk()

@@ -4,6 +4,7 @@ A place goes to the party that holds the fewest, of those to the one that was se
 Knows neither panels nor rows.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,23 +18,30 @@ class Turn(Generic[T]):
     """A party's place in the queue.
 
     waiting: its items without a place. held: places that it has. served: when it got the last one.
+    urgent_at: its deadline, once it must not wait any more if it is to meet it; infinite before.
     """
 
     waiting: deque[T]
     priority: int
     served: int
     held: int = 0
+    urgent_at: float = math.inf
 
     @property
-    def rank(self) -> tuple[int, int, int]:
+    def standing(self) -> tuple[int, float]:
+        """Lower goes first, whatever it holds: by priority, then the urgent by their deadlines."""
+        return (-self.priority, self.urgent_at)
+
+    @property
+    def rank(self) -> tuple[tuple[int, float], int, int]:
         """Lower goes first."""
-        return (-self.priority, self.held, self.served)
+        return (self.standing, self.held, self.served)
 
 
 class Turns(Generic[T]):
     """The parties that wait, and how many places each party has.
 
-    One place at a time is given away. A higher priority goes first, and takes places from a lower
+    One place at a time is given away. A better standing goes first, and takes places from a lesser
     one (`richer`). An item that does not fit is not overtaken, so that one that needs much room
     gets it.
     """
@@ -89,16 +97,16 @@ class Turns(Generic[T]):
     def richer(self, holders: Sequence[Turn[T]]) -> Turn[T] | None:
         """Of the parties that hold places the one that should give one to `next`; None: none.
 
-        That is the one that would still hold as many as `next` afterwards, or one of a lower
-        priority, whatever it holds.
+        That is the one that would still hold as many as `next` afterwards, or one of a lesser
+        standing, whatever it holds.
         """
         poor = self.next
         if poor is None or not holders:
             return None
         rich = max(holders, key=lambda turn: turn.rank)
-        if rich.priority == poor.priority:
+        if rich.standing == poor.standing:
             return rich if rich.held > poor.held + 1 else None
-        return rich if rich.priority < poor.priority else None
+        return rich if rich.standing > poor.standing else None
 
     def _list(self, turn: Turn[T]) -> None:
         if turn.waiting and turn not in self._turns:

@@ -76,6 +76,9 @@ def _panel_problems(
         except ValueError as error:
             yield f"panels[{index}].injection.{error}"
         width = size[0]
+        if max(size) > info.side_limit:
+            allowed = f"sides of at most {info.side_limit} pixels (model {info.name})"
+            yield problem(f"{where}.size", list(size), allowed)
         if width < info.least_width:
             allowed = f"{info.least_width} pixels of width or more in {info.precision}"
             yield problem(f"{where}.size", width, allowed)

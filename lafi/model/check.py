@@ -35,6 +35,9 @@ def _side_problems(
         if side is not None and side % model.side_multiple:
             allowed = f"a multiple of {model.side_multiple} pixels (model {model.name})"
             yield problem(f"{prefix}{field}", side, allowed)
+        elif side is not None and side > model.side_limit:
+            allowed = f"at most {model.side_limit} pixels (model {model.name})"
+            yield problem(f"{prefix}{field}", side, allowed)
     if width is not None and width < model.least_width:
         # `lafi.engine.onnx.graph` says why. Refused here, the panel costs no work.
         allowed = f"{model.least_width} pixels or more in {model.precision} (model {model.name})"

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from lafi.board.limits import MAX_SIDE
 from lafi.model.input_port import InputPort
 
 MODEL_INFO_FILE = "lafi.json"
@@ -94,6 +95,8 @@ class ModelInfo(BaseModel):
     """Pixels: width and height of a panel must be multiples of this."""
     own_side: int = Field(default=0, ge=0)
     """Side of the pictures that it was trained on, in pixels; 0: not known."""
+    largest_side: int = Field(default=0, ge=0)
+    """Largest side of a panel that is drawn; 0: four times `own_side`."""
     text_length: int = Field(ge=1)
     """Tokens of a prompt, T."""
     text_width: int = Field(ge=1)
@@ -138,6 +141,11 @@ class ModelInfo(BaseModel):
 
     recogniser: RecogniserInfo | None = None
     """The recogniser in a folder beside the files; None if there is none."""
+
+    @property
+    def side_limit(self) -> int:
+        """Largest side of a panel in pixels: one that costs no more than a server can bear."""
+        return min(MAX_SIDE, self.largest_side or 4 * self.own_side or MAX_SIDE)
 
     @property
     def text_encoders(self) -> int:

@@ -1,28 +1,78 @@
-"""Limits how many storyboards are in flight at once.
+"""Limits what is in flight at once: how many storyboards, and how much work they are.
 
 Triton Server's own queue limits do not count requests that a decoupled model has taken over, so
-we count them here. The limit bounds memory, and clients of a busy server get their answer at once.
+we count them here. The limits bound memory and waiting, and clients of a busy server get their
+answer at once.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lafi.board.cost import storyboard_cost
+from lafi.board.error import StoryboardError, Verbatim, problem
+from lafi.board.limits import MAX_PANELS, MAX_STEPS
+from lafi.board.storyboard import Storyboard
+from lafi.denoising.batcher import OWN_SIDE
+from lafi.serving.forecast import Forecast, Job
+
+DRAWINGS = 4
+"""Times the most panels and steps at the model's own size that one storyboard may cost."""
+STORYBOARDS = 4
+"""Of the costliest kind that may be in flight together."""
 
 
 class RefusedError(RuntimeError):
     """A storyboard is not admitted now; trying again later may succeed."""
 
 
-class Admission:
-    """Counts storyboards in flight (waiting or being drawn) and refuses those beyond a limit."""
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Megapixel steps (`lafi.board.cost`) of one storyboard, and of all in flight."""
 
-    def __init__(self, limit: int) -> None:
+    storyboard: float
+    total: float
+
+
+def budget_of(own_side: int) -> Budget:
+    """What a server allows if nothing else is set. own_side: of its model, 0 if not known."""
+    megapixels = (own_side or OWN_SIDE) ** 2 / 1e6
+    most = DRAWINGS * MAX_PANELS * MAX_STEPS * megapixels
+    return Budget(most, STORYBOARDS * most)
+
+
+class Charge(NamedTuple):
+    """The cost of one storyboard in flight."""
+
+    megapixel_steps: float
+    job: Job | None
+
+
+class Admission:
+    """Counts storyboards in flight (waiting or being drawn), and refuses those beyond the limits.
+
+    First a place is taken, which needs nothing but the request's arrival; then, once the
+    storyboard was read, its cost is charged.
+    """
+
+    def __init__(
+        self, limit: int, budget: Budget | None = None, forecast: Forecast | None = None
+    ) -> None:
+        """limit: storyboards in flight. budget: of their cost; None: no limit.
+
+        forecast: when storyboards will be done; None: no deadline can be promised.
+        """
         if limit < 1:
             raise ValueError(f"max_storyboards: got {limit}, allowed: 1 or more")
         self.limit = limit
+        self._budget = budget
+        self._forecast = forecast
         self._lock = threading.Lock()
         self._in_flight = 0
         self._refused = 0
+        self._charged = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -34,8 +84,13 @@ class Admission:
         """Storyboards refused so far."""
         return self._refused
 
+    @property
+    def megapixel_steps(self) -> float:
+        """Cost of the storyboards in flight, as it was when they came."""
+        return self._charged
+
     def admit(self) -> None:
-        """Admits one storyboard. Raises RefusedError if the limit is reached."""
+        """Take a place. Raises RefusedError if there is none."""
         with self._lock:
             if self._in_flight >= self.limit:
                 self._refused += 1
@@ -45,9 +100,66 @@ class Admission:
                 )
             self._in_flight += 1
 
+    def charge(self, storyboard: Storyboard) -> Charge:
+        """Take on an admitted storyboard's cost.
+
+        Raises StoryboardError for one that is too large for this server at any time, and
+        RefusedError for one that is too much, or would be too late, now.
+        """
+        cost = storyboard_cost(storyboard)
+        if self._budget is not None and cost.megapixel_steps > self._budget.storyboard:
+            allowed = (
+                f"{self._budget.storyboard:.4g} in one storyboard (width x height x steps of all "
+                "panels and retries, in millions); send fewer panels, or smaller ones"
+            )
+            line = problem(
+                "panels", Verbatim(f"{cost.megapixel_steps:.4g} megapixel steps"), allowed
+            )
+            raise StoryboardError([line])
+        if self._forecast is not None:
+            self._check_deadline(storyboard, self._forecast.seconds(cost))
+        with self._lock:
+            self._check_total(cost.megapixel_steps)
+            self._charged += cost.megapixel_steps
+        job = None if self._forecast is None else self._forecast.begin(cost)
+        return Charge(cost.megapixel_steps, job)
+
+    def step(self, charge: Charge) -> None:
+        """One step of one of the storyboard's pictures is done."""
+        if self._forecast is not None and charge.job is not None:
+            self._forecast.step(charge.job)
+
+    def give_back(self, charge: Charge, *, whole: bool) -> None:
+        """The storyboard is done, or given up. whole: it was drawn to its end."""
+        with self._lock:
+            self._charged -= charge.megapixel_steps
+        if self._forecast is not None and charge.job is not None:
+            self._forecast.end(charge.job, whole=whole)
+
     def release(self) -> None:
-        """Frees the place of an admitted storyboard."""
+        """Free the place of an admitted storyboard."""
         with self._lock:
             if self._in_flight == 0:
                 raise RuntimeError("a place was given back that was not taken")
             self._in_flight -= 1
+
+    def _check_total(self, more: float) -> None:
+        if self._budget is None or self._charged + more <= self._budget.total:
+            return
+        self._refused += 1
+        raise RefusedError(
+            f"this server takes on at most {self._budget.total:.4g} megapixel steps at a time; "
+            f"{self._charged:.4g} are in flight and this storyboard has {more:.4g}; "
+            "try again later"
+        )
+
+    def _check_deadline(self, storyboard: Storyboard, forecast: float | None) -> None:
+        wanted = storyboard.deadline_seconds
+        if wanted is None or forecast is None or forecast <= wanted:
+            return
+        with self._lock:
+            self._refused += 1
+        raise RefusedError(
+            f"deadline_seconds: got {wanted:g}, allowed: {forecast:.3g} or more, which it would "
+            "take now; try again later, or ask for less"
+        )

@@ -42,6 +42,9 @@ def server_metrics(
         "Storyboards refused since the limit was reached",
         admission.refused,
     )
+    help_ = "Cost of the storyboards in flight: pixels x steps of all pictures, in millions"
+    name = "lafi_megapixel_steps_in_flight"
+    yield Metric(name, "gauge", help_, admission.megapixel_steps)
     yield from _panel_metrics(studio)
     yield from _score_metrics(studio)
     yield from _denoiser_metrics(studio)

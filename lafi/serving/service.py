@@ -18,8 +18,8 @@ from typing import Literal, Protocol
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
-from lafi.serving.admission import Admission, RefusedError
-from lafi.wire.events import Event, Failed, Finished
+from lafi.serving.admission import Admission, Charge, RefusedError
+from lafi.wire.events import Event, Failed, Finished, Progress
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class _Job:
     events: Iterator[Event]
     stop: _StopSignal
     sender: Sender
+    charge: Charge
 
 
 class StoryboardService:
@@ -109,6 +110,9 @@ class StoryboardService:
         except StoryboardError as error:
             self._admission.release()
             _end(sender, "INVALID_ARGUMENT", str(error))
+        except RefusedError as error:
+            self._admission.release()
+            _end(sender, "UNAVAILABLE", str(error))
         except Exception as error:
             self._admission.release()
             _log.exception("a storyboard could not be begun")
@@ -139,9 +143,14 @@ class StoryboardService:
     def _begin(self, storyboard: Storyboard, sender: Sender) -> _Job:
         stop = _StopSignal(self._closing, sender, self._poll_seconds)
         events = self._draw(storyboard, stop)
-        for accepted in islice(events, 1):
-            sender.send(accepted)
-        return _Job(events, stop, sender)
+        charge = self._admission.charge(storyboard)
+        try:
+            for accepted in islice(events, 1):
+                sender.send(accepted)
+        except BaseException:
+            self._admission.give_back(charge, whole=False)
+            raise
+        return _Job(events, stop, sender, charge)
 
     def _run(self) -> None:
         while (job := self._waiting.get()) is not None:
@@ -153,11 +162,13 @@ class StoryboardService:
                 self._admission.release()
 
     def _serve(self, job: _Job) -> None:
+        finished = False
         try:
             finished = not job.stop() and self._send_events(job)
             if self._closing() and not finished:
                 job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
         finally:
+            self._admission.give_back(job.charge, whole=finished and not job.stop.was_client)
             job.sender.finish()
 
     def _send_events(self, job: _Job) -> bool:
@@ -165,6 +176,8 @@ class StoryboardService:
         event: Event | None = None
         try:
             for event in job.events:
+                if isinstance(event, Progress):
+                    self._admission.step(job.charge)
                 job.sender.send(event)
         except Exception as error:
             if job.stop.was_client:

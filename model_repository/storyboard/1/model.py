@@ -11,7 +11,7 @@ import torch
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import BANK_BYTES, Studio
-from lafi.serving.admission import Admission
+from lafi.serving.admission_settings import studio_admission
 from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
@@ -48,13 +48,12 @@ class TritonPythonModel:
             bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
             panels=self._panels,
         )
-        in_flight = settings.number("max_storyboards", 16)
-        admission = Admission(in_flight)
+        admission = studio_admission(self._studio, engines[""].info, settings.number)
         self._metrics = MetricsExport(
             partial(server_metrics, self._studio, admission, self._panels)
         )
         self._service = StoryboardService(
-            self._studio.draw, admission, stop_asked=stop_asked, threads=in_flight
+            self._studio.draw, admission, stop_asked=stop_asked, threads=admission.limit
         )
 
     def execute(self, requests: list[Any]) -> None:
