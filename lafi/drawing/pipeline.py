@@ -21,6 +21,7 @@ from lafi.drawing.attempts import Attempts
 from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
+from lafi.drawing.long_texts import long_text_notes
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, notes, plan_panel
@@ -112,7 +113,10 @@ class _Drawing:
     def events(self) -> Iterator[Event]:
         read = self._read_sizes()
         without = [n for n in read if self._storyboard.character(n).reference is None]
-        said = tuple(notes(self._storyboard, self._plans))
+        said = (
+            *notes(self._storyboard, self._plans),
+            *long_text_notes(self._storyboard, self._plans, self._materials.engines),
+        )
         yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
         if self._cancelled():
             return
@@ -169,7 +173,7 @@ class _Drawing:
         for variant, wanted in texts.items():
             engines = self._materials.engines[variant]
             self._materials.texts[variant] = encode_texts(
-                wanted, engines.tokenizers, engines.text_encoder, engines.info.text_length
+                wanted, engines.prompts, engines.text_encoder
             )
 
     def _own_size(self) -> Size:

@@ -19,7 +19,7 @@ from lafi.board.stages import StageMask
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
-from lafi.conditioning.prompts import word_slots, zeros_like
+from lafi.conditioning.prompts import zeros_like
 from lafi.conditioning.reference import Reference
 from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
@@ -221,5 +221,5 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
     if not spans:
         return ()
     engines = materials.engines[plan.variant]
-    slots = word_slots(engines.tokenizers, plan.text, spans, engines.info.text_length)
+    slots = torch.from_numpy(engines.prompts.slots(plan.text, spans))
     return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

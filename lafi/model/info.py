@@ -93,7 +93,7 @@ class ModelInfo(BaseModel):
     side_multiple: int = Field(ge=1)
     """Pixels: width and height of a panel must be multiples of this."""
     text_length: int = Field(ge=1)
-    """Tokens of a prompt, T."""
+    """The most tokens of a prompt, T; all prompts have as many where a text stack pads them."""
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     pooled_width: int = Field(default=0, ge=0)
@@ -136,11 +136,6 @@ class ModelInfo(BaseModel):
 
     recogniser: RecogniserInfo | None = None
     """The recogniser in a folder beside the files; None if there is none."""
-
-    @property
-    def text_encoders(self) -> int:
-        """Number of text encoders, and of tokenizers: 1 or 2."""
-        return 2 if self.pooled_width else 1
 
     def save(self, folder: Path) -> Path:
         """Write `lafi.json` into `folder` and return its path."""
