@@ -3,15 +3,20 @@
 import base64
 import binascii
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from lafi.board import image_file
 from lafi.board.checked_model import CheckedModel
 from lafi.board.error import not_allowed
+
+KEPT_PIXELS: Final = 2**20
+"""The most pixels of a decoded picture that is kept, 4 MiB; a small file may hold very many."""
+_DECODED: Final = "_decoded"
 
 
 class ReferenceImage(CheckedModel):
@@ -34,11 +39,33 @@ class ReferenceImage(CheckedModel):
         data = _from_base64(given) if isinstance(given, str) else given
         if not isinstance(data, bytes):
             raise not_allowed("the bytes of a PNG, JPEG or WebP file")
+        return data
+
+    @model_validator(mode="after")
+    def _decode(self) -> "ReferenceImage":
         try:
-            image_file.check_reference(data)
+            self._keep(image_file.check_reference(self.data))
         except image_file.ImageFileError as refused:
             raise not_allowed(refused.allowed, refused.got) from refused
-        return data
+        return self
+
+    @classmethod
+    def of_file(cls, data: bytes) -> "ReferenceImage":
+        """The picture of a file's bytes. Raises `image_file.ImageFileError`."""
+        image = image_file.check_reference(data)
+        made = cls.model_construct(data=data)
+        made._keep(image)
+        return made
+
+    def image(self) -> Image.Image:
+        """Upright, RGBA; not to be changed. Decoded once, or twice if it is too large to keep."""
+        kept: Image.Image | None = self.__dict__.get(_DECODED)
+        return image_file.decode(self.data) if kept is None else kept
+
+    def _keep(self, image: Image.Image) -> None:
+        """Keeps what the check decoded, beside the fields like a cached property."""
+        if image.width * image.height <= KEPT_PIXELS:
+            self.__dict__[_DECODED] = image
 
     @cached_property
     def sha256(self) -> str:
@@ -47,7 +74,7 @@ class ReferenceImage(CheckedModel):
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """RGBA uint8 (H, W, 4), upright; alpha is 255 if the file has none."""
-        return image_file.rgba_pixels(self.data)
+        return np.asarray(self.image(), dtype=np.uint8)
 
 
 def _from_base64(text: str) -> bytes:

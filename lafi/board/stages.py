@@ -106,10 +106,14 @@ class SamplingStage(CheckedModel):
     """[width, height] in pixels, or a scale of the panel's size, which the last stage must have."""
     steps: Steps = 30
     """Computed steps: with `denoise` the last ones of a schedule of round(steps / denoise)."""
-    sampler: Annotated[
-        Sampler | OutsideName,
-        Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
-    ] = "DDIM"
+    sampler: (
+        Annotated[
+            Sampler | OutsideName,
+            Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
+        ]
+        | None
+    ) = None
+    """Default: the model's, which is DDIM for a diffusion model and Euler for a flow model."""
     sigmas: Annotated[Sigmas, _choice(Sigmas)] = "default"
     """Spacing of the noise levels; `default`: as the model and the sampler define it."""
     shift: Shift | None = None

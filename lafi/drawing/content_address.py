@@ -15,6 +15,7 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.plan import stage_variant
 from lafi.model.info import ModelInfo
+from lafi.sampling.samplers import with_sampler
 
 DRAWING_VERSION = 1
 """Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
@@ -126,13 +127,13 @@ def _mended(stage: SamplingStage, model: ModelInfo) -> dict[str, Any]:
 def _stages(
     storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
 ) -> list[dict[str, Any]]:
-    stages = storyboard.effective_sampling(panel).stages
-    return [
-        _stage(stage)
-        | _mended(stage, models[stage_variant(storyboard, stage)])
-        | _resolved(storyboard, panel, stage, models, version)
-        for stage in stages
-    ]
+    found = []
+    for given in storyboard.effective_sampling(panel).stages:
+        model = models[stage_variant(storyboard, given)]
+        stage = with_sampler(given, model.scheduler_config)
+        resolved = _resolved(storyboard, panel, stage, models, version)
+        found.append(_stage(stage) | _mended(stage, model) | resolved)
+    return found
 
 
 def _stage(stage: SamplingStage) -> dict[str, Any]:

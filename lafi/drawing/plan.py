@@ -12,6 +12,7 @@ from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
+from lafi.sampling.samplers import DEFAULT_SAMPLERS, with_sampler
 from lafi.sampling.window import in_window
 
 
@@ -20,7 +21,7 @@ class StagePlan:
     """One stage of one panel.
 
     number    from 1
-    settings  as the storyboard has them
+    settings  as the storyboard has them, with a sampler
     size      width and height in pixels, multiples of what the model allows
     text      the prompt with everybody's description; negative likewise, "" for none
     layers    in which references are read; reads: whose, empty where no step injects
@@ -104,7 +105,7 @@ def _plan_stage(
     window = (in_window(i, stage.steps, injection.start, injection.end) for i in range(stage.steps))
     return StagePlan(
         number=number,
-        settings=stage,
+        settings=with_sampler(stage, info.scheduler_config),
         size=stage_size(stage, storyboard.effective_size(panel), info.side_multiple),
         text=panel.stage_text(storyboard, stage),
         negative=panel.negative_text(storyboard),
@@ -120,6 +121,9 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
     own = panel.sampling is not None
     prefix = f"panels[{index}]." if own else ""
     where = f"{prefix}sampling" if alone else f"{prefix}sampling.stages[{stage.number - 1}]"
+    given = storyboard.effective_sampling(panel).stages[stage.number - 1]
+    if given.sampler is None and stage.settings.sampler != DEFAULT_SAMPLERS["diffusion"]:
+        yield f"{where}.sampler: {stage.settings.sampler}, the default of this flow model"
     asked = stage_size(stage.settings, storyboard.effective_size(panel), 1)
     if asked != stage.size:
         said = " x ".join(map(str, asked))
