@@ -16,7 +16,33 @@ from lafi.board.error import not_allowed
 
 KEPT_PIXELS: Final = 2**20
 """The most pixels of a decoded picture that is kept, 4 MiB; a small file may hold very many."""
-_DECODED: Final = "_decoded"
+
+
+class CheckedFile(bytes):
+    """The bytes of an image file that is within the limits, and what the check decoded.
+
+    kept: upright, RGBA; None if it has more than KEPT_PIXELS.
+    """
+
+    kept: Image.Image | None
+
+    @classmethod
+    def of(cls, data: bytes) -> "CheckedFile":
+        """Decodes the file unless it was checked before. Raises `image_file.ImageFileError`."""
+        if isinstance(data, cls):
+            return data
+        image = image_file.check_reference(data)
+        made = cls(data)
+        made.kept = image if image.width * image.height <= KEPT_PIXELS else None
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedFile":
+        return self
+
+    @cached_property
+    def sha256(self) -> str:
+        """64 hexadecimal digits."""
+        return image_file.sha256_hex(self)
 
 
 class ReferenceImage(CheckedModel):
@@ -39,38 +65,25 @@ class ReferenceImage(CheckedModel):
         data = _from_base64(given) if isinstance(given, str) else given
         if not isinstance(data, bytes):
             raise not_allowed("the bytes of a PNG, JPEG or WebP file")
-        return data
-
-    @model_validator(mode="after")
-    def _decode(self) -> "ReferenceImage":
         try:
-            self._keep(image_file.check_reference(self.data))
+            return CheckedFile.of(data)
         except image_file.ImageFileError as refused:
             raise not_allowed(refused.allowed, refused.got) from refused
-        return self
 
     @classmethod
     def of_file(cls, data: bytes) -> "ReferenceImage":
         """The picture of a file's bytes. Raises `image_file.ImageFileError`."""
-        image = image_file.check_reference(data)
-        made = cls.model_construct(data=data)
-        made._keep(image)
-        return made
+        return cls.model_construct(data=CheckedFile.of(data))
+
+    @property
+    def sha256(self) -> str:
+        """64 hexadecimal digits, of the file's bytes; computed once."""
+        return CheckedFile.of(self.data).sha256
 
     def image(self) -> Image.Image:
-        """Upright, RGBA; not to be changed. Decoded once, or twice if it is too large to keep."""
-        kept: Image.Image | None = self.__dict__.get(_DECODED)
+        """Upright, RGBA; not to be changed. Decoded once, or again if it is too large to keep."""
+        kept = CheckedFile.of(self.data).kept
         return image_file.decode(self.data) if kept is None else kept
-
-    def _keep(self, image: Image.Image) -> None:
-        """Keeps what the check decoded, beside the fields like a cached property."""
-        if image.width * image.height <= KEPT_PIXELS:
-            self.__dict__[_DECODED] = image
-
-    @cached_property
-    def sha256(self) -> str:
-        """64 hexadecimal digits, of the file's bytes."""
-        return image_file.sha256_hex(self.data)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """RGBA uint8 (H, W, 4), upright; alpha is 255 if the file has none."""

@@ -182,7 +182,20 @@ class Sampling(CheckedModel):
         description=f"a list of 1 to {MAX_STAGES} stages, or a mapping with steps, sampler ...",
     )
     short: SkipJsonSchema[bool] = Field(default=False, exclude=True, repr=False)
-    """Whether it was given in the short form; not sent on the wire."""
+    """Whether it was given in the short form."""
+    own: SkipJsonSchema[SamplingStage | None] = Field(default=None, exclude=True, repr=False)
+    """What a panel's short form says, once `stages` are completed."""
+
+    @property
+    def short_form(self) -> SamplingStage | None:
+        """The stage of the short form, if it was given in it."""
+        return self.stages[0] if self.short else self.own
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sampling) and self.stages == other.stages
+
+    def __hash__(self) -> int:
+        return hash(self.stages)
 
     @model_validator(mode="before")
     @classmethod
@@ -198,7 +211,7 @@ class Sampling(CheckedModel):
         """
         if self.short:
             own = self.stages[0]
-            return Sampling(stages=tuple(filled(own, stage) for stage in base.stages))
+            return Sampling(stages=tuple(filled(own, stage) for stage in base.stages), own=own)
         if len(base.stages) == 1:
             return Sampling(stages=tuple(filled(own, base.stages[0]) for own in self.stages))
         return Sampling(stages=self.stages)

@@ -57,6 +57,7 @@ def draw(
     cancelled: Callable[[], bool] = _never,
     denoising: Denoising | None = None,
     max_rows: int = MAX_ROWS,
+    said: Sequence[str] = (),
 ) -> Iterator[Event]:
     """The events of one storyboard, as `lafi.wire.events` orders them.
 
@@ -64,6 +65,7 @@ def draw(
     cancelled: asked at every step; once it is true the events end, without `finished`.
     denoising: the loop that takes the panels with those of others; default: one of its own,
     whose denoiser calls have at most max_rows rows, 6 or more.
+    said: notes for `accepted` on what was done to the storyboard before.
     Raises StoryboardError before any work if these models cannot draw a panel, and DrawingError
     if a portrait comes out as no picture; such a panel is only reported as failed.
     """
@@ -71,7 +73,7 @@ def draw(
     check_drawable(storyboard, every)
     if denoising is None:
         denoising = OwnDenoising({v: make_batcher(each, max_rows) for v, each in every.items()})
-    return _Drawing(storyboard, every, denoising, cancelled).events()
+    return _Drawing(storyboard, every, denoising, cancelled).events(said)
 
 
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
@@ -110,14 +112,15 @@ class _Drawing:
         self._plans = [self._planned(panel) for panel in storyboard.panels]
         self._finished: set[int] = set()
 
-    def events(self) -> Iterator[Event]:
+    def events(self, said: Sequence[str]) -> Iterator[Event]:
         read = self._read_sizes()
         without = [n for n in read if self._storyboard.character(n).reference is None]
-        said = (
+        told = (
+            *said,
             *notes(self._storyboard, self._plans),
             *long_text_notes(self._storyboard, self._plans, self._materials.engines),
         )
-        yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
+        yield Accepted(panels=len(self._plans), portraits=len(without), notes=told)
         if self._cancelled():
             return
         portraits = {name: self._storyboard.portrait_panel(name) for name in without}

@@ -21,7 +21,7 @@ from lafi.engine.torch.engines import TorchDenoiser, load_torch_engines
 from lafi.model.checkpoint import CheckpointError, read_model_info
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
+from lafi.wire.events import Accepted, PanelImage
 from lafi_export.artifacts import export_model
 from lafi_export.modules import load_modules
 from lafi_export.parity import compare_engines
@@ -110,12 +110,12 @@ def test_engines_and_modules_have_its_network(folder: Path, wide: Any, tmp_path:
         assert texts["text_mask"].tolist() == [[1.0] * 3, [1.0, 0.0, 0.0]]
 
 
-def board(**panel: Any) -> Storyboard:
+def board(sampler: str = "", **panel: Any) -> Storyboard:
     return Storyboard.model_validate(
         {
             "width": 32,
             "height": 32,
-            "sampling": {"steps": 2, "sampler": "Euler", "guidance": 3.0},
+            "sampling": {"steps": 2, "guidance": 3.0} | ({"sampler": sampler} if sampler else {}),
             "injection": {"layers": "all"},
             "characters": [{"name": "mia", "prompt": "mia"}],
             "panels": [{"prompt": "a {mia}"}, {"prompt": "a red hat on a beach"} | panel],
@@ -132,6 +132,21 @@ def test_it_draws_texts_of_different_lengths_together(folder: Path) -> None:
     assert drawn.keys() == {0, 1}
     pixels = [np.asarray(Image.open(io.BytesIO(p[0]))).astype(int) for p in (drawn, alone)]
     assert np.abs(pixels[0] - pixels[1]).max() <= 2
+
+
+def test_an_unset_sampler_is_eulers_and_accepted_says_so(folder: Path) -> None:
+    engines = load_torch_engines(folder)
+    events = [[*draw(each, engines)] for each in (board(), board("Euler"))]
+    notes, others = (found[0].notes for found in events if isinstance(found[0], Accepted))
+    assert notes == ("sampling.sampler: Euler, the default of this flow model",)
+    assert others == ()
+    unset, euler = (
+        [(event.png, event.address) for event in found if isinstance(event, PanelImage)]
+        for found in events
+    )
+    assert unset == euler
+    with pytest.raises(StoryboardError, match="sampler: got 'DDIM', allowed with this flow model"):
+        draw(board("DDIM"), engines)
 
 
 def test_a_text_that_is_too_long_is_refused(folder: Path) -> None:

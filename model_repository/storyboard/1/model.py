@@ -43,6 +43,7 @@ class TritonPythonModel:
             engines,
             max_rows=settings.number("max_rows", MAX_ROWS),
             bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
+            default_recipe=settings.default_recipe(),
         )
         in_flight = settings.number("max_storyboards", 16)
         admission = Admission(in_flight)
