@@ -5,7 +5,7 @@ A client sends this, so that a server can fill what is unset.
 
 from typing import Any
 
-from lafi.board.storyboard import Storyboard
+from lafi.board.storyboard import Panel, Storyboard
 
 
 def given_fields(storyboard: Storyboard) -> dict[str, Any]:
@@ -14,8 +14,8 @@ def given_fields(storyboard: Storyboard) -> dict[str, Any]:
     A short form of `sampling` is short again. Seeds of panels always count as set.
     """
     document = storyboard.model_dump(exclude_unset=True)
-    panels = zip(document["panels"], storyboard.panels, strict=True)
-    for plain, owner in ((document, storyboard), *panels):
+    owners: list[Storyboard | Panel] = [storyboard, *storyboard.panels]
+    for plain, owner in zip([document, *document["panels"]], owners, strict=True):
         if owner.sampling is None or "sampling" not in plain:
             continue
         short = owner.sampling.short_form

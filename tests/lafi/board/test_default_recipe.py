@@ -96,7 +96,7 @@ def test_what_does_not_fit_together_names_the_recipe() -> None:
     with pytest.raises(StoryboardError) as refused:
         recipe.fill(board(width=128))
     (line,) = refused.value.problems
-    assert line.startswith("sampling.size: got [64, 64], allowed: [128, 64]")
+    assert line.startswith("panels[0].sampling.size: got [64, 64], allowed: [128, 64]")
     assert line.endswith("(with odd, the server's default recipe)")
 
 
