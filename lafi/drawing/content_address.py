@@ -13,9 +13,8 @@ from typing import Any
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
-from lafi.drawing.plan import stage_variant
+from lafi.drawing.plan import stage_variant, with_samplers
 from lafi.model.info import ModelInfo
-from lafi.sampling.samplers import with_sampler
 
 DRAWING_VERSION = 1
 """Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
@@ -128,9 +127,8 @@ def _stages(
     storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
 ) -> list[dict[str, Any]]:
     found = []
-    for given in storyboard.effective_sampling(panel).stages:
-        model = models[stage_variant(storyboard, given)]
-        stage = with_sampler(given, model.scheduler_config)
+    for stage in with_samplers(storyboard, panel, models).stages:
+        model = models[stage_variant(storyboard, stage)]
         resolved = _resolved(storyboard, panel, stage, models, version)
         found.append(_stage(stage) | _mended(stage, model) | resolved)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lafi.board.injection import Injection
-from lafi.board.stages import SamplingStage
+from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
@@ -57,7 +57,7 @@ def plan_panel(
     models: facts by the name of the variant. Raises KeyError for a variant that is not there and
     ValueError for layers that its model does not have; `check_drawable` refuses both before.
     """
-    stages = storyboard.effective_sampling(panel).stages
+    stages = with_samplers(storyboard, panel, models).stages
     return tuple(
         _plan_stage(storyboard, panel, stage, number, models)
         for number, stage in enumerate(stages, 1)
@@ -67,6 +67,18 @@ def plan_panel(
 def stage_variant(storyboard: Storyboard, stage: SamplingStage) -> str:
     """The variant that draws a stage: its own or the storyboard's."""
     return storyboard.variant if stage.variant is None else stage.variant
+
+
+def with_samplers(
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo]
+) -> Sampling:
+    """A panel's stages, each with a sampler; models: facts by the name of the variant."""
+    sampling = storyboard.effective_sampling(panel)
+    stages = (
+        with_sampler(stage, models[stage_variant(storyboard, stage)].scheduler_config)
+        for stage in sampling.stages
+    )
+    return sampling.model_copy(update={"stages": tuple(stages)})
 
 
 def stage_size(stage: SamplingStage, size: tuple[int, int], multiple: int) -> tuple[int, int]:
@@ -105,7 +117,7 @@ def _plan_stage(
     window = (in_window(i, stage.steps, injection.start, injection.end) for i in range(stage.steps))
     return StagePlan(
         number=number,
-        settings=with_sampler(stage, info.scheduler_config),
+        settings=stage,
         size=stage_size(stage, storyboard.effective_size(panel), info.side_multiple),
         text=panel.stage_text(storyboard, stage),
         negative=panel.negative_text(storyboard),

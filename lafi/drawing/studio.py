@@ -5,6 +5,7 @@ Knows storyboards and engines, neither requests nor Triton Server.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from lafi.board.default_recipe import SETTING, DefaultRecipe
 from lafi.board.error import StoryboardError
@@ -89,9 +90,10 @@ def _check_recipe(recipe: DefaultRecipe, engines: Mapping[str, Engines]) -> None
     """A panel that sets nothing, drawn with the recipe, must be one that the model can draw."""
     multiple = engines[""].info.side_multiple
     side = -(-_TRIAL_SIDE // multiple) * multiple
-    sides = {field: side for field in ("width", "height") if field not in recipe.settings}
+    trial: dict[str, Any] = {"panels": (Panel(prompt="a panel"),)}
+    trial |= {field: side for field in ("width", "height") if field not in recipe.settings}
     try:
-        board, _ = recipe.fill(Storyboard(panels=(Panel(prompt="a panel"),), **sides))
+        board, _ = recipe.fill(Storyboard(**trial))
         check_drawable(board, engines)
     except StoryboardError as error:
         raise StoryboardError(f"{SETTING}: {line}" for line in error.problems) from None

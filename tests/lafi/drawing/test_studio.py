@@ -19,6 +19,7 @@ from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import Engines
 from lafi.wire.contract import storyboard_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Accepted, Event, Finished, PanelImage
+from lafi.wire.model_spec import bytes_tensor
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +108,13 @@ def test_the_servers_default_recipe_fills_what_is_unset(engines: Engines) -> Non
     plain, house = Studio({"": engines}), Studio({"": engines}, default_recipe=HOUSE)
     try:
         said, filled = drawn_by(house, unset)
-        assert said == (
-            "default recipe of the server: house sets sampling, negative_prompt, width",
-        )
         same, wanted = drawn_by(plain, full)
-        assert same == ()
+        named = "sampling, negative_prompt, width"
+        assert said == (f"default recipe of the server: house sets {named}", *same)
         for ours, theirs in zip(filled, wanted, strict=True):
             assert np.array_equal(ours, theirs)
         nothing, explicit = drawn_by(house, full)
-        assert nothing == ()
+        assert nothing == same
         for ours, theirs in zip(explicit, wanted, strict=True):
             assert np.array_equal(ours, theirs)
     finally:
@@ -144,11 +143,14 @@ def test_a_picture_is_decoded_once_and_hashed_once(
     one = board(1)
     (data,) = {c.reference.data for c in one.characters if c.reference is not None}
     tensors = storyboard_to_tensors(one)
-    decoded, hashed = [], []
+    # Other bytes objects, as those that arrive from another process.
+    arrived = bytes_tensor(*(bytes(sent) for sent in tensors["REFERENCES"]))
+    decoded: list[bytes] = []
+    hashed: list[bytes] = []
     decode, sha256_hex = image_file.decode, image_file.sha256_hex
     monkeypatch.setattr(image_file, "decode", lambda d: decoded.append(d) or decode(d))
     monkeypatch.setattr(image_file, "sha256_hex", lambda d: hashed.append(d) or sha256_hex(d))
-    received = storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+    received = storyboard_from_tensors(tensors["STORYBOARD"], arrived)
     studio = Studio({"": engines}, default_recipe=HOUSE)
     try:
         events = list(studio.draw(received, lambda: False))
