@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lafi.board.injection import LayerPreset
-from lafi.conditioning.routing import Reading, build_table
+from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.onnx.engines import load_denoiser
 from lafi.engine.onnx.graph import Precision, RuntimeName, cpu_has_bf16
 from lafi.engine.torch.engines import load_torch_engines
@@ -59,16 +59,16 @@ def storyboard_batch(
     rows, size = 2 * panels + 1, (side // info.vae_scale, side // info.vae_scale)
     start = injected_layers(info, injection)
     panel = Reading(sources=(rows - 1,), regions=(torch.ones(size),), layers=start)
-    table = build_table([panel] * (rows - 1) + [Reading()], len(info.layers), size)
+    routing = routing_ports([panel] * (rows - 1) + [Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
     return DenoiserBatch(
-        latents=torch.randn(rows, info.latent_channels, *size, generator=generator),
-        timesteps=torch.full((rows,), 500.0),
-        text=torch.randn(rows, info.text_length, info.text_width, generator=generator),
-        routes=table.routes,
-        bias=table.bias,
-        mask=torch.ones(rows, *size),
-        region=table.region,
+        {
+            "latents": torch.randn(rows, info.latent_channels, *size, generator=generator),
+            "timesteps": torch.full((rows,), 500.0),
+            "text": torch.randn(rows, info.text_length, info.text_width, generator=generator),
+            "mask": torch.ones(rows, *size),
+            **routing,
+        },
     )
 
 

@@ -46,17 +46,12 @@ Call = Callable[[], object]
 
 def first_rows(batch: DenoiserBatch, rows: int) -> DenoiserBatch:
     """A batch of `rows` rows; repeats rows if it has fewer."""
-    index = torch.arange(rows) % len(batch.latents)
-    return replace(
-        batch,
-        latents=batch.latents[index],
-        timesteps=batch.timesteps[index],
-        text=batch.text[index],
-        routes=batch.routes[:, index],
-        bias=batch.bias[index],
-        mask=batch.mask[index],
-        region=batch.region[index],
-    )
+    index = torch.arange(rows) % len(batch["latents"])
+    ports = {
+        name: tensor[:, index] if name == "routes" else tensor[index]
+        for name, tensor in batch.ports.items()
+    }
+    return replace(batch, ports=ports)
 
 
 def torch_call(unet: UNet2DConditionModel, batch: DenoiserBatch) -> Call:
@@ -64,7 +59,7 @@ def torch_call(unet: UNet2DConditionModel, batch: DenoiserBatch) -> Call:
 
     def call() -> None:
         with torch.inference_mode():
-            unet(batch.latents, batch.timesteps, batch.text)
+            unet(batch["latents"], batch["timesteps"], batch["text"])
 
     return call
 

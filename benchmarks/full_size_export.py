@@ -28,7 +28,7 @@ from diffusers import UNet2DConditionModel
 from rich.console import Console
 from rich.table import Table
 
-from lafi.conditioning.routing import Reading, build_table
+from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.onnx.engines import load_denoiser
 from lafi.engine.torch.engines import TorchDenoiser
 from lafi.model.info import ModelInfo, load_model_info
@@ -67,7 +67,7 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
     size = (side // info.vae_scale, side // info.vae_scale)
     start = injected_layers(info, "decoder")
     panel = Reading(sources=(1,), regions=(torch.ones(size),), layers=start)
-    table = build_table([panel, Reading()], len(info.layers), size)
+    routing = routing_ports([panel, Reading()], len(info.layers), size)
     generator = torch.Generator().manual_seed(0)
     ports = {}
     if info.pooled_width:
@@ -75,14 +75,14 @@ def one_panel_and_its_reference(info: ModelInfo, side: int) -> DenoiserBatch:
         sizes = torch.tensor([[side, side, 0, 0, side, side]])
         ports["time_ids"] = sizes.float().repeat(2, 1)
     return DenoiserBatch(
-        latents=torch.randn(2, info.latent_channels, *size, generator=generator),
-        timesteps=torch.full((2,), 500.0),
-        text=torch.randn(2, info.text_length, info.text_width, generator=generator),
-        routes=table.routes,
-        bias=table.bias,
-        mask=torch.ones(2, *size),
-        region=table.region,
-        ports=ports,
+        {
+            "latents": torch.randn(2, info.latent_channels, *size, generator=generator),
+            "timesteps": torch.full((2,), 500.0),
+            "text": torch.randn(2, info.text_length, info.text_width, generator=generator),
+            "mask": torch.ones(2, *size),
+            **routing,
+            **ports,
+        },
     )
 
 

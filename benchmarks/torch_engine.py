@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
 from benchmarks.unet_info import unet_info
 from lafi.board.injection import LayerPreset
-from lafi.conditioning.routing import Reading, build_table
+from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
 from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser
 from lafi.model.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
@@ -147,7 +147,7 @@ def make_batch(
         reads = UNET.presets(layers)[case.preset]
         reader = Reading((case.rows - 1,), (torch.ones(cells),), reads)
         readings = [*[reader] * (case.rows - 1), Reading()]
-    table = build_table(readings, len(layers), cells)
+    routing = routing_ports(readings, len(layers), cells)
     gen = torch.Generator().manual_seed(0)
     config = unet.config
     ports = {}
@@ -158,14 +158,14 @@ def make_batch(
         sizes = torch.tensor([[case.side, case.side, 0, 0, case.side, case.side]])
         ports["time_ids"] = sizes.float().repeat(case.rows, 1)
     return DenoiserBatch(
-        latents=torch.randn(case.rows, config.in_channels, *cells, generator=gen),
-        timesteps=torch.full((case.rows,), 500.0),
-        text=torch.randn(case.rows, TEXT_LENGTH, config.cross_attention_dim, generator=gen),
-        routes=table.routes,
-        bias=table.bias,
-        mask=torch.ones(case.rows, *cells),
-        region=table.region,
-        ports=ports,
+        {
+            "latents": torch.randn(case.rows, config.in_channels, *cells, generator=gen),
+            "timesteps": torch.full((case.rows,), 500.0),
+            "text": torch.randn(case.rows, TEXT_LENGTH, config.cross_attention_dim, generator=gen),
+            "mask": torch.ones(case.rows, *cells),
+            **routing,
+            **ports,
+        },
     )
 
 

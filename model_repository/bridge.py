@@ -16,9 +16,10 @@ from typing import Any, cast
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
 from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
 from lafi.model.info import ModelInfo
-from lafi.server.supervisor import STOP_FILE, THREADS
+from lafi.server.supervisor import DEFAULT_RECIPE, STOP_FILE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.service import ServedModelError, Status
 from lafi.wire.contract import event_to_tensors
@@ -47,6 +48,12 @@ class ModelSettings:
         logging.basicConfig(
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
         )
+
+    def default_recipe(self) -> DefaultRecipe | None:
+        """What sets the fields that storyboards leave unset: the server's choice, or the
+        parameter `default_recipe`, a recipe's name or a file relative to the exported folder."""
+        named = os.environ.get(DEFAULT_RECIPE) or self.text("default_recipe", "")
+        return load_default_recipe(named, self.artifacts.parent) if named else None
 
     def info(self) -> ModelInfo:
         """The exported model's facts."""

@@ -14,8 +14,8 @@ import pytest
 import typer
 
 from lafi.app.cli import app
-from lafi_client.negative_lists import negative_lists
-from lafi_client.recipe import known_recipes
+from lafi.board.negative_lists import negative_lists
+from lafi.board.recipe import known_recipes
 from lafi_client.story_file import load_story
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from benchmarks.load.perf_report import (
     stream_figures,
 )
 from benchmarks.throughput.workload import PUBLISHED, Workload, prompts, storyboards
-from lafi.engine.onnx.engines import load_tokenizers
+from lafi.model.artifacts import load_prompt_reader
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.server.supervisor import TritonServer
 from lafi.wire.model_spec import text_encoder_spec, vae_decoder_spec
@@ -88,11 +88,7 @@ def _tokens(
     artifacts: Path, info: ModelInfo, texts: Sequence[str]
 ) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
     """(T,) int64 for each text."""
-    (tokenizer,) = load_tokenizers(artifacts, info)
-    found = tokenizer(
-        list(texts), padding="max_length", max_length=info.text_length, truncation=True
-    )
-    return [np.array(ids, dtype=np.int64) for ids in found["input_ids"]]
+    return [*load_prompt_reader(artifacts, info).token_ids(texts)]
 
 
 def _run(

@@ -84,9 +84,8 @@ class _Drawing:
         self._rows = Rows(len(panels.prompts), 2 if stage.guidance > 1.0 else 1)
         self._texts = encode_texts(
             ["", panels.caption, *panels.prompts],
-            model.engines.tokenizers,
+            model.engines.prompts,
             model.engines.text_encoder,
-            self._info.text_length,
         )
 
     def reference_path(self, path: PathKind) -> ReferencePath:
@@ -150,7 +149,7 @@ class _Drawing:
         reads: Reads | None,
     ) -> Tensor:
         conditions: dict[str, Any] = {}
-        pooled = [text.ports["pooled"] for text in texts if "pooled" in text.ports]
+        pooled = [text["pooled"] for text in texts if "pooled" in text]
         if pooled:
             side = float(self._panels.side)
             size = torch.tensor([[side, side, 0.0, 0.0, side, side]]).repeat(len(texts), 1)
@@ -161,7 +160,7 @@ class _Drawing:
         predicted: Tensor = self._model.unet(
             latents,
             torch.tensor(timesteps),
-            torch.stack([text.hidden for text in texts]),
+            torch.stack([text["text"] for text in texts]),
             cross_attention_kwargs={"reads": reads},
             **conditions,
         ).sample

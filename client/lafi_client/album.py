@@ -78,7 +78,8 @@ def _sampling(sampling: Sampling) -> str:
 
 
 def _stage(stage: SamplingStage) -> str:
-    parts = [stage.sampler, f"{stage.steps} steps", f"guidance {stage.guidance:g}"]
+    sampler = stage.sampler or "the model's sampler"
+    parts = [sampler, f"{stage.steps} steps", f"guidance {stage.guidance:g}"]
     if stage.sigmas != "default":
         parts.append(f"{stage.sigmas} sigmas")
     if isinstance(stage.size, tuple):

@@ -22,6 +22,8 @@ _ALWAYS = {
     *("steps", "sampler", "sigmas", "guidance", "guidance_start", "guidance_end"),
     *("reuse_threshold", "reuse_start", "reuse_end"),
 }
+_FIRST_DEFAULT = "DDIM"
+"""What an unset sampler is recorded as, so that older drawings are still recognised."""
 _RESOLVED = {"prompt", "injection", "source", "mask"}
 """Fields of a stage that are hashed by what they resolve to."""
 
@@ -188,6 +190,7 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
     """Newer fields count only if they are set, so that older drawings are still recognised."""
     newer = {*SamplingStage.model_fields} - _ALWAYS - _RESOLVED
     found = stage.model_dump(mode="json", include=_ALWAYS)
+    found["sampler"] = stage.sampler or _FIRST_DEFAULT
     found |= stage.model_dump(mode="json", include=newer, exclude_defaults=True)
     if stage.prompt is not None:
         found["prompt"] = panel.stage_text(storyboard, stage)

@@ -11,11 +11,11 @@ from typing import Any
 
 from lafi.board.error import StoryboardError, Verbatim, closest, problem
 from lafi.board.file import Document, parse, read_pictures, read_text
+from lafi.board.negative_lists import negative_lists, negative_prompt
+from lafi.board.recipe import NEGATIVE, read_recipe
+from lafi.board.settings_merge import merged
 from lafi.board.storyboard import Storyboard, from_document
 from lafi_client.field_setting import Setting, apply_setting, parse_setting
-from lafi_client.negative_lists import negative_lists, negative_prompt
-from lafi_client.recipe import NEGATIVE, read_recipe
-from lafi_client.settings_merge import merged
 
 RECIPE = "recipe"
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lafi.model.artifacts import WEIGHTS, file_sha256, tokenizer_folders
+from lafi.model.artifacts import WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
+from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, variant_folder
 from lafi.ports.engines import Engines
 from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
@@ -129,8 +130,8 @@ def _own_graph(
 
 
 def _finish(checkpoint: Path, artifacts: Path, info: ModelInfo) -> None:
-    for folder in tokenizer_folders(artifacts, info):
-        shutil.copytree(checkpoint / folder.name, folder)
+    for part in text_stack_of(info).tokenizers_of(info):
+        shutil.copytree(checkpoint / part, artifacts / part)
     info.save(artifacts)
 
 

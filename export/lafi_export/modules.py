@@ -11,33 +11,34 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import CLIPTextConfig
 
 from lafi.engine.torch.engines import torch_engines
 from lafi.engine.torch.families.registry import torch_family_of
-from lafi.engine.torch.text_encoder import CLASSES, encode_tokens
+from lafi.engine.torch.text_stack import TorchTextStack
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import weight_files, weight_parts
-from lafi.model.families.registry import family_of
+from lafi.model.families.registry import family_of, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.ports.denoiser_tensors import batch_of_tensors, reference_of_tensors
-from lafi.ports.engines import Engines
+from lafi.ports.denoiser_tensors import batch_of_tensors
+from lafi.ports.engines import Engines, ReferenceBatch
 from lafi_export.part_weights import PartWeights, write_part
 
 
 class TextEncoderModule(nn.Module):
-    """token_ids (B, T) int64 -> text (B, T, D); with two encoders (B, 2, T), and pooled (B, P).
+    """token_ids (B, ...) int64 -> the outputs of the model's text stack, each (B, ...).
 
     The networks are attributes named as their parts, so that weights' names tell their file.
     """
 
-    def __init__(self, models: Mapping[str, nn.Module]) -> None:
+    def __init__(self, stack: TorchTextStack, models: Mapping[str, nn.Module]) -> None:
+        """models: by the name of their part."""
         super().__init__()
+        self._stack = stack
         for part, model in models.items():
             self.add_module(part, model)
 
     def forward(self, token_ids: Tensor) -> tuple[Tensor, ...]:
-        return encode_tokens(list(self.children()), token_ids)
+        return self._stack.encode(list(self.children()), token_ids)
 
 
 class VaeEncoderModule(nn.Module):
@@ -96,7 +97,9 @@ class ReferenceModule(DenoiserModule):
     def forward(  # type: ignore[override]
         self, inputs: dict[str, Tensor]
     ) -> tuple[Tensor, ...]:
-        bank = self.family.read(self.network, reference_of_tensors(inputs), self.groups)
+        # The mask, which no network reads, is no output: any part of the inputs stands for it.
+        batch = ReferenceBatch(inputs, mask=inputs["latents"][:, 0])
+        bank = self.family.read(self.network, batch, self.groups)
         return tuple(tensor for pair in zip(bank.keys, bank.values, strict=True) for tensor in pair)
 
 
@@ -141,13 +144,14 @@ def load_modules(
         there = (written or {}).get(part)
         files.append(there or write_part(checkpoint, part, shapes, weights))
         module.load_state_dict(files[-1].load(), assign=True)
-        modules[part] = _with_buffers(module).eval().requires_grad_(False)
+        modules[part] = _complete(module).eval().requires_grad_(False)
     family = torch_family_of(info)
     network, vae = modules[family.part], modules["vae"]
     family.install(network, info.layers)
-    texts = {part: module for part, module in modules.items() if part in CLASSES}
+    encoders = text_stack_of(info).encoders
+    texts = {part: module for part, module in modules.items() if part in encoders}
     return ExportModules(
-        text_encoder=TextEncoderModule(texts).eval(),
+        text_encoder=TextEncoderModule(family.text, texts).eval(),
         vae_encoder=VaeEncoderModule(vae).eval(),
         vae_decoder=VaeDecoderModule(vae).eval(),
         denoiser=DenoiserModule(network, info).eval(),
@@ -157,27 +161,18 @@ def load_modules(
 
 
 def meta_module(part: Path, info: ModelInfo) -> nn.Module:
-    """The module of a part's folder, without weights, on torch's meta device."""
+    """The module of a part's folder, its weights on torch's meta device."""
+    family = torch_family_of(info)
+    if part.name in text_stack_of(info).encoders:
+        return family.text.without_weights(part)
+    kind = family.module_class if part.name == family.part else AutoencoderKL
     with torch.device("meta"):
-        family = torch_family_of(info)
-        of_diffusers = {family.part: family.module_class, "vae": AutoencoderKL}
-        if part.name in of_diffusers:
-            kind = of_diffusers[part.name]
-            made: nn.Module = kind.from_config(kind.load_config(part))
-            return made
-        config = CLIPTextConfig.from_pretrained(part)
-        # The others hide what they do in one operator, which the exporter writes out less well.
-        config._attn_implementation = "eager"
-        encoder: nn.Module = CLASSES[part.name](config)
-        return encoder
+        made: nn.Module = kind.from_config(kind.load_config(part))
+        return made
 
 
-def _with_buffers(module: nn.Module) -> nn.Module:
-    """Text encoders keep the numbers of their positions outside their weights."""
-    for inner in module.modules():
-        for name, buffer in inner.named_buffers(recurse=False):
-            if buffer.is_meta and name == "position_ids":
-                inner.register_buffer(name, torch.arange(buffer.shape[1])[None], persistent=False)
+def _complete(module: nn.Module) -> nn.Module:
+    """The module, with its weights loaded. Raises RuntimeError for what still has no values."""
     unknown = [name for name, value in module.named_buffers() if value.is_meta]
     if unknown:
         raise RuntimeError(f"buffers without values: got {', '.join(unknown)}, allowed none")

@@ -21,9 +21,9 @@ from torch.export import Dim
 from torch.fx.experimental import _config as _trace_config
 
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
-from lafi.model.families.registry import input_ports, text_names
+from lafi.model.families.registry import input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import InputPort
+from lafi.model.input_port import TOKENS, InputPort
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
@@ -124,12 +124,14 @@ def _point_into_files(
 
 
 def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
-    encoders = () if info.text_encoders == 1 else (info.text_encoders,)
+    ids = text_stack_of(info).ids(info)
+    shape = (info.text_length if axis == TOKENS else int(axis) for axis in ids)
+    lengths = {place: Dim("tokens") for place, axis in enumerate(ids, 1) if axis == TOKENS}
     return Graph(
         file="text_encoder.onnx",
         module=modules.text_encoder,
-        example={"token_ids": torch.ones(2, *encoders, info.text_length, dtype=torch.int64)},
-        dynamic={"token_ids": {0: _BATCH}},
+        example={"token_ids": torch.ones(2, *shape, dtype=torch.int64)},
+        dynamic={"token_ids": {0: _BATCH, **lengths}},
         outputs=text_names(info),
     )
 
@@ -163,7 +165,7 @@ def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """
     step = info.side_multiple // info.vae_scale
     entries, size = 2, (2 * step, 3 * step)
-    example, dynamic = _port_inputs(input_ports(info), step)
+    example, dynamic = _port_inputs(input_ports(info), step, info.text_length)
     shapes = bank_shapes(bank_groups(info.layers), entries, size)
     example |= {name: torch.ones(shape) for name, shape in shapes.items()}
     dynamic |= _bank_axes(info, step)
@@ -173,24 +175,25 @@ def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
 def reference_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """What gives a reference's keys and values; module: as for `denoiser_graph`."""
     step = info.side_multiple // info.vae_scale
-    example, dynamic = _port_inputs(reference_ports(input_ports(info)), step)
+    example, dynamic = _port_inputs(reference_ports(input_ports(info)), step, info.text_length)
     names = tuple(bank_tensor_names(bank_groups(info.layers)))
     return Graph("reference.onnx", module, example, dynamic, names, whole=True)
 
 
 def _port_inputs(
-    ports: Sequence[InputPort], step: int
+    ports: Sequence[InputPort], step: int, tokens: int
 ) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
     """An example of each input, filled with what means nothing, and its axes that may vary.
 
-    step: latent cells of which height and width are multiples.
+    step: latent cells of which height and width are multiples. tokens: the most of a text.
     """
-    sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step}
+    sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step, TOKENS: tokens}
     free = {
         "rows": _ROWS,
         "references": Dim("references"),
         "height": step * Dim("rows"),
         "width": step * Dim("columns"),
+        TOKENS: Dim("tokens"),
     }
     example = {
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])

@@ -52,10 +52,9 @@ def compare_engines(
     rows = []
     for case, tokens in token_cases(reference.info, vocabulary):
         want, got = reference.text_encoder(tokens), candidate.text_encoder(tokens)
-        rows.append(_judge("text_encoder", case, candidate, "f32", want.hidden, got.hidden))
-        for name, value in want.ports.items():
-            where = f"{case}, {name}"
-            rows.append(_judge("text_encoder", where, candidate, "f32", value, got.ports[name]))
+        for name, value in want.items():
+            where = case if name == "text" else f"{case}, {name}"
+            rows.append(_judge("text_encoder", where, candidate, "f32", value, got[name]))
     for case, images in image_cases(reference.info, sizes):
         pair = reference.vae_encoder(images), candidate.vae_encoder(images)
         rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))

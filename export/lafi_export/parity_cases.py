@@ -4,8 +4,8 @@ The same numbers every time: each kind of input has a seed of its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,9 +13,9 @@ from torch import Tensor
 from lafi.board.injection import Injection
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.model.families.registry import input_ports
+from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import CORE, NOWHERE, InputPort
+from lafi.model.input_port import NOWHERE, TOKENS, InputPort
 from lafi.ports.denoiser_tensors import reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
@@ -59,11 +59,11 @@ def parity_storyboard(info: ModelInfo) -> Storyboard:
 
 
 def token_cases(info: ModelInfo, vocabulary: int) -> Iterator[tuple[str, Tensor]]:
-    """Random token ids (B, T), or (B, 2, T) with two encoders."""
+    """Random token ids (B, ...), as the model's text stack shapes them."""
     generator = torch.Generator().manual_seed(0)
     for batch in (1, 5):
-        encoders = () if info.text_encoders == 1 else (info.text_encoders,)
-        shape = (batch, *encoders, info.text_length)
+        ids = text_stack_of(info).ids(info)
+        shape = (batch, *(info.text_length if axis == TOKENS else int(axis) for axis in ids))
         yield f"batch {batch}", torch.randint(0, vocabulary, shape, generator=generator)
 
 
@@ -112,14 +112,12 @@ def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Ban
 
 def _apart(batch: DenoiserBatch, ports: Sequence[InputPort], panels: int) -> DenoiserBatch:
     """The same rows, of which those after the first `panels` read nothing."""
-    routes = batch.routes.clone()
+    routes = batch["routes"].clone()
     routes[:, panels:] = NOWHERE
-    others = dict(batch.ports)
-    for port in ports:
-        if port.reading and port.name in others:
-            others[port.name] = others[port.name].clone()
-            others[port.name][panels:] = port.fill
-    return replace(batch, routes=routes, ports=others)
+    words = {port.name: batch[port.name].clone() for port in ports if port.example == "slot"}
+    for name in words:
+        words[name][panels:] = NOWHERE
+    return batch.changed(routes=routes, **words)
 
 
 def split_references(batch: DenoiserBatch, panels: int, ports: Sequence[InputPort]) -> BankCase:
@@ -127,25 +125,13 @@ def split_references(batch: DenoiserBatch, panels: int, ports: Sequence[InputPor
 
     A route to row `panels + m` is a route to entry m once those rows are gone.
     """
-    first = DenoiserBatch(
-        latents=batch.latents[:panels],
-        timesteps=batch.timesteps[:panels],
-        text=batch.text[:panels],
-        routes=batch.routes[:, :panels],
-        bias=batch.bias[:panels],
-        mask=batch.mask[:panels],
-        region=batch.region[:panels],
-        ports={name: value[:panels] for name, value in batch.ports.items()},
-    )
-    alone = {port.name for port in reference_ports(ports)}
-    references = ReferenceBatch(
-        latents=batch.latents[panels:],
-        timesteps=batch.timesteps[panels:],
-        text=batch.text[panels:],
-        mask=batch.mask[panels:],
-        ports={name: value[panels:] for name, value in batch.ports.items() if name in alone},
-    )
-    return BankCase(batch, first, references)
+    there = [port for port in ports if port.name in batch.ports]
+    count = len(batch["latents"]) - panels
+    first = {p.name: batch[p.name].narrow(p.row_axis, 0, panels) for p in there}
+    alone = {
+        p.name: batch[p.name].narrow(p.row_axis, panels, count) for p in reference_ports(there)
+    }
+    return BankCase(batch, DenoiserBatch(first), ReferenceBatch(alone, batch["mask"][panels:]))
 
 
 def random_batch(
@@ -163,13 +149,13 @@ def random_batch(
     batch, references, high, wide = size
     step = info.side_multiple // info.vae_scale
     sizes = {"rows": batch, "references": references, "height": high * step, "width": wide * step}
+    sizes[TOKENS] = info.text_length
     ports = input_ports(info)
     values = {port.name: _random(port, port.shape(sizes), sizes, generator) for port in ports}
     if not routed:
         values["routes"].fill_(NOWHERE)
         values = {port.name: values[port.name] for port in ports if not port.optional}
-    core: dict[str, Any] = {name: values.pop(name) for name in CORE}
-    return DenoiserBatch(**core, ports=values)
+    return DenoiserBatch(values)
 
 
 def _random(

@@ -5,6 +5,7 @@ holds one tensor at a time, never a whole model. Knows configs and files, not dr
 """
 
 import argparse
+import importlib
 import json
 import math
 import zlib
@@ -12,11 +13,9 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import torch
-import transformers
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from lafi.model.architectures import (
     TEXT_LENGTH,
@@ -65,23 +64,22 @@ def random_checkpoint(
 def meta_module(chosen: Architecture, part: str) -> nn.Module:
     """A part's module without weights, on torch's meta device."""
     config = dict(chosen.configs[part])
-    _, class_name = chosen.classes[part]
+    library, class_name = chosen.classes[part]
+    kind: Any = getattr(importlib.import_module(library), class_name)
     with torch.device("meta"):
-        if part == "unet":
-            unet: nn.Module = UNet2DConditionModel.from_config(config)
-            return unet
-        if part == "vae":
-            vae: nn.Module = AutoencoderKL.from_config(config)
-            return vae
-        encoder: nn.Module = getattr(transformers, class_name)(CLIPTextConfig(**config))
-        return encoder
+        made: nn.Module
+        if library == "transformers":
+            made = kind(kind.config_class(**config))
+        else:
+            made = kind.from_config(config)
+        return made
 
 
 def _write_part(
     chosen: Architecture, part: str, folder: Path, seed: int, dtype: torch.dtype
 ) -> None:
     config = dict(chosen.configs[part])
-    text = part.startswith("text_encoder")
+    text = chosen.classes[part][0] == "transformers"
     if text:
         # transformers loads in this dtype; diffusers loads in float32 by default.
         config["dtype"] = "float32"

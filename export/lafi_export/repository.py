@@ -23,6 +23,7 @@ from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
+from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
@@ -152,7 +153,7 @@ def _compare(
     pictures: list[PixelParity] = []
     for kind in kinds:
         candidate = load_engines(artifacts, *kind, threads)
-        vocabulary = min(len(tokenizer) for tokenizer in reference.tokenizers)
+        vocabulary = min(text_stack_of(info).vocabularies(artifacts, info))
         engines += compare_engines(
             reference,
             candidate,

@@ -15,13 +15,11 @@ import numpy.typing as npt
 import onnx
 
 from lafi.engine.tensorrt.engines import BANK, open_plan
-from lafi.model.artifacts import tokenizer_folders
 from lafi.model.bank_groups import BANK_MASK
 from lafi.model.engine_metadata import EngineMetadata, Shape
-from lafi.model.families.registry import input_ports
+from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import load_model_info
 from lafi.model.input_port import NOWHERE, InputPort
-from lafi.model.tokenizer_files import vocabulary_size
 from lafi_export.tensorrt_graph import rename
 from lafi_export.tensorrt_plan import BuildError
 
@@ -109,8 +107,7 @@ def check_engine(
     """
     artifacts = source.parent
     info = load_model_info(artifacts)
-    folders = tokenizer_folders(artifacts, info)
-    vocabulary = min(vocabulary_size(folder) for folder in folders)
+    vocabulary = min(text_stack_of(info).vocabularies(artifacts, info))
     feeds = sample_feeds(metadata, vocabulary, input_ports(info))
     with _renamed(source, names) as graph:
         compare(graph, artifacts / metadata.plan, metadata, feeds)

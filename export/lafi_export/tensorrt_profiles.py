@@ -13,7 +13,7 @@ from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import Axis
+from lafi.model.input_port import TOKENS, Axis
 from lafi.ports.denoiser_tensors import reference_ports
 from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
@@ -65,7 +65,7 @@ class Limits:
 def denoiser_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     """Shapes of the denoiser's inputs by name, as its ports have them; the bank's come last."""
     limits.check(info)
-    sizes = _sizes(limits.rows, limits, info.vae_scale)
+    sizes = _sizes(limits.rows, limits, info)
     rows = {port.name: _of_axes(port.axes, sizes) for port in input_ports(info)}
     return rows | _bank_profile(info, limits)
 
@@ -73,7 +73,7 @@ def denoiser_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
 def reference_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     """Shapes of the inputs of what reads references: a row for each entry that a bank may have."""
     limits.check(info)
-    sizes = _sizes(limits.entries, limits, info.vae_scale)
+    sizes = _sizes(limits.entries, limits, info)
     return {port.name: _of_axes(port.axes, sizes) for port in reference_ports(input_ports(info))}
 
 
@@ -99,10 +99,10 @@ def batched_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[st
     limits.check(info)
     profile = {}
     for tensor in spec.inputs:
-        scale = 1 if tensor.name == IMAGE else info.vae_scale
-        sizes = _sizes(limits.batch, limits, scale)
+        sizes = _sizes(limits.batch, limits, info, pixels=tensor.name == IMAGE)
         whole = TensorSpec(tensor.name, tensor.dtype, (ANY, *tensor.shape))
-        axes: tuple[Axis, ...] = ("rows", *_SPATIAL) if ANY in tensor.shape else ("rows",)
+        free: tuple[Axis, ...] = (TOKENS,) if tensor.dtype == "INT64" else _SPATIAL
+        axes: tuple[Axis, ...] = ("rows", *free) if ANY in tensor.shape else ("rows",)
         profile[tensor.name] = _range(whole, axes, sizes)
     return profile
 
@@ -116,10 +116,19 @@ def _of_axes(axes: Iterable[Axis | int], sizes: dict[Axis, Range]) -> ShapeRange
     return ShapeRange(smallest=shape("smallest"), tuned=shape("tuned"), largest=shape("largest"))
 
 
-def _sizes(rows: Range, limits: Limits, scale: int) -> dict[Axis, Range]:
-    side = limits.side
+def _sizes(
+    rows: Range, limits: Limits, info: ModelInfo, *, pixels: bool = False
+) -> dict[Axis, Range]:
+    """pixels: whether sides are counted in pixels, not in latent cells."""
+    side, scale = limits.side, 1 if pixels else info.vae_scale
     cells = Range(side.smallest // scale, side.tuned // scale, side.largest // scale)
-    return {"rows": rows, "references": limits.references, "height": cells, "width": cells}
+    return {
+        "rows": rows,
+        "references": limits.references,
+        "height": cells,
+        "width": cells,
+        TOKENS: Range(1, info.text_length, info.text_length),
+    }
 
 
 def _range(tensor: TensorSpec, axes: Iterable[Axis], sizes: dict[Axis, Range]) -> ShapeRange:

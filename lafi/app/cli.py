@@ -104,15 +104,25 @@ def serve(
     log_file: Annotated[
         Path | None, typer.Option(help="Keep the raw log of Triton Server here.")
     ] = None,
+    default_recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A recipe for what storyboards leave unset.",
+            show_default="the repository's, if it has one",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
     ] = False,
 ) -> None:
     """Serve a model repository with Triton Server until Ctrl-C."""
     try:
+        from lafi.app.serve_options import recipe_environment
         from lafi.server.command import serve_command
     except ModuleNotFoundError as error:
         raise _missing(error, "serve") from None
+    environment = recipe_environment(default_recipe)
     code = serve_command(
         repository,
         host=host,
@@ -122,6 +132,7 @@ def serve(
         verbose=verbose,
         threads=threads,
         log_file=log_file,
+        environment=environment,
     )
     raise typer.Exit(code)
 

@@ -72,10 +72,13 @@ def _header(image: Image.Image) -> ImageHeader:
     return ImageHeader(kind or "", *image.size)
 
 
-def check_reference(data: bytes) -> None:
-    """Raise `ImageFileError` unless `data` is one decodable still image within the limits."""
+def check_reference(data: bytes) -> Image.Image:
+    """The image upright, as RGBA.
+
+    Raises `ImageFileError` unless `data` is one decodable still image within the limits.
+    """
     check_header(data)
-    decode(data)
+    return decode(data)
 
 
 def check_header(data: bytes) -> None:

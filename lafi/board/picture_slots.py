@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lafi.board.error import problem
-from lafi.board.image_file import ImageFileError, check_reference
+from lafi.board.image_file import ImageFileError
 from lafi.board.reference_image import ReferenceImage
 
 _MISSING = ReferenceImage.model_construct(data=b"")
@@ -72,10 +72,9 @@ def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> 
 
 def _checked(data: bytes) -> ReferenceImage | ImageFileError:
     try:
-        check_reference(data)
+        return ReferenceImage.of_file(data)
     except ImageFileError as refused:
         return refused
-    return ReferenceImage.model_construct(data=data)
 
 
 def _sampling_slots(field: str, owner: Any) -> Iterator[PictureSlot]:

@@ -3,15 +3,46 @@
 import base64
 import binascii
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from lafi.board import image_file
 from lafi.board.checked_model import CheckedModel
 from lafi.board.error import not_allowed
+
+KEPT_PIXELS: Final = 2**20
+"""The most pixels of a decoded picture that is kept, 4 MiB; a small file may hold very many."""
+
+
+class CheckedFile(bytes):
+    """The bytes of an image file that is within the limits, and what the check decoded.
+
+    kept: upright, RGBA; None if it has more than KEPT_PIXELS.
+    """
+
+    kept: Image.Image | None
+
+    @classmethod
+    def of(cls, data: bytes) -> "CheckedFile":
+        """Decodes the file unless it was checked before. Raises `image_file.ImageFileError`."""
+        if isinstance(data, cls):
+            return data
+        image = image_file.check_reference(data)
+        made = cls(data)
+        made.kept = image if image.width * image.height <= KEPT_PIXELS else None
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedFile":
+        return self
+
+    @cached_property
+    def sha256(self) -> str:
+        """64 hexadecimal digits."""
+        return image_file.sha256_hex(self)
 
 
 class ReferenceImage(CheckedModel):
@@ -35,19 +66,28 @@ class ReferenceImage(CheckedModel):
         if not isinstance(data, bytes):
             raise not_allowed("the bytes of a PNG, JPEG or WebP file")
         try:
-            image_file.check_reference(data)
+            return CheckedFile.of(data)
         except image_file.ImageFileError as refused:
             raise not_allowed(refused.allowed, refused.got) from refused
-        return data
 
-    @cached_property
+    @classmethod
+    def of_file(cls, data: bytes) -> "ReferenceImage":
+        """The picture of a file's bytes. Raises `image_file.ImageFileError`."""
+        return cls.model_construct(data=CheckedFile.of(data))
+
+    @property
     def sha256(self) -> str:
-        """64 hexadecimal digits, of the file's bytes."""
-        return image_file.sha256_hex(self.data)
+        """64 hexadecimal digits, of the file's bytes; computed once."""
+        return CheckedFile.of(self.data).sha256
+
+    def image(self) -> Image.Image:
+        """Upright, RGBA; not to be changed. Decoded once, or again if it is too large to keep."""
+        kept = CheckedFile.of(self.data).kept
+        return image_file.decode(self.data) if kept is None else kept
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """RGBA uint8 (H, W, 4), upright; alpha is 255 if the file has none."""
-        return image_file.rgba_pixels(self.data)
+        return np.asarray(self.image(), dtype=np.uint8)
 
 
 def _from_base64(text: str) -> bytes:

@@ -106,10 +106,14 @@ class SamplingStage(CheckedModel):
     """[width, height] in pixels, or a scale of the panel's size, which the last stage must have."""
     steps: Steps = 30
     """Computed steps: with `denoise` the last ones of a schedule of round(steps / denoise)."""
-    sampler: Annotated[
-        Sampler | OutsideName,
-        Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
-    ] = "DDIM"
+    sampler: (
+        Annotated[
+            Sampler | OutsideName,
+            Allowed(f"{', '.join(Sampler.__args__)}, or package:Name of an installed package"),
+        ]
+        | None
+    ) = None
+    """Default: the model's, which is DDIM for a diffusion model and Euler for a flow model."""
     sigmas: Annotated[Sigmas, _choice(Sigmas)] = "default"
     """Spacing of the noise levels; `default`: as the model and the sampler define it."""
     shift: Shift | None = None
@@ -178,7 +182,20 @@ class Sampling(CheckedModel):
         description=f"a list of 1 to {MAX_STAGES} stages, or a mapping with steps, sampler ...",
     )
     short: SkipJsonSchema[bool] = Field(default=False, exclude=True, repr=False)
-    """Whether it was given in the short form; not sent on the wire."""
+    """Whether it was given in the short form."""
+    own: SkipJsonSchema[SamplingStage | None] = Field(default=None, exclude=True, repr=False)
+    """What a panel's short form says, once `stages` are completed."""
+
+    @property
+    def short_form(self) -> SamplingStage | None:
+        """The stage of the short form, if it was given in it."""
+        return self.stages[0] if self.short else self.own
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sampling) and self.stages == other.stages
+
+    def __hash__(self) -> int:
+        return hash(self.stages)
 
     @model_validator(mode="before")
     @classmethod
@@ -194,7 +211,7 @@ class Sampling(CheckedModel):
         """
         if self.short:
             own = self.stages[0]
-            return Sampling(stages=tuple(filled(own, stage) for stage in base.stages))
+            return Sampling(stages=tuple(filled(own, stage) for stage in base.stages), own=own)
         if len(base.stages) == 1:
             return Sampling(stages=tuple(filled(own, base.stages[0]) for own in self.stages))
         return Sampling(stages=self.stages)

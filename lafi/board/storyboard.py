@@ -184,11 +184,6 @@ class Storyboard(CheckedModel):
         min_length=1, max_length=MAX_PANELS, description=f"a list of 1 to {MAX_PANELS} panels"
     )
 
-    @field_validator("sampling", mode="after")
-    @classmethod
-    def _in_full(cls, sampling: Sampling) -> Sampling:
-        return Sampling(stages=sampling.stages)
-
     @field_validator("panels", mode="after")
     @classmethod
     def _complete(cls, panels: tuple[Panel, ...], fields: ValidationInfo) -> tuple[Panel, ...]:

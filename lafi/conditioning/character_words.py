@@ -3,21 +3,12 @@
 Knows storyboards and text, neither tokenizers nor tensors: nothing here imports torch.
 """
 
-from typing import NamedTuple
-
 from lafi.board.injection import Injection
 from lafi.board.storyboard import PLACEHOLDER, Panel, Storyboard
+from lafi.model.text_stack import WordSpan
 
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
 """The region of a character that has none, or one as large as the panel."""
-
-
-class WordSpan(NamedTuple):
-    """Characters [start, stop) of a prompt's text are the words of the panel's character `slot`."""
-
-    start: int
-    stop: int
-    slot: int
 
 
 def limited_words(

@@ -6,6 +6,7 @@ from one step to the next.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -30,20 +31,15 @@ class Reading:
     bias: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingTable:
-    """routes (L, B, R) int32, bias (B, R) float32, region (B, R, h, w) float32; R is 1 or more."""
-
-    routes: Tensor
-    bias: Tensor
-    region: Tensor
+NOTHING: Final = Reading()
 
 
-def build_table(
+def routing_ports(
     readings: Sequence[Reading], layers: int, size: tuple[int, int], bank: int = 0
-) -> RoutingTable:
-    """The table of a batch whose row b reads `readings[b]`.
+) -> dict[str, Tensor]:
+    """The denoiser's inputs that say what each row reads: row b reads `readings[b]`.
 
+    `routes` (L, B, R) int32, `bias` (B, R) float32, `region` (B, R, h, w) float32; R is 1 or more.
     layers: number of self-attention layers, L. size: latent height and width (h, w).
     bank: entries of the batch's bank, M.
     Raises ValueError where a source is neither a row of the batch nor an entry of its bank.
@@ -66,7 +62,7 @@ def build_table(
                 )
             routes[[*reading.layers], row, slot] = source
             bias[row, slot] = reading.bias
-    return RoutingTable(routes, bias, region)
+    return {"routes": routes, "bias": bias, "region": region}
 
 
 def region_weights(box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:

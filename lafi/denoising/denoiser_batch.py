@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from lafi.conditioning.reference import Source
-from lafi.conditioning.routing import Reading, build_table
+from lafi.conditioning.routing import NOTHING, Reading, routing_ports
 from lafi.denoising.panel_state import PanelState
 from lafi.model.families.registry import family_of, input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import CORE, InputPort
+from lafi.model.input_port import InputPort
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -22,17 +22,10 @@ from lafi.sampling.noise_model import NoiseModel
 
 
 class _Row(NamedTuple):
-    """One row: latents as the model wants to see them, and what it reads; mask where it is read.
+    """One row: its inputs by name, each without the batch, and what it reads."""
 
-    ports: what the row has of inputs that are not of the core, by name, each without the batch.
-    """
-
-    latents: Tensor
-    timestep: float
-    text: Tensor
-    reading: Reading
-    mask: Tensor
     ports: Mapping[str, Tensor]
+    reading: Reading = NOTHING
 
 
 def build_batch(
@@ -65,18 +58,8 @@ def build_batch(
     rows += [_source_row(source, process) for source in sources]
     ports = input_ports(info)
     rows += [_idle(rows[-1], ports) for _ in range(padding)]
-    table = build_table([row.reading for row in rows], len(info.layers), size, len(kept))
-    return DenoiserBatch(
-        latents=torch.stack([row.latents for row in rows]).float(),
-        timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
-        text=torch.stack([row.text for row in rows]),
-        routes=table.routes,
-        bias=table.bias,
-        mask=torch.stack([row.mask for row in rows]),
-        region=table.region,
-        ports=_stacked(rows, ports, _conditions(info, size)),
-        bank=bank,
-    )
+    routing = routing_ports([row.reading for row in rows], len(info.layers), size, len(kept))
+    return DenoiserBatch(_stacked(rows, ports, _conditions(info, size)) | routing, bank)
 
 
 def build_reference_batch(
@@ -84,39 +67,41 @@ def build_reference_batch(
 ) -> ReferenceBatch:
     """References of one latent size, to have their keys and values computed."""
     rows = [_source_row(source, process) for source in sources]
-    size = (rows[0].latents.shape[-2], rows[0].latents.shape[-1])
-    return ReferenceBatch(
-        latents=torch.stack([row.latents for row in rows]).float(),
-        timesteps=torch.tensor([row.timestep for row in rows], dtype=torch.float32),
-        text=torch.stack([row.text for row in rows]),
-        mask=torch.stack([row.mask for row in rows]),
-        ports=_stacked(rows, reference_ports(input_ports(info)), _conditions(info, size)),
-    )
+    masks = [source.reference.mask for source in sources]
+    ports = reference_ports(input_ports(info))
+    conditions = _conditions(info, (masks[0].shape[0], masks[0].shape[1]))
+    return ReferenceBatch(_stacked(rows, ports, conditions), torch.stack(masks))
 
 
 def _idle(row: _Row, ports: Sequence[InputPort]) -> _Row:
     """A copy that reads nothing, so it has none of the inputs that only readers have."""
-    reading = {port.name for port in ports if port.reading}
-    given = {name: value for name, value in row.ports.items() if name not in reading}
-    return row._replace(reading=Reading(), ports=given)
+    unused = {port.name for port in ports if port.reading and port.optional}
+    return _Row({name: value for name, value in row.ports.items() if name not in unused})
 
 
 def _panel_rows(panel: PanelState, reading: Reading, mask: Tensor) -> Iterator[_Row]:
-    latents, timestep = panel.schedule.scale(panel.latents), panel.schedule.timestep
+    latents = panel.schedule.scale(panel.latents)
+    own = _own(latents, panel.schedule.timestep, mask)
     unconditional = panel.unconditional
     if unconditional is not None:
-        own = reading if panel.injection.both_branches else Reading()
-        ports = {**unconditional.ports, **panel.ports(conditional=False)}
-        yield _Row(latents, timestep, unconditional.hidden, own, mask, ports)
-    ports = {**panel.text.ports, **panel.ports(conditional=True)}
-    yield _Row(latents, timestep, panel.text.hidden, reading, mask, ports)
+        reads = reading if panel.injection.both_branches else NOTHING
+        yield _Row({**own, **unconditional, **panel.ports(conditional=False)}, reads)
+    yield _Row({**own, **panel.text, **panel.ports(conditional=True)}, reading)
 
 
 def _source_row(source: Source, process: NoiseModel) -> _Row:
     reference = source.reference
     latents = reference.at(source.timestep, process)
-    text = reference.text
-    return _Row(latents, source.timestep, text.hidden, Reading(), reference.mask, text.ports)
+    return _Row({**_own(latents, source.timestep, reference.mask), **reference.text})
+
+
+def _own(latents: Tensor, timestep: float, mask: Tensor) -> dict[str, Tensor]:
+    """latents: as the model wants to see them. mask: where the row is read."""
+    return {
+        "latents": latents.float(),
+        "timesteps": torch.tensor(timestep, dtype=torch.float32),
+        "mask": mask,
+    }
 
 
 def _conditions(info: ModelInfo, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -133,14 +118,23 @@ def _stacked(
     out."""
     given = {}
     for port in ports:
-        if port.name in CORE:
-            continue
         values = [row.ports.get(port.name, conditions.get(port.name)) for row in rows]
-        like = next((value for value in values if value is not None), None)
-        if like is not None:
-            unused = torch.full_like(like, port.fill, dtype=TORCH_DTYPES[port.dtype])
-            given[port.name] = torch.stack([unused if x is None else x for x in values])
+        there = [value for value in values if value is not None]
+        if there:
+            like = max(there, key=Tensor.numel)
+            given[port.name] = torch.stack([_cell(value, like, port) for value in values])
     return given
+
+
+def _cell(value: Tensor | None, like: Tensor, port: InputPort) -> Tensor:
+    """One row's input in the shape of `like`: padded, or all fill where the row has none."""
+    if value is not None and value.shape == like.shape:
+        return value
+    padded = torch.full_like(like, port.fill, dtype=TORCH_DTYPES[port.dtype])
+    if value is not None:
+        # Only texts have different lengths; what is added lies behind their last token.
+        padded[tuple(slice(size) for size in value.shape)] = value
+    return padded
 
 
 def _reading(panel: PanelState, place: Mapping[Source, int], process: NoiseModel) -> Reading:

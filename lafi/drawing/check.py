@@ -9,6 +9,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.registry import prepared
 from lafi.drawing.content_address import stage_address
 from lafi.drawing.kept_latents import unpacked
+from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_scores import retry_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
@@ -36,6 +37,10 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
             if line not in seen:
                 seen.add(line)
                 problems.append(line)
+    if not problems:
+        models = {variant: each.info for variant, each in engines.items()}
+        plans = [plan_panel(storyboard, panel, models) for panel in storyboard.panels]
+        problems += long_text_problems(storyboard, plans, engines)
     if problems:
         raise StoryboardError(problems)
 

@@ -13,7 +13,7 @@ from typing import Any
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
-from lafi.drawing.plan import stage_variant
+from lafi.drawing.plan import stage_variant, with_samplers
 from lafi.model.info import ModelInfo
 
 DRAWING_VERSION = 1
@@ -126,13 +126,12 @@ def _mended(stage: SamplingStage, model: ModelInfo) -> dict[str, Any]:
 def _stages(
     storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
 ) -> list[dict[str, Any]]:
-    stages = storyboard.effective_sampling(panel).stages
-    return [
-        _stage(stage)
-        | _mended(stage, models[stage_variant(storyboard, stage)])
-        | _resolved(storyboard, panel, stage, models, version)
-        for stage in stages
-    ]
+    found = []
+    for stage in with_samplers(storyboard, panel, models).stages:
+        model = models[stage_variant(storyboard, stage)]
+        resolved = _resolved(storyboard, panel, stage, models, version)
+        found.append(_stage(stage) | _mended(stage, model) | resolved)
+    return found
 
 
 def _stage(stage: SamplingStage) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.content_address import content_address
+from lafi.drawing.plan import with_samplers
 from lafi.ports.engines import Engines
 from lafi.wire.events import Failed, PanelImage
 
@@ -65,7 +66,7 @@ def panel_settings(
         "attempt": drawn.attempt,
         "scores": dict(drawn.scores),
         "size": [*storyboard.effective_size(panel)],
-        "sampling": described_sampling(storyboard.effective_sampling(panel)),
+        "sampling": described_sampling(with_samplers(storyboard, panel, models)),
         "injection": storyboard.effective_injection(panel).model_dump(mode="json"),
         "model": info.name,
         "variant": info.variant,

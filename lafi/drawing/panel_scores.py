@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from lafi.board import image_file
 from lafi.board.error import problem
 from lafi.board.letterbox import Pixels, fit
 from lafi.board.storyboard import Panel, Storyboard
@@ -63,7 +62,7 @@ class PanelScores:
         reference = self._storyboard.character(name).reference
         if name in self._pictures or reference is None:
             return self._pictures[name]
-        return fit(image_file.decode(reference.data), side, side).pixels
+        return fit(reference.image(), side, side).pixels
 
 
 def retry_problems(storyboard: Storyboard, recogniser: Recogniser | None) -> list[str]:

@@ -44,9 +44,8 @@ def given_picture(character: Character, sizes: Iterable[Size]) -> Picture:
     """A character's own reference at these sizes. It must have one."""
     reference = character.reference
     assert reference is not None
-    image = image_file.decode(reference.data)
-    seed = noise_seed(reference.sha256)
-    return Picture(character.name, character.caption, _fitted(image, sizes), reference.sha256, seed)
+    fitted, seed = _fitted(reference.image(), sizes), noise_seed(reference.sha256)
+    return Picture(character.name, character.caption, fitted, reference.sha256, seed)
 
 
 def drawn_picture(character: Character, pixels: Pixels, sizes: Iterable[Size]) -> Picture:

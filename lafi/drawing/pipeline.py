@@ -21,6 +21,7 @@ from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
+from lafi.drawing.long_texts import long_text_notes
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, notes, plan_panel
@@ -59,6 +60,7 @@ def draw(
     denoising: Denoising | None = None,
     max_rows: int = MAX_ROWS,
     archive: Archive | None = None,
+    said: Sequence[str] = (),
 ) -> Iterator[Event]:
     """The events of one storyboard, as `lafi.wire.events` orders them.
 
@@ -67,6 +69,7 @@ def draw(
     denoising: the loop that takes the panels with those of others; default: one of its own,
     whose denoiser calls have at most max_rows rows, 6 or more.
     archive: where finished panels are looked for, and kept before they are sent.
+    said: notes for `accepted` on what was done to the storyboard before.
     Raises StoryboardError before any work if these models cannot draw a panel, and DrawingError
     if a portrait comes out as no picture; such a panel is only reported as failed. Raises
     StoreError where a finished panel cannot be kept.
@@ -76,7 +79,7 @@ def draw(
     if denoising is None:
         denoising = OwnDenoising({v: make_batcher(each, max_rows) for v, each in every.items()})
     shelf = Shelf(archive, storyboard, every)
-    return _Drawing(storyboard, every, denoising, cancelled, shelf).events()
+    return _Drawing(storyboard, every, denoising, cancelled, shelf).events(said)
 
 
 def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None = None) -> Batcher:
@@ -125,16 +128,20 @@ class _Drawing:
         self._begun: set[int] = set()
         self._sent = 0
 
-    def events(self) -> Iterator[Event]:
-        """Everything from `accepted` to `finished`."""
+    def events(self, said: Sequence[str]) -> Iterator[Event]:
+        """Everything from `accepted` to `finished`. said: notes on what was done before."""
         with self._shelf:
-            yield from self._events()
+            yield from self._events(said)
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self, said: Sequence[str]) -> Iterator[Event]:
         shown = self._read_sizes(self._open)
         without = [n for n in shown if self._storyboard.character(n).reference is None]
-        said = tuple(notes(self._storyboard, self._plans))
-        yield Accepted(panels=len(self._plans), portraits=len(without), notes=said)
+        told = (
+            *said,
+            *notes(self._storyboard, self._plans),
+            *long_text_notes(self._storyboard, self._plans, self._materials.engines),
+        )
+        yield Accepted(panels=len(self._plans), portraits=len(without), notes=told)
         if self._cancelled():
             return
         yield from self._claim(self._open)
@@ -219,7 +226,7 @@ class _Drawing:
         for variant, wanted in texts.items():
             engines = self._materials.engines[variant]
             self._materials.texts[variant] = encode_texts(
-                wanted, engines.tokenizers, engines.text_encoder, engines.info.text_length
+                wanted, engines.prompts, engines.text_encoder
             )
 
     def _own_size(self) -> Size:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lafi.board.injection import Injection
-from lafi.board.stages import SamplingStage
+from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
+from lafi.sampling.samplers import DEFAULT_SAMPLERS, with_sampler
 from lafi.sampling.window import in_window
 
 
@@ -20,7 +21,7 @@ class StagePlan:
     """One stage of one panel.
 
     number    from 1
-    settings  as the storyboard has them
+    settings  as the storyboard has them, with a sampler
     size      width and height in pixels, multiples of what the model allows
     text      the prompt with everybody's description; negative likewise, "" for none
     layers    in which references are read; reads: whose, empty where no step injects
@@ -56,7 +57,7 @@ def plan_panel(
     models: facts by the name of the variant. Raises KeyError for a variant that is not there and
     ValueError for layers that its model does not have; `check_drawable` refuses both before.
     """
-    stages = storyboard.effective_sampling(panel).stages
+    stages = with_samplers(storyboard, panel, models).stages
     return tuple(
         _plan_stage(storyboard, panel, stage, number, models)
         for number, stage in enumerate(stages, 1)
@@ -66,6 +67,18 @@ def plan_panel(
 def stage_variant(storyboard: Storyboard, stage: SamplingStage) -> str:
     """The variant that draws a stage: its own or the storyboard's."""
     return storyboard.variant if stage.variant is None else stage.variant
+
+
+def with_samplers(
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo]
+) -> Sampling:
+    """A panel's stages, each with a sampler; models: facts by the name of the variant."""
+    sampling = storyboard.effective_sampling(panel)
+    stages = (
+        with_sampler(stage, models[stage_variant(storyboard, stage)].scheduler_config)
+        for stage in sampling.stages
+    )
+    return sampling.model_copy(update={"stages": tuple(stages)})
 
 
 def stage_size(stage: SamplingStage, size: tuple[int, int], multiple: int) -> tuple[int, int]:
@@ -120,6 +133,9 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
     own = panel.sampling is not None
     prefix = f"panels[{index}]." if own else ""
     where = f"{prefix}sampling" if alone else f"{prefix}sampling.stages[{stage.number - 1}]"
+    given = storyboard.effective_sampling(panel).stages[stage.number - 1]
+    if given.sampler is None and stage.settings.sampler != DEFAULT_SAMPLERS["diffusion"]:
+        yield f"{where}.sampler: {stage.settings.sampler}, the default of this flow model"
     asked = stage_size(stage.settings, storyboard.effective_size(panel), 1)
     if asked != stage.size:
         said = " x ".join(map(str, asked))

@@ -13,13 +13,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from lafi.board import image_file
 from lafi.board.letterbox import Pixels, fit
 from lafi.board.stages import StageMask
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
-from lafi.conditioning.prompts import word_slots, zeros_like
+from lafi.conditioning.prompts import zeros_like
 from lafi.conditioning.reference import Reference
 from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
@@ -148,7 +147,7 @@ def _original(picture: StagedPicture, before: Tensor | None, engines: Engines) -
         method = plan.settings.upscale
         return resized(before, size, method, engines.vae_decoder, engines.vae_encoder)
     if source.image is not None:
-        image = image_file.decode(source.image.data)
+        image = source.image.image()
     else:
         image = Image.fromarray(picture.sources[picture.at], mode="RGB").convert("RGBA")
     pixels = fit(image, *plan.size).pixels
@@ -163,7 +162,7 @@ def _mask(mask: StageMask, size: Size, cells: tuple[int, int]) -> Tensor:
     if mask.region is not None:
         return (region_weights(mask.region, cells) >= 0.5).float()
     assert mask.image is not None
-    fitted = fit(image_file.decode(mask.image.data), *size)
+    fitted = fit(mask.image.image(), *size)
     grey = np.asarray(Image.fromarray(fitted.pixels, mode="RGB").convert("L"), dtype=np.float32)
     alpha = fitted.alpha.astype(np.float32) / 255.0
     # Mid-grey stood in for what is transparent; it counts as black, which is kept.
@@ -176,8 +175,7 @@ def _mask(mask: StageMask, size: Size, cells: tuple[int, int]) -> Tensor:
 def _beside(mask: StageMask, size: Size) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     """Where a fitted picture of this file's proportions has its padding."""
     assert mask.image is not None
-    header = image_file.read_header(mask.image.data)
-    opaque = Image.new("RGBA", (header.width, header.height), (255, 255, 255, 255))
+    opaque = Image.new("RGBA", mask.image.image().size, (255, 255, 255, 255))
     padding: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = fit(opaque, *size).alpha == 0
     return padding
 
@@ -221,5 +219,5 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
     if not spans:
         return ()
     engines = materials.engines[plan.variant]
-    slots = word_slots(engines.tokenizers, plan.text, spans, engines.info.text_length)
+    slots = torch.from_numpy(engines.prompts.slots(plan.text, spans))
     return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

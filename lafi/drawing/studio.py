@@ -5,10 +5,14 @@ Knows storyboards and engines, neither requests nor Triton Server.
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from lafi.board.storyboard import Storyboard
+from lafi.board.default_recipe import SETTING, DefaultRecipe
+from lafi.board.error import StoryboardError
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
+from lafi.drawing.check import check_drawable
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
 from lafi.drawing.shelf import Archive
 from lafi.ports.engines import Engines
@@ -18,6 +22,9 @@ from lafi.wire.events import Event, PanelImage
 
 BANK_BYTES = 512 * 2**20
 """Two to eight characters of SDXL at 1024 px, thousands of the bundled model's."""
+
+_TRIAL_SIDE = 256
+"""Pixels, about, of the panel with which a default recipe is tried where it names no size."""
 
 
 class Studio:
@@ -33,15 +40,21 @@ class Studio:
         max_rows: int = MAX_ROWS,
         bank_bytes: int = BANK_BYTES,
         panels: PanelStore | None = None,
+        default_recipe: DefaultRecipe | None = None,
     ) -> None:
         """engines: by the name of the variant, "" is the model itself. max_rows: of one call.
 
         bank_bytes: of references at a fixed level that are kept from one storyboard to the next.
         panels: where finished panels are kept, and found again; None: nowhere.
+        default_recipe: sets what storyboards leave unset. Raises StoryboardError for one that the
+        model cannot draw.
         Counted since the start: `scored`, panels sent with scores, and `retries`, drawings of
         panels beyond the first.
         """
         self._engines = dict(engines)
+        self._default_recipe = default_recipe
+        if default_recipe is not None:
+            _check_recipe(default_recipe, self._engines)
         self.bank = Bank(bank_bytes)
         self.batchers = {
             name: make_batcher(each, max_rows, self.bank) for name, each in engines.items()
@@ -54,12 +67,16 @@ class Studio:
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
+        said: tuple[str, ...] = ()
+        if self._default_recipe is not None:
+            storyboard, said = self._default_recipe.fill(storyboard)
         events = draw(
             storyboard,
             self._engines,
             cancelled=cancelled,
             denoising=self._denoising,
             archive=self._archive,
+            said=said,
         )
         return self._counted(events)
 
@@ -74,3 +91,16 @@ class Studio:
     def close(self) -> None:
         """Ends the loops; a storyboard that is being drawn fails."""
         self._denoising.close()
+
+
+def _check_recipe(recipe: DefaultRecipe, engines: Mapping[str, Engines]) -> None:
+    """A panel that sets nothing, drawn with the recipe, must be one that the model can draw."""
+    multiple = engines[""].info.side_multiple
+    side = -(-_TRIAL_SIDE // multiple) * multiple
+    trial: dict[str, Any] = {"panels": (Panel(prompt="a panel"),)}
+    trial |= {field: side for field in ("width", "height") if field not in recipe.settings}
+    try:
+        board, _ = recipe.fill(Storyboard(**trial))
+        check_drawable(board, engines)
+    except StoryboardError as error:
+        raise StoryboardError(f"{SETTING}: {line}" for line in error.problems) from None

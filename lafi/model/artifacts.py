@@ -7,7 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, load_model_info
+from lafi.model.text_stack import PromptReader
 
 TEXT_ENCODER: Final = "text_encoder.onnx"
 VAE_ENCODER: Final = "vae_encoder.onnx"
@@ -31,10 +33,13 @@ def file_folder(artifacts: Path, info: ModelInfo, name: str) -> Path:
     return Path(artifacts).parent.parent if name in info.shared else Path(artifacts)
 
 
-def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
-    """The folders of the tokenizers, one for each text encoder, in order."""
-    names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
-    return tuple(Path(artifacts) / name for name in names)
+def load_prompt_reader(artifacts: Path, info: ModelInfo) -> PromptReader:
+    """The tokenizers of an exported model. Raises ArtifactsError for a missing folder."""
+    stack = text_stack_of(info)
+    for part in stack.tokenizers_of(info):
+        if not (folder := Path(artifacts) / part).is_dir():
+            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
+    return stack.reader(Path(artifacts), info)
 
 
 def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:

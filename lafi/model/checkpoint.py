@@ -15,9 +15,8 @@ from lafi.model.families.registry import families
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
 
-_CONFIG_NAMES: Final = {"scheduler": "scheduler_config.json"}
-_WITHOUT_WEIGHTS: Final = ("tokenizer", "scheduler")
-"""How the names of parts begin that have none."""
+_SCHEDULER: Final = "scheduler"
+_CONFIG_NAMES: Final = {_SCHEDULER: "scheduler_config.json"}
 
 
 class CheckpointError(ValueError):
@@ -34,17 +33,18 @@ def read_model_info(
     """
     folder = Path(checkpoint)
     family, parts = _read_parts(folder)
-    if problems := family.problems(folder, parts):
+    if problems := [*family.problems(folder, parts), *family.text.problems(folder, parts)]:
         raise CheckpointError(f"{folder}: {'; '.join(problems)}")
     return ModelInfo(
         name=folder.resolve().name,
         family=family.name,
-        scheduler_config=dict(parts["scheduler"]),
+        scheduler_config=dict(parts[_SCHEDULER]),
         scaling_factor=parts["vae"].get("scaling_factor", 1.0),
         weights_sha256=_hash_weights(folder, family),
         engine=engine,
         precision=precision,
         **family.describe(parts),
+        **family.text.describe(parts),
     )
 
 
@@ -59,10 +59,10 @@ def weight_parts(checkpoint: Path, family: Family) -> tuple[str, ...]:
     needed = [
         part
         for part in named
-        if not part.startswith(_WITHOUT_WEIGHTS)
+        if part not in (_SCHEDULER, *family.text.tokenizers)
         and (all(part in parts for parts in pipelines) or (Path(checkpoint) / part).is_dir())
     ]
-    texts = [part for part in needed if part.startswith("text_encoder")]
+    texts = [part for part in family.text.encoders if part in needed]
     return (*texts, "vae", *(part for part in needed if part not in texts and part != "vae"))
 
 
@@ -138,7 +138,7 @@ def _read_parts(folder: Path) -> tuple[Family, dict[str, Config]]:
     configs = {
         part: _read_json(folder / part / _CONFIG_NAMES.get(part, "config.json"))
         for part in expected
-        if not part.startswith("tokenizer")
+        if part not in known[name].text.tokenizers
     }
     return known[name], {"index": index, **configs}
 

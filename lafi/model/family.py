@@ -5,21 +5,15 @@ Loading it and running it in torch is `lafi.engine.torch.family.TorchFamily`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import InputPort
+from lafi.model.text_stack import TextStack
 
 Config = Mapping[str, Any]
 GuidanceKind = Literal["rows", "embedded", "none"]
 """How the denoiser gets guidance: a second row, a number (port `guidance`), or not at all."""
-
-
-class TextOutput(NamedTuple):
-    """An output of a family's text encoders: the port that it fills, and its shape for one text."""
-
-    port: str
-    shape: tuple[int, ...]
 
 
 class Family(Protocol):
@@ -34,6 +28,10 @@ class Family(Protocol):
         """How it gets guidance."""
 
     @property
+    def text(self) -> TextStack:
+        """Its text encoders; what they give fills its inputs."""
+
+    @property
     def parts(self) -> Mapping[str, Mapping[str, tuple[str, ...] | None]]:
         """Class of a diffusers pipeline -> its parts, each with its allowed classes.
 
@@ -44,16 +42,13 @@ class Family(Protocol):
         """One line for each value of a checkpoint's configs that does not fit the others."""
 
     def describe(self, parts: Mapping[str, Config]) -> Mapping[str, Any]:
-        """Fields of the checkpoint's `ModelInfo` that depend on the family."""
+        """Fields of the checkpoint's `ModelInfo` that depend on the family, but for its texts."""
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
         """All inputs of the denoiser except the bank's, in the order of the exported graph."""
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> Mapping[str, tuple[float, ...]]:
         """The port values of every row of a picture (width, height), beside text and time."""
-
-    def text_outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
-        """The outputs of its text encoders; the first fills the port `text`."""
 
     def presets(self, layers: Sequence[AttentionSite]) -> Mapping[str, tuple[int, ...]]:
         """Name of an injection preset -> its layers, ascending.

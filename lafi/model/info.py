@@ -98,7 +98,7 @@ class ModelInfo(BaseModel):
     largest_side: int = Field(default=0, ge=0)
     """Largest side of a panel that is drawn; 0: four times `own_side`."""
     text_length: int = Field(ge=1)
-    """Tokens of a prompt, T."""
+    """The most tokens of a prompt, T; all prompts have as many where a text stack pads them."""
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     pooled_width: int = Field(default=0, ge=0)
@@ -146,11 +146,6 @@ class ModelInfo(BaseModel):
     def side_limit(self) -> int:
         """Largest side of a panel in pixels: one that costs no more than a server can bear."""
         return min(MAX_SIDE, self.largest_side or 4 * self.own_side or MAX_SIDE)
-
-    @property
-    def text_encoders(self) -> int:
-        """Number of text encoders, and of tokenizers: 1 or 2."""
-        return 2 if self.pooled_width else 1
 
     def save(self, folder: Path) -> Path:
         """Write `lafi.json` into `folder` and return its path."""

@@ -17,8 +17,10 @@ ROWS: Final = "rows"
 REFERENCES: Final = "references"
 HEIGHT: Final = "height"
 WIDTH: Final = "width"
-Axis = Literal["rows", "references", "height", "width"]
-"""Axes of any size: rows of the call, slots that a row may read, the latent's sides."""
+TOKENS: Final = "tokens"
+Axis = Literal["rows", "references", "height", "width", "tokens"]
+"""Axes of any size: rows of the call, slots that a row may read, the latent's sides, and tokens of
+the text in a model whose texts have different lengths; shorter ones are padded with the fill."""
 Example = Literal["normal", "weight", "timestep", "pixels", "route", "slot"]
 """The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
 training timesteps, sizes in pixels, rows to read or -1, slots or -1."""
@@ -67,7 +69,9 @@ class InputPort(BaseModel):
         return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
-def core_ports(latent_channels: int, layers: int, text: Sequence[int]) -> tuple[InputPort, ...]:
+def core_ports(
+    latent_channels: int, layers: int, text: Sequence[Axis | int]
+) -> tuple[InputPort, ...]:
     """The inputs of every denoiser: rows, their text (T, D), and their routes."""
     return (
         InputPort(name="latents", axes=(ROWS, latent_channels, HEIGHT, WIDTH)),
@@ -90,7 +94,3 @@ def core_ports(latent_channels: int, layers: int, text: Sequence[int]) -> tuple[
             example="weight",
         ),
     )
-
-
-CORE: Final = ("latents", "timesteps", "text", "routes", "bias", "mask", "region")
-"""Names of `core_ports`; all others belong to a family."""

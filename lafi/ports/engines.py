@@ -1,95 +1,76 @@
-"""What the core asks of an engine: a few callables, tokenizers, and facts about the model.
+"""What the core asks of an engine: a few callables, a reader of prompts, and facts of the model.
 
 Knows shapes, not runtimes. An engine may be a torch module, an ONNX file, or a served
 model that is called over a wire; the pipeline cannot tell them apart.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from lafi.model.info import ModelInfo
+from lafi.model.text_stack import PromptReader
 from lafi.ports.bank_entry import BankEntry, BankInputs
 from lafi.ports.recogniser import Recogniser
 
+EncodedText = Mapping[str, Tensor]
+"""What a text encoder gives for prompts: the denoiser's inputs by name, each (B, ...) float32.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EncodedText:
-    """What text encoders give for prompts, or, without the batch, for one.
-
-    hidden  (B, T, D) float32, an embedding of every token: the denoiser's input `text`
-    ports   what other inputs of the denoiser get, by name, each (B, ...); such as `pooled`
-    """
-
-    hidden: Tensor
-    ports: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def row(self, index: int) -> "EncodedText":
-        """One text of a batch, without the batch."""
-        return EncodedText(
-            self.hidden[index], {name: value[index] for name, value in self.ports.items()}
-        )
-
-
-def encoded_text(outputs: Sequence[Tensor], names: Sequence[str]) -> EncodedText:
-    """Outputs of text encoders, of which the first is the text; names: of the ports they fill."""
-    return EncodedText(outputs[0], dict(zip(names[1:], outputs[1:], strict=True)))
+`text` is (B, T, D), an embedding of every token; others are such as `pooled`. For one prompt
+without the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class DenoiserBatch:
     """Rows of one denoiser call: panels (with and without prompt) and references together.
 
-    latents    (B, C, h, w) float32, scaled by each row's noise schedule
-    timesteps  (B,) float32, each row its own
-    text       (B, T, D) float32
-    routes     (L, B, R) int32: what row b reads in layer l; [0, B) a row of this batch, B + m
-               entry m of the bank, -1 nothing
-    bias       (B, R) float32, added to the logits of that reference
-    mask       (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference
-    region     (B, R, h, w) float32 in [0, 1], where in row b reference r may be read
-    ports      the other inputs of this model's denoiser, by name, as `input_ports` lists them; one
-               that is optional may be missing. A UNet has
-               `words` (B, T) int32, the slot r whose region in row b limits where a text token
-               acts, in every cross-attention layer; -1 acts everywhere;
-               `pooled` (B, P) float32, the prompts' pooled embeddings;
-               `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
-               from the left, target height and width (arXiv:2307.01952)
-    bank       M references read earlier, at the rows' latent size: for each group of layers keys
-               and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
+    ports  the denoiser's inputs by name, as `input_ports` lists them; one that is optional may be
+           missing. The attention op reads its routes, bias, masks and regions here. All have
+           `latents` (B, C, h, w) float32, scaled by each row's noise schedule;
+           `timesteps` (B,) float32, each row its own;
+           `text` (B, T, D) float32;
+           `routes` (L, B, R) int32: what row b reads in layer l; [0, B) a row of this batch, B + m
+           entry m of the bank, -1 nothing;
+           `bias` (B, R) float32, added to the logits of that reference;
+           `mask` (B, h, w) float32 in [0, 1], foreground of a row when it is read as a reference;
+           `region` (B, R, h, w) float32 in [0, 1], where in row b reference r may be read.
+           A UNet has
+           `words` (B, T) int32, the slot r whose region in row b limits where a text token
+           acts, in every cross-attention layer; -1 acts everywhere;
+           `pooled` (B, P) float32, the prompts' pooled embeddings;
+           `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
+           from the left, target height and width (arXiv:2307.01952)
+    bank   M references read earlier, at the rows' latent size: for each group of layers keys
+           and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
     """
 
-    latents: Tensor
-    timesteps: Tensor
-    text: Tensor
-    routes: Tensor
-    bias: Tensor
-    mask: Tensor
-    region: Tensor
-    ports: Mapping[str, Tensor] = field(default_factory=dict)
+    ports: Mapping[str, Tensor]
     bank: BankInputs | None = None
+
+    def __getitem__(self, port: str) -> Tensor:
+        return self.ports[port]
+
+    def changed(self, **ports: Tensor) -> "DenoiserBatch":
+        """A copy with other tensors for the inputs that are named."""
+        return DenoiserBatch({**self.ports, **ports}, self.bank)
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBatch:
     """Reference rows whose keys and values are to be kept; each row reads itself alone.
 
-    latents    (B, C, h, w) float32: pictures with their fixed noise, scaled as the rows of a
-               `DenoiserBatch` are
-    timesteps  (B,) float32, the level of that noise
-    text       (B, T, D) float32, the characters' encoded captions
-    mask       (B, h, w) float32 in [0, 1], the foreground; goes into the entries as it is
-    ports      as in `DenoiserBatch`, but nothing that only rows have that read
+    ports  as in `DenoiserBatch`, but nothing that only rows have that read: `latents` are pictures
+           with their fixed noise, `timesteps` its level, `text` the characters' captions
+    mask   (B, h, w) float32 in [0, 1], the foreground; goes into the entries as it is
     """
 
-    latents: Tensor
-    timesteps: Tensor
-    text: Tensor
+    ports: Mapping[str, Tensor]
     mask: Tensor
-    ports: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, port: str) -> Tensor:
+        return self.ports[port]
 
 
 class Denoiser(Protocol):
@@ -105,7 +86,7 @@ class ReferenceReader(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
+    """Token ids int64, (B, ...) as the model's text stack shapes them -> encoded text."""
 
     def __call__(self, token_ids: Tensor, /) -> EncodedText: ...
 
@@ -124,7 +105,7 @@ class VaeDecoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
+    """Everything that draws one model's pictures; `prompts` reads texts for the text encoder.
 
     Without a `reference_reader` references can be read as rows of a batch only, and without a
     `recogniser` panels have no scores.
@@ -136,7 +117,7 @@ class Engines:
     vae_encoder: VaeEncoder
     vae_decoder: VaeDecoder
     denoiser: Denoiser
-    tokenizers: tuple[CLIPTokenizer, ...]
+    prompts: PromptReader
     info: ModelInfo
     reference_reader: ReferenceReader | None = None
     row_counts: tuple[int, ...] = ()

@@ -20,6 +20,7 @@ from lafi.sampling.solver import Solver, SolverPlan
 
 GROUP = "lafi.samplers"
 ALL_SIGMAS = ("default", "karras", "exponential", "beta")
+DEFAULT_SAMPLERS: Mapping[NoiseKind, str] = {"diffusion": "DDIM", "flow": "Euler"}
 _SHIFTS = ("shift", *DYNAMIC)
 _LCM_STEPS = 50
 """Of the schedule that a consistency model is distilled on, where its config names no other."""
@@ -126,6 +127,16 @@ def samplers() -> dict[str, SamplerSpec]:
     return found
 
 
+def with_sampler(stage: SamplingStage, config: Mapping[str, Any]) -> SamplingStage:
+    """The stage with its sampler: its own, or the default of a model with this scheduler config.
+
+    Raises ValueError as `noise_kind`.
+    """
+    if stage.sampler is not None:
+        return stage
+    return stage.model_copy(update={"sampler": DEFAULT_SAMPLERS[noise_kind(config)]})
+
+
 def sampler_offer(name: str, kind: NoiseKind) -> SamplerOffer:
     """Raises ValueError for a name that is not known, or not made for that noise model."""
     known = {spec.name: spec for spec in _OWN}
@@ -152,7 +163,8 @@ def stage_problems(stage: SamplingStage, config: Mapping[str, Any]) -> list[str]
     """What keeps a stage's sampler from a model; each names field, value and what is allowed."""
     try:
         kind = noise_kind(config)
-        offer = sampler_offer(stage.sampler, kind)
+        stage = with_sampler(stage, config)
+        offer = sampler_offer(str(stage.sampler), kind)
     except ValueError as error:
         return [str(error)]
     return [*_sigma_problems(stage, offer, kind), *_other_problems(stage, offer, config)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from lafi.board.stages import SamplingStage
 from lafi.sampling.flow_shift import flow_shift
 from lafi.sampling.noise_model import noise_kind, noise_model_of
-from lafi.sampling.samplers import check_stage, sampler_offer, schedule_steps
+from lafi.sampling.samplers import check_stage, sampler_offer, schedule_steps, with_sampler
 from lafi.sampling.solver import Solver, SolverPlan
 
 
@@ -38,11 +38,12 @@ class PanelSchedule:
         follows it. Raises ValueError as `check_stage` and `flow_shift`.
         """
         check_stage(stage, config)
+        stage = with_sampler(stage, config)
         kind = noise_kind(config)
         shift = flow_shift(stage, config, size) if kind == "flow" else None
         self._noise_model = noise_model_of(config, shift.value if shift is not None else None)
         plan = SolverPlan(stage, config, self._noise_model, schedule_steps(stage), shift)
-        self._solver: Solver = sampler_offer(stage.sampler, kind).build(plan)
+        self._solver: Solver = sampler_offer(str(stage.sampler), kind).build(plan)
         self._generator = torch.Generator(device="cpu").manual_seed(seed)
         self._noise: Tensor | None = None
         self.steps = stage.steps

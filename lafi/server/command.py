@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,11 +40,13 @@ def serve_command(
     verbose: bool = False,
     threads: int | None = None,
     log_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     console: Console | None = None,
 ) -> int:
     """Serves `repository` until SIGINT or SIGTERM. Returns the exit code.
 
     0: stopped on request; 1: the server did not start, or died. Port 0 picks a free port.
+    environment: further settings of the models.
     verbose: prints every line of the server's log, not only warnings, errors and our models' lines.
     """
     console = console or Console(highlight=False)
@@ -58,6 +60,7 @@ def serve_command(
         on_line=_printer(console, verbose, ready),
         log_file=log_file,
         threads=threads,
+        environment=environment,
     )
     died = None
     with _stop_requests() as stop_asked:

@@ -28,6 +28,7 @@ from lafi.server.wheel import find_embedded_server
 STOP_FILE = "LAFI_STOP_FILE"
 """Environment variable for the models: path of a file that exists once the server will stop."""
 THREADS = "LAFI_THREADS"
+DEFAULT_RECIPE = "LAFI_DEFAULT_RECIPE"
 """Environment variable for the models: CPU threads for each engine."""
 
 # Asks the kernel to send SIGTERM if our process dies, then turns into the server with exec.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lafi.ports.engines import EncodedText, encoded_text
+from lafi.ports.engines import EncodedText
 from lafi.wire.model_spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -51,4 +51,4 @@ class RemoteTextEncoder:
 
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as in the protocol, any batch size -> encoded text."""
-        return encoded_text(self._engine.outputs(token_ids), self._names)
+        return dict(zip(self._names, self._engine.outputs(token_ids), strict=True))

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lafi.engine.onnx.engines import load_tokenizers
 from lafi.model.artifacts import (
     DENOISER,
     REFERENCE,
@@ -17,6 +16,7 @@ from lafi.model.artifacts import (
     VAE_DECODER,
     VAE_ENCODER,
     ArtifactsError,
+    load_prompt_reader,
 )
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
@@ -78,7 +78,7 @@ class _Loader:
             vae_encoder=RemoteEngine(encoder, self.call_model),
             vae_decoder=RemoteEngine(decoder, self.call_model),
             denoiser=self._denoiser(artifacts),
-            tokenizers=load_tokenizers(artifacts, info),
+            prompts=load_prompt_reader(artifacts, info),
             info=info,
             reference_reader=self._reader(artifacts),
             row_counts=self.runtime.row_counts(artifacts),
@@ -96,7 +96,7 @@ class _Loader:
         engines = replace(
             base,
             text_encoder=RemoteTextEncoder(text, self.call_model),
-            tokenizers=load_tokenizers(folder, info),
+            prompts=load_prompt_reader(folder, info),
             info=info,
         )
         if DENOISER not in variant.shared:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lafi.board.error import StoryboardError, Verbatim, problem, shown
 from lafi.board.file import decode_utf8, parse_json
+from lafi.board.given_fields import given_fields
 from lafi.board.image_file import ImageFileError, read_header
 from lafi.board.limits import MAX_FILE_BYTES, MAX_PANELS, MAX_PICTURES
 from lafi.board.picture_slots import PictureSlot, picture_slots, put_pictures
@@ -38,11 +39,14 @@ WITH_PICTURE = (PanelImage, Portrait, Preview)
 
 
 def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
-    """STORYBOARD (1,), and REFERENCES (n,): its different pictures, then latents."""
-    document = storyboard.model_dump()
+    """STORYBOARD (1,), and REFERENCES (n,): its different pictures, then latents.
+
+    Fields that are unset are left out, so that the server's default recipe may set them.
+    """
+    document = given_fields(storyboard)
     places: dict[bytes, int] = {}
     for slot in picture_slots(document):
-        if slot.value is not None:
+        if isinstance(slot.value, dict):
             slot.holder[slot.key] = places.setdefault(slot.value["data"], len(places))
     for resume in _resumes(document):
         resume["data"] = places.setdefault(resume["data"], len(places))

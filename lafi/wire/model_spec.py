@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lafi.model.artifacts import TEXT_ENCODER
-from lafi.model.families.registry import family_of, input_ports
+from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import ModelInfo, RecogniserInfo
-from lafi.model.input_port import InputPort
+from lafi.model.input_port import Axis, InputPort
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
@@ -68,21 +68,21 @@ def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int
 
 
 def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
-    """TOKEN_IDS INT64 (T) -> TEXT FP32 (T, D).
+    """TOKEN_IDS INT64 -> what the model's text stack gives, such as TEXT FP32 (T, D).
 
-    With two encoders TOKEN_IDS is (2, T), and POOLED FP32 (P) is a second output. A variant with
-    its own text encoder has its own served model, `text_encoder_<variant>`.
+    With one CLIP encoder TOKEN_IDS is (T); with two it is (2, T), and POOLED FP32 (P) is a second
+    output. A variant with its own text encoder has its own served model,
+    `text_encoder_<variant>`.
     """
-    length = model.text_length
-    ids = (length,) if model.text_encoders == 1 else (model.text_encoders, length)
+    stack = text_stack_of(model)
     outputs = tuple(
-        TensorSpec(output.port.upper(), "FP32", output.shape)
-        for output in family_of(model).text_outputs(model)
+        TensorSpec(output.port.upper(), "FP32", _sizes(output.shape))
+        for output in stack.outputs(model)
     )
     own = bool(model.variant) and TEXT_ENCODER not in model.shared
     return ModelSpec(
         name=f"text_encoder_{model.variant}" if own else "text_encoder",
-        inputs=(TensorSpec("TOKEN_IDS", "INT64", ids),),
+        inputs=(TensorSpec("TOKEN_IDS", "INT64", _sizes(stack.ids(model))),),
         outputs=outputs,
         max_batch_size=max_batch_size,
         dynamic_batching=True,
@@ -160,8 +160,11 @@ def denoiser_spec(model: ModelInfo) -> ModelSpec:
 
 
 def _of_port(port: InputPort) -> TensorSpec:
-    shape = tuple(ANY if isinstance(axis, str) else axis for axis in port.axes)
-    return TensorSpec(port.name, port.dtype, shape)
+    return TensorSpec(port.name, port.dtype, _sizes(port.axes))
+
+
+def _sizes(axes: Sequence[Axis | int]) -> tuple[int, ...]:
+    return tuple(ANY if isinstance(axis, str) else axis for axis in axes)
 
 
 def served_models(

@@ -9,11 +9,11 @@ from PIL import Image
 
 from lafi.board.error import StoryboardError
 from lafi.board.limits import MAX_PROMPT_BYTES
+from lafi.board.negative_lists import negative_lists, negative_prompt
+from lafi.board.recipe import known_recipes, read_recipe
 from lafi.board.stages import Sampling
 from lafi.board.storyboard import Storyboard
 from lafi_client.field_setting import parse_setting
-from lafi_client.negative_lists import negative_lists, negative_prompt
-from lafi_client.recipe import known_recipes, read_recipe
 from lafi_client.story_file import Overrides, load_story
 
 PANELS = '\npanels: [{prompt: a dog}, {prompt: "{mia}"}]\ncharacters: [{name: mia, prompt: a girl}]'

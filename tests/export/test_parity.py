@@ -88,14 +88,14 @@ def test_a_picture_that_fails_names_what_was_allowed(engines: Engines) -> None:
 
 def test_the_cases_cover_batches_shapes_and_routing(engines: Engines) -> None:
     batches = [batch for _, batch in denoiser_cases(engines.info)]
-    sizes = {tuple(batch.latents.shape[-2:]) for batch in batches}
-    assert len({len(batch.latents) for batch in batches}) > 2
+    sizes = {tuple(batch["latents"].shape[-2:]) for batch in batches}
+    assert len({len(batch["latents"]) for batch in batches}) > 2
     assert any(height > width for height, width in sizes)
     assert any(height < width for height, width in sizes)
-    assert any(bool((batch.routes < 0).all()) for batch in batches)
-    assert any(bool((batch.routes >= 0).any()) for batch in batches)
-    assert any(bool((batch.mask == 0).any()) for batch in batches)
-    assert {batch.routes.shape[-1] for batch in batches} == {1, 2}
+    assert any(bool((batch["routes"] < 0).all()) for batch in batches)
+    assert any(bool((batch["routes"] >= 0).any()) for batch in batches)
+    assert any(bool((batch["mask"] == 0).any()) for batch in batches)
+    assert {batch["routes"].shape[-1] for batch in batches} == {1, 2}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_broken_denoiser_fails_and_is_named(
 
 def test_an_error_in_injection_alone_is_found(engines: Engines) -> None:
     def deaf(batch: DenoiserBatch) -> Tensor:
-        return engines.denoiser(replace(batch, routes=torch.full_like(batch.routes, -1)))
+        return engines.denoiser(batch.changed(routes=torch.full_like(batch["routes"], -1)))
 
     rows = compare_engines(
         engines, replace(engines, denoiser=deaf), vocabulary=100, precision="f32"

@@ -16,7 +16,6 @@ from tritonclient.grpc import model_config_pb2
 
 import lafi_export.artifacts
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.conditioning.prompts import tokenize
 from lafi.drawing.content_address import content_address
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import model_info
@@ -152,17 +151,19 @@ def batch(engines: Engines) -> DenoiserBatch:
     """One row that reads another one in every layer, with the text that has the word."""
     info = engines.info
     generator = torch.Generator().manual_seed(0)
-    ids = tokenize(engines.tokenizers, [TEXT, "a child"], info.text_length)
+    ids = torch.from_numpy(engines.prompts.token_ids([TEXT, "a child"]))
     routes = torch.full((len(info.layers), 2, 1), -1, dtype=torch.int32)
     routes[:, 0] = 1
     return DenoiserBatch(
-        latents=torch.randn(2, info.latent_channels, 8, 8, generator=generator),
-        timesteps=torch.tensor([500.0, 500.0]),
-        text=engines.text_encoder(ids).hidden,
-        routes=routes,
-        bias=torch.zeros(2, 1),
-        mask=torch.ones(2, 8, 8),
-        region=torch.ones(2, 1, 8, 8),
+        {
+            "latents": torch.randn(2, info.latent_channels, 8, 8, generator=generator),
+            "timesteps": torch.tensor([500.0, 500.0]),
+            "text": engines.text_encoder(ids)["text"],
+            "routes": routes,
+            "bias": torch.zeros(2, 1),
+            "mask": torch.ones(2, 8, 8),
+            "region": torch.ones(2, 1, 8, 8),
+        },
     )
 
 

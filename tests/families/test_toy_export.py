@@ -58,7 +58,7 @@ def test_the_graph_has_its_inputs_and_a_node_for_each_site(
         [*bank_tensor_names(bank_groups(info.layers))],
     )
     assert [value.name for value in denoiser.input] == [*names, BANK_MASK, *bank]
-    alone = ["latents", "timesteps", "text", "guidance", "mood"]
+    alone = ["latents", "timesteps", "text", "text_mask", "guidance", "mood"]
     assert [value.name for value in reference.input] == alone
     assert [value.name for value in reference.output] == bank
     nodes = [node for node in denoiser.node if node.domain == onnx_function.DOMAIN]

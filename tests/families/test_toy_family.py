@@ -35,7 +35,7 @@ from lafi.serving.batched_engine import InputError, check_denoiser_inputs
 from lafi.wire.model_spec import TensorSpec, config_pbtxt, denoiser_spec, text_encoder_spec
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.tensorrt_compare import sample_feeds
-from lafi_export.tensorrt_profiles import Limits, Range, denoiser_profile
+from lafi_export.tensorrt_profiles import Limits, Range, batched_profile, denoiser_profile
 
 SIZE = (4, 6)
 LIMITS = Limits(rows=Range(1, 4, 8), entries=Range(1, 1, 4), side=Range(16, 16, 24))
@@ -104,6 +104,10 @@ def drawn(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def text_of(info: ModelInfo, seed: int, tokens: int = 5) -> EncodedText:
+    return {"text": drawn(seed, tokens, info.text_width), "text_mask": torch.ones(tokens)}
+
+
 def reference(seed: int, info: ModelInfo) -> Reference:
     mask = torch.ones(SIZE)
     mask[:, :2] = 0.0
@@ -113,7 +117,7 @@ def reference(seed: int, info: ModelInfo) -> Reference:
         latents=drawn(seed, 4, *SIZE),
         noise=drawn(seed + 1, 4, *SIZE),
         mask=mask,
-        text=EncodedText(drawn(seed + 2, info.text_length, info.text_width)),
+        text=text_of(info, seed + 2),
     )
 
 
@@ -130,7 +134,7 @@ def panel(info: ModelInfo, seed: int, *, told: dict[str, Tensor], reads: bool = 
         name=str(seed),
         latents=drawn(seed, 4, *SIZE),
         schedule=FlowSchedule(),
-        text=EncodedText(drawn(seed + 1, info.text_length, info.text_width)),
+        text=text_of(info, seed + 1),
         negative=None,
         guidance=Embedded(1.0),
         injection=injection,
@@ -147,22 +151,22 @@ def test_rows_get_what_their_panel_is_told_and_others_the_fill(info: ModelInfo) 
     second = panel(info, 2, told=told(5.0), reads=False)
     sources = first.readings(FlowProcess())
     batch = build_batch([first, second], sources, FlowProcess(), info, padding=2)
-    assert len(batch.latents) == 5
-    assert batch.timesteps.tolist() == [1000.0, 1000.0, 100.0, 100.0, 100.0]
-    assert batch.ports.keys() == {"guidance", "mood"}
+    assert len(batch["latents"]) == 5
+    assert batch["timesteps"].tolist() == [1000.0, 1000.0, 100.0, 100.0, 100.0]
+    assert {"guidance", "mood", "text_mask"} <= batch.ports.keys()
     assert batch.ports["guidance"].tolist() == [3.5, 5.0, 1.0, 1.0, 1.0]
     assert batch.ports["mood"].tolist() == [ANGRY.tolist(), *[[0.5] * 3] * 4]
-    assert batch.routes[:, :, 0].tolist() == [[2, -1, -1, -1, -1]] * 3
-    torch.testing.assert_close(batch.latents[2], sources[0].reference.at(100.0, FlowProcess()))
+    assert batch["routes"][:, :, 0].tolist() == [[2, -1, -1, -1, -1]] * 3
+    torch.testing.assert_close(batch["latents"][2], sources[0].reference.at(100.0, FlowProcess()))
 
 
 def test_an_input_that_no_row_has_is_left_out_until_an_engine_asks(info: ModelInfo) -> None:
     batch = build_batch([panel(info, 1, told={}, reads=False)], (), FlowProcess(), info)
-    assert batch.ports == {}
+    assert not {"guidance", "mood"} & batch.ports.keys()
     tensors = denoiser_tensors(batch, input_ports(info), bank_groups(info.layers))
     assert tensors["guidance"].tolist() == [1.0]
     assert tensors["mood"].tolist() == [[0.5] * 3]
-    assert list(tensors)[:9] == [port.name for port in input_ports(info)]
+    assert list(tensors)[:10] == [port.name for port in input_ports(info)]
 
 
 def test_the_wire_has_its_inputs(info: ModelInfo) -> None:
@@ -170,17 +174,23 @@ def test_the_wire_has_its_inputs(info: ModelInfo) -> None:
     assert spec.inputs == (
         TensorSpec("latents", "FP32", (-1, 4, -1, -1)),
         TensorSpec("timesteps", "FP32", (-1,)),
-        TensorSpec("text", "FP32", (-1, 5, 12)),
+        TensorSpec("text", "FP32", (-1, -1, 12)),
         TensorSpec("routes", "INT32", (3, -1, -1)),
         TensorSpec("bias", "FP32", (-1, -1)),
         TensorSpec("mask", "FP32", (-1, -1, -1)),
         TensorSpec("region", "FP32", (-1, -1, -1, -1)),
+        TensorSpec("text_mask", "FP32", (-1, -1)),
         TensorSpec("guidance", "FP32", (-1,)),
         TensorSpec("mood", "FP32", (-1, 3)),
     )
     mood = 'name: "mood"\n  data_type: TYPE_FP32\n  dims: -1\n  dims: 3\n'
     assert mood in config_pbtxt(spec)
-    assert text_encoder_spec(info).outputs == (TensorSpec("TEXT", "FP32", (5, 12)),)
+    texts = text_encoder_spec(info)
+    assert texts.inputs == (TensorSpec("TOKEN_IDS", "INT64", (-1,)),)
+    assert texts.outputs == (
+        TensorSpec("TEXT", "FP32", (-1, 12)),
+        TensorSpec("TEXT_MASK", "FP32", (-1,)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,7 @@ def test_the_wire_has_its_inputs(info: ModelInfo) -> None:
     ],
 )
 def test_its_inputs_are_checked(info: ModelInfo, wrong: dict[str, Any], said: str | None) -> None:
-    sizes = {"rows": 2, "references": 1, "height": 4, "width": 6}
+    sizes = {"rows": 2, "references": 1, "height": 4, "width": 6, "tokens": 5}
     ports = input_ports(info)
     arrays = {port.name: np.full(port.shape(sizes), port.fill) for port in ports}
     if said is None:
@@ -208,12 +218,13 @@ def test_its_inputs_are_checked(info: ModelInfo, wrong: dict[str, Any], said: st
 def test_without_routes_attention_is_plain(info: ModelInfo, network: Any) -> None:
     denoiser = TorchDenoiser(copy.deepcopy(network), info)
     for case, batch in denoiser_cases(info):
-        mute = replace(batch, routes=torch.full_like(batch.routes, -1))
-        rows = len(batch.latents)
+        mute = batch.changed(routes=torch.full_like(batch["routes"], -1))
+        rows = len(batch["latents"])
         wanted = network(
-            batch.latents,
-            batch.timesteps,
-            batch.text,
+            batch["latents"],
+            batch["timesteps"],
+            batch["text"],
+            batch["text_mask"],
             batch.ports.get("guidance", torch.ones(rows)),
             batch.ports.get("mood", torch.full((rows, 3), 0.5)),
         )
@@ -232,7 +243,7 @@ def test_a_reference_from_the_bank_is_the_same_as_a_row(info: ModelInfo, network
         row = denoiser(build_batch([state], sources, process, info))
         bank = kept.bank(sources)
         read = build_batch([state], (), process, info, kept=sources, bank=bank)
-        plain = denoiser(replace(read, routes=torch.full_like(read.routes, -1)))
+        plain = denoiser(read.changed(routes=torch.full_like(read["routes"], -1)))
         prediction = denoiser(read)
         torch.testing.assert_close(prediction, row[:1], atol=1e-5, rtol=0)
         assert (prediction - plain).abs().max() > 1e-3
@@ -246,7 +257,7 @@ def test_random_references_in_the_bank_too(info: ModelInfo, network: Any) -> Non
     module = copy.deepcopy(network)
     denoiser, reader = TorchDenoiser(module, info), TorchReferenceReader(module, info)
     for name, case in bank_cases(info):
-        wanted = denoiser(case.rows)[: len(case.panels.latents)]
+        wanted = denoiser(case.rows)[: len(case.panels["latents"])]
         got = denoiser(replace(case.panels, bank=stack_bank(reader(case.references))))
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0, msg=name)
 
@@ -267,25 +278,49 @@ def test_what_it_is_told_matters(info: ModelInfo, network: Any) -> None:
 def test_text_neither_reads_a_reference_nor_is_read(info: ModelInfo, network: Any) -> None:
     """Other words of a reference reach a panel through its picture alone: not in layer 0."""
     denoiser = TorchDenoiser(copy.deepcopy(network), info)
-    (_, batch), *_ = ((n, b) for n, b in denoiser_cases(info) if len(b.latents) == 3)
-    routes = torch.full_like(batch.routes, -1)
+    (_, batch), *_ = ((n, b) for n, b in denoiser_cases(info) if len(b["latents"]) == 3)
+    routes = torch.full_like(batch["routes"], -1)
     routes[0, 0] = 1
-    text = batch.text.clone()
+    text = batch["text"].clone()
     text[1] = text[1] + 1.0
-    first, other = (denoiser(replace(batch, routes=routes, text=x)) for x in (batch.text, text))
+    first, other = (denoiser(batch.changed(routes=routes, text=x)) for x in (batch["text"], text))
     assert torch.equal(first[0], other[0])
     assert not torch.equal(first[1], other[1])
     routes[2, 0] = 1
-    first, other = (denoiser(replace(batch, routes=routes, text=x)) for x in (batch.text, text))
+    first, other = (denoiser(batch.changed(routes=routes, text=x)) for x in (batch["text"], text))
     assert not torch.equal(first[0], other[0])
+
+
+def test_texts_of_different_lengths_are_padded_and_padding_changes_nothing(
+    info: ModelInfo, network: Any
+) -> None:
+    denoiser, process = TorchDenoiser(copy.deepcopy(network), info), FlowProcess()
+    short, long = panel(info, 1, told=told(3.5)), panel(info, 2, told=told(3.5))
+    short.text = text_of(info, 5, tokens=2)
+    sources = short.readings(process)
+    both = build_batch([short, long], sources, process, info)
+    assert both["text"].shape == (3, 5, info.text_width)
+    assert both["text_mask"].tolist() == [[1.0, 1.0, 0.0, 0.0, 0.0], [1.0] * 5, [1.0] * 5]
+    by_itself = panel(info, 1, told=told(3.5), reads=False)
+    by_itself.text = short.text
+    alone = build_batch([by_itself], (), process, info)
+    assert alone["text"].shape[1] == 2
+    deaf = both.changed(routes=torch.full_like(both["routes"], -1))
+    torch.testing.assert_close(denoiser(deaf)[:1], denoiser(alone), atol=1e-5, rtol=0)
+    heard = both.changed(text_mask=torch.ones(3, 5))
+    assert (denoiser(heard)[0] - denoiser(both)[0]).abs().max() > 1e-4
 
 
 def test_an_engine_is_built_for_its_inputs(info: ModelInfo) -> None:
     profile = denoiser_profile(info, LIMITS)
-    assert {name: profile[name].largest for name in ("guidance", "mood")} == {
+    assert {name: profile[name].largest for name in ("guidance", "mood", "text")} == {
         "guidance": (8,),
         "mood": (8, 3),
+        "text": (8, 5, 12),
     }
+    assert profile["text_mask"].smallest == (1, 1)
+    spec = text_encoder_spec(info)
+    assert batched_profile(spec, info, LIMITS)["TOKEN_IDS"].largest == (8, 5)
     assert list(profile) == [
         *(port.name for port in input_ports(info)),
         *placeholder_shapes(bank_groups(info.layers)),

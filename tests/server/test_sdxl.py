@@ -10,7 +10,6 @@ import torch
 import tritonclient.grpc as grpcclient
 
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.conditioning.prompts import tokenize
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
@@ -78,12 +77,12 @@ def test_the_server_draws_the_bytes_of_one_process(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_served_text_encoder_gives_text_and_pooled(url: str, engines: Engines) -> None:
-    ids = tokenize(engines.tokenizers, ["a child", "a night"], engines.info.text_length)
+    ids = torch.from_numpy(engines.prompts.token_ids(["a child", "a night"]))
     assert ids.shape == (2, 2, 77)
     given = grpcclient.InferInput("TOKEN_IDS", list(ids.shape), "INT64")
     given.set_data_from_numpy(ids.numpy())
     with grpcclient.InferenceServerClient(url) as client:
         answer = client.infer("text_encoder", [given])
     expected = engines.text_encoder(ids)
-    np.testing.assert_array_equal(answer.as_numpy("TEXT"), expected.hidden.numpy())
-    np.testing.assert_array_equal(answer.as_numpy("POOLED"), expected.ports["pooled"].numpy())
+    np.testing.assert_array_equal(answer.as_numpy("TEXT"), expected["text"].numpy())
+    np.testing.assert_array_equal(answer.as_numpy("POOLED"), expected["pooled"].numpy())

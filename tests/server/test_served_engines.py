@@ -23,7 +23,7 @@ def engines(served_repository: Path) -> Engines:
 
 def test_each_served_engine_gives_what_the_engine_gives(caller: Any, engines: Engines) -> None:
     answer = caller.infer("text_encoder", {"TOKEN_IDS": TOKENS})
-    expected = engines.text_encoder(torch.from_numpy(TOKENS)).hidden
+    expected = engines.text_encoder(torch.from_numpy(TOKENS))["text"]
     np.testing.assert_array_equal(answer["TEXT"], expected.numpy())
     calls = [
         ("vae_encoder", "IMAGE", IMAGE, engines.vae_encoder, "LATENT"),
@@ -37,7 +37,7 @@ def test_each_served_engine_gives_what_the_engine_gives(caller: Any, engines: En
 def test_the_served_denoiser_gives_what_the_engine_gives(caller: Any, engines: Engines) -> None:
     inputs = denoiser_inputs(engines)
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    batch = DenoiserBatch(ports={"words": tensors.pop("words")}, **tensors)
+    batch = DenoiserBatch(tensors)
     answer = caller.infer("denoiser", inputs)
     np.testing.assert_array_equal(answer["noise_pred"], engines.denoiser(batch).numpy())
 

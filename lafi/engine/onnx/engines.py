@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from lafi.engine.onnx.graph import (
     Precision,
@@ -29,7 +28,7 @@ from lafi.model.artifacts import (
     VAE_DECODER,
     VAE_ENCODER,
     ArtifactsError,
-    tokenizer_folders,
+    load_prompt_reader,
     verified,
 )
 from lafi.model.bank_groups import BankGroup, bank_groups
@@ -37,14 +36,13 @@ from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.input_port import InputPort
 from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
-from lafi.ports.denoiser_tensors import denoiser_tensors, reference_tensors
+from lafi.ports.denoiser_tensors import complete, denoiser_tensors, reference_ports
 from lafi.ports.engines import (
     DenoiserBatch,
     EncodedText,
     Engines,
     ReferenceBatch,
     VaeDecoder,
-    encoded_text,
 )
 
 
@@ -67,22 +65,13 @@ def load_onnx_engines(
         vae_encoder=load_vae_encoder(artifacts, runtime, threads),
         vae_decoder=load_vae_decoder(artifacts, runtime, threads),
         denoiser=load_denoiser(artifacts, runtime, precision, threads),
-        tokenizers=load_tokenizers(artifacts, info),
+        prompts=load_prompt_reader(artifacts, info),
         info=info,
         reference_reader=load_reference_reader(artifacts, runtime, precision, threads),
         recogniser=None
         if info.recogniser is None
         else exported_recogniser(artifacts, info, threads),
     )
-
-
-def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ...]:
-    """One tokenizer for each text encoder. Raises ArtifactsError for a missing folder."""
-    folders = tokenizer_folders(artifacts, info)
-    for folder in folders:
-        if not folder.is_dir():
-            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
-    return tuple(CLIPTokenizer.from_pretrained(folder) for folder in folders)
 
 
 class OnnxTextEncoder:
@@ -96,7 +85,7 @@ class OnnxTextEncoder:
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as in the protocol -> encoded text."""
         outputs = self._run({"token_ids": _array(token_ids)})
-        return encoded_text([torch.from_numpy(output) for output in outputs], self._names)
+        return {n: torch.from_numpy(x) for n, x in zip(self._names, outputs, strict=True)}
 
 
 class ImageEngine:
@@ -135,14 +124,14 @@ class OnnxReferenceReader:
     def __init__(self, open_file: Callable[[], RunGraph], info: ModelInfo) -> None:
         """open_file: called at most once. info: of the exported model."""
         self._open_file = open_file
-        self._ports = input_ports(info)
+        self._ports = reference_ports(input_ports(info))
         self._groups = bank_groups(info.layers)
         self._run: RunGraph | None = None
         self._lock = threading.Lock()
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
         """One entry for each row, float32."""
-        feed = _arrays(reference_tensors(batch, self._ports))
+        feed = _arrays(complete(batch.ports, self._ports))
         outputs = [torch.from_numpy(x) for x in self._opened()(feed)]
         if len(outputs) != 2 * len(self._groups):
             got, allowed = len(outputs), 2 * len(self._groups)
@@ -165,7 +154,7 @@ def denoiser_feed(
 
 
 def load_text_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> OnnxTextEncoder:
-    """Token ids int64, (B, T), or (B, 2, T) with two encoders -> encoded text."""
+    """Token ids int64, (B, ...) -> encoded text."""
     graph = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
     return OnnxTextEncoder(graph, text_names(load_model_info(artifacts)))
 

@@ -24,9 +24,15 @@ from lafi.engine.cuda.buffers import Padding, padded_sizes
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import CompiledEngine, Device, GraphRunner
 from lafi.engine.cuda.machine import gpu_machine
-from lafi.engine.onnx.engines import load_tokenizers
 from lafi.engine.tensorrt.session import TensorRTEngine
-from lafi.model.artifacts import DENOISER, REFERENCE, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.model.artifacts import (
+    DENOISER,
+    REFERENCE,
+    TEXT_ENCODER,
+    VAE_DECODER,
+    VAE_ENCODER,
+    load_prompt_reader,
+)
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
 from lafi.model.engine_metadata import (
     REBUILD,
@@ -38,14 +44,8 @@ from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.input_port import REFERENCES, ROWS, InputPort
 from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
-from lafi.ports.denoiser_tensors import denoiser_tensors, reference_tensors
-from lafi.ports.engines import (
-    DenoiserBatch,
-    EncodedText,
-    Engines,
-    ReferenceBatch,
-    encoded_text,
-)
+from lafi.ports.denoiser_tensors import complete, denoiser_tensors, reference_ports
+from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, ReferenceBatch
 
 ENGINE: Final = "tensorrt"
 PLANS: Final = {
@@ -91,9 +91,9 @@ class TensorRTDenoiser:
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         """(B, C, h, w) float32 on the device of the latents: what the model predicts."""
         tensors = denoiser_tensors(batch, self._ports, self._groups)
-        rows = len(batch.latents)
-        padded = self._padding.shape("latents", tuple(batch.latents.shape))[0]
-        tensors["routes"] = routes_past(batch.routes, rows, padded)
+        rows = len(batch["latents"])
+        padded = self._padding.shape("latents", tuple(batch["latents"].shape))[0]
+        tensors["routes"] = routes_past(batch["routes"], rows, padded)
         outputs = self._runner({name: tensors[name] for name in self._inputs})
         (prediction,) = outputs.values()
         return prediction.float()
@@ -128,7 +128,7 @@ class TensorRTReferenceReader:
         """
         self._open_runner = open_runner
         self._dtype = torch.float16 if precision == HALF else torch.float32
-        self._ports = input_ports(info)
+        self._ports = reference_ports(input_ports(info))
         self._names = tuple(bank_tensor_names(bank_groups(info.layers)))
         self._runner: GraphRunner | None = None
         self._lock = threading.Lock()
@@ -140,7 +140,7 @@ class TensorRTReferenceReader:
         Raises EngineMetadataError for a plan without the outputs that the model's layers need, and
         ValueError for more rows or another size than it was built for.
         """
-        outputs = self._opened()(reference_tensors(batch, self._ports))
+        outputs = self._opened()(complete(batch.ports, self._ports))
         if set(outputs) != set(self._names):
             got, allowed = ", ".join(sorted(outputs)), ", ".join(sorted(self._names))
             raise EngineMetadataError(
@@ -168,8 +168,7 @@ class TensorRTTextEncoder:
     def __call__(self, token_ids: Tensor) -> EncodedText:
         """Token ids as the protocol says -> encoded text, float32."""
         outputs = self._runner({"TOKEN_IDS": token_ids})
-        given = [outputs[name.upper()].float() for name in self._names]
-        return encoded_text(given, self._names)
+        return {name: outputs[name.upper()].float() for name in self._names}
 
 
 class TensorRTImageEngine:
@@ -200,7 +199,7 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
         vae_encoder=load_image_engine(artifacts, VAE_ENCODER),
         vae_decoder=load_image_engine(artifacts, VAE_DECODER),
         denoiser=load_denoiser(artifacts),
-        tokenizers=load_tokenizers(artifacts, info),
+        prompts=load_prompt_reader(artifacts, info),
         info=info,
         reference_reader=load_reference_reader(artifacts),
     )

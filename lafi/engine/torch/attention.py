@@ -1,12 +1,12 @@
 """The attention op inside a diffusers UNet, with routes as an argument of every call.
 
 A processor holds only constants: its layer's index and grid, and the layer's place in the bank.
-Each call gets its inputs as `cross_attention_kwargs={"injection": InjectionInputs(...)}`; a pass
+Each call gets its batch as `cross_attention_kwargs={"injection": DenoiserBatch(...)}`; a pass
 over references returns keys and values in `{"injection": Collected()}`. Neither is stored.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -17,25 +17,11 @@ from torch import Tensor
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model.info import AttentionSite
 from lafi.ports.bank_entry import BankInputs
+from lafi.ports.engines import DenoiserBatch
 from lafi_kernels.reference import attention
 
 EXCLUDED: Final = -30000.0
 """Logit offset of a word outside its region: finite in fp16 and bf16, and its exp is 0."""
-
-
-class InjectionInputs(NamedTuple):
-    """What each row of one denoiser call reads.
-
-    routes (L, B, R) int32, bias (B, R) float32, mask (B, h, w) and region (B, R, h, w) float32
-    in [0, 1] at latent size, bank, words (B, T) int32; see `lafi.ports.engines.DenoiserBatch`.
-    """
-
-    routes: Tensor
-    bias: Tensor
-    mask: Tensor
-    region: Tensor
-    bank: BankInputs | None = None
-    words: Tensor | None = None
 
 
 class Collected(dict[int, tuple[Tensor, Tensor]]):
@@ -65,12 +51,12 @@ class SelfAttentionProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        injection: InjectionInputs | Collected | None = None,
+        injection: DenoiserBatch | Collected | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C) -> (B, S, C). Raises RuntimeError if S is not the grid's size."""
         if isinstance(injection, Collected):
             injection[self.layer] = (attn.to_k(hidden_states), attn.to_v(hidden_states))
-        if not isinstance(injection, InjectionInputs) or encoder_hidden_states is not None:
+        if not isinstance(injection, DenoiserBatch) or encoder_hidden_states is not None:
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
@@ -78,7 +64,7 @@ class SelfAttentionProcessor:
         tokens = hidden_states.shape[1]
         k = attn.to_k(hidden_states)
         v = attn.to_v(hidden_states)
-        mask = to_tokens(injection.mask, self.downscale, tokens)
+        mask = to_tokens(injection["mask"], self.downscale, tokens)
         bank_k, bank_v, bank_mask = k[:0], v[:0], mask[:0]
         if injection.bank is not None:
             group, place = self.place
@@ -90,11 +76,11 @@ class SelfAttentionProcessor:
             v,
             bank_k,
             bank_v,
-            injection.routes[self.layer],
-            injection.bias,
+            injection["routes"][self.layer],
+            injection["bias"],
             mask,
             bank_mask,
-            to_tokens(injection.region, self.downscale, tokens),
+            to_tokens(injection["region"], self.downscale, tokens),
             attn.heads,
         )
         # to_out is the projection, then a dropout, which does nothing at inference.
@@ -121,17 +107,17 @@ class CrossAttentionProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        injection: InjectionInputs | Collected | None = None,
+        injection: DenoiserBatch | Collected | None = None,
     ) -> Tensor:
         """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
-        words = injection.words if isinstance(injection, InjectionInputs) else None
+        words = injection.ports.get("words") if isinstance(injection, DenoiserBatch) else None
         if words is None or encoder_hidden_states is None:
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
             return plain
-        assert isinstance(injection, InjectionInputs)
-        region = to_tokens(injection.region, self.downscale, hidden_states.shape[1])
+        assert isinstance(injection, DenoiserBatch)
+        region = to_tokens(injection["region"], self.downscale, hidden_states.shape[1])
         q, k, v = (
             part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for part in (

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import Device
@@ -29,11 +28,11 @@ from lafi.engine.torch.device import (
 from lafi.engine.torch.families.registry import torch_family_of
 from lafi.engine.torch.family import load_denoiser
 from lafi.engine.torch.graphs import ForwardEngine, GraphDenoiser
-from lafi.engine.torch.text_encoder import TorchTextEncoder, load_text_encoder
+from lafi.engine.torch.text_encoder import TorchTextEncoder
 from lafi.engine.torch.vae import TorchVaeDecoder, TorchVaeEncoder
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import read_model_info, weight_parts, weights_variant
-from lafi.model.families.registry import family_of, input_ports, text_names
+from lafi.model.families.registry import family_of, input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry, split_bank
 from lafi.ports.engines import Denoiser, DenoiserBatch, Engines, ReferenceBatch
@@ -51,7 +50,7 @@ class TorchDenoiser:
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         device = self._module.device
         with current(device):
-            return give_back(self.predict(bring_batch(batch, device)), batch.latents)
+            return give_back(self.predict(bring_batch(batch, device)), batch["latents"])
 
     @torch.no_grad()
     def predict(self, batch: DenoiserBatch) -> Tensor:
@@ -124,12 +123,12 @@ def load_torch_engines(
     info = read_model_info(folder, precision=precision)
     parts = weight_parts(folder, family_of(info))
     variants = {part: weights_variant(folder / part) for part in parts}
-    texts = [
-        place(load_text_encoder(folder / part, dtype, variant), where)
-        for part, variant in variants.items()
-        if part.startswith("text_encoder")
-    ]
     family = torch_family_of(info)
+    texts = [
+        place(family.text.load(folder / part, dtype, variants[part]), where)
+        for part in text_stack_of(info).encoders
+        if part in variants
+    ]
     module = load_denoiser(family, folder, dtype, variants[family.part])
     vae = AutoencoderKL.from_pretrained(
         folder / "vae", torch_dtype=vae_dtype(dtype), variant=variants["vae"]
@@ -149,13 +148,13 @@ def torch_engines(
     running: Running = "eager",
 ) -> Engines:
     """Engines of loaded modules, each on its device. folder: holds the tokenizers."""
-    names = ("tokenizer", "tokenizer_2")[: info.text_encoders]
+    stack = torch_family_of(info).text
     return Engines(
-        text_encoder=TorchTextEncoder(*texts, names=text_names(info)),
+        text_encoder=TorchTextEncoder(stack, texts, text_names(info)),
         vae_encoder=TorchVaeEncoder(vae),
         vae_decoder=TorchVaeDecoder(vae),
         denoiser=torch_denoiser(module, info, running),
-        tokenizers=tuple(CLIPTokenizer.from_pretrained(folder / name) for name in names),
+        prompts=text_stack_of(info).reader(folder, info),
         info=info,
         reference_reader=TorchReferenceReader(module, info),
     )

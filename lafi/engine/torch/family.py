@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lafi.engine.torch.text_stack import TorchTextStack
 from lafi.model.bank_groups import BankGroup
 from lafi.model.info import AttentionSite
 from lafi.ports.bank_entry import BankInputs
@@ -30,6 +31,10 @@ class TorchFamily(Protocol):
     @property
     def module_class(self) -> Any:
         """Its class in diffusers, with `from_config`, `load_config` and `from_pretrained`."""
+
+    @property
+    def text(self) -> TorchTextStack:
+        """Its text encoders: the torch side of `lafi.model.family.Family.text`."""
 
     def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
         """Make its self-attention take routes as an argument. layers: in forward order."""

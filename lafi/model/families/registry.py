@@ -12,6 +12,7 @@ from lafi.model.families.unet import UNET
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo, ModelInfoError
 from lafi.model.input_port import InputPort
+from lafi.model.text_stack import TextStack
 
 GROUP: Final = "lafi.families"
 SHIPPED: Final[tuple[Family, ...]] = (UNET,)
@@ -33,9 +34,14 @@ def family_of(info: ModelInfo) -> Family:
     return found
 
 
+def text_stack_of(info: ModelInfo) -> TextStack:
+    """The text encoders of a model. Raises ModelInfoError as `family_of`."""
+    return family_of(info).text
+
+
 def text_names(info: ModelInfo) -> tuple[str, ...]:
-    """The ports for an encoded text, in the order of the encoders' outputs; first is `text`."""
-    return tuple(output.port for output in family_of(info).text_outputs(info))
+    """The ports for an encoded text, in the order of the encoders' outputs."""
+    return tuple(output.port for output in text_stack_of(info).outputs(info))
 
 
 def input_ports(info: ModelInfo) -> tuple[InputPort, ...]:

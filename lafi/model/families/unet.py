@@ -8,25 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
-from lafi.model.family import GuidanceKind, TextOutput
+from lafi.model.family import GuidanceKind
 from lafi.model.info import PREDICTION_TYPES, AttentionSite, ModelInfo
 from lafi.model.input_port import NOWHERE, ROWS, InputPort, core_ports
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.text_stacks.clip import CLIP, ONE_ENCODER, TWO_ENCODERS, Parts
 
-_TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
-_SD: Final[Mapping[str, tuple[str, ...] | None]] = {
-    "unet": ("UNet2DConditionModel",),
-    "vae": ("AutoencoderKL",),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer": _TOKENIZERS,
-    "scheduler": None,
+_DRAWING: Final[Parts] = {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",)}
+_PIPELINES: Final = {
+    "StableDiffusionPipeline": {**_DRAWING, **ONE_ENCODER, "scheduler": None},
+    "StableDiffusionXLPipeline": {**_DRAWING, **TWO_ENCODERS, "scheduler": None},
 }
-_SDXL: Final[Mapping[str, tuple[str, ...] | None]] = {
-    **_SD,
-    "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "tokenizer_2": _TOKENIZERS,
-}
-_PIPELINES: Final = {"StableDiffusionPipeline": _SD, "StableDiffusionXLPipeline": _SDXL}
 """Class of a pipeline -> its parts, each with its allowed classes, None for any."""
 _TIME_IDS: Final = 6
 """Original height and width, crop from the top and the left, target height and width."""
@@ -39,16 +30,16 @@ class UNetFamily:
 
     name: Final = "unet"
     guidance: Final[GuidanceKind] = "rows"
+    text: Final = CLIP
     parts: Final = _PIPELINES
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `Family`."""
-        return _misfits(folder, parts)
+        return _misfits(parts)
 
     def describe(self, parts: Mapping[str, Config]) -> dict[str, Any]:
         """As `Family`."""
         unet_config, vae = parts["unet"], parts["vae"]
-        encoders = _encoders(parts)
         vae_scale = 2 ** (len(vae["block_out_channels"]) - 1)
         return {
             "architecture": unet_config["_class_name"],
@@ -56,10 +47,7 @@ class UNetFamily:
             "vae_scale": vae_scale,
             "side_multiple": vae_scale * 2 ** (len(unet_config["block_out_channels"]) - 1),
             "own_side": vae_scale * _one_side(unet_config.get("sample_size")),
-            "text_length": min(text["max_position_embeddings"] for text in encoders),
-            "text_width": sum(text["hidden_size"] for text in encoders),
-            "pooled_width": encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
-            "zero_empty_negative": len(encoders) > 1
+            "zero_empty_negative": "text_encoder_2" in parts
             and bool(parts["index"].get("force_zeros_for_empty_prompt", True)),
             "layers": self_attention_layers(_without_weights(unet_config)),
             "prediction_type": parts["scheduler"].get("prediction_type", "epsilon"),
@@ -90,11 +78,6 @@ class UNetFamily:
             return {}
         width, height = (float(side) for side in size)
         return {"time_ids": (height, width, 0.0, 0.0, height, width)}
-
-    def text_outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
-        """As `Family`."""
-        text = TextOutput("text", (info.text_length, info.text_width))
-        return (text, TextOutput("pooled", (info.pooled_width,))) if info.pooled_width else (text,)
 
     def presets(self, layers: Sequence[AttentionSite]) -> dict[str, tuple[int, ...]]:
         """As `Family`.
@@ -169,10 +152,6 @@ def _transformer_module(layer: AttentionSite) -> str:
     return layer.name.partition(".transformer_blocks.")[0]
 
 
-def _encoders(parts: Mapping[str, Config]) -> list[Config]:
-    return [parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts]
-
-
 def _without_weights(config: Config) -> Any:
     """A UNet of that config with tensors that take no memory."""
     # Imported here, because only code that reads checkpoints needs torch.
@@ -183,10 +162,10 @@ def _without_weights(config: Config) -> Any:
         return UNet2DConditionModel.from_config(dict(config))
 
 
-def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
+def _misfits(parts: Mapping[str, Config]) -> list[str]:
     """Fields with values that do not fit the other parts, each with what is allowed."""
     unet, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
-    texts = {part: parts[part] for part in ("text_encoder", "text_encoder_2") if part in parts}
+    texts = {part: parts[part] for part in CLIP.encoders if part in parts}
     widths = " and ".join(f"{text['hidden_size']} of {part}" for part, text in texts.items())
     text_width = sum(text["hidden_size"] for text in texts.values())
     problems = [
@@ -199,14 +178,6 @@ def _misfits(folder: Path, parts: Mapping[str, Config]) -> list[str]:
     if prediction not in PREDICTION_TYPES:
         allowed = ", ".join(PREDICTION_TYPES)
         problems.append(f"scheduler.prediction_type: got {prediction!r}, allowed {allowed}")
-    for part, text in texts.items():
-        tokenizer = part.replace("text_encoder", "tokenizer")
-        needed = vocabulary_size(folder / tokenizer)
-        if text["vocab_size"] < needed:
-            problems.append(
-                f"{part}.vocab_size: got {text['vocab_size']}, "
-                f"allowed {needed} or more, the ids of {tokenizer}"
-            )
     return problems
 
 

@@ -47,6 +47,7 @@ class TritonPythonModel:
             max_rows=settings.number("max_rows", MAX_ROWS),
             bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
             panels=self._panels,
+            default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
         self._metrics = MetricsExport(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lafi.model.artifacts import TEXT_ENCODER, tokenizer_folders
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.artifacts import TEXT_ENCODER
+from lafi.model.families.registry import text_stack_of
 from lafi.serving.batched_engine import BatchedEngine, check_token_ids
 from lafi.wire.model_spec import text_encoder_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
@@ -19,8 +19,7 @@ class TritonPythonModel:
         settings = ModelSettings(args)
         info = settings.info()
         run = settings.graph(TEXT_ENCODER)
-        folders = tokenizer_folders(settings.artifacts, info)
-        check = check_token_ids(*(vocabulary_size(folder) for folder in folders))
+        check = check_token_ids(*text_stack_of(info).vocabularies(settings.artifacts, info))
         self._engine = BatchedEngine(
             text_encoder_spec(info), lambda rows: run({"token_ids": rows}), check
         )

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from lafi_toy.texts import TEXT_MASK, TOY_TEXTS
+
 from lafi.model.config_problems import Config, differs
-from lafi.model.family import GuidanceKind, TextOutput
+from lafi.model.family import GuidanceKind
 from lafi.model.info import AttentionSite, ModelInfo
-from lafi.model.input_port import ROWS, InputPort, core_ports
+from lafi.model.input_port import ROWS, TOKENS, InputPort, core_ports
 
 PATCH: Final = 2
 """Latent cells of a token along a side."""
 GUIDANCE: Final = InputPort(name="guidance", axes=(ROWS,), fill=1.0, exact=True, optional=True)
 MOOD: Final = InputPort(name="mood", axes=(ROWS, 3), fill=0.5, optional=True, example="weight")
 """An input that not every model of the family has: `ModelInfo.added_inputs` names it."""
-_TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
 
 
 class ToyFamily:
@@ -25,18 +26,19 @@ class ToyFamily:
 
     name: Final = "toy"
     guidance: Final[GuidanceKind] = "embedded"
+    text: Final = TOY_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "ToyPipeline": {
             "transformer": ("ToyTransformer",),
             "vae": ("AutoencoderKL",),
-            "text_encoder": ("CLIPTextModel",),
-            "tokenizer": _TOKENIZERS,
+            "embedding": ("ToyEmbedding",),
+            "vocabulary": None,
             "scheduler": None,
         }
     }
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
-        width = parts["text_encoder"]["hidden_size"]
+        width = parts["embedding"]["width"]
         channels = parts["vae"]["latent_channels"]
         return [
             *differs("transformer.text_width", parts["transformer"], width, "the text's width"),
@@ -50,22 +52,17 @@ class ToyFamily:
             "latent_channels": config["channels"],
             "vae_scale": vae_scale,
             "side_multiple": vae_scale * PATCH,
-            "text_length": parts["text_encoder"]["max_position_embeddings"],
-            "text_width": config["text_width"],
             "layers": sites(config["depth"], config["heads"], config["width"]),
             "added_inputs": (MOOD,),
             "prediction_type": "flow",
         }
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
-        text = (info.text_length, info.text_width)
-        return (*core_ports(info.latent_channels, len(info.layers), text), GUIDANCE)
+        core = core_ports(info.latent_channels, len(info.layers), (TOKENS, info.text_width))
+        return (*core, TEXT_MASK, GUIDANCE)
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> Mapping[str, tuple[float, ...]]:
         return {}
-
-    def text_outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
-        return (TextOutput("text", (info.text_length, info.text_width)),)
 
     def presets(self, layers: Sequence[AttentionSite]) -> Mapping[str, tuple[int, ...]]:
         """Depth says little in a transformer: `texture` is every other layer."""

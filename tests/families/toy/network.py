@@ -7,7 +7,8 @@ from diffusers.configuration_utils import register_to_config
 from lafi_toy.family import PATCH
 from torch import Tensor, nn
 
-from lafi.engine.torch.attention import Collected, InjectionInputs, pooled_to_grid, to_tokens
+from lafi.engine.torch.attention import EXCLUDED, Collected, pooled_to_grid, to_tokens
+from lafi.ports.engines import DenoiserBatch
 from lafi_kernels.reference import attention
 
 WAVES = 8
@@ -39,10 +40,14 @@ class JointBlock(nn.Module):
         text: Tensor,
         picture: Tensor,
         told: Tensor,
+        offsets: Tensor,
         columns: int,
-        injection: InjectionInputs | Collected | None,
+        injection: DenoiserBatch | Collected | None,
     ) -> tuple[Tensor, Tensor]:
-        """text (B, T, W), picture (B, S, W), told (B, W); columns: of the picture's grid."""
+        """text (B, T, W), picture (B, S, W), told (B, W); columns: of the picture's grid.
+
+        offsets: (B, T + S), added to the logits of each token.
+        """
         shift, gate = self.told(told)[:, None].chunk(2, dim=-1)
         text_q, text_k, text_v = self._qkv(self.text_qkv(self.norm(text) + shift))
         q, k, v = self._qkv(self.picture_qkv(self.norm(picture) + shift))
@@ -55,10 +60,10 @@ class JointBlock(nn.Module):
             torch.cat([text_k, rotated(k, self.heads, columns)], dim=1),
             torch.cat([text_v, v], dim=1),
         )
-        if isinstance(injection, InjectionInputs):
-            read = self._routed(joint, text.shape[1], injection)
+        if isinstance(injection, DenoiserBatch):
+            read = self._routed(joint, offsets, text.shape[1], injection)
         else:
-            read = self._plain(joint)
+            read = self._plain(joint, offsets)
         text_read, picture_read = read[:, : text.shape[1]], read[:, text.shape[1] :]
         return (
             text + gate * self.text_out(text_read),
@@ -73,18 +78,31 @@ class JointBlock(nn.Module):
         )
         return q, k, v
 
-    def _plain(self, joint: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def _plain(self, joint: tuple[Tensor, Tensor, Tensor], offsets: Tensor) -> Tensor:
         q, k, v = (x.unflatten(2, (self.heads, -1)).transpose(1, 2) for x in joint)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        mask = offsets[:, None, None]
+        return F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(2)
 
     def _routed(
-        self, joint: tuple[Tensor, Tensor, Tensor], length: int, given: InjectionInputs
+        self,
+        joint: tuple[Tensor, Tensor, Tensor],
+        offsets: Tensor,
+        length: int,
+        given: DenoiserBatch,
     ) -> Tensor:
-        """length: text tokens, which are not read as a reference's and read no reference."""
+        """length: text tokens, which are not read as a reference's and read no reference.
+
+        The op adds nothing to the logits of a row's own tokens; one channel more a head does.
+        """
         q, k, v = joint
+        channels = q.shape[-1] // self.heads
+        ones = torch.ones_like(offsets)
+        q = self._wider(q * (1 + 1 / channels) ** 0.5, ones)
+        k = self._wider(k, offsets * (1 + channels) ** 0.5)
+        v = self._wider(v, 0 * ones)
         tokens = q.shape[1] - length
-        mask = to_tokens(given.mask, PATCH, tokens)
-        region = to_tokens(given.region, PATCH, tokens)
+        mask = to_tokens(given["mask"], PATCH, tokens)
+        region = to_tokens(given["region"], PATCH, tokens)
         bank_k, bank_v, bank_mask = k[:0], v[:0], F.pad(mask[:0], (length, 0))
         if given.bank is not None:
             group, place = self.place
@@ -92,11 +110,20 @@ class JointBlock(nn.Module):
             # The bank keeps keys without positions; the entries' grid is known by their mask.
             bank_k = rotated(kept, self.heads, given.bank.mask.shape[-1] // PATCH)
             bank_mask = pooled_to_grid(given.bank.mask, PATCH)
-        routes = given.routes[self.site]
+            none = torch.zeros_like(bank_mask)
+            bank_k, bank_v = self._wider(bank_k, none), self._wider(bank_v, none)
+        routes = given["routes"][self.site]
         mask, region = (F.pad(x, (length, 0)) for x in (mask, region))
-        return attention(
-            q, k, v, bank_k, bank_v, routes, given.bias, mask, bank_mask, region, self.heads
+        read = attention(
+            q, k, v, bank_k, bank_v, routes, given["bias"], mask, bank_mask, region, self.heads
         )
+        return read.unflatten(-1, (self.heads, -1))[..., :-1].flatten(2)
+
+    def _wider(self, x: Tensor, channel: Tensor) -> Tensor:
+        """x (N, S, heads * d), channel (N, S) -> (N, S, heads * (d + 1))."""
+        split = x.unflatten(-1, (self.heads, -1))
+        last = channel.to(x.dtype)[..., None, None].expand(*split.shape[:-1], 1)
+        return torch.cat([split, last], dim=-1).flatten(2)
 
 
 class ToyTransformer(ModelMixin, ConfigMixin):
@@ -125,11 +152,15 @@ class ToyTransformer(ModelMixin, ConfigMixin):
         latents: Tensor,
         timesteps: Tensor,
         text: Tensor,
+        text_mask: Tensor,
         guidance: Tensor,
         mood: Tensor,
-        injection: InjectionInputs | Collected | None = None,
+        injection: DenoiserBatch | Collected | None = None,
     ) -> Tensor:
-        """latents (B, C, h, w), timesteps and guidance (B,), text (B, T, D), mood (B, 3)."""
+        """latents (B, C, h, w), timesteps and guidance (B,), text (B, T, D), mood (B, 3).
+
+        text_mask: (B, T), 0 where a token does not count.
+        """
         grid = self.picture(latents)
         rows, _, high, wide = grid.shape
         told = (
@@ -139,8 +170,10 @@ class ToyTransformer(ModelMixin, ConfigMixin):
         )
         told, words = F.silu(told), self.text(text)
         tokens = grid.flatten(2).transpose(1, 2)
+        offsets = torch.where(text_mask > 0, 0.0, EXCLUDED).to(latents.dtype)
+        offsets = F.pad(offsets, (0, tokens.shape[1]))
         for block in self.blocks:
-            words, tokens = block(words, tokens, told, wide, injection)
+            words, tokens = block(words, tokens, told, offsets, wide, injection)
         return self.out(tokens.transpose(1, 2).reshape(rows, -1, high, wide))
 
 

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 from lafi_toy.family import GUIDANCE, MOOD
 from lafi_toy.network import ToyTransformer
+from lafi_toy.torch_texts import TORCH_TOY_TEXTS
 from torch import Tensor
 
-from lafi.engine.torch.attention import Collected, InjectionInputs, packed_by_group
+from lafi.engine.torch.attention import Collected, packed_by_group
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model.info import AttentionSite
 from lafi.ports.bank_entry import BankInputs
-from lafi.ports.denoiser_tensors import filled
+from lafi.ports.denoiser_tensors import complete
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
 
@@ -21,6 +22,7 @@ class TorchToy:
     name: Final = "toy"
     part: Final = "transformer"
     module_class: Final = ToyTransformer
+    text: Final = TORCH_TOY_TEXTS
 
     def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
         places = bank_places(bank_groups(layers))
@@ -29,8 +31,7 @@ class TorchToy:
             block.site, block.place = index, places[index]
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
-        given = InjectionInputs(batch.routes, batch.bias, batch.mask, batch.region, batch.bank)
-        return module(*_inputs(batch), injection=given)
+        return module(*_inputs(batch), injection=batch)
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
         collected = Collected()
@@ -40,12 +41,8 @@ class TorchToy:
 
 def _inputs(batch: DenoiserBatch | ReferenceBatch) -> tuple[Tensor, ...]:
     """What a batch may come without is what its port holds where nobody uses it."""
-    sizes, device = {"rows": batch.latents.shape[0]}, batch.latents.device
-    told = (
-        batch.ports[port.name] if port.name in batch.ports else filled(port, sizes, device)
-        for port in (GUIDANCE, MOOD)
-    )
-    return (batch.latents, batch.timesteps, batch.text, *told)
+    told = complete(batch.ports, (GUIDANCE, MOOD)).values()
+    return (batch["latents"], batch["timesteps"], batch["text"], batch["text_mask"], *told)
 
 
 TORCH_TOY: Final = TorchToy()

@@ -49,6 +49,21 @@ def test_serve_passes_its_options_and_the_exit_code(monkeypatch: pytest.MonkeyPa
     assert (options["threads"], options["verbose"], options["log_file"]) == (3, True, None)
 
 
+def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
+    file = tmp_path / "house.yaml"
+    file.write_text("sampling: {steps: 12}\n")
+    for named in ("progressive", str(file)):
+        assert runner.invoke(app, ["serve", "repo", "--default-recipe", named]).exit_code == 7
+        assert calls[-1][1]["environment"] == {"LAFI_DEFAULT_RECIPE": named}
+    refused = runner.invoke(app, ["serve", "repo", "--default-recipe", "progresive"])
+    assert refused.exit_code == 2
+    assert "got progresive, allowed: progressive" in refused.output
+    assert len(calls) == 2
+
+
 def test_draw_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
     arguments = ["draw", "story.yaml", "-o", "there", "--panel", "2", "--panel", "0", "--preview"]

@@ -211,7 +211,7 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
         "sampling.sampler: got 'ddim', allowed: DDPM, DDIM, Euler, EulerAncestral, Heun, LCM",
     ),
     (
-        {"sampling": {"sigmas": "karras"}},
+        {"sampling": {"sampler": "DDIM", "sigmas": "karras"}},
         "sampling.sigmas: got 'karras', allowed: default with DDIM",
     ),
     ({"injection": ["all"]}, "injection: got ['all'], allowed: a mapping with layers, start, end,"),

@@ -1,42 +1,29 @@
-"""Texts to token ids, and each distinct text encoded once."""
+"""Each distinct text is encoded once."""
 
 import copy
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers.loaders import TextualInversionLoaderMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.conditioning.character_words import WordSpan
-from lafi.conditioning.prompts import (
-    MAX_BATCH,
-    encode_texts,
-    expand_words,
-    tokenize,
-    word_slots,
-    zeros_like,
-)
+from lafi.conditioning.prompts import MAX_BATCH, encode_texts, zeros_like
+from lafi.model.text_stacks.clip_reader import ClipReader
 from lafi.ports.engines import EncodedText
 
 LENGTH = 12
 
 
+def token_ids(tokenizers: list[CLIPTokenizer], texts: list[str], length: int) -> Tensor:
+    return torch.from_numpy(ClipReader(tokenizers, length).token_ids(texts))
+
+
 @pytest.fixture(scope="module")
 def tokenizer(checkpoint: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(checkpoint / "tokenizer")
-
-
-def test_ids_are_padded_and_cut_to_the_models_length(tokenizer: CLIPTokenizer) -> None:
-    ids = tokenize([tokenizer], ["", "a child", "a child is running " * 20, "孩子"], LENGTH)
-    assert ids.shape == (4, LENGTH)
-    assert ids.dtype == torch.int64
-    assert (ids[:, 0] == tokenizer.bos_token_id).all()
-    assert ids[2, -1] == tokenizer.eos_token_id
-    assert (ids[0, 1:] == tokenizer.pad_token_id).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -46,15 +33,15 @@ def test_every_text_has_its_own_encoding(tokenizer: CLIPTokenizer, texts: list[s
 
     def encoder(ids: Tensor) -> EncodedText:
         calls.append(len(ids))
-        return EncodedText(ids[..., None].float())
+        return {"text": ids[..., None].float()}
 
-    encoded = encode_texts(texts, [tokenizer], encoder, LENGTH)
+    encoded = encode_texts(texts, ClipReader([tokenizer], LENGTH), encoder)
     assert set(encoded) == set(texts)
     assert sum(calls) == len(encoded)
     assert all(size <= MAX_BATCH for size in calls)
     for text, rows in encoded.items():
-        assert rows.ports == {}
-        assert torch.equal(rows.hidden[:, 0], tokenize([tokenizer], [text], LENGTH)[0].float())
+        assert rows.keys() == {"text"}
+        assert torch.equal(rows["text"][:, 0], token_ids([tokenizer], [text], LENGTH)[0].float())
 
 
 def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> None:
@@ -63,149 +50,18 @@ def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> N
     texts = ["a child", "running"]
 
     def encoder(ids: Tensor) -> EncodedText:
-        return EncodedText(ids[:, 0, :, None].float(), {"pooled": ids[:, 1].float()})
+        return {"text": ids[:, 0, :, None].float(), "pooled": ids[:, 1].float()}
 
-    encoded = encode_texts(texts, [tokenizer, other], encoder, LENGTH)
+    encoded = encode_texts(texts, ClipReader([tokenizer, other], LENGTH), encoder)
     for text in texts:
-        first, second = (tokenize([one], [text], LENGTH)[0] for one in (tokenizer, other))
-        assert torch.equal(encoded[text].hidden[:, 0], first.float())
-        assert torch.equal(encoded[text].ports["pooled"], second.float())
+        first, second = (token_ids([one], [text], LENGTH)[0] for one in (tokenizer, other))
+        assert torch.equal(encoded[text]["text"][:, 0], first.float())
+        assert torch.equal(encoded[text]["pooled"], second.float())
         assert second[-1] == other.pad_token_id != first[-1]
 
 
-@pytest.fixture(scope="module")
-def learnt(tokenizer: CLIPTokenizer) -> CLIPTokenizer:
-    """Knows `<mia>` by three embeddings, `<tom>` by one and `Zo*` by two."""
-    other = copy.deepcopy(tokenizer)
-    other.add_tokens(["<mia>", "<mia>_1", "<mia>_2", "<tom>", "Zo*", "Zo*_1"])
-    return other
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a child is running",
-        "<mia> and <tom> on the beach, <mia>",
-        "by<mia>, <mia>",
-        "<mia>_1 is running",
-        "<mia>_3",
-    ],
-)
-def test_words_are_written_out_as_diffusers_does(learnt: CLIPTokenizer, text: str) -> None:
-    expected = TextualInversionLoaderMixin()._maybe_convert_prompt(text, learnt)
-    ids, wanted = (learnt(t).input_ids for t in (expand_words(learnt, text), expected))
-    assert ids == wanted
-
-
-def test_every_embedding_of_a_word_is_a_token(learnt: CLIPTokenizer) -> None:
-    first = learnt.convert_tokens_to_ids("<mia>")
-    ids = tokenize([learnt], ["a <MIA> by <tom>"], LENGTH)[0].tolist()
-    place = ids.index(first)
-    assert ids[place : place + 3] == [first, first + 1, first + 2]
-    assert ids.count(first) == 1
-    assert first + 3 in ids
-    # diffusers misses a word that was learnt with an upper-case letter.
-    assert expand_words(learnt, "zo* and Zo*") == "zo* zo*_1 and zo* zo*_1"
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.sampled_from(["<mia>", "<mia>_1", "<tom>", "a", "running", "ZO*"]), max_size=6))
-def test_what_is_written_out_stays(learnt: CLIPTokenizer, words: list[str]) -> None:
-    once = expand_words(learnt, " ".join(words))
-    assert expand_words(learnt, once) == once
-    assert once.count("<mia>_2") == sum(
-        word == "<mia>" and words[i + 1 : i + 3] != ["<mia>_1", "<mia>_2"]
-        for i, word in enumerate(words)
-    )
-
-
-def test_a_tokenizer_without_such_words_changes_nothing(tokenizer: CLIPTokenizer) -> None:
-    one = copy.deepcopy(tokenizer)
-    one.add_tokens(["<mia>", "<tom>_1"])
-    for text in ("a <mia> and <Tom>_1", "A Child"):
-        assert expand_words(one, text) == expand_words(tokenizer, text) == text
-
-
 def test_zeros_have_the_shape_of_a_prompt() -> None:
-    nothing = zeros_like(EncodedText(torch.ones(3, 2), {"pooled": torch.ones(4)}))
-    assert torch.equal(nothing.hidden, torch.zeros(3, 2))
-    assert nothing.ports.keys() == {"pooled"}
-    assert torch.equal(nothing.ports["pooled"], torch.zeros(4))
-    assert zeros_like(EncodedText(torch.ones(3, 2))).ports == {}
-
-
-CAPTIONS = ("a slim Child", "红发的孩子", "<mia>, running", "Zo* é", "a ! 😀 hat")
-BETWEEN = (" and ", ", ", " 在 ", " is running with <mia> ", " (", ") <tom>: ")
-PIECES = st.lists(
-    st.tuples(st.sampled_from(BETWEEN), st.integers(0, len(CAPTIONS) - 1)), max_size=5
-)
-
-
-def written(pieces: list[tuple[str, int]], end: str) -> tuple[str, list[WordSpan]]:
-    """A text of captions with others between them; span i's slot is its caption's number."""
-    text, spans = "", []
-    for between, caption in pieces:
-        start = len(text) + len(between)
-        text += between + CAPTIONS[caption]
-        spans.append(WordSpan(start, len(text), caption))
-    return text + end, spans
-
-
-def tokens_of(tokenizer: CLIPTokenizer, text: str) -> list[int]:
-    ids: list[int] = tokenizer(expand_words(tokenizer, text), add_special_tokens=False).input_ids
-    return ids
-
-
-@settings(max_examples=60, deadline=None)
-@given(PIECES, st.sampled_from(BETWEEN), st.integers(2, 90))
-def test_the_tokens_of_a_span_are_its_captions_and_no_others_are_marked(
-    learnt: CLIPTokenizer, pieces: list[tuple[str, int]], end: str, length: int
-) -> None:
-    text, spans = written(pieces, end)
-    slots = word_slots([learnt], text, spans, length)
-    ids = tokenize([learnt], [text], length)[0].tolist()
-    expected: list[tuple[int, int]] = [(learnt.bos_token_id, -1)]
-    for between, caption in pieces:
-        expected += [(token, -1) for token in tokens_of(learnt, between)]
-        expected += [(token, caption) for token in tokens_of(learnt, CAPTIONS[caption])]
-    expected += [(token, -1) for token in tokens_of(learnt, end)]
-    expected = expected[: length - 1]
-    expected += [(learnt.eos_token_id, -1)] * (length - len(expected))
-    assert slots.dtype == torch.int32
-    assert list(zip(ids, slots.tolist(), strict=True)) == expected
-
-
-INSIDE, OUTSIDE = st.text("abcé红1!Zo*İ ", min_size=1), st.text("vxyñ白7?<>\u0301 ", max_size=30)
-
-
-@settings(max_examples=100, deadline=None)
-@given(OUTSIDE, INSIDE, OUTSIDE)
-def test_no_letter_outside_a_span_is_marked(
-    learnt: CLIPTokenizer, before: str, inside: str, after: str
-) -> None:
-    """Whatever touches the span: words may grow together with it, or letters into one."""
-    text, end = before + inside, len(before + inside)
-    slots = word_slots([learnt], text + after, [WordSpan(len(before), end, 3)], 120)
-    ids = tokenize([learnt], [text + after], 120)[0]
-    marked = learnt.decode(ids[slots == 3])
-    assert set(slots.tolist()) <= {-1, 3}
-    assert not set(marked) & set("vxyñ白7?")
-    if not before.strip() and not after.strip(" "):
-        assert not learnt.decode(ids[slots != 3], skip_special_tokens=True)
-
-
-def test_a_word_that_grows_together_with_a_caption_is_nobodys(tokenizer: CLIPTokenizer) -> None:
-    slots = word_slots([tokenizer], "a child running", [WordSpan(0, 11, 0)], LENGTH)
-    ids = tokenize([tokenizer], ["a child running"], LENGTH)[0]
-    assert tokenizer.decode(ids[slots == 0]).split() == ["a", "child"]
-
-
-def test_tokenizers_that_disagree_leave_a_token_to_nobody(tokenizer: CLIPTokenizer) -> None:
-    text, spans = "a child running", [WordSpan(0, 7, 0), WordSpan(8, 15, 1)]
-    same = word_slots([tokenizer, copy.deepcopy(tokenizer)], text, spans, LENGTH)
-    assert torch.equal(same, word_slots([tokenizer], text, spans, LENGTH))
-    other = copy.deepcopy(tokenizer)
-    other.add_tokens(["a child", "a child_1", "a child_2", "a child_3"])
-    alone, both = (word_slots(t, text, spans, LENGTH) for t in ([other], [tokenizer, other]))
-    assert (both == 1).sum() < (alone == 1).sum()
-    assert both.tolist() == [a if a == b else -1 for a, b in zip(same, alone, strict=True)]
+    nothing = zeros_like({"text": torch.ones(3, 2), "pooled": torch.ones(4)})
+    assert torch.equal(nothing["text"], torch.zeros(3, 2))
+    assert nothing.keys() == {"text", "pooled"}
+    assert torch.equal(nothing["pooled"], torch.zeros(4))

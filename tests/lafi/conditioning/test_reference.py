@@ -16,7 +16,6 @@ from lafi.conditioning.reference import (
     noise_seed,
     reference_timestep,
 )
-from lafi.ports.engines import EncodedText
 from lafi.sampling.noise_model import noise_model_of
 
 PROCESS = noise_model_of({"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"})
@@ -30,7 +29,7 @@ def reference(data: bytes = b"picture") -> Reference:
         latents=torch.ones(SHAPE),
         noise=fixed_noise(noise_seed(sha256_hex(data)), SHAPE),
         mask=torch.ones(SHAPE[1:]),
-        text=EncodedText(torch.zeros(2, 3)),
+        text={"text": torch.zeros(2, 3)},
     )
 
 

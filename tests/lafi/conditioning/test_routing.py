@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lafi.conditioning.routing import Reading, build_table, region_weights
+from lafi.conditioning.routing import Reading, region_weights, routing_ports
 from lafi.sampling.window import in_window
 
 quick = settings(max_examples=50, deadline=None)
@@ -25,47 +25,47 @@ def test_a_row_reads_its_sources_in_its_layers_and_nothing_else(
         sources = tuple(data.draw(st.lists(st.integers(0, rows + bank - 1), max_size=3)))
         regions = tuple(torch.full((2, 3), 0.25 * (i + 1)) for i in range(len(sources)))
         readings.append(Reading(sources, regions, data.draw(chosen), 0.5))
-    table = build_table(readings, layers, (2, 3), bank)
-    assert table.routes.dtype == torch.int32
-    assert table.region.shape == (*table.bias.shape, 2, 3)
+    table = routing_ports(readings, layers, (2, 3), bank)
+    assert table["routes"].dtype == torch.int32
+    assert table["region"].shape == (*table["bias"].shape, 2, 3)
     for row, reading in enumerate(readings):
         for layer in range(layers):
-            read = tuple(r for r in table.routes[layer, row].tolist() if r >= 0)
+            read = tuple(r for r in table["routes"][layer, row].tolist() if r >= 0)
             assert read == (reading.sources if layer in reading.layers else ())
         for slot, weights in enumerate(reading.regions):
-            assert torch.equal(table.region[row, slot], weights)
-            assert table.bias[row, slot] == 0.5
+            assert torch.equal(table["region"][row, slot], weights)
+            assert table["bias"][row, slot] == 0.5
 
 
 def test_a_batch_that_reads_nothing_still_has_one_slot() -> None:
-    table = build_table([Reading(), Reading()], 3, (4, 4))
-    assert table.routes.shape == (3, 2, 1)
-    assert (table.routes == -1).all()
+    table = routing_ports([Reading(), Reading()], 3, (4, 4))
+    assert table["routes"].shape == (3, 2, 1)
+    assert (table["routes"] == -1).all()
 
 
 def test_regions_are_there_for_slots_that_read_nothing() -> None:
     left = torch.tensor([[1.0, 0.0]])
-    table = build_table([Reading(regions=(left, 1 - left)), Reading()], 2, (1, 2))
-    assert (table.routes == -1).all()
-    assert torch.equal(table.region[0], torch.stack([left, 1 - left]))
-    assert (table.region[1] == 1).all()
+    table = routing_ports([Reading(regions=(left, 1 - left)), Reading()], 2, (1, 2))
+    assert (table["routes"] == -1).all()
+    assert torch.equal(table["region"][0], torch.stack([left, 1 - left]))
+    assert (table["region"][1] == 1).all()
 
 
 def test_a_source_without_a_region_is_refused() -> None:
     with pytest.raises(ValueError, match="regions of row 0: got 0, allowed 1 or more"):
-        build_table([Reading((0,))], 1, (2, 2))
+        routing_ports([Reading((0,))], 1, (2, 2))
 
 
 def test_a_source_outside_the_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 1, allowed 0 to 0"):
-        build_table([Reading((1,), (torch.ones(2, 2),))], 1, (2, 2))
+        routing_ports([Reading((1,), (torch.ones(2, 2),))], 1, (2, 2))
 
 
 def test_a_source_behind_the_bank_is_refused() -> None:
     reading = Reading((3,), (torch.ones(2, 2),), (0,))
-    assert build_table([reading], 1, (2, 2), bank=3).routes.tolist() == [[[3]]]
+    assert routing_ports([reading], 1, (2, 2), bank=3)["routes"].tolist() == [[[3]]]
     with pytest.raises(ValueError, match=r"sources\[0\] of row 0: got 3, allowed 0 to 2"):
-        build_table([reading], 1, (2, 2), bank=2)
+        routing_ports([reading], 1, (2, 2), bank=2)
 
 
 @quick

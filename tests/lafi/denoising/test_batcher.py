@@ -40,20 +40,20 @@ class FakeDenoiser:
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         self.batches.append(batch)
-        own = torch.tanh(batch.latents) + batch.text.mean(dim=(1, 2))[:, None, None, None]
+        own = torch.tanh(batch["latents"]) + batch["text"].mean(dim=(1, 2))[:, None, None, None]
         out = own.clone()
         for row in range(len(own)):
-            for source in batch.routes[-1, row].tolist():
+            for source in batch["routes"][-1, row].tolist():
                 if source >= len(own):
                     assert batch.bank is not None
                     out[row] += 0.1 * batch.bank.values[0][0, source - len(own)].mean()
                 elif source >= 0:
-                    out[row] += 0.1 * batch.latents[source].mean()
+                    out[row] += 0.1 * batch["latents"][source].mean()
         return out
 
 
 def text(value: float) -> EncodedText:
-    return EncodedText(torch.full((3, 2), value))
+    return {"text": torch.full((3, 2), value)}
 
 
 def reference(name: str, value: float) -> Reference:
@@ -117,15 +117,15 @@ def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
     loop.add([panel(name, MIA) for name in ("a", "bb", "ccc")])
     next(iter(loop.step()))
     (batch,) = fake.batches
-    assert len(batch.latents) == 3 * 2 + 1
-    assert batch.routes[:2].max() == -1
-    assert batch.routes[2:, :6, 0].unique().tolist() == [6]
-    assert batch.routes[:, 6].max() == -1
-    assert torch.equal(batch.mask[6], MIA.mask)
-    assert torch.equal(batch.text[6], MIA.text.hidden)
-    timestep = batch.timesteps[6].item()
-    torch.testing.assert_close(batch.latents[6], MIA.at(timestep, PROCESS))
-    assert batch.timesteps.unique().numel() == 1
+    assert len(batch["latents"]) == 3 * 2 + 1
+    assert batch["routes"][:2].max() == -1
+    assert batch["routes"][2:, :6, 0].unique().tolist() == [6]
+    assert batch["routes"][:, 6].max() == -1
+    assert torch.equal(batch["mask"][6], MIA.mask)
+    assert torch.equal(batch["text"][6], MIA.text["text"])
+    timestep = batch["timesteps"][6].item()
+    torch.testing.assert_close(batch["latents"][6], MIA.at(timestep, PROCESS))
+    assert batch["timesteps"].unique().numel() == 1
 
 
 def test_other_timesteps_need_rows_of_their_own_unless_the_level_is_fixed() -> None:
@@ -134,21 +134,21 @@ def test_other_timesteps_need_rows_of_their_own_unless_the_level_is_fixed() -> N
         loop.add([panel("a", MIA, steps=5, noise=noise)])
         loop.add([panel("bb", MIA, steps=7, noise=noise)])
         assert [step.step for step in loop.step()] == [1, 1]
-        assert len(fake.batches[0].latents) == rows
+        assert len(fake.batches[0]["latents"]) == rows
 
 
 def test_references_leave_the_batch_when_nobody_reads_them() -> None:
     loop, fake = batcher()
     loop.add([panel("a", MIA, steps=10, start=0.2, end=0.8)])
     assert list(finish(loop)) == ["a"]
-    assert [len(batch.latents) for batch in fake.batches] == [2] * 2 + [3] * 6 + [2] * 2
+    assert [len(batch["latents"]) for batch in fake.batches] == [2] * 2 + [3] * 6 + [2] * 2
 
 
 def test_guidance_of_one_or_less_has_no_row_without_prompt() -> None:
     loop, fake = batcher()
     loop.add([panel("a", guidance=1.0)])
     list(loop.step())
-    assert len(fake.batches[0].latents) == 1
+    assert len(fake.batches[0]["latents"]) == 1
 
 
 def test_panels_end_at_their_own_steps_and_join_at_any() -> None:
@@ -170,7 +170,7 @@ def test_a_callers_panels_leave_together() -> None:
     list(loop.step())
     loop.remove(gone)
     assert [step.panel.name for step in loop.step()] == ["stays"]
-    assert [len(batch.latents) for batch in fake.batches] == [6, 2]
+    assert [len(batch["latents"]) for batch in fake.batches] == [6, 2]
     loop.remove(gone)
 
 
@@ -200,7 +200,7 @@ def test_company_and_chunks_do_not_change_a_panel(
             ended += [step.panel.name for step in together.step() if step.done]
     ended += finish(together)
     assert sorted(ended) == [state.name for state in states]
-    largest = max(len(batch.latents) for batch in fake.batches)
+    largest = max(len(batch["latents"]) for batch in fake.batches)
     assert largest <= max([together._max_rows, *counts])
     for state, (name, r, n, s, u) in zip(states, settings_, strict=True):
         alone, _ = batcher()
@@ -216,7 +216,7 @@ def test_panels_of_other_sizes_never_share_a_call() -> None:
         loop.add([panel(name, size=size)])
     assert [step.panel.name for step in loop.step()] == ["a", "ccc"]
     assert [step.panel.name for step in loop.step()] == ["bb"]
-    assert [tuple(batch.latents.shape) for batch in fake.batches] == [(4, 4, 4, 6), (2, 4, 8, 8)]
+    assert [tuple(batch["latents"].shape) for batch in fake.batches] == [(4, 4, 4, 6), (2, 4, 8, 8)]
 
 
 def test_too_few_rows_for_one_panel_are_refused() -> None:
@@ -359,7 +359,7 @@ def test_panels_that_wait_get_their_places_as_others_leave() -> None:
     list(loop.step())
     assert (loop.active, loop.waiting) == (3, 1)
     list(finish(loop))
-    assert [len(batch.latents) for batch in fake.batches] == [6, 6, 4, 2, 2]
+    assert [len(batch["latents"]) for batch in fake.batches] == [6, 6, 4, 2, 2]
 
 
 class FakeReader:
@@ -372,7 +372,7 @@ class FakeReader:
         self.batches.append(batch)
         return tuple(
             BankEntry(keys=(row[None],), values=(row[None],), mask=mask)
-            for row, mask in zip(batch.latents.flatten(2), batch.mask, strict=True)
+            for row, mask in zip(batch["latents"].flatten(2), batch.mask, strict=True)
         )
 
 
@@ -388,14 +388,14 @@ def test_a_reference_at_a_fixed_level_is_computed_once_and_is_no_row() -> None:
     list(finish(loop))
     loop.add([panel("a", MIA, noise=0.1)])
     list(finish(loop))
-    assert [len(batch.latents) for batch in reader.batches] == [2]
-    assert [len(batch.latents) for batch in fake.batches] == [7] * 4 + [6] + [2] * 5
+    assert [len(batch["latents"]) for batch in reader.batches] == [2]
+    assert [len(batch["latents"]) for batch in fake.batches] == [7] * 4 + [6] + [2] * 5
     first = fake.batches[0]
     assert first.bank is not None
     assert first.bank.entries == 2
-    assert first.routes[4, 3].tolist() == [7, 8]
-    assert first.routes[4, 5].tolist() == [6, -1]
-    torch.testing.assert_close(first.bank.keys[0][0, 0], reader.batches[0].latents[0].flatten(1))
+    assert first["routes"][4, 3].tolist() == [7, 8]
+    assert first["routes"][4, 5].tolist() == [6, -1]
+    torch.testing.assert_close(first.bank.keys[0][0, 0], reader.batches[0]["latents"][0].flatten(1))
     assert torch.equal(first.bank.mask, torch.stack([MIA.mask, BO.mask]))
     assert fake.batches[4].bank is None
     assert loop.counts.bank_reads == 4 * 2 + 4
@@ -438,9 +438,9 @@ def test_a_call_is_filled_up_to_a_number_of_rows_that_the_denoiser_is_good_at() 
     loop.add([panel("a", MIA), panel("bb", MIA)])
     list(loop.step())
     (batch,) = fake.batches
-    assert len(batch.latents) == 8
-    assert batch.routes[:, 5:].max() == -1
-    assert batch.routes[:, :4].max() == 4
+    assert len(batch["latents"]) == 8
+    assert batch["routes"][:, 5:].max() == -1
+    assert batch["routes"][:, :4].max() == 4
     assert loop.counts.panel_rows == 4
     assert loop.counts.reference_rows == 1
     assert loop.counts.padding_rows == 3
@@ -454,14 +454,14 @@ def test_steps_outside_the_guidance_interval_have_no_row_without_prompt() -> Non
     state.guidance = TwoRows(3.0, start=0.2, end=0.6)
     loop.add([state])
     list(finish(loop))
-    assert [len(batch.latents) for batch in fake.batches] == [1, 2, 2, 1, 1]
+    assert [len(batch["latents"]) for batch in fake.batches] == [1, 2, 2, 1, 1]
 
 
 def test_a_call_that_fails_takes_only_its_own_panels_along() -> None:
     fake = FakeDenoiser()
 
     def fail_for_large(batch: DenoiserBatch) -> Tensor:
-        if batch.latents.shape[-1] == 8:
+        if batch["latents"].shape[-1] == 8:
             raise MemoryError("no room")
         return fake(batch)
 

@@ -12,7 +12,7 @@ from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.ports.bank_entry import BankEntry
-from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 from lafi.sampling.guidance import TwoRows
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
@@ -23,7 +23,7 @@ SIZE = (4, 6)
 INFO = model_info()
 CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
 PROCESS = noise_model_of(CONFIG)
-TEXT = EncodedText(torch.ones(3, 2))
+TEXT = {"text": torch.ones(3, 2)}
 MIA = Reference(
     content="mia",
     caption="mia",
@@ -42,7 +42,7 @@ class FakeDenoiser:
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         self.batches.append(batch)
-        return torch.tanh(batch.latents)
+        return torch.tanh(batch["latents"])
 
 
 class FakeReader:
@@ -52,8 +52,8 @@ class FakeReader:
         self.read = 0
 
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
-        self.read += len(batch.latents)
-        rows = zip(batch.latents.flatten(2), batch.mask, strict=True)
+        self.read += len(batch["latents"])
+        rows = zip(batch["latents"].flatten(2), batch.mask, strict=True)
         return tuple(BankEntry((row[None],), (row[None],), mask) for row, mask in rows)
 
 
@@ -115,7 +115,7 @@ def test_where_all_panels_reuse_there_is_no_call() -> None:
 def test_a_panel_that_reuses_a_step_has_no_row_and_others_go_on() -> None:
     computed, fake, _ = drawn_steps(panel(1), panel(2, reuse=0.0))
     assert all(computed[1])
-    assert [len(batch.latents) for batch in fake.batches] == [2 + 2 * own for own in computed[0]]
+    assert [len(batch["latents"]) for batch in fake.batches] == [2 + 2 * own for own in computed[0]]
 
 
 def test_a_reference_is_read_only_where_a_reader_computes() -> None:
@@ -126,7 +126,7 @@ def test_a_reference_is_read_only_where_a_reader_computes() -> None:
         2 + (2 + inside if own else 0) for own, inside in zip(computed[0], injected, strict=True)
     ]
     assert not all(computed[0][:16])
-    assert [len(batch.latents) for batch in fake.batches] == expected
+    assert [len(batch["latents"]) for batch in fake.batches] == expected
 
 
 def test_a_kept_reference_stays_held_while_its_readers_reuse() -> None:
@@ -147,7 +147,7 @@ def test_a_panel_that_reuses_keeps_its_place() -> None:
         list(loop.step())
         assert loop.active - loop.waiting <= 3
     assert loop.counts.reused_steps > 0
-    assert max(len(batch.latents) for batch in fake.batches) <= 6
+    assert max(len(batch["latents"]) for batch in fake.batches) <= 6
 
 
 @settings(max_examples=40, deadline=None)

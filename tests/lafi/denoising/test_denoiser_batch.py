@@ -25,7 +25,7 @@ def info(pooled_width: int = 0) -> ModelInfo:
 
 
 def text(value: float) -> EncodedText:
-    return EncodedText(torch.full((3, 2), value), {"pooled": torch.full((2,), value)})
+    return {"text": torch.full((3, 2), value), "pooled": torch.full((2,), value)}
 
 
 def reference(value: float) -> Reference:
@@ -67,14 +67,14 @@ def test_a_panel_reads_several_references_each_in_its_region(padding: int) -> No
     state = panel(BOTH)
     sources = state.readings(PROCESS)
     batch = build_batch([state], sources, PROCESS, info(), padding=padding)
-    assert len(batch.latents) == 4 + padding
-    assert batch.routes[0].max() == -1
-    assert batch.routes[1:, 0].max() == -1
-    assert batch.routes[2, 1].tolist() == [2, 3]
-    assert batch.routes[:, 2:].max() == -1
-    assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
-    assert batch.bias[1].tolist() == [0.5, 0.5]
-    assert torch.equal(batch.mask[2:4], torch.stack([MIA.mask, BO.mask]))
+    assert len(batch["latents"]) == 4 + padding
+    assert batch["routes"][0].max() == -1
+    assert batch["routes"][1:, 0].max() == -1
+    assert batch["routes"][2, 1].tolist() == [2, 3]
+    assert batch["routes"][:, 2:].max() == -1
+    assert torch.equal(batch["region"][1], torch.stack([LEFT, 1.0 - LEFT]))
+    assert batch["bias"][1].tolist() == [0.5, 0.5]
+    assert torch.equal(batch["mask"][2:4], torch.stack([MIA.mask, BO.mask]))
 
 
 WORDS = torch.tensor([-1, 0, 1], dtype=torch.int32)
@@ -92,32 +92,32 @@ def test_words_have_their_regions_where_nothing_is_read() -> None:
     state = panel(PanelInjection(regions=(LEFT, 1.0 - LEFT)))
     state.conditioners = (LimitedWords(WORDS),)
     batch = build_batch([state, panel(PanelInjection())], (), PROCESS, info())
-    assert batch.routes.max() == -1
+    assert batch["routes"].max() == -1
     assert batch.ports["words"][1].tolist() == WORDS.tolist()
     assert batch.ports["words"][[0, 2, 3]].max() == -1
-    assert torch.equal(batch.region[1], torch.stack([LEFT, 1.0 - LEFT]))
+    assert torch.equal(batch["region"][1], torch.stack([LEFT, 1.0 - LEFT]))
 
 
 def test_without_limited_words_there_are_none_and_no_slot_for_them() -> None:
     batch = build_batch([panel(PanelInjection(regions=(LEFT, LEFT)))], (), PROCESS, info())
     assert "words" not in batch.ports
-    assert batch.region.shape[1] == 1
+    assert batch["region"].shape[1] == 1
 
 
 def test_a_reference_row_is_its_picture_noised_to_its_own_timestep() -> None:
     source = Source(MIA, 100.0, True)
     batch = build_reference_batch([source, Source(BO, 500.0, True)], PROCESS, info(2))
-    torch.testing.assert_close(batch.latents[0], MIA.at(100.0, PROCESS))
-    assert batch.timesteps.tolist() == [100.0, 500.0]
+    torch.testing.assert_close(batch["latents"][0], MIA.at(100.0, PROCESS))
+    assert batch["timesteps"].tolist() == [100.0, 500.0]
     assert torch.equal(batch.mask[1], BO.mask)
     assert batch.ports["pooled"][0].tolist() == pytest.approx([0.2, 0.2])
 
 
 def test_a_model_without_further_conditioning_gets_none() -> None:
     state = panel(PanelInjection())
-    state.text, state.negative = (EncodedText(torch.zeros(3, 2)),) * 2
+    state.text, state.negative = ({"text": torch.zeros(3, 2)},) * 2
     batch = build_batch([state], (), PROCESS, info())
-    assert batch.ports == {}
+    assert not {"words", "pooled", "time_ids"} & batch.ports.keys()
     assert batch.bank is None
 
 

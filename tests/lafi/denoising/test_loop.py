@@ -43,17 +43,17 @@ class Denoiser:
         if self.fail(batch):
             raise MemoryError("no room")
         self.calls += 1
-        self.rows.append(len(batch.latents))
-        out = torch.tanh(batch.latents) + batch.text.mean(dim=(1, 2))[:, None, None, None]
-        for row, sources in enumerate(batch.routes[0].tolist()):
+        self.rows.append(len(batch["latents"]))
+        out = torch.tanh(batch["latents"]) + batch["text"].mean(dim=(1, 2))[:, None, None, None]
+        for row, sources in enumerate(batch["routes"][0].tolist()):
             for source in sources:
                 if source >= 0:
-                    out[row] += 0.1 * batch.latents[source].mean()
+                    out[row] += 0.1 * batch["latents"][source].mean()
         return out
 
 
 def text(value: float) -> EncodedText:
-    return EncodedText(torch.full((3, 2), value))
+    return {"text": torch.full((3, 2), value)}
 
 
 MIA = Reference(
@@ -245,7 +245,7 @@ def test_a_failing_call_ends_its_storyboards_and_no_other(
     shared: tuple[SharedDenoising, Denoiser],
 ) -> None:
     loop, denoiser = shared
-    denoiser.fail = lambda batch: bool((batch.text > 4).any())
+    denoiser.fail = lambda batch: bool((batch["text"] > 4).any())
     with pytest.raises(MemoryError, match="no room"):
         latents(loop, [panel(50)])
     latents(loop, [panel(1)])

@@ -126,7 +126,7 @@ def test_reused_steps_are_reported_and_do_not_depend_on_company(engines: Engines
     rows: list[int] = []
 
     def denoiser(batch: DenoiserBatch) -> Tensor:
-        rows.append(len(batch.latents))
+        rows.append(len(batch["latents"]))
         return engines.denoiser(batch)
 
     together = list(draw(board((reusing, plain)), replace(engines, denoiser=denoiser)))
@@ -280,7 +280,7 @@ def test_a_denoiser_gets_only_numbers_of_rows_that_it_is_good_at(engines: Engine
     seen = []
 
     def denoise(batch: DenoiserBatch) -> Tensor:
-        seen.append(len(batch.latents))
+        seen.append(len(batch["latents"]))
         return engines.denoiser(batch)
 
     info = engines.info.model_copy(update={"own_side": 48})

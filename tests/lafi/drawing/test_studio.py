@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lafi.board import image_file
+from lafi.board.default_recipe import DefaultRecipe
 from lafi.board.error import StoryboardError
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Character, Panel, Storyboard
@@ -15,7 +17,9 @@ from lafi.drawing.pipeline import draw
 from lafi.drawing.studio import Studio
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import Engines
-from lafi.wire.events import Event, Finished, PanelImage
+from lafi.wire.contract import storyboard_from_tensors, storyboard_to_tensors
+from lafi.wire.events import Accepted, Event, Finished, PanelImage
+from lafi.wire.model_spec import bytes_tensor
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +79,83 @@ def test_a_variant_that_is_not_there_is_refused(engines: Engines) -> None:
     with pytest.raises(StoryboardError, match="variant: got 'ink', allowed: none"):
         studio.draw(board(0).model_copy(update={"variant": "ink"}), lambda: False)
     studio.close()
+
+
+HOUSE = DefaultRecipe(
+    "house", {"sampling": {"steps": 2, "guidance": 2.0}, "negative_prompt": "grey", "width": 32}
+)
+
+
+def over_the_wire(one: Storyboard) -> Storyboard:
+    tensors = storyboard_to_tensors(one)
+    return storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+
+
+def drawn_by(studio: Studio, one: Storyboard) -> tuple[tuple[str, ...], list[np.ndarray]]:
+    """The notes, and the panels' pixels."""
+    events = list(studio.draw(over_the_wire(one), lambda: False))
+    assert isinstance(events[0], Accepted)
+    pngs = [event.png for event in events if isinstance(event, PanelImage)]
+    return events[0].notes, [np.asarray(Image.open(io.BytesIO(png))) for png in pngs]
+
+
+def test_the_servers_default_recipe_fills_what_is_unset(engines: Engines) -> None:
+    panels = (Panel(prompt="a child"), Panel(prompt="{mia}", sampling={"guidance": 1.0}))
+    unset = Storyboard(height=32, characters=(character("red"),), panels=panels)
+    full = Storyboard.model_validate(
+        {**HOUSE.settings, "height": 32, "characters": [character("red")], "panels": panels}
+    )
+    plain, house = Studio({"": engines}), Studio({"": engines}, default_recipe=HOUSE)
+    try:
+        said, filled = drawn_by(house, unset)
+        same, wanted = drawn_by(plain, full)
+        named = "sampling, negative_prompt, width"
+        assert said == (f"default recipe of the server: house sets {named}", *same)
+        for ours, theirs in zip(filled, wanted, strict=True):
+            assert np.array_equal(ours, theirs)
+        nothing, explicit = drawn_by(house, full)
+        assert nothing == same
+        for ours, theirs in zip(explicit, wanted, strict=True):
+            assert np.array_equal(ours, theirs)
+    finally:
+        plain.close()
+        house.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"sampling": {"shift": 3.0}}, r"default_recipe: panels\[0\]\.sampling\.shift: got 3"),
+        ({"variant": "ink"}, "default_recipe: variant: got 'ink', allowed: none"),
+        ({"sampling": {"steps": 0}}, "default_recipe: sampling.steps: got 0"),
+    ],
+)
+def test_a_recipe_that_the_model_cannot_draw_is_refused_at_once(
+    engines: Engines, settings: dict[str, object], line: str
+) -> None:
+    with pytest.raises(StoryboardError, match=line):
+        Studio({"": engines}, default_recipe=DefaultRecipe("odd", settings))
+
+
+def test_a_picture_is_decoded_once_and_hashed_once(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = board(1)
+    (data,) = {c.reference.data for c in one.characters if c.reference is not None}
+    tensors = storyboard_to_tensors(one)
+    # Other bytes objects, as those that arrive from another process.
+    arrived = bytes_tensor(*(bytes(sent) for sent in tensors["REFERENCES"]))
+    decoded: list[bytes] = []
+    hashed: list[bytes] = []
+    decode, sha256_hex = image_file.decode, image_file.sha256_hex
+    monkeypatch.setattr(image_file, "decode", lambda d: decoded.append(d) or decode(d))
+    monkeypatch.setattr(image_file, "sha256_hex", lambda d: hashed.append(d) or sha256_hex(d))
+    received = storyboard_from_tensors(tensors["STORYBOARD"], arrived)
+    studio = Studio({"": engines}, default_recipe=HOUSE)
+    try:
+        events = list(studio.draw(received, lambda: False))
+    finally:
+        studio.close()
+    assert isinstance(events[-1], Finished)
+    assert decoded == [data]
+    assert hashed.count(data) == 1

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from lafi.engine.torch.attention import (
     CrossAttentionProcessor,
-    InjectionInputs,
     install_processors,
     to_tokens,
     word_offsets,
 )
 from lafi.model.families.unet import self_attention_layers
+from lafi.ports.engines import DenoiserBatch
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +39,21 @@ def inputs(rows: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
     return latents, torch.linspace(900.0, 100.0, rows), text
 
 
-def injection(rows: int, height: int, width: int, *, routed_from: int = 99) -> InjectionInputs:
+def injection(rows: int, height: int, width: int, *, routed_from: int = 99) -> DenoiserBatch:
     """Every row but the first reads row 0 from layer `routed_from` on."""
     routes = torch.full((10, rows, 1), -1, dtype=torch.int32)
     routes[routed_from:, 1:] = 0
-    return InjectionInputs(
-        routes,
-        torch.zeros(rows, 1),
-        torch.ones(rows, height, width),
-        torch.ones(rows, 1, height, width),
+    return DenoiserBatch(
+        {
+            "routes": routes,
+            "bias": torch.zeros(rows, 1),
+            "mask": torch.ones(rows, height, width),
+            "region": torch.ones(rows, 1, height, width),
+        }
     )
 
 
-def run(unet: UNet2DConditionModel, x: tuple[Tensor, ...], y: InjectionInputs | None) -> Tensor:
+def run(unet: UNet2DConditionModel, x: tuple[Tensor, ...], y: DenoiserBatch | None) -> Tensor:
     kwargs = None if y is None else {"injection": y}
     with torch.no_grad():
         return unet(*x, cross_attention_kwargs=kwargs).sample
@@ -77,18 +79,18 @@ def test_routes_change_their_rows_only(unet: UNet2DConditionModel, size: tuple[i
 
 def test_a_row_does_not_depend_on_what_others_route(unet: UNet2DConditionModel) -> None:
     x, y = inputs(3, 8, 8), injection(3, 8, 8, routed_from=4)
-    fewer = y.routes.clone()
+    fewer = y["routes"].clone()
     fewer[:, 2] = -1
-    both, one = run(unet, x, y), run(unet, x, y._replace(routes=fewer))
+    both, one = run(unet, x, y), run(unet, x, y.changed(routes=fewer))
     torch.testing.assert_close(one[1], both[1], rtol=0.0, atol=1e-6)
 
 
 def test_empty_masks_and_regions_are_no_injection(unet: UNet2DConditionModel) -> None:
     x, y = inputs(2, 8, 8), injection(2, 8, 8, routed_from=0)
     plain = run(unet, x, injection(2, 8, 8))
-    unmasked = y._replace(mask=torch.zeros_like(y.mask))
+    unmasked = y.changed(mask=torch.zeros_like(y["mask"]))
     torch.testing.assert_close(run(unet, x, unmasked), plain, rtol=0.0, atol=1e-5)
-    nowhere = y._replace(region=torch.zeros_like(y.region))
+    nowhere = y.changed(region=torch.zeros_like(y["region"]))
     torch.testing.assert_close(run(unet, x, nowhere), plain, rtol=0.0, atol=1e-5)
 
 
@@ -145,14 +147,14 @@ HEIGHT, WIDTH = 6, 8
 LEFT = (torch.arange(WIDTH) < 4).float().expand(HEIGHT, WIDTH)
 
 
-def limited(slots: list[int], regions: Tensor) -> InjectionInputs:
+def limited(slots: list[int], regions: Tensor) -> DenoiserBatch:
     """One row whose first text tokens are limited to regions (R, h, w), in a picture of LEFT."""
     words = torch.full((1, 48), -1, dtype=torch.int32)
     words[0, 1 : 1 + len(slots)] = torch.tensor(slots)
     count = len(regions)
     routes = torch.full((10, 1, count), -1, dtype=torch.int32)
-    mask = torch.ones(1, HEIGHT, WIDTH)
-    return InjectionInputs(routes, torch.zeros(1, count), mask, regions[None], words=words)
+    ports = {"routes": routes, "bias": torch.zeros(1, count), "region": regions[None]}
+    return DenoiserBatch(ports | {"mask": torch.ones(1, HEIGHT, WIDTH), "words": words})
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def layer() -> Attention:
     return attention.eval()
 
 
-def attend(layer: Attention, text: Tensor, given: InjectionInputs | None) -> Tensor:
+def attend(layer: Attention, text: Tensor, given: DenoiserBatch | None) -> Tensor:
     """(h, w, C): what a layer reads from text (1, T, D), the same picture every time."""
     hidden = torch.randn(1, HEIGHT * WIDTH, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -227,10 +229,10 @@ def test_in_a_unet_words_are_limited_in_their_rows_only(unet: UNet2DConditionMod
     x, y = inputs(2, 8, 12), injection(2, 8, 12)
     plain = run(unet, x, y)
     words = torch.full((2, 48), -1, dtype=torch.int32)
-    torch.testing.assert_close(run(unet, x, y._replace(words=words)), plain)
+    torch.testing.assert_close(run(unet, x, y.changed(words=words)), plain)
     words[1, 1:20] = 0
-    half = torch.zeros_like(y.region)
+    half = torch.zeros_like(y["region"])
     half[..., :6] = 1.0
-    masked = run(unet, x, y._replace(words=words, region=half))
+    masked = run(unet, x, y.changed(words=words, region=half))
     torch.testing.assert_close(masked[0], plain[0], rtol=0.0, atol=1e-6)
     assert (masked[1] - plain[1]).abs().max() > 1e-5

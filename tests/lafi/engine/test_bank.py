@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lafi.conditioning.routing import Reading, build_table
+from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.onnx.engines import load_onnx_engines, load_reference_reader
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import ArtifactsError
@@ -38,18 +38,19 @@ def references(engines: Engines, count: int, seed: int = 7) -> ReferenceBatch:
     """At one low noise level, with masks of which about half is 0."""
     info = engines.info
     return ReferenceBatch(
-        latents=drawn(seed, count, info.latent_channels, *SIZE),
-        timesteps=torch.full((count,), 100.0),
-        text=drawn(seed + 1, count, info.text_length, info.text_width),
+        {
+            "latents": drawn(seed, count, info.latent_channels, *SIZE),
+            "timesteps": torch.full((count,), 100.0),
+            "text": drawn(seed + 1, count, info.text_length, info.text_width),
+        },
         mask=drawn(seed + 2, count, *SIZE).clamp(0.0, 1.0),
     )
 
 
 def one_of(batch: ReferenceBatch, row: int) -> ReferenceBatch:
     part = slice(row, row + 1)
-    return ReferenceBatch(
-        batch.latents[part], batch.timesteps[part], batch.text[part], batch.mask[part]
-    )
+    ports = {name: tensor[part] for name, tensor in batch.ports.items()}
+    return ReferenceBatch(ports, batch.mask[part])
 
 
 def read(engines: Engines, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
@@ -65,26 +66,25 @@ def batch_of(
     preset: str = "all",
 ) -> DenoiserBatch:
     """PANELS panels, each with its sources, and behind them the references that are rows."""
-    info, extra = engines.info, 0 if as_rows is None else len(as_rows.latents)
+    info, extra = engines.info, 0 if as_rows is None else len(as_rows["latents"])
     layers = injected_layers(info, preset)  # type: ignore[arg-type]
     readings = [
         Reading(s, tuple(torch.ones(SIZE) for _ in s), layers=layers, bias=0.3) for s in sources
     ]
     readings += [Reading()] * extra
-    table = build_table(readings, len(info.layers), SIZE, bank=len(entries))
+    routing = routing_ports(readings, len(info.layers), SIZE, bank=len(entries))
     latents = drawn(0, PANELS, info.latent_channels, *SIZE)
     timesteps = torch.tensor([900.0, 400.0])
     text = drawn(1, PANELS, info.text_length, info.text_width)
     mask = torch.ones(PANELS, *SIZE)
     if as_rows is not None:
-        latents = torch.cat([latents, as_rows.latents])
-        timesteps = torch.cat([timesteps, as_rows.timesteps])
-        text = torch.cat([text, as_rows.text])
+        latents = torch.cat([latents, as_rows["latents"]])
+        timesteps = torch.cat([timesteps, as_rows["timesteps"]])
+        text = torch.cat([text, as_rows["text"]])
         mask = torch.cat([mask, as_rows.mask])
     bank = stack_bank(entries) if entries else None
-    return DenoiserBatch(
-        latents, timesteps, text, table.routes, table.bias, mask, table.region, bank=bank
-    )
+    rows = {"latents": latents, "timesteps": timesteps, "text": text, "mask": mask}
+    return DenoiserBatch(rows | routing, bank)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

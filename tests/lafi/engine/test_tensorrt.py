@@ -163,15 +163,17 @@ def random_batch(
     kept = {name: drawn(*s) for name, s in bank_shapes(GROUPS, entries, (SIDE, SIDE)).items()}
     bank = BankInputs((kept[KEYS],), (kept[VALUES],), kept[BANK_MASK])
     return DenoiserBatch(
+        {
+            "latents": drawn(rows, CHANNELS, SIDE, SIDE),
+            "timesteps": drawn(rows),
+            "text": drawn(rows, TOKENS, WIDTH),
+            "routes": routes.int(),
+            "bias": drawn(rows, references),
+            "mask": drawn(rows, SIDE, SIDE),
+            "region": drawn(rows, references, SIDE, SIDE),
+            **({"words": words.int()} if limited else {}),
+        },
         bank=bank if entries else None,
-        latents=drawn(rows, CHANNELS, SIDE, SIDE),
-        timesteps=drawn(rows),
-        text=drawn(rows, TOKENS, WIDTH),
-        routes=routes.int(),
-        bias=drawn(rows, references),
-        mask=drawn(rows, SIDE, SIDE),
-        region=drawn(rows, references, SIDE, SIDE),
-        ports={"words": words.int()} if limited else {},
     )
 
 
@@ -186,13 +188,13 @@ def test_padding_changes_no_prediction(
     padding = denoiser_padding(metadata, PORTS)
     padded = GraphRunner(engine, CpuDevice(), padding)
     batch = random_batch(rows, references, entries)
-    alone = ReadingSession({"latents": tuple(batch.latents.shape)})
+    alone = ReadingSession({"latents": tuple(batch["latents"].shape)})
     for name, tensor in denoiser_tensors(batch, PORTS, GROUPS).items():
         alone.bind(name, tensor)
-    alone.bind("noise_pred", torch.empty_like(batch.latents))
+    alone.bind("noise_pred", torch.empty_like(batch["latents"]))
     alone.enqueue()
     got = TensorRTDenoiser(padded, tuple(metadata.profile), padding, INFO)(batch)
-    assert got.shape == batch.latents.shape
+    assert got.shape == batch["latents"].shape
     torch.testing.assert_close(got, alone.bound["noise_pred"])
     (shapes,) = engine.shapes
     metadata.check_shapes(shapes)
@@ -277,8 +279,8 @@ def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[
     runner = GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding)
     names = ("text", "pooled")[: len(outputs)]
     encoded = TensorRTTextEncoder(runner, names)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
-    assert encoded.hidden.dtype == torch.float32
-    assert encoded.hidden.flatten().tolist() == list(range(3 * TOKENS))
+    assert encoded["text"].dtype == torch.float32
+    assert encoded["text"].flatten().tolist() == list(range(3 * TOKENS))
     if "POOLED" in outputs:
         assert encoded.ports["pooled"].dtype == torch.float32
         assert encoded.ports["pooled"].flatten().tolist() == [4, 9, 14]

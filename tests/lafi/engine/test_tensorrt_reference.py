@@ -132,9 +132,11 @@ def references(info: ModelInfo, rows: int) -> ReferenceBatch:
         return torch.rand(shape, generator=generator)
 
     return ReferenceBatch(
-        latents=drawn(rows, info.latent_channels, *SIZE),
-        timesteps=torch.full((rows,), 100.0),
-        text=drawn(rows, info.text_length, info.text_width),
+        {
+            "latents": drawn(rows, info.latent_channels, *SIZE),
+            "timesteps": torch.full((rows,), 100.0),
+            "text": drawn(rows, info.text_length, info.text_width),
+        },
         mask=drawn(rows, *SIZE),
     )
 

@@ -96,16 +96,18 @@ def random_rows(
         ports["pooled"] = torch.randn(rows, info.pooled_width, generator=gen)
         ports["time_ids"] = torch.full((rows, 6), 64.0)
     return DenoiserBatch(
-        latents=torch.randn(rows, info.latent_channels, high, wide, generator=gen),
-        timesteps=torch.randint(0, 1000, (rows,), generator=gen).float(),
-        text=torch.randn(rows, info.text_length, info.text_width, generator=gen),
-        routes=torch.randint(
-            -1, rows, (len(info.layers), rows, references), generator=gen, dtype=torch.int32
-        ),
-        bias=torch.randn(rows, references, generator=gen),
-        mask=weights(rows, high, wide),
-        region=weights(rows, references, high, wide),
-        ports=ports,
+        {
+            "latents": torch.randn(rows, info.latent_channels, high, wide, generator=gen),
+            "timesteps": torch.randint(0, 1000, (rows,), generator=gen).float(),
+            "text": torch.randn(rows, info.text_length, info.text_width, generator=gen),
+            "routes": torch.randint(
+                -1, rows, (len(info.layers), rows, references), generator=gen, dtype=torch.int32
+            ),
+            "bias": torch.randn(rows, references, generator=gen),
+            "mask": weights(rows, high, wide),
+            "region": weights(rows, references, high, wide),
+            **ports,
+        },
     )
 
 
@@ -207,24 +209,24 @@ def test_half_precision_keeps_the_vae_in_fp32(checkpoint: Path, engines: Engines
 
 def test_the_cpu_copies_nothing(batch: DenoiserBatch) -> None:
     assert bring_batch(batch, CPU) is batch
-    assert bring(batch.latents, CPU, torch.float32) is batch.latents
-    assert give_back(batch.latents, batch.text) is batch.latents
+    assert bring(batch["latents"], CPU, torch.float32) is batch["latents"]
+    assert give_back(batch["latents"], batch["text"]) is batch["latents"]
 
 
 def with_bank(info: ModelInfo, batch: DenoiserBatch) -> DenoiserBatch:
     """Row 0 reads entry 0 of two in all layers."""
     gen = torch.Generator().manual_seed(5)
     groups = bank_groups(info.layers)
-    shapes = bank_shapes(groups, 2, (batch.latents.shape[2], batch.latents.shape[3]))
+    shapes = bank_shapes(groups, 2, (batch["latents"].shape[2], batch["latents"].shape[3]))
     drawn = {name: torch.rand(shape, generator=gen) for name, shape in shapes.items()}
-    routes = batch.routes.clone()
-    routes[:, 0] = len(batch.latents)
+    routes = batch["routes"].clone()
+    routes[:, 0] = len(batch["latents"])
     bank = BankInputs(
         keys=tuple(drawn[group.keys] for group in groups),
         values=tuple(drawn[group.values] for group in groups),
         mask=drawn[BANK_MASK],
     )
-    return replace(batch, routes=routes, bank=bank)
+    return replace(batch.changed(routes=routes), bank=bank)
 
 
 def test_every_tensor_of_a_batch_goes_along(engines: Engines, batch: DenoiserBatch) -> None:
@@ -254,8 +256,8 @@ def test_channels_last_changes_rounding_alone(
     torch.testing.assert_close(got, wanted, atol=2e-5, rtol=0)
     vae = channels_last(AutoencoderKL.from_pretrained(checkpoint / "vae").eval())
     with torch.no_grad():
-        image = vae.decode(batch.latents / vae.config.scaling_factor).sample
-    torch.testing.assert_close(image, engines.vae_decoder(batch.latents), atol=2e-5, rtol=0)
+        image = vae.decode(batch["latents"] / vae.config.scaling_factor).sample
+    torch.testing.assert_close(image, engines.vae_decoder(batch["latents"]), atol=2e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -265,7 +267,7 @@ def test_no_value_is_read_on_the_way(
     """Tensors without values run through, as a graph that is captured needs it."""
     denoiser = TorchDenoiser(channels_last(unet.to("meta")), engines.info)
     predicted = denoiser(bring_batch(batch, torch.device("meta")))
-    assert (predicted.device.type, predicted.shape) == ("meta", batch.latents.shape)
+    assert (predicted.device.type, predicted.shape) == ("meta", batch["latents"].shape)
     assert predicted.dtype == torch.float32
 
 

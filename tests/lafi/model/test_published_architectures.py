@@ -85,26 +85,31 @@ def batch(stock: UNet2DConditionModel) -> DenoiserBatch:
         "time_ids": sizes.repeat(3, 1),
     }
     return DenoiserBatch(
-        latents=torch.randn(3, 4, SIDE, SIDE, generator=gen),
-        timesteps=torch.tensor([700.0, 700.0, 300.0]),
-        text=torch.randn(3, 77, config.cross_attention_dim, generator=gen),
-        routes=torch.full((len(layers), 3, 1), -1, dtype=torch.int32),
-        bias=torch.zeros(3, 1),
-        mask=mask,
-        region=torch.ones(3, 1, SIDE, SIDE),
-        ports=added if sdxl else {},
+        {
+            "latents": torch.randn(3, 4, SIDE, SIDE, generator=gen),
+            "timesteps": torch.tensor([700.0, 700.0, 300.0]),
+            "text": torch.randn(3, 77, config.cross_attention_dim, generator=gen),
+            "routes": torch.full((len(layers), 3, 1), -1, dtype=torch.int32),
+            "bias": torch.zeros(3, 1),
+            "mask": mask,
+            "region": torch.ones(3, 1, SIDE, SIDE),
+            **(added if sdxl else {}),
+        },
     )
 
 
 def plain(unet: UNet2DConditionModel, batch: DenoiserBatch, rows: slice) -> Tensor:
     added = None
-    if batch.ports:
+    if "pooled" in batch.ports:
         added = {
             "text_embeds": batch.ports["pooled"][rows],
             "time_ids": batch.ports["time_ids"][rows],
         }
     return unet(
-        batch.latents[rows], batch.timesteps[rows], batch.text[rows], added_cond_kwargs=added
+        batch["latents"][rows],
+        batch["timesteps"][rows],
+        batch["text"][rows],
+        added_cond_kwargs=added,
     ).sample
 
 
@@ -115,13 +120,15 @@ def test_every_preset_is_a_concatenation_in_its_layers(
 ) -> None:
     layers = self_attention_layers(stock)
     start = first_injected_layer(layers, preset)
-    batch.routes[:] = -1
-    batch.routes[start:, :2] = 2
+    batch["routes"][:] = -1
+    batch["routes"][start:, :2] = 2
     kept, before = Kept(), stock.attn_processors
     injected = {f"{layer.name}.processor" for layer in layers[start:]}
     stock.set_attn_processor(
         {
-            name: ConcatenatingProcessor(name, kept, batch.mask[2]) if name in injected else other
+            name: ConcatenatingProcessor(name, kept, batch["mask"][2])
+            if name in injected
+            else other
             for name, other in before.items()
         }
     )

@@ -44,6 +44,6 @@ def test_a_remote_text_encoder_gives_all_that_its_model_gives() -> None:
 
     ids = torch.arange(10).reshape(5, 2)
     text = RemoteTextEncoder(spec, infer)(ids)
-    assert torch.equal(text.hidden, ids[..., None].float())
-    assert text.ports.keys() == {"pooled"}
-    assert torch.equal(text.ports["pooled"], ids.float() + 1)
+    assert torch.equal(text["text"], ids[..., None].float())
+    assert text.keys() == {"text", "pooled"}
+    assert torch.equal(text["pooled"], ids.float() + 1)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from lafi.conditioning.prompts import tokenize
 from lafi.engine.onnx.graph import RUNTIMES
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.info import ModelInfo, variant_folder
@@ -38,7 +37,7 @@ class Toy:
         )
 
     def load_denoiser(self, artifacts, precision, threads):
-        return lambda batch: torch.full_like(batch.latents, threads)
+        return lambda batch: torch.full_like(batch["latents"], threads)
 
     def load_reference_reader(self, artifacts, precision, threads):
         return None
@@ -122,10 +121,10 @@ def test_a_package_brings_one(installed: Any, artifacts: Path) -> None:
     assert engines.reference_reader is None
     assert engines.row_counts == (2, 5)
     zeros = torch.zeros(1, 4, 2, 2)
-    batch = DenoiserBatch(*[zeros] * 7)
+    batch = DenoiserBatch({"latents": zeros})
     assert torch.equal(engines.denoiser(batch), zeros + 7)
     # Never more rows than it says that its served model takes.
-    engines.text_encoder(tokenize(engines.tokenizers, ["a child"] * 4, engines.info.text_length))
+    engines.text_encoder(torch.from_numpy(engines.prompts.token_ids(["a child"] * 4)))
     assert [rows for rows, _ in called] == [3, 1]
     with pytest.raises(ArtifactsError, match=r"runtime: got 'magic', allowed .*, toy$"):
         runtime_named("magic")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 import lafi.engine.tensorrt.engines
-from lafi.conditioning.prompts import tokenize
 from lafi.engine.cuda.machine import GpuMissing
 from lafi.engine.onnx.graph import load_graph
 from lafi.engine.tensorrt.engines import PLANS
@@ -86,8 +85,7 @@ def load(artifacts: Path, runtime: str, calls: Calls) -> dict[str, Engines]:
 
 def texts_called(engines: Engines, calls: Calls) -> list[tuple[str, tuple[int, ...]]]:
     calls.made.clear()
-    info = engines.info
-    engines.text_encoder(tokenize(engines.tokenizers, ["a child"] * 9, info.text_length))
+    engines.text_encoder(torch.from_numpy(engines.prompts.token_ids(["a child"] * 9)))
     return list(calls.made)
 
 
@@ -148,7 +146,7 @@ def plan(artifacts: Path, file: str, rows: int) -> None:
 
 
 def predicts_nothing(batch: DenoiserBatch) -> Tensor:
-    return torch.zeros_like(batch.latents)
+    return torch.zeros_like(batch["latents"])
 
 
 def reads_nothing(batch: ReferenceBatch) -> tuple[BankEntry, ...]:

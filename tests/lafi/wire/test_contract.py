@@ -365,3 +365,16 @@ def test_a_bad_event_is_refused(event: object, image: bytes, line: str) -> None:
     with pytest.raises(StoryboardError) as refused:
         _event(event, image)
     assert str(refused.value).startswith(line)
+
+
+def test_what_is_unset_is_left_out_and_a_short_form_stays_short() -> None:
+    panels = [{"prompt": "a"}, {"prompt": "b", "sampling": {"guidance": 2.0}}]
+    board = Storyboard.model_validate({"sampling": {"steps": 3}, "panels": panels})
+    (text,) = storyboard_to_tensors(board)["STORYBOARD"].tolist()
+    assert json.loads(text) == {
+        "sampling": {"steps": 3},
+        "panels": [
+            {"prompt": "a", "seed": 0},
+            {"prompt": "b", "seed": 1, "sampling": {"guidance": 2.0}},
+        ],
+    }

@@ -1,4 +1,4 @@
-"""Named lists of phrases for negative prompts: those shipped with the client, and a user's file.
+"""Named lists of phrases for negative prompts: those that are shipped, and a user's file.
 
 A YAML file maps names to lists of phrases; it replaces shipped lists of the same name.
 Any other file holds one phrase per line; they are always added.
@@ -27,7 +27,7 @@ class NegativeLists(NamedTuple):
 def negative_lists(file: Path | None = None) -> NegativeLists:
     """The shipped lists and the lists of `file`. Raises `StoryboardError`."""
     named: dict[str, tuple[str, ...]] = {}
-    with resources.as_file(resources.files("lafi_client") / "negatives") as folder:
+    with resources.as_file(resources.files("lafi.board") / "negatives") as folder:
         for shipped in sorted(folder.glob("*.yaml")):
             named |= _named(shipped)
     if file is None:

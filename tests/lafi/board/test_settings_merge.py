@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
-from lafi_client.settings_merge import merged
+from lafi.board.settings_merge import merged
 
 RECIPE = {
     "width": 96,

@@ -13,6 +13,7 @@ of `sampling` merge like this:
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 from lafi.board.error import StoryboardError, problem
@@ -27,6 +28,27 @@ def merged(base: dict[Any, Any], own: dict[Any, Any]) -> dict[Any, Any]:
     for key, value in own.items():
         result[key] = _value(key, result.get(key), value)
     return result
+
+
+def taken(base: dict[Any, Any], own: dict[Any, Any], place: str = "") -> Iterator[str]:
+    """The names of the fields of `merged(base, own)` that come from `base`."""
+    for key, value in base.items():
+        name = f"{place}{key}"
+        if key not in own:
+            yield name
+        elif key == "sampling" and isinstance(value, dict) and isinstance(own[key], dict):
+            yield from _stages_taken(value, own[key], name)
+        elif isinstance(value, dict) and isinstance(own[key], dict) and key not in _WHOLE:
+            yield from taken(value, own[key], f"{name}.")
+
+
+def _stages_taken(base: dict[Any, Any], own: dict[Any, Any], name: str) -> Iterator[str]:
+    stages, given = base.get("stages", [base]), own.get("stages", own)
+    if isinstance(given, dict):
+        given = [given] * len(stages)
+    if len(given) == len(stages):
+        for place, (stage, one) in enumerate(zip(stages, given, strict=True)):
+            yield from taken(stage, one, f"{name}.stages[{place}].")
 
 
 def _value(key: Any, base: Any, own: Any) -> Any:

@@ -23,7 +23,7 @@ def known_recipes(folder: Path | None = None) -> dict[str, Path]:
     """The files of all recipes by name. Raises `StoryboardError` if `folder` is not a folder."""
     if folder is not None and not folder.is_dir():
         raise StoryboardError([problem("--recipes", Verbatim(folder), "a folder with recipes")])
-    with resources.as_file(resources.files("lafi_client") / "recipes") as shipped:
+    with resources.as_file(resources.files("lafi.board") / "recipes") as shipped:
         folders = [shipped, *([folder] if folder is not None else [])]
         files = (file for one in folders for file in sorted(one.glob("*.yaml")))
         return {file.stem: file for file in files}
@@ -35,13 +35,18 @@ def read_recipe(name: object, folder: Path | None = None) -> dict[Any, Any]:
     if not isinstance(name, str) or name not in known:
         allowed = f"{', '.join(sorted(known))}{closest(name, known)}"
         raise StoryboardError([problem("recipe", name, allowed)])
+    return read_recipe_file(known[name])
+
+
+def read_recipe_file(file: Path) -> dict[Any, Any]:
+    """The settings of a recipe's file, with its pictures loaded. Raises `StoryboardError`."""
     try:
-        data = parse(read_text(known[name], "a recipe file"))
-        problems = _problems(data) or read_pictures(data, known[name].parent)
+        data = parse(read_text(file, "a recipe file"))
+        problems = _problems(data) or read_pictures(data, file.parent)
         if problems:
             raise StoryboardError(problems)
     except StoryboardError as error:
-        raise StoryboardError(f"recipe {name}: {line}" for line in error.problems) from None
+        raise StoryboardError(f"recipe {file.stem}: {line}" for line in error.problems) from None
     settings: dict[Any, Any] = data
     return settings
 

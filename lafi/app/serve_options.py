@@ -1,0 +1,25 @@
+"""The options of `lafi serve` that the served models read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from lafi.board.default_recipe import load_default_recipe
+from lafi.board.error import StoryboardError
+from lafi.server.supervisor import DEFAULT_RECIPE
+
+
+def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
+    """The environment that gives the models a default recipe: a recipe's name, or a file.
+
+    Raises typer.BadParameter for one that is neither.
+    """
+    if default_recipe is None:
+        return {}
+    try:
+        load_default_recipe(default_recipe, Path.cwd())
+    except StoryboardError as error:
+        raise typer.BadParameter(str(error), param_hint="--default-recipe") from None
+    file = Path.cwd() / default_recipe
+    return {DEFAULT_RECIPE: str(file) if file.is_file() else default_recipe}

@@ -1,0 +1,1 @@
+"""The torch side of each text stack, one file each. Knows nothing of denoising."""

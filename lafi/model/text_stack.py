@@ -1,0 +1,95 @@
+"""`TextStack`: the tokenizers and text encoders of a model, without their weights.
+
+A family names its text stack. What the stack does with torch is
+`lafi.engine.torch.text_stack.TorchTextStack`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lafi.model.config_problems import Config
+from lafi.model.input_port import Axis
+
+if TYPE_CHECKING:
+    from lafi.model.info import ModelInfo
+
+
+class TextOutput(NamedTuple):
+    """An output of the text encoders: the denoiser's input that it fills, and its shape.
+
+    shape: for one text; the axis `tokens` where texts may have different lengths.
+    """
+
+    port: str
+    shape: tuple[Axis | int, ...]
+
+
+class WordSpan(NamedTuple):
+    """Letters [start, stop) of a text are the words of the panel's character `slot`."""
+
+    start: int
+    stop: int
+    slot: int
+
+
+class PromptReader(Protocol):
+    """The tokenizers of one model: texts become what its text encoder takes."""
+
+    def token_ids(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """(B, ...) for B texts, each shaped as `TextStack.ids` says, all of one length.
+
+        The end of a text that is too long is left out; `unread` gives it.
+        """
+
+    def unread(self, text: str) -> str:
+        """The end of a text that is too long for the model; "" if all of it is read."""
+
+    def slots(self, text: str, spans: Sequence[WordSpan]) -> npt.NDArray[np.int32]:
+        """(T,): for each token of the encoded text the slot of its span, or -1."""
+
+
+class TextStack(Protocol):
+    """How prompts become inputs of the denoiser. A new one is a file for each side, no more."""
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The parts of a checkpoint with its weights, in order; a pipeline may lack the last."""
+
+    @property
+    def tokenizers(self) -> tuple[str, ...]:
+        """The parts of a checkpoint with its tokenizers; they have neither config nor weights."""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a text that is too long is drawn without its end, with a note of that.
+
+        Otherwise such a text is refused.
+        """
+
+    def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
+        """One line for each value of a checkpoint's configs that does not fit its tokenizers."""
+
+    def describe(self, parts: Mapping[str, Config]) -> Mapping[str, Any]:
+        """`text_length` (the most tokens), `text_width` and other facts of `ModelInfo` on texts."""
+
+    def tokenizers_of(self, info: "ModelInfo") -> tuple[str, ...]:
+        """Those of `tokenizers` that this model has."""
+
+    def ids(self, info: "ModelInfo") -> tuple[Axis | int, ...]:
+        """The shape of the text encoder's input for one text, int64."""
+
+    def vocabularies(self, folder: Path, info: "ModelInfo") -> tuple[int, ...]:
+        """Numbers of token ids: one for each entry of the first axis of `ids`, or one for all.
+
+        folder: with the tokenizers.
+        """
+
+    def outputs(self, info: "ModelInfo") -> tuple[TextOutput, ...]:
+        """The outputs of the text encoder in order; one fills the input `text`."""
+
+    def reader(self, folder: Path, info: "ModelInfo") -> PromptReader:
+        """The tokenizers in `folder`, loaded."""
