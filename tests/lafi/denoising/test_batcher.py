@@ -301,7 +301,7 @@ class Clock:
         return self.now
 
     def denoise(self, batch: DenoiserBatch) -> Tensor:
-        rows, _, height, width = batch.latents.shape
+        rows, _, height, width = batch["latents"].shape
         self.calls.append((rows, width))
         self.now += rows * height * width
         return self._fake(batch)
@@ -348,7 +348,7 @@ def test_a_call_of_large_pictures_has_fewer_rows() -> None:
     loop.add([panel("c", size=(64, 64))])
     for _ in range(3):
         list(loop.step())
-    rows = {batch.latents.shape[-1]: len(batch.latents) for batch in fake.batches}
+    rows = {batch["latents"].shape[-1]: len(batch["latents"]) for batch in fake.batches}
     assert rows == {8: 16, 16: 4, 64: 2}
 
 

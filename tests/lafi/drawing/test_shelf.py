@@ -63,7 +63,7 @@ class Counted:
     def _denoise(self, batch: DenoiserBatch) -> Tensor:
         self.begun.set()
         assert self.gate.wait(60.0)
-        self.rows += len(batch.latents)
+        self.rows += len(batch["latents"])
         return self._denoiser(batch)
 
 
