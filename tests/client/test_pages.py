@@ -54,7 +54,8 @@ def test_each_stage_is_told() -> None:
     board = Storyboard.model_validate({"panels": panels})
     assert panel_entry(board, 1).sampling == (
         "the model's sampler, 30 steps, guidance 5, 64 x 32 px; "
-        "then the model's sampler, 30 steps, guidance 5, size times 0.5, denoise 0.5, from panel 0; "
+        "then the model's sampler, 30 steps, guidance 5, size times 0.5, denoise 0.5, "
+        "from panel 0; "
         "then the model's sampler, 3 steps, guidance 5"
     )
 
