@@ -282,10 +282,10 @@ def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[
     assert encoded["text"].dtype == torch.float32
     assert encoded["text"].flatten().tolist() == list(range(3 * TOKENS))
     if "POOLED" in outputs:
-        assert encoded.ports["pooled"].dtype == torch.float32
-        assert encoded.ports["pooled"].flatten().tolist() == [4, 9, 14]
+        assert encoded["pooled"].dtype == torch.float32
+        assert encoded["pooled"].flatten().tolist() == [4, 9, 14]
     else:
-        assert encoded.ports == {}
+        assert encoded.keys() == {"text"}
 
 
 def test_a_plan_of_another_export_is_refused(
