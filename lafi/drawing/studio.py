@@ -46,6 +46,12 @@ class Studio:
         self.retries = 0
         self._denoising = SharedDenoising(self.batchers)
 
+    @property
+    def steps(self) -> int:
+        """Denoiser calls and steps without one, so far: rises as long as there is work."""
+        counts = [batcher.counts for batcher in self.batchers.values()]
+        return sum(count.calls + count.reused_steps for count in counts)
+
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
         events = draw(storyboard, self._engines, cancelled=cancelled, denoising=self._denoising)

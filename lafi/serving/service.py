@@ -19,6 +19,7 @@ from typing import Literal, Protocol
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.serving.admission import Admission, RefusedError
+from lafi.serving.failure import log_failure, without_paths
 from lafi.wire.events import Event, Failed, Finished
 
 _log = logging.getLogger(__name__)
@@ -111,8 +112,7 @@ class StoryboardService:
             _end(sender, "INVALID_ARGUMENT", str(error))
         except Exception as error:
             self._admission.release()
-            _log.exception("a storyboard could not be begun")
-            _end(sender, "INTERNAL", f"the storyboard could not be begun: {_describe(error)}")
+            _end(sender, "INTERNAL", log_failure(_log, error))
         else:
             self._waiting.put(job)
 
@@ -204,13 +204,11 @@ def _end(sender: Sender, status: Status, message: str) -> None:
 
 
 def _fail(sender: Sender, error: Exception) -> None:
-    retryable = _is_retryable(error)
-    _log.error("a storyboard failed: %s", _describe(error), exc_info=None if retryable else error)
-    sender.send(Failed(panel=None, error=_describe(error), retryable=retryable))
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Fails a storyboard; what a served model said is passed on, all else is for the log only."""
+    text = f"INTERNAL: {log_failure(_log, error)}"
+    if isinstance(error, ServedModelError | MemoryError):
+        text = without_paths(f"{type(error).__name__}: {error}" if str(error) else "MemoryError")
+    sender.send(Failed(panel=None, error=text, retryable=_is_retryable(error)))
 
 
 def _is_retryable(error: Exception) -> bool:

@@ -11,6 +11,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import BANK_BYTES, Studio
 from lafi.serving.admission import Admission
+from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
@@ -19,6 +20,7 @@ from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
     call_model,
+    heartbeat_file,
     input_array,
     stop_asked,
 )
@@ -47,6 +49,9 @@ class TritonPythonModel:
         in_flight = settings.number("max_storyboards", 16)
         admission = Admission(in_flight)
         self._metrics = MetricsExport(partial(server_metrics, self._studio, admission))
+        self._heartbeat = Heartbeat(
+            heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
+        )
         self._service = StoryboardService(
             self._studio.draw, admission, stop_asked=stop_asked, threads=in_flight
         )
@@ -61,6 +66,7 @@ class TritonPythonModel:
         self._service.close()
         self._studio.close()
         self._metrics.close()
+        self._heartbeat.close()
 
     @staticmethod
     def _decode(request: Any) -> Storyboard:
