@@ -124,7 +124,8 @@ def serve(
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
-        from lafi.server.command import ServeSettings, serve_command
+        from lafi.server.command import serve_command
+        from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
         raise _missing(error, "serve") from None
     settings = ServeSettings(
@@ -168,7 +169,7 @@ def draw(
     overwrite: Overwrite = False,
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
-    retries: Retries = 4,
+    retries: Retries = 30,
 ) -> None:
     """Draw storyboards with a running server."""
     try:
@@ -218,7 +219,7 @@ def compare(
     negative_file: NegativeFile = None,
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
-    retries: Retries = 4,
+    retries: Retries = 30,
 ) -> None:
     """Draw a storyboard with different settings, side by side in one labelled picture."""
     try:

@@ -178,8 +178,7 @@ def _check_tensor(
     shape = list(tensor.shape)
     allowed = [ANY, *known.shape] if max_batch else list(known.shape)
     fits = len(shape) == len(allowed) and all(
-        got == wanted or (wanted == ANY and got >= 1)
-        for got, wanted in zip(shape, allowed, strict=True)
+        got >= 1 and wanted in (got, ANY) for got, wanted in zip(shape, allowed, strict=True)
     )
     if not fits:
         raise RequestRefused(

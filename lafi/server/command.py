@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
@@ -18,7 +17,8 @@ from rich.text import Text
 
 from lafi.server.free_ports import PortTakenError
 from lafi.server.log import LogLine
-from lafi.server.supervisor import CANARY_SECONDS, REQUEST_MIB, Supervisor
+from lafi.server.serve_settings import ServeSettings
+from lafi.server.supervisor import Supervisor
 from lafi.server.triton_server import RepositoryError, ServerFailedError
 from lafi.server.wheel import ServerUnavailableError
 
@@ -30,29 +30,7 @@ _EXPECTED_ERRORS = (
     ValueError,
 )
 _LOOPBACK = ("127.", "localhost", "::1")
-GRACE_SECONDS = 25.0
-"""How long storyboards in flight may take once the server is to stop; Kubernetes kills after 30."""
 _STYLES = {"warning": "yellow", "error": "red", "info": "", "plain": "dim"}
-
-
-@dataclass(frozen=True, slots=True)
-class ServeSettings:
-    """What `lafi serve` was asked for. Port 0 picks a free one; http_port None: closed.
-
-    grace: seconds that storyboards in flight have to be finished once the server is to stop.
-    verbose: print every line of the server's log, not only warnings, errors and our models' lines.
-    """
-
-    host: str = "127.0.0.1"
-    grpc_port: int = 8001
-    health_port: int = 8002
-    http_port: int | None = None
-    threads: int | None = None
-    log_file: Path | None = None
-    verbose: bool = False
-    grace: float = GRACE_SECONDS
-    request_mib: int = REQUEST_MIB
-    canary_seconds: float = CANARY_SECONDS
 
 
 def serve_command(

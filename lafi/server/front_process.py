@@ -83,9 +83,7 @@ class FrontProcess:
 
     def stop(self, seconds: float = 3.0) -> None:
         """End it; what it still has to send may take so many seconds."""
-        with suppress(OSError, ValueError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        self._hang_up()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         self.kill()
@@ -94,9 +92,15 @@ class FrontProcess:
         """End it at once."""
         self._process.kill()
         self._process.wait()
+        self._hang_up()
         self._reader.join(timeout=5)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError, ValueError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -23,13 +23,9 @@ from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
 from lafi.server.parts import Parts, PartsSettings
+from lafi.server.serve_settings import CANARY_SECONDS, REQUEST_MIB
 from lafi.server.triton_server import RunSettings, find_models
 from lafi.server.wheel import find_embedded_server
-
-REQUEST_MIB = 128
-"""Most MiB of one request, by default."""
-CANARY_SECONDS = 60.0
-"""After how long without a request the canary is drawn, by default."""
 
 
 class Supervisor:

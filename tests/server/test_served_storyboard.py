@@ -202,20 +202,23 @@ def changed(**fields: object) -> dict[str, np.ndarray]:
 BAD = {
     "missing tensor": (
         {"STORYBOARD": GOOD["STORYBOARD"]},
-        "missing required input(s) ['REFERENCES",
+        "INVALID_ARGUMENT: inputs: REFERENCES missing",
     ),
-    "unknown tensor": (GOOD | {"EXTRA": bytes_tensor(b"")}, "expected 2 inputs but got 3"),
+    "unknown tensor": (
+        GOOD | {"EXTRA": bytes_tensor(b"")},
+        "INVALID_ARGUMENT: inputs: got 'EXTRA', allowed: STORYBOARD, REFERENCES",
+    ),
     "wrong dtype": (
         GOOD | {"STORYBOARD": np.zeros(1, np.float32)},
-        "data-type is 'FP32', but model 'storyboard' expects 'BYTES'",
+        "INVALID_ARGUMENT: STORYBOARD: got datatype 'FP32', allowed: BYTES",
     ),
     "wrong shape": (
         GOOD | {"STORYBOARD": bytes_tensor(b"{}", b"{}")},
-        "unexpected shape for input 'STORYBOARD' for model 'storyboard'. Expected [1], got [2]",
+        "INVALID_ARGUMENT: STORYBOARD: got shape [2], allowed: [1]",
     ),
     "two dimensions": (
         GOOD | {"REFERENCES": bytes_tensor(b"").reshape(1, 1)},
-        "unexpected shape for input 'REFERENCES'",
+        "INVALID_ARGUMENT: REFERENCES: got shape [1, 1], allowed: [-1]",
     ),
     "empty": (GOOD | {"STORYBOARD": bytes_tensor(b"")}, "INVALID_ARGUMENT: STORYBOARD: "),
     "invalid UTF-8": (
