@@ -192,7 +192,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed_while_it_draws(
         parts = served.parts()
         assert len(parts) >= 6
         served.process.kill()
-        with pytest.raises(Exception, match="stopped answering|Socket closed|refused|ended"):
+        with pytest.raises(Exception, match=r"stopped answering|Socket closed|refused|ended"):
             list(panels)
     assert soon(lambda: all(processes.state_of(pid) in ("", "Z") for pid in parts), 20)
     check_that_nothing_is_left(served)
