@@ -78,13 +78,14 @@ class Gate:
         task = self._keep(upstream.call(method, request))
         self._calls += 1
         try:
-            await asyncio.wait({task, upstream.lost}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {task, upstream.lost}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._calls -= 1
         if not task.done():
             raise self.closed(upstream.lost.result())
         try:
-            return await task
+            return bytes(await task)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE and upstream.lost.done():
                 raise self.closed(upstream.lost.result()) from None

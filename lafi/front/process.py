@@ -6,6 +6,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -119,7 +120,8 @@ class _Front:
         self._changed.set()
         try:
             task = self.gate.start(Relay(upstream, "canary", keep), request)
-            await asyncio.wait({task, upstream.lost}, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {task, upstream.lost}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             outcome = outcome_of(answers)
             if run == self._run and not upstream.lost.done():
                 self._failure = outcome if outcome and self._sung else ""

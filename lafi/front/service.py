@@ -7,8 +7,8 @@ client's own metadata reaches Triton Server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, NoReturn, Protocol
 from uuid import uuid4
 
 import grpc
@@ -22,7 +22,6 @@ from lafi.front.upstream import SERVICE, Relay, Upstream
 
 MAX_PER_STREAM = 64
 """Requests of one stream that are under way at a time; the next one waits unread."""
-Context = grpc.aio.ServicerContext
 CLOSED_METHODS = (
     "RepositoryModelLoad",
     "RepositoryModelUnload",
@@ -36,8 +35,24 @@ CLOSED_METHODS = (
     "LogSettings",
 )
 """They write files, map memory or load models: never for clients."""
+Metadata = Sequence[tuple[str, str]]
 _SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse with status SERVING
 _NOT_SERVING = b"\x08\x02"
+
+
+class Context(Protocol):
+    """What we use of `grpc.aio.ServicerContext`."""
+
+    async def write(self, message: bytes) -> None:
+        """Send an answer of a stream."""
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata = ()
+    ) -> NoReturn:
+        """End the call with an error."""
+
+    def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
+        """What is sent at the end of the call."""
 
 
 class FrontService:
@@ -133,7 +148,6 @@ class FrontService:
             return await self._gate.call(upstream, "ModelInfer", request)
         except (Closed, RequestRefused, grpc.RpcError) as error:
             await _abort(context, error)
-            raise AssertionError from error  # abort does not return
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         try:
@@ -161,7 +175,7 @@ class _ClientStream:
         """Until the client has sent all, and has all answers. Raises Closed, grpc.RpcError."""
         reading = asyncio.ensure_future(self._read(requests))
         try:
-            waited = {reading, self._upstream.lost}
+            waited: set[asyncio.Future[Any]] = {reading, self._upstream.lost}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 raise self._gate.closed(self._upstream.lost.result())
@@ -238,7 +252,6 @@ def _plain(method: Callable[[bytes], Awaitable[bytes]]) -> Callable[[bytes, Cont
             return await method(raw)
         except (Closed, RequestRefused, grpc.RpcError) as error:
             await _abort(context, error)
-            raise AssertionError from error  # abort does not return
 
     return answer
 
@@ -258,10 +271,12 @@ def _tell_ignored(context: Context, names: tuple[str, ...]) -> None:
         context.set_trailing_metadata((("lafi-ignored", printable),))
 
 
-async def _abort(context: Context, error: Closed | RequestRefused | grpc.RpcError) -> None:
+async def _abort(context: Context, error: Exception) -> NoReturn:
+    """End the call as the error says: one of ours, or a status of Triton Server's."""
     if isinstance(error, Closed):
         hint = (("retry-after", f"{error.retry_after:.0f}"),)
         await context.abort(grpc.StatusCode.UNAVAILABLE, str(error), hint)
     if isinstance(error, RequestRefused):
         await context.abort(error.code, str(error))
+    assert isinstance(error, grpc.RpcError)
     await context.abort(error.code(), error.details() or "")
