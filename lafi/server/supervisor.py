@@ -120,6 +120,14 @@ class Supervisor:
         return server.pid if server else None
 
     @property
+    def inner_target(self) -> str:
+        """Triton Server's own gRPC, without the front: for measurements, never for clients."""
+        server = self._parts.server if self._parts else None
+        if server is None:
+            raise RuntimeError("Triton Server does not run")
+        return server.folder.target
+
+    @property
     def front_pid(self) -> int | None:
         """The front's process id; None before the start and after the stop."""
         return self._parts.front.pid if self._parts else None
