@@ -114,7 +114,11 @@ class Parts:
         return True
 
     def stop(self) -> None:
-        """End all parts and remove their files; what is in flight fails as retryable."""
+        """End all parts and remove their files; what is in flight fails as retryable.
+
+        The log stays if the server was not ready at the end because something had failed.
+        """
+        failed = self._ready_since is None and bool(self._failures)
         self._ending.set()
         if self._thread.is_alive():
             self._begin_to_drain()
@@ -127,7 +131,7 @@ class Parts:
         self._follower.stop()
         self.watchdog.dismiss()
         folder = self._settings.folder
-        if not (self._failures and self._settings.log.parent == folder):
+        if not (failed and self._settings.log.parent == folder):
             rmtree(folder, ignore_errors=True)
 
     def _begin_to_drain(self) -> None:

@@ -35,8 +35,8 @@ class Supervisor:
     Ports: 0 picks a free one; http_port: of Triton Server's own HTTP, None: closed.
     on_line: called with every line of the log, on_event: with what the supervisor does about a
     part that failed, both in other threads. log_file: where the raw log goes (default: a temporary
-    folder, kept only if something failed). threads: CPU threads for each engine (default: the
-    cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
+    folder, kept only if the server failed at its end). threads: CPU threads for each engine
+    (default: the cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
     request_mib: most MiB of one request.
     """
@@ -208,8 +208,8 @@ class Supervisor:
     def stop(self) -> None:
         """Stops all parts (SIGTERM, then SIGKILL) and removes their files. Safe to call twice.
 
-        What is in flight fails as retryable. The raw log stays if `log_file` was given or
-        something had failed.
+        What is in flight fails as retryable. The raw log stays if `log_file` was given, or if
+        something had failed and the server is not ready again.
         """
         parts, self._parts = self._parts, None
         if parts is not None:
