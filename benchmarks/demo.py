@@ -20,7 +20,7 @@ from rich.console import Console
 from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi_client import StoryboardClient
 from lafi_client.commands import draw
 from lafi_tiny.attributes import ACTIONS, BACKGROUNDS, TIMES, Identity, Scene
@@ -124,7 +124,7 @@ def main(
     """Draw the demo through a real server."""
     console = Console()
     console.print("starting Triton Server ...")
-    with TritonServer(repository) as server:
+    with Supervisor(repository) as server:
         console.print(f"ready on {server.grpc_url}")
         code = draw(story, out, url=server.grpc_url, overwrite=True)
         if code:

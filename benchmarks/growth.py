@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.provenance import provenance
 from benchmarks.throughput.growth_axes import QUICK, Axes, measure_axes
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("nvidia-pytriton", "openvino", "torch")
@@ -53,7 +53,7 @@ def main(
     """Measure, print, write."""
     console = Console(highlight=False)
     what = QUICK if quick else Axes()
-    with TritonServer(repository) as server:
+    with Supervisor(repository) as server:
         rows = measure_axes(server, what, console.print)
     command = f"python -m benchmarks.growth {repository}" + (" --quick" if quick else "")
     document = {

@@ -21,7 +21,7 @@ from benchmarks.load.endurance import MIB, QUICK, Endurance, growth_after, measu
 from benchmarks.load.resources import Held, total
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("nvidia-pytriton", "openvino", "torch", "psutil")
@@ -57,7 +57,7 @@ def main(
     what = QUICK if quick else Endurance()
     with tempfile.TemporaryDirectory() as folder:
         copy = served_copy(repository, Path(folder), bank_megabytes=what.bank_megabytes)
-        with TritonServer(copy) as server:
+        with Supervisor(copy) as server:
             samples = measure_endurance(server, what, console.print)
     command = f"python -m benchmarks.memory {repository}" + (" --quick" if quick else "")
     growth = growth_after(samples, what.warm_up)

@@ -18,13 +18,17 @@ import triton_python_backend_utils as pb_utils
 
 from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
 from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
+from lafi.front.run_folder import REQUEST_KEY, own_run_folder
 from lafi.model.info import ModelInfo
-from lafi.server.supervisor import DEFAULT_RECIPE, STOP_FILE, THREADS
+from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
+from lafi.serving.failure import log_failure
 from lafi.serving.service import ServedModelError, Status
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.events import Event
 from lafi.wire.model_spec import ModelSpec
+
+_log = logging.getLogger(__name__)
 
 
 class ModelSettings:
@@ -79,7 +83,14 @@ class ModelSettings:
 
 def stop_asked() -> bool:
     """True once the supervisor is about to stop the server. The server itself says so too late."""
-    return Path(os.environ.get(STOP_FILE, "")).is_file()
+    folder = own_run_folder()
+    return folder is not None and folder.stop.is_file()
+
+
+def heartbeat_file() -> Path | None:
+    """Where the supervisor looks for signs of life; None if there is no supervisor."""
+    folder = own_run_folder()
+    return None if folder is None else folder.heartbeat
 
 
 class _ServerLog(logging.Handler):
@@ -120,8 +131,7 @@ def response(spec: ModelSpec, answer: Answer) -> Any:
     if isinstance(answer, InputError):
         return pb_utils.InferenceResponse(error=_error("INVALID_ARGUMENT", str(answer)))
     if isinstance(answer, Exception):
-        text = f"{type(answer).__name__}: {answer}"
-        return pb_utils.InferenceResponse(error=_error("INTERNAL", text))
+        return pb_utils.InferenceResponse(error=_error("INTERNAL", log_failure(_log, answer)))
     named = zip(spec.outputs, answer, strict=True)
     return pb_utils.InferenceResponse(
         [pb_utils.Tensor(output.name, np.ascontiguousarray(array)) for output, array in named]
@@ -157,6 +167,7 @@ class ResponseSender:
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
+        self._cancelled = _cancel_file(request)
 
     def send(self, event: Event) -> None:
         """Sends one event as the tensors EVENT and IMAGE."""
@@ -172,5 +183,14 @@ class ResponseSender:
         self._sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def is_cancelled(self) -> bool:
-        """True once the client is gone."""
+        """True once the client is gone: the front says so by a file, or the call was cancelled."""
+        if self._cancelled is not None and self._cancelled.exists():
+            return True
         return bool(self._sender.is_cancelled())
+
+
+def _cancel_file(request: Any) -> Path | None:
+    """The file that the front makes once nobody waits for this request; None without a front."""
+    folder = own_run_folder()
+    key = json.loads(request.parameters() or "{}").get(REQUEST_KEY)
+    return folder.cancelled(key) if folder is not None and isinstance(key, str) else None

@@ -49,10 +49,11 @@ ROOMS = {
     "engine.tensorrt": {"board", "model", "ports", "engine.cuda", "engine.onnx"},
     "identity": {"board", "model", "wire", "ports", "engine.onnx"},
     "serving": {*BEFORE, "identity", "engine.onnx", "engine.tensorrt"},
-    "server": set(),
+    "front": {"board", "model", "wire"},
+    "server": {"front"},
 }
 ROOMS["app"] = set(ROOMS)
-LIGHT_ROOMS = ("board", "model", "wire", "store", "server", "app")
+LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
 """Loading any file of these loads nothing heavy."""
 
 # This one runs the others, each import inside a function.

@@ -23,7 +23,7 @@ from benchmarks.load.perf_analyzer import find_perf_analyzer
 from benchmarks.load.plots import draw_plot
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("mlcommons-loadgen", "nvidia-pytriton", "openvino", "torch", "tritonclient")
@@ -43,19 +43,19 @@ def measure(part: Part, repository: Path, work: Path, quick: bool, tell: Tell) -
     logs = work / part
     if part is Part.ARRIVALS:
         offered = arrivals.QUICK if quick else arrivals.Arrivals()
-        with TritonServer(repository) as server:
+        with Supervisor(repository) as server:
             rows = arrivals.measure_arrivals(server, offered, logs, tell)
         return {"settings": asdict(offered), "rows": rows}
     if part is Part.QUEUE:
         queues = queue_ahead.QUICK if quick else queue_ahead.Queues()
         with tempfile.TemporaryDirectory() as folder:
             copy = served_copy(repository, Path(folder), max_storyboards=queues.places)
-            with TritonServer(copy) as server:
+            with Supervisor(copy) as server:
                 rows = queue_ahead.measure_queues(server, queues, tell)
         return {"settings": {**asdict(queues), "max_storyboards": queues.places}, "rows": rows}
     runs = perf_runs.QUICK if quick else perf_runs.PerfRuns()
     analyzer = find_perf_analyzer(logs)
-    with TritonServer(repository) as server:
+    with Supervisor(repository) as server:
         rows = perf_runs.measure_with_perf_analyzer(server, analyzer, runs, logs, tell)
     return {"settings": asdict(runs), "rows": rows}
 

@@ -9,7 +9,7 @@ from benchmarks.load.loadgen import LoadgenRun, run_loadgen
 from benchmarks.load.query import figures
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi_client import StoryboardClient
 
 REFUSED = "lafi_storyboards_refused_total"
@@ -38,7 +38,7 @@ QUICK = Arrivals(queries={1: 8, 2: 4}, shares=(0.5, 4.0), steps=2, at_once=2, sa
 
 
 def measure_arrivals(
-    server: TritonServer, what: Arrivals, logs: Path, tell: Callable[[str], None]
+    server: Supervisor, what: Arrivals, logs: Path, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """A row of figures for each run; LoadGen's logs lie in a folder of `logs` for each."""
     rows = []
@@ -57,14 +57,14 @@ def measure_arrivals(
     return rows
 
 
-def _warm_up(server: TritonServer, what: Arrivals, panels: int) -> None:
+def _warm_up(server: Supervisor, what: Arrivals, panels: int) -> None:
     """Warm-up: draws all at once, so that batches of every size have run before."""
     load = Workload(what.at_once, panels, what.at_once, 2, side=what.side)
     draw_over_grpc(server, storyboards(load, PUBLISHED), load.in_flight)
 
 
 def _row(
-    server: TritonServer, what: Arrivals, panels: int, run: LoadgenRun, folder: Path
+    server: Supervisor, what: Arrivals, panels: int, run: LoadgenRun, folder: Path
 ) -> dict[str, Any]:
     boards = storyboards(Workload(what.samples, panels, 1, what.steps, side=what.side), PUBLISHED)
     # In Offline the client waits and retries, so that all is drawn; in Server it never retries.

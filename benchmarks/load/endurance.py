@@ -9,7 +9,7 @@ from benchmarks.load.line_fit import fit_line
 from benchmarks.load.resources import Held, held, total
 from benchmarks.throughput.ours import draw_over_grpc
 from benchmarks.throughput.workload import KEPT, Workload, storyboards
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 MIB = 2**20
 
@@ -40,7 +40,7 @@ QUICK = Endurance(storyboards=12, every=3, warm_up=3, in_flight=2, bank_megabyte
 
 
 def measure_endurance(
-    server: TritonServer, what: Endurance, tell: Callable[[str], None]
+    server: Supervisor, what: Endurance, tell: Callable[[str], None]
 ) -> list[Held]:
     """The server's resources before the first storyboard, and after every `every` storyboards.
 

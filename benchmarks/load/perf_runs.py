@@ -18,7 +18,7 @@ from benchmarks.load.perf_report import (
 from benchmarks.throughput.workload import PUBLISHED, Workload, prompts, storyboards
 from lafi.model.artifacts import load_prompt_reader
 from lafi.model.info import ModelInfo, load_model_info
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.model_spec import text_encoder_spec, vae_decoder_spec
 
 STREAMED = "storyboard"
@@ -43,7 +43,7 @@ QUICK = PerfRuns(unary_requests=8, storyboard_requests=4, panels=2, steps=2)
 
 
 def measure_with_perf_analyzer(
-    server: TritonServer,
+    server: Supervisor,
     analyzer: PerfAnalyzer,
     what: PerfRuns,
     folder: Path,
@@ -92,7 +92,7 @@ def _tokens(
 
 
 def _run(
-    server: TritonServer,
+    server: Supervisor,
     analyzer: PerfAnalyzer,
     what: PerfRuns,
     data: Path,

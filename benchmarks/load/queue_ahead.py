@@ -11,7 +11,7 @@ from benchmarks.load.percentile import percentile
 from benchmarks.load.query import Query, ask, must_be_drawn
 from benchmarks.throughput.workload import PUBLISHED, Workload, storyboards
 from lafi.board.storyboard import Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.events import Accepted, Event
 from lafi_client import StoryboardClient
 
@@ -42,7 +42,7 @@ QUICK = Queues(ahead=(0, 1, 2), panels=(1,), repeats=2, steps=2, side=32)
 
 
 def measure_queues(
-    server: TritonServer, what: Queues, tell: Callable[[str], None]
+    server: Supervisor, what: Queues, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """For each number of panels: the seconds of every depth, and how their p99 grows."""
     rows = []

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from benchmarks.throughput.ours import counters
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 SHARED = Path("/dev/shm")
 SERVER, CLIENT = "tritonserver", "client"
@@ -45,7 +45,7 @@ def total(of: Mapping[str, int]) -> int:
     return sum(number for name, number in of.items() if name != CLIENT)
 
 
-def held(server: TritonServer, storyboards: int, seconds: float) -> Held:
+def held(server: Supervisor, storyboards: int, seconds: float) -> Held:
     """Reads all resources after a short pause. The server must be running."""
     counted = counters(server)
     main = psutil.Process(server.pid)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as grpcclient
 
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 # The supervisor requires a model of this name in every repository.
 NAME = "storyboard"
@@ -54,7 +54,7 @@ class TritonPythonModel:
 @contextmanager
 def tutorial_server(
     checkpoint: Path, folder: Path, *, side: int, steps: int, guidance: float, threads: int
-) -> Iterator[TritonServer]:
+) -> Iterator[Supervisor]:
     """A running server; `folder` gets its repository."""
     version = folder / "models" / NAME / "1"
     version.mkdir(parents=True)
@@ -71,12 +71,12 @@ def tutorial_server(
         text = text.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", repr(value))
     (version / "model.py").write_text(text, encoding="utf-8")
     (version.parent / "config.pbtxt").write_text(CONFIG, encoding="utf-8")
-    with TritonServer(folder, threads=threads) as server:
+    with Supervisor(folder, threads=threads) as server:
         yield server
 
 
 def draw_one_by_one(
-    server: TritonServer, prompts: Sequence[str], seeds: Sequence[int], in_flight: int
+    server: Supervisor, prompts: Sequence[str], seeds: Sequence[int], in_flight: int
 ) -> list[bytes]:
     """A PNG file for each prompt; `in_flight` requests wait at the server at a time."""
 

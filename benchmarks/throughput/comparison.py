@@ -29,7 +29,7 @@ from benchmarks.throughput.workload import (
 from lafi.board.injection import Injection
 from lafi.board.storyboard import Storyboard
 from lafi.model.families.unet import first_injected_layer
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 IN_PROCESS = "lafi decoder, published, in one process"
 """Its name among the contestants."""
@@ -52,7 +52,7 @@ class Contestant:
     most: int | None = None
 
 
-def ours(server: TritonServer, in_flight: int) -> list[Contestant]:
+def ours(server: Supervisor, in_flight: int) -> list[Contestant]:
     """LAFI through the server: plain, as published, and with new and known characters."""
 
     def draw(boards: Sequence[Storyboard]) -> None:
@@ -75,7 +75,7 @@ def without_server(process: InProcess, in_flight: int) -> Contestant:
     return Contestant(IN_PROCESS, draw, PUBLISHED)
 
 
-def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
+def fastest(server: Supervisor, in_flight: int) -> list[Contestant]:
     """LAFI through a server with the fastest denoiser, plain and as published."""
     return [
         Contestant(f"{each.name}, fastest engine", each.draw, each.injection)
@@ -84,7 +84,7 @@ def fastest(server: TritonServer, in_flight: int) -> list[Contestant]:
 
 
 def peers(
-    checkpoint: Path, tutorial: TritonServer, in_flight: int, most: int | None = None
+    checkpoint: Path, tutorial: Supervisor, in_flight: int, most: int | None = None
 ) -> list[Contestant]:
     """Others on the same checkpoint, one storyboard at a time except in the tutorial's server.
 
@@ -169,12 +169,12 @@ def compare(
     with ExitStack() as stack:
         cores = len(os.sched_getaffinity(0))  # the threads of every server's engines
         copies = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = stack.enter_context(TritonServer(field.served(field.repository, copies)))
+        server = stack.enter_context(Supervisor(field.served(field.repository, copies)))
         process = stack.enter_context(closing(InProcess(field.repository, cores, field.max_rows)))
         contestants = [*ours(server, load.in_flight), without_server(process, load.in_flight)]
         fast = None
         if field.fastest is not None:
-            fast = stack.enter_context(TritonServer(field.served(field.fastest, copies)))
+            fast = stack.enter_context(Supervisor(field.served(field.fastest, copies)))
             contestants += fastest(fast, load.in_flight)
         tutorial = stack.enter_context(_tutorial(field.checkpoint, load))
         contestants += peers(field.checkpoint, tutorial, load.in_flight, field.peer_storyboards)
@@ -200,7 +200,7 @@ def in_turn(contestants: Sequence[Contestant], number: int) -> list[Contestant]:
 
 
 @contextmanager
-def _tutorial(checkpoint: Path, load: Workload) -> Iterator[TritonServer]:
+def _tutorial(checkpoint: Path, load: Workload) -> Iterator[Supervisor]:
     guidance = storyboards(Workload(1, 1, 1, 1), PLAIN)[0].sampling.stages[0].guidance
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -218,7 +218,7 @@ def _speed(contestant: Contestant, boards: Sequence[Storyboard]) -> float:
     return sum(len(board.panels) for board in boards) / (time.perf_counter() - began)
 
 
-def _picture_distance(one: TritonServer, other: TritonServer, load: Workload) -> list[float]:
+def _picture_distance(one: Supervisor, other: Supervisor, load: Workload) -> list[float]:
     """PSNR in dB between two servers' panels of two storyboards, published injection."""
     boards = storyboards(Workload(2, load.panels, 1, load.steps), PUBLISHED)
     pairs = zip(panels_over_grpc(one, boards), panels_over_grpc(other, boards), strict=True)

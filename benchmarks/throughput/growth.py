@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 INJECTIONS = {"none": PLAIN, "published": PUBLISHED, "fixed level": KEPT}
 
@@ -33,7 +33,7 @@ def growth(
     ]
     most = max(load.storyboards for _, _, load in turns)
     found: list[list[Row]] = [[] for _ in turns]
-    with TritonServer(repository) as server:
+    with Supervisor(repository) as server:
         draw_over_grpc(server, storyboards(Workload(1, 1, 1, 2), KEPT), 1)
         for number in range(rounds):
             for place, (_, name, load) in enumerate(turns):
@@ -56,7 +56,7 @@ def medians(rows: Sequence[Row]) -> Row:
 
 
 def _figures(
-    server: TritonServer, load: Workload, name: str, first: int, tell: Callable[[str], None]
+    server: Supervisor, load: Workload, name: str, first: int, tell: Callable[[str], None]
 ) -> Row:
     boards = storyboards(load, INJECTIONS[name], first=first)
     before = counters(server)

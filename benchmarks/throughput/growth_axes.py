@@ -13,7 +13,7 @@ import psutil
 from benchmarks.throughput.ours import counters, draw_over_grpc, rows_per_call, spent
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
 from lafi.board.injection import Injection
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 
 INJECTIONS: Mapping[str, Injection] = {
     "none": PLAIN,
@@ -64,7 +64,7 @@ def points(what: Axes) -> list[Point]:
 
 
 def measure_axes(
-    server: TritonServer, what: Axes, tell: Callable[[str], None]
+    server: Supervisor, what: Axes, tell: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """A row for each point, medians over the rounds; `seconds_per_panel` of all rounds beside.
 
@@ -90,7 +90,7 @@ def measure_axes(
 class _Spent:
     """The increase of the server's counters since the last call; nothing else may draw."""
 
-    def __init__(self, server: TritonServer) -> None:
+    def __init__(self, server: Supervisor) -> None:
         self._server = server
         self._counted = counters(server)
         self._cpu = server_cpu_seconds(server)
@@ -103,7 +103,7 @@ class _Spent:
         return answer
 
 
-def _draw(server: TritonServer, point: Point, spent_so_far: _Spent) -> dict[str, float]:
+def _draw(server: Supervisor, point: Point, spent_so_far: _Spent) -> dict[str, float]:
     boards = storyboards(point.load, INJECTIONS[point.injection])
     took = draw_over_grpc(server, boards, 1).seconds
     counted, cpu = spent_so_far.since_last()
@@ -129,7 +129,7 @@ def _row(point: Point, rounds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def server_cpu_seconds(server: TritonServer) -> float:
+def server_cpu_seconds(server: Supervisor) -> float:
     """CPU seconds, user and system, of the server and of its models' processes so far."""
     main = psutil.Process(server.pid)
     times = [process.cpu_times() for process in (main, *main.children(recursive=True))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lafi.board.storyboard import Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.events import PanelImage
 from lafi_client import StoryboardClient
 
@@ -22,7 +22,7 @@ class Drawn:
     last_panel: tuple[float, ...]
 
 
-def draw_over_grpc(server: TritonServer, boards: Sequence[Storyboard], in_flight: int) -> Drawn:
+def draw_over_grpc(server: Supervisor, boards: Sequence[Storyboard], in_flight: int) -> Drawn:
     """Draws the storyboards, `in_flight` at a time; a storyboard's clock starts with the first."""
     with StoryboardClient(server.grpc_url) as client, ThreadPoolExecutor(in_flight) as threads:
         began = time.perf_counter()
@@ -31,7 +31,7 @@ def draw_over_grpc(server: TritonServer, boards: Sequence[Storyboard], in_flight
     return Drawn(seconds, tuple(t[0] for t in times), tuple(t[-1] for t in times))
 
 
-def panels_over_grpc(server: TritonServer, boards: Sequence[Storyboard]) -> list[bytes]:
+def panels_over_grpc(server: Supervisor, boards: Sequence[Storyboard]) -> list[bytes]:
     """A PNG file for each panel, in order, of one storyboard after the other."""
     with StoryboardClient(server.grpc_url) as client:
         drawn = [
@@ -56,7 +56,7 @@ def _draw_one(client: StoryboardClient, began: float, board: Storyboard) -> list
     return arrived
 
 
-def counters(server: TritonServer) -> dict[str, float]:
+def counters(server: Supervisor) -> dict[str, float]:
     """LAFI's numbers at /metrics, after a short wait for their next update."""
     time.sleep(1.2)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

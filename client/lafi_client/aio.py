@@ -17,7 +17,7 @@ from lafi_client.channel import channel_options, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
-from lafi_client.retry import RetryPolicy
+from lafi_client.retry import RETRIES, RetryPolicy
 from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 
 
@@ -36,7 +36,7 @@ class AsyncStoryboardClient:
         idle_timeout: float = 60.0,
         queue_timeout: float = 600.0,
         probe_interval: float = 5.0,
-        retries: int | RetryPolicy = 4,
+        retries: int | RetryPolicy = RETRIES,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._target = parse_target(url)
@@ -134,19 +134,21 @@ class AsyncStoryboardClient:
         deadline.check()
         call = self._stub.ModelStreamInfer([request], timeout=deadline.remaining())
         silence = Silence(self._timeouts, deadline)
+        refused = False
         try:
             while True:
                 silence.start(drawing.queued)
                 response = await self._next_response(call, silence)
                 if response is grpc.aio.EOF:
                     return
+                refused = bool(response.error_message)
                 yield response
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
-            if drawing.stream_finished:
+            if drawing.stream_finished or refused:
                 await _let_end(call)
             call.cancel()
 

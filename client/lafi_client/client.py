@@ -18,7 +18,7 @@ from lafi_client.channel import open_channel, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
-from lafi_client.retry import RetryPolicy
+from lafi_client.retry import RETRIES, RetryPolicy
 from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
 
 
@@ -44,7 +44,7 @@ class StoryboardClient:
         idle_timeout: float = 60.0,
         queue_timeout: float = 600.0,
         probe_interval: float = 5.0,
-        retries: int | RetryPolicy = 4,
+        retries: int | RetryPolicy = RETRIES,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._target = parse_target(url)
@@ -143,19 +143,21 @@ class StoryboardClient:
         call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining())
         reader = _StreamReader(call)
         silence = Silence(self._timeouts, deadline)
+        refused = False
         try:
             while True:
                 silence.start(drawing.queued)
                 response = self._next_response(reader, silence)
                 if response is None:
                     return
+                refused = bool(response.error_message)
                 yield response
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
-            if drawing.stream_finished:
+            if drawing.stream_finished or refused:
                 reader.let_end(END_SECONDS)
             reader.close()
 

@@ -33,6 +33,7 @@ from lafi_client.kept_stages import with_kept_stages
 from lafi_client.panel_names import panel_names
 from lafi_client.progress import DrawingProgress
 from lafi_client.report import report
+from lafi_client.retry import RETRIES
 from lafi_client.story_file import Overrides, load_story
 
 
@@ -69,7 +70,7 @@ def draw(
     overwrite: bool = False,
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
-    retries: int = 4,
+    retries: int = RETRIES,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
@@ -109,6 +110,9 @@ def draw(
                 console.print(f"{path}:", markup=False, highlight=False, soft_wrap=True)
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
+        if jobs and retries and not client.ready():
+            text = f"no server is ready at {url} yet; trying again for some minutes"
+            console.print(f"{text} (Ctrl-C ends it)", markup=False, highlight=False, soft_wrap=True)
         for job in jobs:
             codes.append(_draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:

@@ -29,6 +29,7 @@ from lafi_client.exit_codes import (
     worst,
 )
 from lafi_client.field_setting import parse_variation
+from lafi_client.retry import RETRIES
 from lafi_client.story_file import Overrides, load_story
 
 MAX_PICTURES = 400
@@ -56,7 +57,7 @@ def compare(
     panels: Sequence[int] | None = None,
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
-    retries: int = 4,
+    retries: int = RETRIES,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard with every combination of `variations` and write compare.png into `out`.

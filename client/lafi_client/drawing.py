@@ -26,6 +26,9 @@ from lafi.wire.events import (
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable
 from lafi_client.retry import RetryPolicy
 
+PANEL_RETRIES = 4
+"""How often a panel that failed on a server which answers is asked for again, at most."""
+
 
 class Drawing:
     """The state of one storyboard that is being drawn.
@@ -113,7 +116,7 @@ class Drawing:
             raise ServerUnavailable(
                 f"the server finished without panels {unanswered}", retryable=True
             )
-        if self._attempt < self._retry.retries:
+        if self._attempt < min(self._retry.retries, PANEL_RETRIES):
             raise PanelFailed(list(self._failed.values()))
         self._refused.update(self._missing)
         self._missing.clear()
@@ -157,6 +160,7 @@ class Drawing:
 
     def _failure(self, event: Failed) -> Failed | None:
         if event.panel is None:
+            self._stream_finished = True
             if event.retryable:
                 raise ServerUnavailable(event.error, retryable=True)
             raise LafiError(f"the server failed: {event.error}")

@@ -43,6 +43,7 @@ _STATUS_WORDS: dict[str, Callable[[str, str], LafiError]] = {
     "UNAVAILABLE": lambda text, target: ServerUnavailable(f"{target}: {text}", retryable=True),
     "INTERNAL": lambda text, target: LafiError(f"{target}: the server failed: {text}"),
 }
+_TOO_LARGE_TEXT = "larger than max"
 _MISSING_TEXTS = ("unknown model", "is not found", "failed to find")
 
 
@@ -86,7 +87,7 @@ class PanelFailed(LafiError):
 def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -> LafiError:
     """The exception for a gRPC status that ended a call to `target`."""
     text = (details or "").strip() or code.name
-    if code in _REFUSING_CODES:
+    if code in _REFUSING_CODES or _TOO_LARGE_TEXT in text:
         return StoryboardRefused(text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DrawTimeout(f"{target}: {text}")

@@ -15,8 +15,8 @@ from lafi_client.errors import DrawTimeout
 Clock = Callable[[], float]
 
 END_SECONDS = 2.0
-"""How long we wait for a finished stream to end by itself, instead of cancelling it: Triton Server
-2.51 can crash if a call is cancelled while it sends the last response."""
+"""How long we wait for a finished or refused stream to end by itself, instead of cancelling it:
+Triton Server 2.51 can crash if a call is cancelled while it sends the last response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+RETRIES = 30
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Exponential backoff with jitter.
 
-    retries      retries in a row without a new panel, 0 or more
+    retries      retries in a row without a new panel, 0 or more. The default takes about five
+                 minutes: a server that starts again needs about one
     first_delay  seconds before the first retry, before jitter
     factor       growth of the delay per retry, 1 or more
     max_delay    longest delay, seconds
@@ -18,7 +21,7 @@ class RetryPolicy:
                  server do not all return at the same moment
     """
 
-    retries: int = 4
+    retries: int = RETRIES
     first_delay: float = 0.5
     factor: float = 2.0
     max_delay: float = 15.0

@@ -95,8 +95,25 @@ def serve(
         str, typer.Option(help="The address to listen on; loopback only, unless you say so.")
     ] = "127.0.0.1",
     grpc_port: Port = 8001,
+    health_port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, help="/livez, /readyz, /drain and /metrics (0: any free)."),
+    ] = 8002,
+    http: Annotated[
+        bool, typer.Option("--http", help="Open Triton Server's own HTTP; meant for loopback.")
+    ] = False,
     http_port: Port = 8000,
-    metrics_port: Port = 8002,
+    grace: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to finish what is in flight once it is to stop."),
+    ] = 25.0,
+    request_mib: Annotated[
+        int, typer.Option(min=1, max=2047, help="Most MiB of one request.")
+    ] = 128,
+    canary_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),
+    ] = 60.0,
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="CPU threads for each engine.", show_default="all cores"),
@@ -112,29 +129,39 @@ def serve(
             show_default="the repository's, if it has one",
         ),
     ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER|URL",
+            help="Keep finished panels here; `state`: in REPO/state; `none`: nowhere.",
+        ),
+    ] = "state",
+    store_mib: Annotated[int, typer.Option(min=1, help="Most MiB of finished panels.")] = 4096,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
     ] = False,
 ) -> None:
-    """Serve a model repository with Triton Server until Ctrl-C."""
+    """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
-        from lafi.app.serve_options import recipe_environment
+        from lafi.app.serve_options import recipe_environment, store_environment
         from lafi.server.command import serve_command
+        from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
         raise _missing(error, "serve") from None
-    environment = recipe_environment(default_recipe)
-    code = serve_command(
-        repository,
+    settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        verbose=verbose,
+        health_port=health_port,
+        http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment=environment,
+        environment={**recipe_environment(default_recipe), **store_environment(store, store_mib)},
+        verbose=verbose,
+        grace=grace,
+        request_mib=request_mib,
+        canary_seconds=canary_seconds,
     )
-    raise typer.Exit(code)
+    raise typer.Exit(serve_command(repository, settings))
 
 
 @app.command()
@@ -163,7 +190,7 @@ def draw(
     overwrite: Overwrite = False,
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
-    retries: Retries = 4,
+    retries: Retries = 30,
 ) -> None:
     """Draw storyboards with a running server."""
     try:
@@ -213,7 +240,7 @@ def compare(
     negative_file: NegativeFile = None,
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
-    retries: Retries = 4,
+    retries: Retries = 30,
 ) -> None:
     """Draw a storyboard with different settings, side by side in one labelled picture."""
     try:
@@ -337,13 +364,12 @@ def doctor(
         Path | None, typer.Option(help="Also look at this model repository.")
     ] = None,
     grpc_port: Port = 8001,
-    http_port: Port = 8000,
-    metrics_port: Port = 8002,
+    health_port: Port = 8002,
 ) -> None:
     """Say what this machine can do and what is missing (exit 1: it cannot draw)."""
     from lafi.app.doctor import doctor_command
 
-    ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
+    ports = {"grpc": grpc_port, "health": health_port}
     raise typer.Exit(doctor_command(repository=repository, ports=ports))
 
 

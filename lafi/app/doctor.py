@@ -235,7 +235,7 @@ def check_bundled_model(folder: Path | None) -> Finding:
 def check_repository(repository: Path | None) -> Finding:
     """The model repository for `lafi serve`, and the variants that storyboards may choose there."""
     from lafi.model.info import ModelInfoError, load_variant_infos
-    from lafi.server.supervisor import RepositoryError, find_models
+    from lafi.server.triton_server import RepositoryError, find_models
 
     if repository is None:
         detail, advice = "none given", "look at one with: lafi doctor --repository DIR"
@@ -251,23 +251,23 @@ def check_repository(repository: Path | None) -> Finding:
 
 
 def check_port(name: str, port: int) -> Finding:
-    """Whether 127.0.0.1:`port` is free or used by a Triton Server."""
+    """Whether 127.0.0.1:`port` is free or used by a server of ours."""
     subject = f"{name} port {port}"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             pass
     except OSError:
         return Finding("ports", subject, State.OK, "free")
-    if name == "http" and _is_triton_server(port):
-        return Finding("ports", subject, State.OK, "a Triton Server is ready here")
+    if name == "health" and _is_ready(port):
+        return Finding("ports", subject, State.OK, "a server is ready here")
     advice = f"stop what listens there, or choose another: lafi serve --{name}-port 0"
     return Finding("ports", subject, State.NOTE, "taken", advice)
 
 
-def _is_triton_server(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2) as answer:
+        with opener.open(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError, urllib.error.URLError):
         return False

@@ -21,7 +21,7 @@ IdleTimeout = Annotated[
     float, typer.Option(min=1, help="Seconds of silence after which the server is given up.")
 ]
 Retries = Annotated[
-    int, typer.Option(min=0, max=20, help="How often to try again what may succeed later.")
+    int, typer.Option(min=0, max=1000, help="How often to try again what may succeed later.")
 ]
 Recipe = Annotated[
     str | None, typer.Option(help="Named settings to start from, in place of the file's recipe.")

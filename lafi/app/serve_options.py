@@ -7,7 +7,8 @@ import typer
 
 from lafi.board.default_recipe import load_default_recipe
 from lafi.board.error import StoryboardError
-from lafi.server.supervisor import DEFAULT_RECIPE
+from lafi.server.triton_server import DEFAULT_RECIPE
+from lafi.store.settings import BESIDE_STATE, STORE, STORE_MEGABYTES
 
 
 def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
@@ -23,3 +24,15 @@ def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
         raise typer.BadParameter(str(error), param_hint="--default-recipe") from None
     file = Path.cwd() / default_recipe
     return {DEFAULT_RECIPE: str(file) if file.is_file() else default_recipe}
+
+
+def store_environment(store: str, mib: int) -> Mapping[str, str]:
+    """The environment that tells the models where finished panels are kept.
+
+    store: a folder or URL, `state` for the repository's own, `none` for nowhere. mib: the most.
+    """
+    if store == "none":
+        return {}
+    beside = store == BESIDE_STATE or "://" in store
+    place = store if beside else str(Path.cwd() / store)
+    return {STORE: place, STORE_MEGABYTES: str(mib)}

@@ -3,21 +3,26 @@
 A storyboard hands over its panels and reads their steps; it cannot tell which of the two it is.
 """
 
+import logging
 import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from lafi.denoising.batcher import Batcher, BatchError, PanelStep
 from lafi.denoising.lane import Ticket
 from lafi.denoising.panel_state import PanelState
 
+_log = logging.getLogger(__name__)
+
 POLL_SECONDS = 0.05
 """How often a storyboard whose panels wait for a place asks whether anybody still wants them."""
 HEARTBEAT_SECONDS = 5.0
 """After how long without a step a storyboard gets a sign of life."""
+STALE_SECONDS = 120.0
+"""After how long without any step of its loop it gets none any more, so that clients give up."""
 
 
 def no_panels() -> Sequence[PanelState]:
@@ -103,9 +108,15 @@ class _Loop:
         self._changes: list[Callable[[], None]] = []
         self.closed = False
         self._readers: dict[Ticket, Steps] = {}
+        self._stepped = time.monotonic()
         title = f"denoising {name}".strip()
         self._thread = threading.Thread(target=self._run, name=title, daemon=True)
         self._thread.start()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last step, or since it had nothing to do."""
+        return time.monotonic() - self._stepped
 
     def join(self, panels: Sequence[PanelState], priority: int, steps: Steps) -> _Seat:
         """Let panels join together; their steps go to `steps`, and so does an error."""
@@ -115,7 +126,7 @@ class _Loop:
             seat.ticket.append(self._batcher.add(panels, priority))
             self._readers[seat.ticket[0]] = steps
 
-        self._change(join)
+        self._change(join, seat)
         return seat
 
     def extend(self, seat: _Seat, panels: Sequence[PanelState]) -> None:
@@ -123,19 +134,20 @@ class _Loop:
 
         def extend() -> None:
             # Not after a failed call of the others: the reader is gone.
-            if seat.ticket[0] in self._readers:
+            if seat.ticket and seat.ticket[0] in self._readers:
                 self._batcher.extend(seat.ticket[0], panels)
 
-        self._change(extend)
+        self._change(extend, seat)
 
     def leave(self, seat: _Seat) -> None:
         """Let the panels leave; they are in no call that begins later."""
 
         def leave() -> None:
-            self._readers.pop(seat.ticket[0], None)
-            self._batcher.remove(seat.ticket[0])
+            for ticket in seat.ticket:
+                self._readers.pop(ticket, None)
+                self._batcher.remove(ticket)
 
-        self._change(leave)
+        self._change(leave, seat)
 
     def close(self, timeout: float) -> None:
         """End the thread after the step that it is in (seconds)."""
@@ -144,10 +156,22 @@ class _Loop:
             self._changed.notify()
         self._thread.join(timeout)
 
-    def _change(self, change: Callable[[], None]) -> None:
-        """Have the loop's thread, which alone touches the batcher, do something between steps."""
+    def _change(self, change: Callable[[], None], seat: _Seat) -> None:
+        """Have the loop's thread, which alone touches the batcher, do something between steps.
+
+        If it raises, the storyboard of that seat fails and no other.
+        """
+
+        def safely() -> None:
+            try:
+                change()
+            except Exception as error:
+                _log.exception("a storyboard's panels could not join or leave")
+                self._drop(seat.ticket)
+                seat.steps.put(error)
+
         with self._changed:
-            self._changes.append(change)
+            self._changes.append(safely)
             self._changed.notify()
 
     def _run(self) -> None:
@@ -155,8 +179,15 @@ class _Loop:
             try:
                 for step in self._batcher.step():
                     self._readers[step.ticket].put(step)
+                self._stepped = time.monotonic()
             except BatchError as error:
-                self._fail(error)
+                cause = error.__cause__
+                self._fail(error.tickets, cause if isinstance(cause, Exception) else error)
+            except Exception as error:  # a fault of ours, not of one call: no panel can be trusted
+                _log.exception("a denoising step failed outside the denoiser")
+                self._fail(tuple(self._readers), error)
+                if self._batcher.active:  # what raised could not be dropped: do not spin
+                    time.sleep(POLL_SECONDS)
 
     def _wait_for_work(self) -> bool:
         """Do the changes that were asked for; False once there will be no work any more."""
@@ -168,13 +199,24 @@ class _Loop:
                 if self.closed or self._batcher.active:
                     return not self.closed
                 self._changed.wait()
+                self._stepped = time.monotonic()
 
-    def _fail(self, error: BatchError) -> None:
+    def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
         """A failed call ends the storyboards that were in it, and no other."""
-        for ticket in error.tickets:
-            self._batcher.remove(ticket)
-            cause = error.__cause__
-            self._readers.pop(ticket).put(cause if isinstance(cause, Exception) else error)
+        for ticket in tickets:
+            reader = self._readers.get(ticket)
+            self._drop([ticket])
+            if reader is not None:
+                reader.put(error)
+
+    def _drop(self, tickets: Sequence[Ticket]) -> None:
+        """Let go of storyboards whose state may be broken."""
+        for ticket in tickets:
+            self._readers.pop(ticket, None)
+            try:
+                self._batcher.remove(ticket)
+            except Exception:
+                _log.exception("a storyboard's panels could not be dropped")
 
 
 class SharedDenoising:
@@ -185,14 +227,19 @@ class SharedDenoising:
     """
 
     def __init__(
-        self, batchers: Mapping[str, Batcher], heartbeat: float = HEARTBEAT_SECONDS
+        self,
+        batchers: Mapping[str, Batcher],
+        heartbeat: float = HEARTBEAT_SECONDS,
+        stale: float = STALE_SECONDS,
     ) -> None:
         """batchers: by the name of the variant whose engines they call.
 
-        heartbeat: seconds of silence after which a storyboard that waits gets a None.
+        heartbeat: seconds of silence after which a storyboard that waits gets a None. stale:
+        seconds without a step of its loops after which it gets none any more.
         """
         self._loops = {variant: _Loop(variant, batcher) for variant, batcher in batchers.items()}
         self._heartbeat = heartbeat
+        self._stale = stale
 
     def run(
         self,
@@ -212,7 +259,7 @@ class SharedDenoising:
                     step = steps.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     self._check_open()
-                    if time.monotonic() - heard >= self._heartbeat:
+                    if time.monotonic() - heard >= self._heartbeat and self._is_alive(seats):
                         heard = time.monotonic()
                         yield None
                     continue
@@ -245,6 +292,10 @@ class SharedDenoising:
             else:
                 seats[variant] = self._loops[variant].join(group, priority, steps)
         return len(panels)
+
+    def _is_alive(self, seats: Iterable[str]) -> bool:
+        """Whether a loop in which the storyboard has a seat has lately taken a step."""
+        return any(self._loops[variant].silence < self._stale for variant in seats)
 
     def _check_open(self) -> None:
         if any(loop.closed for loop in self._loops.values()):

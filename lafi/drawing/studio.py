@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lafi.board.cost import Cost, storyboard_cost
 from lafi.board.default_recipe import SETTING, DefaultRecipe
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Panel, Storyboard
@@ -65,13 +66,17 @@ class Studio:
         self._archive = None if panels is None else Archive(panels, Claims())
         self._denoising = SharedDenoising(self.batchers)
 
+    @property
+    def steps(self) -> int:
+        """Denoiser calls and steps without one, so far: rises as long as there is work."""
+        counts = [batcher.counts for batcher in self.batchers.values()]
+        return sum(count.calls + count.reused_steps for count in counts)
+
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
-        said: tuple[str, ...] = ()
-        if self._default_recipe is not None:
-            storyboard, said = self._default_recipe.fill(storyboard)
+        filled, said = self._filled(storyboard)
         events = draw(
-            storyboard,
+            filled,
             self._engines,
             cancelled=cancelled,
             denoising=self._denoising,
@@ -79,6 +84,16 @@ class Studio:
             said=said,
         )
         return self._counted(events)
+
+    def cost(self, storyboard: Storyboard) -> Cost:
+        """What it takes to draw, with the default recipe's settings."""
+        return storyboard_cost(self._filled(storyboard)[0])
+
+    def _filled(self, storyboard: Storyboard) -> tuple[Storyboard, tuple[str, ...]]:
+        """With what the default recipe sets, and what is to be said about it."""
+        if self._default_recipe is None:
+            return storyboard, ()
+        return self._default_recipe.fill(storyboard)
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:

@@ -1,4 +1,4 @@
-"""Triton Server as a process: found, started, watched, stopped.
+"""The processes of a server: found, started, watched, started again, stopped.
 
 Knows no storyboard and no tensor.
 """

@@ -1,11 +1,11 @@
-"""`lafi serve`: starts the server, prints its addresses, and stops it on Ctrl-C or SIGTERM."""
+"""`lafi serve`: starts the server, prints its addresses, drains and stops it when asked to."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,9 @@ from rich.text import Text
 
 from lafi.server.free_ports import PortTakenError
 from lafi.server.log import LogLine
-from lafi.server.supervisor import RepositoryError, ServerFailedError, TritonServer
+from lafi.server.serve_settings import ServeSettings
+from lafi.server.supervisor import Supervisor
+from lafi.server.triton_server import RepositoryError, ServerFailedError
 from lafi.server.wheel import ServerUnavailableError
 
 _EXPECTED_ERRORS = (
@@ -32,69 +34,65 @@ _STYLES = {"warning": "yellow", "error": "red", "info": "", "plain": "dim"}
 
 
 def serve_command(
-    repository: Path,
-    host: str = "127.0.0.1",
-    grpc_port: int = 8001,
-    http_port: int = 8000,
-    metrics_port: int = 8002,
-    verbose: bool = False,
-    threads: int | None = None,
-    log_file: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-    console: Console | None = None,
+    repository: Path, asked: ServeSettings | None = None, console: Console | None = None
 ) -> int:
-    """Serves `repository` until SIGINT or SIGTERM. Returns the exit code.
+    """Serves `repository` until SIGINT or SIGTERM, then drains. Returns the exit code.
 
-    0: stopped on request; 1: the server did not start, or died. Port 0 picks a free port.
-    environment: further settings of the models.
-    verbose: prints every line of the server's log, not only warnings, errors and our models' lines.
+    0: stopped on request; 1: the server did not start. A second signal ends the drain.
     """
+    asked = asked or ServeSettings()
     console = console or Console(highlight=False)
     ready = threading.Event()
-    server = TritonServer(
+    server = Supervisor(
         repository,
-        host=host,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        on_line=_printer(console, verbose, ready),
-        log_file=log_file,
-        threads=threads,
-        environment=environment,
+        host=asked.host,
+        grpc_port=asked.grpc_port,
+        health_port=asked.health_port,
+        http_port=asked.http_port,
+        on_line=_printer(console, asked.verbose, ready),
+        on_event=lambda text: console.print(Text(text, style="yellow"), soft_wrap=True),
+        log_file=asked.log_file,
+        threads=asked.threads,
+        environment=asked.environment,
+        canary_seconds=asked.canary_seconds,
+        request_mib=asked.request_mib,
     )
-    died = None
-    with _stop_requests() as stop_asked:
+    failed = None
+    with _stop_requests() as stops:
         try:
-            _start(server, console, stop_asked)
+            _start(server, console, stops)
             ready.set()
-            if not stop_asked.is_set():
+            if not stops.asked:
                 _announce(server, console)
-            died = _watch(server, stop_asked)
+                stops.wait()
+                _drain(server, console, asked.grace, stops)
         except _EXPECTED_ERRORS as error:
-            died = str(error)
+            failed = str(error)
         finally:
-            if died is None:
+            if failed is None:
                 console.print("stopping ...")
             server.stop()
-    if died is not None:
-        console.print(Text(f"error: {died}", style="red"), soft_wrap=True)
+    if failed is not None:
+        console.print(Text(f"error: {failed}", style="red"), soft_wrap=True)
         return 1
     console.print("stopped")
     return 0
 
 
-def _start(server: TritonServer, console: Console, stop_asked: threading.Event) -> None:
+def _start(server: Supervisor, console: Console, stops: _Stops) -> None:
     console.print(Text.assemble(("LAFI", "bold"), f" {_version()} loads {server.repository} ..."))
     began = time.monotonic()
-    server.start(cancelled=stop_asked.is_set)
-    if not stop_asked.is_set():
+    server.start(cancelled=lambda: stops.asked > 0)
+    if not stops.asked:
         console.print(f"ready after {time.monotonic() - began:.1f} s", style="green")
 
 
-def _announce(server: TritonServer, console: Console) -> None:
+def _announce(server: Supervisor, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_row("gRPC", Text(server.grpc_url, style="bold"))
-    table.add_row("HTTP", server.http_url)
+    if server.http_url is not None:
+        table.add_row("HTTP", server.http_url)
+    table.add_row("health", f"{server.health_url}/readyz")
     table.add_row("metrics", server.metrics_url)
     table.add_row("models", ", ".join(server.models))
     table.add_row("log", str(server.raw_log))
@@ -112,13 +110,14 @@ def _announce(server: TritonServer, console: Console) -> None:
     console.print("stop with Ctrl-C", style="dim")
 
 
-def _watch(server: TritonServer, stop_asked: threading.Event) -> str | None:
-    """Returns None on a request to stop, or what the log says once the server has died."""
-    while not stop_asked.wait(0.2):
-        died = server.poll()
-        if died is not None:
-            return died
-    return None
+def _drain(server: Supervisor, console: Console, grace: float, stops: _Stops) -> None:
+    """Takes nothing new; gives what is in flight `grace` seconds, or until the next signal."""
+    waiting = server.health().in_flight
+    if waiting:
+        console.print(f"finishing {waiting} requests, at most {grace:g} s; again: stop at once")
+    before = stops.asked
+    if not server.drain(grace, ended=lambda: stops.asked > before):
+        console.print("what is not finished fails as retryable")
 
 
 def _printer(console: Console, verbose: bool, ready: threading.Event) -> Callable[[LogLine], None]:
@@ -135,17 +134,29 @@ def _printer(console: Console, verbose: bool, ready: threading.Event) -> Callabl
     return show
 
 
+class _Stops:
+    """Counts requests to stop; a signal handler must not wait for a lock."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def wait(self) -> None:
+        """Until there is one."""
+        while not self.asked:
+            time.sleep(0.1)
+
+
 @contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. Restores the earlier signal handlers at the end."""
-    stop_asked = threading.Event()
+def _stop_requests() -> Iterator[_Stops]:
+    """Counts SIGINT and SIGTERM. Restores the earlier signal handlers at the end."""
+    stops = _Stops()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        stop_asked.set()
+        stops.asked += 1
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop_asked
+        yield stops
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

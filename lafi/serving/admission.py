@@ -11,10 +11,9 @@ import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lafi.board.cost import storyboard_cost
+from lafi.board.cost import Cost
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import MAX_PANELS, MAX_STEPS
-from lafi.board.storyboard import Storyboard
 from lafi.denoising.batcher import OWN_SIDE
 from lafi.serving.forecast import Forecast, Job
 
@@ -100,13 +99,12 @@ class Admission:
                 )
             self._in_flight += 1
 
-    def charge(self, storyboard: Storyboard) -> Charge:
-        """Take on an admitted storyboard's cost.
+    def charge(self, cost: Cost, deadline_seconds: float | None = None) -> Charge:
+        """Take on an admitted storyboard's cost. deadline_seconds: until when it must be done.
 
         Raises StoryboardError for one that is too large for this server at any time, and
         RefusedError for one that is too much, or would be too late, now.
         """
-        cost = storyboard_cost(storyboard)
         if self._budget is not None and cost.megapixel_steps > self._budget.storyboard:
             allowed = (
                 f"{self._budget.storyboard:.4g} in one storyboard (width x height x steps of all "
@@ -117,7 +115,7 @@ class Admission:
             )
             raise StoryboardError([line])
         if self._forecast is not None:
-            self._check_deadline(storyboard, self._forecast.seconds(cost))
+            self._check_deadline(deadline_seconds, self._forecast.seconds(cost))
         with self._lock:
             self._check_total(cost.megapixel_steps)
             self._charged += cost.megapixel_steps
@@ -153,8 +151,7 @@ class Admission:
             "try again later"
         )
 
-    def _check_deadline(self, storyboard: Storyboard, forecast: float | None) -> None:
-        wanted = storyboard.deadline_seconds
+    def _check_deadline(self, wanted: float | None, forecast: float | None) -> None:
         if wanted is None or forecast is None or forecast <= wanted:
             return
         with self._lock:

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Protocol
 
+from lafi.board.cost import Cost, storyboard_cost
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.serving.admission import Admission, Charge, RefusedError
+from lafi.serving.failure import log_failure, without_paths
 from lafi.wire.events import Event, Failed, Finished, Progress
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class StoryboardService:
 
     draw: takes a storyboard and a function that says whether to stop, and yields events. The first
     one, `accepted`, must come without any work: it is sent before a thread is free.
+    cost: of a storyboard, for its admission.
     stop_asked: true once the server is about to stop; it then waits for storyboards in flight.
     threads: how many storyboards are drawn at the same time.
     poll_seconds: time between two checks for cancellation and for the server's stop.
@@ -77,11 +80,13 @@ class StoryboardService:
         draw: Drawer,
         admission: Admission,
         *,
+        cost: Callable[[Storyboard], Cost] = storyboard_cost,
         stop_asked: Callable[[], bool] = lambda: False,
         threads: int = 1,
         poll_seconds: float = 0.02,
     ) -> None:
         self._draw = draw
+        self._cost = cost
         self._admission = admission
         self._poll_seconds = poll_seconds
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -115,8 +120,7 @@ class StoryboardService:
             _end(sender, "UNAVAILABLE", str(error))
         except Exception as error:
             self._admission.release()
-            _log.exception("a storyboard could not be begun")
-            _end(sender, "INTERNAL", f"the storyboard could not be begun: {_describe(error)}")
+            _end(sender, "INTERNAL", log_failure(_log, error))
         else:
             self._waiting.put(job)
 
@@ -143,7 +147,7 @@ class StoryboardService:
     def _begin(self, storyboard: Storyboard, sender: Sender) -> _Job:
         stop = _StopSignal(self._closing, sender, self._poll_seconds)
         events = self._draw(storyboard, stop)
-        charge = self._admission.charge(storyboard)
+        charge = self._admission.charge(self._cost(storyboard), storyboard.deadline_seconds)
         try:
             for accepted in islice(events, 1):
                 sender.send(accepted)
@@ -217,13 +221,11 @@ def _end(sender: Sender, status: Status, message: str) -> None:
 
 
 def _fail(sender: Sender, error: Exception) -> None:
-    retryable = _is_retryable(error)
-    _log.error("a storyboard failed: %s", _describe(error), exc_info=None if retryable else error)
-    sender.send(Failed(panel=None, error=_describe(error), retryable=retryable))
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Fails a storyboard; what a served model said is passed on, all else is for the log only."""
+    text = f"INTERNAL: {log_failure(_log, error)}"
+    if isinstance(error, ServedModelError | MemoryError):
+        text = without_paths(f"{type(error).__name__}: {error}" if str(error) else "MemoryError")
+    sender.send(Failed(panel=None, error=text, retryable=_is_retryable(error)))
 
 
 def _is_retryable(error: Exception) -> bool:

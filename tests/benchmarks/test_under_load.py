@@ -18,22 +18,22 @@ from benchmarks.throughput import growth_axes
 from benchmarks.throughput.in_process import InProcess
 from benchmarks.throughput.ours import panels_over_grpc
 from benchmarks.throughput.workload import KEPT, PLAIN, PUBLISHED, Workload, storyboards
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi_client import StoryboardClient
 
 PLACES = 3
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     folder = tmp_path_factory.mktemp("under_load") / "repository"
     copy = served_copy(repository, folder, max_storyboards=PLACES, bank_megabytes=1)
-    with TritonServer(copy, threads=1) as running:
+    with Supervisor(copy, threads=1) as running:
         yield running
 
 
 def test_one_process_draws_the_bytes_that_the_server_sends(
-    server: TritonServer, repository: Path
+    server: Supervisor, repository: Path
 ) -> None:
     boards = storyboards(Workload(1, 2, 1, 2, side=32), PUBLISHED)
     process = InProcess(repository, threads=1)
@@ -47,7 +47,7 @@ def silent(line: str) -> None:
     """For who wants no progress."""
 
 
-def test_loadgen_counts_every_query_and_every_refusal(server: TritonServer, tmp_path: Path) -> None:
+def test_loadgen_counts_every_query_and_every_refusal(server: Supervisor, tmp_path: Path) -> None:
     what = replace(arrivals.QUICK, queries={1: 8}, shares=(0.5, 50.0))
     rows = arrivals.measure_arrivals(server, what, tmp_path, silent)
     assert [(row["scenario"], row["share"]) for row in rows] == [
@@ -70,7 +70,7 @@ def test_loadgen_counts_every_query_and_every_refusal(server: TritonServer, tmp_
     assert (tmp_path / "load.png").stat().st_size > 0
 
 
-def test_a_refusal_is_an_outcome(server: TritonServer) -> None:
+def test_a_refusal_is_an_outcome(server: Supervisor) -> None:
     boards = storyboards(Workload(1, 64, 1, 50, side=32), PLAIN)
     (small,) = storyboards(Workload(1, 1, 1, 1, side=32), PLAIN)
     with StoryboardClient(server.grpc_url, retries=0) as client:
@@ -84,7 +84,7 @@ def test_a_refusal_is_an_outcome(server: TritonServer) -> None:
     assert "at most 3 storyboards at a time" in query.error
 
 
-def test_a_first_panel_waits_for_those_ahead(server: TritonServer) -> None:
+def test_a_first_panel_waits_for_those_ahead(server: Supervisor) -> None:
     what = queue_ahead.QUICK
     assert max(what.ahead) < PLACES
     (row,) = queue_ahead.measure_queues(server, what, silent)
@@ -94,7 +94,7 @@ def test_a_first_panel_waits_for_those_ahead(server: TritonServer) -> None:
     assert {"seconds_per_storyboard", "bend", "worst_against_proportional"} <= set(row)
 
 
-def test_a_server_is_watched_while_its_bank_lets_go(server: TritonServer) -> None:
+def test_a_server_is_watched_while_its_bank_lets_go(server: Supervisor) -> None:
     what = endurance.QUICK
     samples = measure_endurance(server, what, silent)
     names = {SERVER, CLIENT, *server.models}
@@ -113,7 +113,7 @@ def test_a_server_is_watched_while_its_bank_lets_go(server: TritonServer) -> Non
     assert set(growth["resident_mib"]) == {"total"} | names
 
 
-def test_every_point_of_growth_is_drawn(server: TritonServer) -> None:
+def test_every_point_of_growth_is_drawn(server: Supervisor) -> None:
     what = growth_axes.QUICK
     drawn = growth_axes.points(what)
     rows = growth_axes.measure_axes(server, what, silent)

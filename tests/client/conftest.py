@@ -85,6 +85,7 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.live = True
         self.probes = 0
         self.cancelled = threading.Event()
+        self.completed = threading.Event()
         self.port = 0
         self.start()
 
@@ -124,6 +125,7 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
             else:
                 yield _response(item)
         completed.set()
+        self.completed.set()
 
 
 def _storyboard_in(request: Any) -> Storyboard:

@@ -85,6 +85,22 @@ def test_a_broken_stream_asks_only_for_what_has_not_arrived(
     assert [len(asked.panels) for asked in server.received] == [3, 2, 1]
 
 
+def test_a_refused_stream_is_read_to_its_end(server: Any, storyboard: Storyboard) -> None:
+    def refusing_slowly(asked: Storyboard, context: grpc.ServicerContext) -> Iterator[str]:
+        yield "INVALID_ARGUMENT: width: got 72"
+        time.sleep(0.3)
+
+    async def run() -> None:
+        async with client_of(server) as client:
+            with pytest.raises(StoryboardRefused):
+                await client.draw_all(storyboard)
+
+    server.scripts = [refusing_slowly]
+    asyncio.run(run())
+    assert server.completed.wait(5)
+    assert not server.cancelled.is_set()
+
+
 @pytest.mark.parametrize(
     ("text", "error", "streams"),
     [

@@ -12,7 +12,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from lafi.board.storyboard import Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Event
 
@@ -118,14 +118,14 @@ def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def server(served_repository: Path) -> Iterator[TritonServer]:
+def server(served_repository: Path) -> Iterator[Supervisor]:
     """A server on free ports; one thread per engine, as the engines it is compared with."""
-    with TritonServer(served_repository, threads=1) as running:
+    with Supervisor(served_repository, threads=1) as running:
         yield running
 
 
 @pytest.fixture
-def caller(server: TritonServer) -> Caller:
+def caller(server: Supervisor) -> Caller:
     """A client of the server."""
     return Caller(server.grpc_url)
 

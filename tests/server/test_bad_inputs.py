@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi_client import IdentityClient, ServerUnavailable
 from lafi_client.commands import draw
 from lafi_client.exit_codes import BAD_STORYBOARD, DRAWN
@@ -165,7 +165,7 @@ def test_after_all_of_them_the_server_draws(caller: Any, tmp_path: Path) -> None
     assert (tmp_path / "out" / "panel_00.png").exists()
 
 
-def test_a_server_without_a_recogniser_says_so_to_who_asks_for_one(server: TritonServer) -> None:
+def test_a_server_without_a_recogniser_says_so_to_who_asks_for_one(server: Supervisor) -> None:
     with (
         IdentityClient(server.grpc_url) as client,
         pytest.raises(ServerUnavailable, match="exported with --recogniser"),

@@ -8,7 +8,7 @@ import torch
 
 from lafi.board.image_file import read_header
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
 from lafi_export.command import export_command
@@ -31,7 +31,7 @@ def test_a_full_size_checkpoint_is_exported_and_draws(tmp_path: Path, story_stre
         characters=[Character(name="mia", prompt="a girl with red hair")],
         panels=[Panel(prompt="{mia} is running", seed=1), Panel(prompt="{mia} sits", seed=2)],
     )
-    with TritonServer(repository, startup_timeout=1800) as server:
+    with Supervisor(repository, startup_timeout=1800) as server:
         stream = story_stream(server.grpc_url)
         try:
             stream.send(storyboard_to_tensors(board))

@@ -13,7 +13,7 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
 from lafi_export import export_checkpoint
@@ -49,7 +49,7 @@ def engines(exported: Path) -> Engines:
 
 @pytest.fixture(scope="module")
 def url(exported: Path) -> Iterator[str]:
-    with TritonServer(exported, threads=1) as server:
+    with Supervisor(exported, threads=1) as server:
         yield server.grpc_url
 
 

@@ -23,7 +23,7 @@ from lafi.engine.onnx.recogniser import load_recogniser
 from lafi.identity.service import open_identity
 from lafi.model.info import load_model_info
 from lafi.model.recogniser_files import read_recogniser_info
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.events import PanelImage
 from lafi.wire.model_spec import bytes_tensor
 from lafi_client import IdentityClient, IdentityRefused, StoryboardClient
@@ -54,13 +54,13 @@ def identity_repository(
 
 
 @pytest.fixture(scope="module")
-def server(identity_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(identity_repository, threads=1) as running:
+def server(identity_repository: Path) -> Iterator[Supervisor]:
+    with Supervisor(identity_repository, threads=1) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: TritonServer) -> Iterator[IdentityClient]:
+def client(server: Supervisor) -> Iterator[IdentityClient]:
     with IdentityClient(server.grpc_url) as made:
         for name in (*NAMES, "zoe"):
             made.forget(name)
@@ -68,7 +68,7 @@ def client(server: TritonServer) -> Iterator[IdentityClient]:
 
 
 def test_who_was_enrolled_is_identified_by_many_at_once(
-    client: IdentityClient, server: TritonServer
+    client: IdentityClient, server: Supervisor
 ) -> None:
     for seed, name in enumerate(NAMES):
         assert client.enrol(name, [png(seed), png(10 + seed)]) == 2
@@ -157,7 +157,7 @@ def test_a_bad_enrolment_is_refused(
     assert client.identify(png(0)).character == ""
 
 
-def test_the_commands_do_the_same(server: TritonServer, tmp_path: Path) -> None:
+def test_the_commands_do_the_same(server: Supervisor, tmp_path: Path) -> None:
     picture, text = tmp_path / "mia.png", tmp_path / "mia.txt"
     picture.write_bytes(png(60))
     text.write_bytes(b"text")
@@ -176,7 +176,7 @@ def test_the_commands_do_the_same(server: TritonServer, tmp_path: Path) -> None:
         assert (result.exit_code, text_said in result.output) == (code, True), result.output
 
 
-def test_an_unknown_action_is_refused(server: TritonServer) -> None:
+def test_an_unknown_action_is_refused(server: Supervisor) -> None:
     inputs = []
     tensors = {"ACTION": b"drop", "CHARACTER": b"mia", "IMAGES": b""}
     for name, value in tensors.items():
@@ -190,7 +190,7 @@ def test_an_unknown_action_is_refused(server: TritonServer) -> None:
 
 
 def test_panels_come_with_scores_and_low_ones_are_drawn_again(
-    server: TritonServer, identity_repository: Path
+    server: Supervisor, identity_repository: Path
 ) -> None:
     mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=png(0)))
     board = Storyboard(

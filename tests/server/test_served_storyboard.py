@@ -15,7 +15,7 @@ from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Accepted, Finished, PanelImage, Portrait, Progress
 from lafi.wire.model_spec import bytes_tensor
@@ -56,7 +56,7 @@ def pixels(png: bytes) -> np.ndarray:
         return np.asarray(image, dtype=np.int16)
 
 
-def metrics(server: TritonServer) -> dict[str, float]:
+def metrics(server: Supervisor) -> dict[str, float]:
     """LAFI's numbers at the server's /metrics."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(server.metrics_url, timeout=10) as response:
@@ -65,7 +65,7 @@ def metrics(server: TritonServer) -> dict[str, float]:
     return {name: float(value) for name, _, value in found}
 
 
-def settled_metrics(server: TritonServer) -> dict[str, float]:
+def settled_metrics(server: Supervisor) -> dict[str, float]:
     """The numbers once nothing is drawn any more and the server has had time to show them."""
     deadline = time.monotonic() + 20
     before: dict[str, float] = {}
@@ -154,7 +154,7 @@ def test_a_short_storyboard_does_not_wait_for_a_long_one_to_end(caller: Any) -> 
 
 
 def test_what_the_server_counts_is_shown_with_its_own_metrics(
-    caller: Any, server: TritonServer
+    caller: Any, server: Supervisor
 ) -> None:
     before = settled_metrics(server)
     assert isinstance(caller.draw(STORYBOARD)[-1], Finished)
@@ -202,20 +202,23 @@ def changed(**fields: object) -> dict[str, np.ndarray]:
 BAD = {
     "missing tensor": (
         {"STORYBOARD": GOOD["STORYBOARD"]},
-        "missing required input(s) ['REFERENCES",
+        "INVALID_ARGUMENT: inputs: REFERENCES missing",
     ),
-    "unknown tensor": (GOOD | {"EXTRA": bytes_tensor(b"")}, "expected 2 inputs but got 3"),
+    "unknown tensor": (
+        GOOD | {"EXTRA": bytes_tensor(b"")},
+        "INVALID_ARGUMENT: inputs: got 'EXTRA', allowed: STORYBOARD, REFERENCES",
+    ),
     "wrong dtype": (
         GOOD | {"STORYBOARD": np.zeros(1, np.float32)},
-        "data-type is 'FP32', but model 'storyboard' expects 'BYTES'",
+        "INVALID_ARGUMENT: STORYBOARD: got datatype 'FP32', allowed: BYTES",
     ),
     "wrong shape": (
         GOOD | {"STORYBOARD": bytes_tensor(b"{}", b"{}")},
-        "unexpected shape for input 'STORYBOARD' for model 'storyboard'. Expected [1], got [2]",
+        "INVALID_ARGUMENT: STORYBOARD: got shape [2], allowed: [1]",
     ),
     "two dimensions": (
         GOOD | {"REFERENCES": bytes_tensor(b"").reshape(1, 1)},
-        "unexpected shape for input 'REFERENCES'",
+        "INVALID_ARGUMENT: REFERENCES: got shape [1, 1], allowed: [-1]",
     ),
     "empty": (GOOD | {"STORYBOARD": bytes_tensor(b"")}, "INVALID_ARGUMENT: STORYBOARD: "),
     "invalid UTF-8": (

@@ -10,7 +10,7 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.model.info import variant_folder
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
 
@@ -33,12 +33,12 @@ def board(variant: str) -> Storyboard:
 
 
 @pytest.fixture(scope="module")
-def variant_server(varied_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(varied_repository, threads=1, startup_timeout=600) as running:
+def variant_server(varied_repository: Path) -> Iterator[Supervisor]:
+    with Supervisor(varied_repository, threads=1, startup_timeout=600) as running:
         yield running
 
 
-def answers(server: TritonServer, story_stream: Any, variant: str) -> list[Any]:
+def answers(server: Supervisor, story_stream: Any, variant: str) -> list[Any]:
     stream = story_stream(server.grpc_url)
     try:
         stream.send(storyboard_to_tensors(board(variant)))
@@ -54,7 +54,7 @@ def panel_of(events: list[Any]) -> PanelImage:
 
 
 def test_each_variant_draws_the_bytes_of_one_process(
-    variant_server: TritonServer, varied_repository: Path, story_stream: Any
+    variant_server: Supervisor, varied_repository: Path, story_stream: Any
 ) -> None:
     assert "text_encoder_mia" in variant_server.models
     assert "text_encoder_ink" not in variant_server.models
@@ -72,7 +72,7 @@ def test_each_variant_draws_the_bytes_of_one_process(
 
 
 def test_a_variant_that_is_not_there_is_refused_with_those_that_are(
-    variant_server: TritonServer, story_stream: Any
+    variant_server: Supervisor, story_stream: Any
 ) -> None:
     (error,) = answers(variant_server, story_stream, "inc")
     assert error.startswith("INVALID_ARGUMENT: variant: got 'inc', allowed: ink, mia")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.server.supervisor import TritonServer
+from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Accepted, Failed
 from lafi.wire.model_spec import config_pbtxt, storyboard_spec
@@ -47,12 +47,12 @@ class TritonPythonModel:
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> Iterator[TritonServer]:
+def endless(tmp_path: Path) -> Iterator[Supervisor]:
     folder = tmp_path / "models" / "storyboard"
     (folder / "1").mkdir(parents=True)
     (folder / "1" / "model.py").write_text(MODEL)
     (folder / "config.pbtxt").write_text(config_pbtxt(storyboard_spec(), parameters={}))
-    with TritonServer(tmp_path, stop_timeout=6) as running:
+    with Supervisor(tmp_path, stop_timeout=6) as running:
         yield running
 
 
@@ -65,7 +65,7 @@ def group_of(pid: int) -> list[str]:
 
 
 def test_what_is_in_flight_is_failed_as_retryable_and_nothing_is_left(
-    endless: TritonServer, story_stream: Callable[[str], Any]
+    endless: Supervisor, story_stream: Callable[[str], Any]
 ) -> None:
     pid = endless.pid
     assert pid is not None

@@ -12,6 +12,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import BANK_BYTES, Studio
 from lafi.serving.admission_settings import studio_admission
+from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
@@ -21,6 +22,7 @@ from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
     call_model,
+    heartbeat_file,
     input_array,
     stop_asked,
 )
@@ -53,8 +55,15 @@ class TritonPythonModel:
         self._metrics = MetricsExport(
             partial(server_metrics, self._studio, admission, self._panels)
         )
+        self._heartbeat = Heartbeat(
+            heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
+        )
         self._service = StoryboardService(
-            self._studio.draw, admission, stop_asked=stop_asked, threads=admission.limit
+            self._studio.draw,
+            admission,
+            cost=self._studio.cost,
+            stop_asked=stop_asked,
+            threads=admission.limit,
         )
 
     def execute(self, requests: list[Any]) -> None:
@@ -67,6 +76,7 @@ class TritonPythonModel:
         self._service.close()
         self._studio.close()
         self._metrics.close()
+        self._heartbeat.close()
         if self._panels is not None:
             self._panels.close()
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lafi.app.cli import app
+from lafi.server.serve_settings import ServeSettings
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
@@ -42,11 +43,16 @@ def test_serve_passes_its_options_and_the_exit_code(monkeypatch: pytest.MonkeyPa
     calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
     result = runner.invoke(app, ["serve", "repo", "--grpc-port", "0", "--threads", "3", "-v"])
     assert result.exit_code == 7
-    ((args, options),) = calls
-    assert args == (Path("repo"),)
-    assert options["host"] == "127.0.0.1"
-    assert (options["grpc_port"], options["http_port"], options["metrics_port"]) == (0, 8000, 8002)
-    assert (options["threads"], options["verbose"], options["log_file"]) == (3, True, None)
+    (((repository, settings), _),) = calls
+    assert repository == Path("repo")
+    assert settings == ServeSettings(grpc_port=0, threads=3, verbose=True)
+
+
+def test_serve_opens_http_only_when_asked(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
+    runner.invoke(app, ["serve", "repo", "--http-port", "0"])
+    runner.invoke(app, ["serve", "repo", "--http", "--http-port", "0"])
+    assert [args[1].http_port for args, _ in calls] == [None, 0]
 
 
 def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
@@ -117,7 +123,7 @@ def test_export_passes_its_options(monkeypatch: pytest.MonkeyPatch):
 def test_doctor_looks_at_the_ports_it_is_given(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi.app.doctor", "doctor_command")
     assert runner.invoke(app, ["doctor", "--grpc-port", "9001"]).exit_code == 7
-    ports = {"grpc": 9001, "http": 8000, "metrics": 8002}
+    ports = {"grpc": 9001, "health": 8002}
     assert calls == [((), {"repository": None, "ports": ports})]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
-from lafi.denoising.batcher import Batcher, PanelStep
+from lafi.denoising.batcher import Batcher, PanelStep, Ticket
 from lafi.denoising.loop import Denoising, OwnDenoising, SharedDenoising
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.ports.engines import DenoiserBatch, EncodedText
@@ -268,4 +268,63 @@ def test_a_storyboard_that_waits_is_told_that_the_loop_is_alive() -> None:
     assert [next(steps), next(steps)] == [None, None]
     denoiser.hold.set()
     assert [step.done for step in steps if step is not None] == [True]
+    loop.close()
+
+
+class BreakableBatcher(Batcher):
+    """`broken` makes the next thing that is asked of it raise, outside any denoiser call."""
+
+    broken: str = ""
+
+    def _break(self, where: str) -> None:
+        if self.broken == where:
+            self.broken = ""
+            raise ZeroDivisionError(where)
+
+    def step(self) -> Iterator[PanelStep]:
+        for taken in super().step():
+            self._break("step")
+            yield taken
+
+    def add(self, panels: Sequence[PanelState], priority: int = 0) -> Ticket:
+        self._break("add")
+        return super().add(panels, priority)
+
+    def extend(self, ticket: Ticket, panels: Sequence[PanelState]) -> None:
+        self._break("extend")
+        super().extend(ticket, panels)
+
+    def remove(self, ticket: Ticket) -> None:
+        self._break("remove")
+        super().remove(ticket)
+
+
+def taken(steps: Iterator[PanelStep | None]) -> list[PanelStep]:
+    return [step for step in steps if step is not None]
+
+
+@pytest.mark.parametrize("where", ["step", "add", "extend", "remove"])
+def test_an_error_outside_a_call_fails_its_readers_and_the_loop_goes_on(where: str) -> None:
+    broken = BreakableBatcher(Denoiser(), noise_model_of(CONFIG), INFO, 8)
+    broken.broken = where
+    loop = SharedDenoising({"": broken})
+    late = [panel(2)]
+    steps = loop.run([panel(1)], 0, never, lambda: [late.pop()] if late else ())
+    if where == "remove":
+        assert len(taken(steps)) == 8, "both were done when they left"
+    else:
+        with pytest.raises(ZeroDivisionError, match=where):
+            taken(steps)
+    assert len(taken(loop.run([panel(3)], 0, never))) == 4
+    assert broken.active == 0
+    loop.close()
+
+
+def test_a_loop_whose_last_step_is_old_gives_no_sign_of_life() -> None:
+    denoiser = Denoiser()
+    denoiser.hold.clear()
+    loop = SharedDenoising({"": batcher(denoiser)}, heartbeat=0.01, stale=0.0)
+    asked = iter(range(10))
+    assert list(loop.run([panel(1)], 0, lambda: next(asked) == 9)) == []
+    denoiser.hold.set()
     loop.close()

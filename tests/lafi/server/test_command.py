@@ -23,7 +23,9 @@ output [{ name: "Y" data_type: TYPE_FP32 dims: [1] }]
 """
 COMMAND = (
     "import sys; from pathlib import Path; from lafi.server.command import serve_command\n"
-    "sys.exit(serve_command(Path(sys.argv[1]), sys.argv[2], 0, 0, 0))"
+    "from lafi.server.serve_settings import ServeSettings\n"
+    "asked = ServeSettings(sys.argv[2], 0, 0, 0 if sys.argv[2] == '0.0.0.0' else None)\n"
+    "sys.exit(serve_command(Path(sys.argv[1]), asked))"
 )
 
 
@@ -63,7 +65,8 @@ def test_it_says_where_it_listens_and_stops_when_asked(
     text = "".join(said)
     assert serving.returncode == 0, text
     assert f"gRPC     {host}:" in text
-    assert f"HTTP     http://{host}:" in text
+    assert (f"HTTP     http://{host}:" in text) == warned, "only where it was asked for"
+    assert f"health   http://{host}:" in text
     assert "models   storyboard" in text
     assert "lafi draw story.yaml --url" in text
     assert ("is not loopback" in text) == warned

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -6,16 +7,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lafi.server.free_ports import PortTakenError
-from lafi.server.supervisor import (
+from lafi.server.supervisor import Supervisor
+from lafi.server.triton_server import (
     RepositoryError,
     ServerFailedError,
-    TritonServer,
     find_models,
     server_environment,
 )
@@ -58,7 +60,7 @@ def group_of(pid: int) -> list[int]:
     return [process for process, group in pairs if group == pid]
 
 
-def shared_memory_of(server: TritonServer) -> list[Path]:
+def shared_memory_of(server: Supervisor) -> list[Path]:
     return list(Path("/dev/shm").glob(server.shared_memory_prefix + "*"))
 
 
@@ -83,21 +85,41 @@ def repository(tmp_path: Path) -> Path:
     return write_model(tmp_path / "repository")
 
 
+events: list[str] = []
+
+
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
     """For tests that leave it running."""
-    with TritonServer(write_model(tmp_path_factory.mktemp("shared"))) as running:
+    repository = write_model(tmp_path_factory.mktemp("shared"))
+    with Supervisor(repository, on_event=events.append) as running:
         yield running
 
 
+@pytest.fixture(scope="module")
+def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor]:
+    with Supervisor(write_model(tmp_path_factory.mktemp("http")), http_port=0) as running:
+        yield running
+
+
+def soon(is_so: Callable[[], bool], seconds: float = 5) -> bool:
+    """Whether it becomes so within these seconds."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @pytest.fixture
-def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(repository) as running:
+def server(repository: Path) -> Iterator[Supervisor]:
+    with Supervisor(repository) as running:
         yield running
 
 
 def test_a_server_is_ready_when_it_started_and_leaves_nothing_when_it_stops(
-    server: TritonServer,
+    server: Supervisor,
 ) -> None:
     assert server.is_ready()
     assert server.models == ("storyboard",)
@@ -106,11 +128,47 @@ def test_a_server_is_ready_when_it_started_and_leaves_nothing_when_it_stops(
     assert len(group) >= 2, "the server and the process of its model"
     assert shared_memory_of(server)
     folder = server.raw_log.parent
+    front, watchdog = server.front_pid, server.watchdog_pid
+    assert front is not None
+    assert watchdog is not None
     server.stop()
-    assert gone(group, 1)
+    assert gone([*group, front, watchdog], 1)
     assert shared_memory_of(server) == []
     assert not folder.exists()
     server.stop()
+
+
+def page(server: Supervisor, path: str, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(server.health_url + path, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_the_pages_say_what_the_supervisor_has_seen(shared_server: Supervisor) -> None:
+    assert page(shared_server, "/livez")[0] == 200
+    status, text = page(shared_server, "/readyz")
+    assert (status, json.loads(text)) == (200, {"ready": True, "in_flight": 0, "why": ""})
+    status, text = page(shared_server, "/metrics")
+    assert status == 200
+    assert "lafi_ready 1\n" in text
+    assert 'lafi_restarts_total{part="server"} 0\n' in text
+    assert "nv_inference_request_success" in text, "Triton Server's own numbers"
+    assert page(shared_server, "/drain")[0] == 405
+    assert page(shared_server, "/elsewhere") == (
+        404,
+        "allowed: /livez, /readyz, /metrics, POST /drain\n",
+    )
+
+
+def test_http_is_closed_unless_it_is_asked_for(shared_server: Supervisor) -> None:
+    assert shared_server.http_url is None
+    assert shared_server.pid is not None
+    sockets = psutil.Process(shared_server.pid).net_connections("inet")
+    listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
+    assert listening == ["127.0.0.1"], "its metrics alone"
 
 
 @pytest.mark.parametrize(
@@ -123,50 +181,81 @@ def test_a_server_is_ready_when_it_started_and_leaves_nothing_when_it_stops(
     ],
 )
 def test_what_could_write_files_or_map_memory_is_closed(
-    shared_server: TritonServer, path: str, body: bytes
+    http_server: Supervisor, path: str, body: bytes
 ) -> None:
-    request = urllib.request.Request(shared_server.http_url + path, data=body)
+    request = urllib.request.Request(f"{http_server.http_url}{path}", data=body)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
     assert refused.value.code == 403
     assert "restricted" in refused.value.read().decode()
 
 
-def test_a_server_that_is_killed_is_noticed_and_cleaned_up(server: TritonServer) -> None:
-    assert server.pid is not None
-    group = group_of(server.pid)
-    os.kill(server.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while (died := server.poll()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert died.startswith("Triton Server was ended by SIGKILL; its log (")
-    server.stop()
-    assert gone(group, 2)
-    assert shared_memory_of(server) == []
-    assert server.raw_log.is_file(), "the log of a server that died is kept"
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
 
 
-def test_a_server_does_not_outlive_a_supervisor_that_is_killed(repository: Path) -> None:
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("part", "harm", "text"),
+    [
+        ("server", kill, "Triton Server was ended by SIGKILL"),
+        ("server", stop, "Triton Server was stopped"),
+        ("model", kill, "the process of the model storyboard died"),
+        ("model", stop, "the process of the model storyboard was stopped"),
+        ("front", kill, "the front ended with code -9"),
+        ("front", stop, "the front was stopped"),
+    ],
+)
+def test_a_part_that_dies_or_stops_is_started_again(
+    shared_server: Supervisor, part: str, harm: Callable[[int], None], text: str
+) -> None:
+    assert shared_server.pid is not None
+    models = [pid for pid in group_of(shared_server.pid) if pid != shared_server.pid]
+    pids = {"server": shared_server.pid, "model": models[0], "front": shared_server.front_pid}
+    before = sum(shared_server.health().restarts.values())
+    events.clear()
+    harm(pids[part])
+    assert soon(lambda: not shared_server.is_ready())
+    assert soon(shared_server.is_ready, 60)
+    assert sum(shared_server.health().restarts.values()) == before + 1
+    assert text in events[0]
+    assert gone([pids[part]], 1), "nothing of the earlier life is left"
+
+
+def test_a_watchdog_that_is_killed_is_replaced(shared_server: Supervisor) -> None:
+    before = shared_server.watchdog_pid
+    assert before is not None
+    kill(before)
+    assert soon(lambda: shared_server.watchdog_pid != before)
+    assert shared_server.is_ready()
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(repository: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from lafi.server.supervisor import TritonServer\n"
-        "server = TritonServer(Path(sys.argv[1])); server.start()\n"
-        "print(server.pid, flush=True); time.sleep(60)"
+        "from lafi.server.supervisor import Supervisor\n"
+        "server = Supervisor(Path(sys.argv[1])); server.start()\n"
+        "print(server.pid, server.front_pid, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(repository)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
-        group = group_of(int(supervisor.stdout.readline()))
+        server, front = map(int, supervisor.stdout.readline().split())
+        pids = [*group_of(server), front]
+        assert len(pids) == 3
         supervisor.kill()
-    assert gone(group)
+    assert gone(pids)
+    assert soon(lambda: list(tmp_path.glob("lafi-*")) == [])
     assert list(Path("/dev/shm").glob(f"lafi-{supervisor.pid}-*")) == []
 
 
 def test_a_model_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> None:
     repository = write_model(tmp_path, initialize="raise ValueError('no denoiser.onnx here')")
     log = tmp_path / "log" / "raw.log"
-    server = TritonServer(repository, log_file=log)
+    server = Supervisor(repository, log_file=log)
     with pytest.raises(ServerFailedError) as failed:
         server.start()
     assert "ended with code 1; its log" in str(failed.value)
@@ -178,7 +267,7 @@ def test_a_model_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> N
 
 def test_a_model_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     repository = write_model(tmp_path, initialize="import time; time.sleep(60)")
-    server = TritonServer(repository, startup_timeout=1.5, stop_timeout=1)
+    server = Supervisor(repository, startup_timeout=1.5, stop_timeout=1)
     with pytest.raises(ServerFailedError, match="was not ready after 2 s; its log"):
         server.start()
     assert shared_memory_of(server) == []
@@ -186,17 +275,17 @@ def test_a_model_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
 
 def test_a_start_can_be_called_off(tmp_path: Path) -> None:
     repository = write_model(tmp_path, initialize="import time; time.sleep(60)")
-    server = TritonServer(repository, stop_timeout=1)
+    server = Supervisor(repository, stop_timeout=1)
     server.start(cancelled=lambda: True)
     assert not server.is_ready()
     server.stop()
     assert shared_memory_of(server) == []
 
 
-def test_a_port_in_use_is_named(shared_server: TritonServer, repository: Path) -> None:
+def test_a_port_in_use_is_named(shared_server: Supervisor, repository: Path) -> None:
     port = shared_server.ports["grpc"]
     with pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is taken"):
-        TritonServer(repository, grpc_port=port).start()
+        Supervisor(repository, grpc_port=port).start()
 
 
 def test_a_folder_that_is_no_repository_says_how_to_write_one(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """Storyboards are admitted within limits, and refused with numbers."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lafi.board.cost import Cost
 from lafi.board.error import StoryboardError
-from lafi.board.storyboard import Panel, Storyboard
 from lafi.serving.admission import Admission, Budget, RefusedError, budget_of
 from lafi.serving.forecast import Forecast
 
@@ -50,26 +48,25 @@ def test_a_place_cannot_be_given_back_twice() -> None:
         Admission(1).release()
 
 
-def board(panels: int = 1, **settings: Any) -> Storyboard:
-    given = {"width": 1000, "height": 1000, "sampling": {"steps": 10}} | settings
-    return Storyboard(panels=[Panel(prompt="a hill")] * panels, **given)
+def cost(panels: int = 1) -> Cost:
+    return Cost(10.0 * panels, 10 * panels, 10)
 
 
 def test_what_costs_too_much_at_any_time_names_both_numbers() -> None:
     admission = Admission(4, Budget(storyboard=30, total=100))
     with pytest.raises(StoryboardError, match="panels: got 40 megapixel steps, allowed: 30 in one"):
-        admission.charge(board(4))
+        admission.charge(cost(4))
     assert admission.megapixel_steps == 0
 
 
 def test_what_is_too_much_now_may_come_later() -> None:
     admission = Admission(4, Budget(storyboard=60, total=100))
-    first = admission.charge(board(6))
+    first = admission.charge(cost(6))
     with pytest.raises(RefusedError, match="at most 100 megapixel steps at a time; 60 are in"):
-        admission.charge(board(5))
+        admission.charge(cost(5))
     assert admission.refused == 1
     admission.give_back(first, whole=True)
-    assert admission.charge(board(5)).megapixel_steps == 50
+    assert admission.charge(cost(5)).megapixel_steps == 50
 
 
 def test_a_deadline_that_cannot_be_met_is_refused_with_the_forecast() -> None:
@@ -78,13 +75,13 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_the_forecast() -> None:
     with pytest.raises(
         RefusedError, match=r"deadline_seconds: got 9, allowed: 10 or more, which it would take now"
     ):
-        admission.charge(board(deadline_seconds=9.0))
-    charge = admission.charge(board(deadline_seconds=11.0))
+        admission.charge(cost(), 9.0)
+    charge = admission.charge(cost(), 11.0)
     with pytest.raises(RefusedError, match="allowed: 20 or more"):
-        admission.charge(board(deadline_seconds=11.0))
+        admission.charge(cost(), 11.0)
     for _ in range(9):
         admission.step(charge)
-    admission.charge(board(deadline_seconds=20.0))
+    admission.charge(cost(), 20.0)
 
 
 @given(st.integers(0, 2048))

@@ -62,6 +62,14 @@ def draw_slowly(storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterat
     yield FINISHED
 
 
+INSIDE = "an error inside the server (request 1d); its log says more"
+
+
+@pytest.fixture(autouse=True)
+def known_request_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lafi.serving.failure.new_request_id", lambda: "1d")
+
+
 def service(draw: Drawer, limit: int = 4) -> StoryboardService:
     return StoryboardService(draw, Admission(limit), poll_seconds=0.0)
 
@@ -105,9 +113,9 @@ def test_every_request_is_ended_and_every_place_given_back(kinds: list[str]) -> 
     last = {
         "good": FINISHED,
         "bad": "INVALID_ARGUMENT: panels: got nothing, allowed: a list",
-        "broken": "INTERNAL: the storyboard could not be begun: KeyError: 'STORYBOARD'",
-        "failing": Failed(panel=None, error="RuntimeError: out of paint", retryable=False),
-        "gone": "INTERNAL: the storyboard could not be begun: ConnectionError: the client is gone",
+        "broken": f"INTERNAL: {INSIDE}",
+        "failing": Failed(panel=None, error=f"INTERNAL: {INSIDE}", retryable=False),
+        "gone": f"INTERNAL: {INSIDE}",
         "cancelled": ACCEPTED,
     }
     for sender, kind in zip(senders, kinds, strict=True):

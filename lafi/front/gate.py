@@ -1,0 +1,112 @@
+"""Whether requests may pass, and who is under way: what the supervisor says, and what it counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import grpc
+
+from lafi.front.upstream import Relay, Upstream
+
+
+class Closed(Exception):
+    """No request may pass now. `retry_after`: seconds after which another try makes sense."""
+
+    def __init__(self, why: str, retry_after: float) -> None:
+        super().__init__(f"{why}; try again later, in about {retry_after:.0f} s")
+        self.retry_after = retry_after
+
+
+class Gate:
+    """Lets requests pass to the run of Triton Server that is ready, if there is one."""
+
+    def __init__(self, retry_after: float = 20.0) -> None:
+        """retry_after: seconds that a start of the server is expected to take."""
+        self._upstream: Upstream | None = None
+        self._why = "the server is starting"
+        self._retry_after = retry_after
+        self.draining = False
+        """Whether nothing new may pass, since the server is about to stop."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._relays: set[Relay] = set()
+        self._calls = 0
+        self.last_request = asyncio.get_running_loop().time()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would pass."""
+        return self._upstream is not None and not self.draining
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that a client waits for."""
+        return self._calls + sum(not relay.left for relay in self._relays)
+
+    def open(self, upstream: Upstream) -> None:
+        """Let requests pass to this run."""
+        self._upstream = upstream
+
+    def close(self, why: str, retry_after: float) -> None:
+        """Let none pass, and end those that are under way."""
+        self._why, self._retry_after = why, retry_after
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.lose(why)
+            self._keep(upstream.close())
+
+    def drain(self, retry_after: float) -> None:
+        """Let nothing new pass; what is under way goes on."""
+        self.draining = True
+        self._why, self._retry_after = "the server is shutting down", retry_after
+
+    def enter(self) -> Upstream:
+        """The run that takes a new request. Raises Closed."""
+        if self._upstream is None or self.draining:
+            raise Closed(self._why, self._retry_after)
+        self.last_request = asyncio.get_running_loop().time()
+        return self._upstream
+
+    def closed(self, why: str) -> Closed:
+        """The error for requests that were under way when the run was lost."""
+        return Closed(why, self._retry_after)
+
+    async def call(self, upstream: Upstream, method: str, request: bytes) -> bytes:
+        """One plain call, which goes on if the caller is cancelled. Raises Closed, RpcError."""
+        task = self._keep(upstream.call(method, request))
+        self._calls += 1
+        try:
+            waited: set[asyncio.Future[Any]] = {task, upstream.lost}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._calls -= 1
+        if not task.done():
+            raise self.closed(upstream.lost.result())
+        try:
+            return bytes(await task)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE and upstream.lost.done():
+                raise self.closed(upstream.lost.result()) from None
+            raise
+
+    def start(self, relay: Relay, request: bytes) -> asyncio.Task[None]:
+        """Send a request of a stream on its way; it goes on without whoever waits for it."""
+        self._relays.add(relay)
+        task = self._keep(relay.run(request))
+        task.add_done_callback(lambda _: self._relays.discard(relay))
+        return task
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """A task that nobody has to wait for."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self.last_request = asyncio.get_running_loop().time()
+        with suppress(asyncio.CancelledError):
+            task.exception()  # seen, so that asyncio does not warn of an error that nobody awaits

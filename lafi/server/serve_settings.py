@@ -1,0 +1,34 @@
+"""What `lafi serve` can be asked for, with its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REQUEST_MIB = 128
+CANARY_SECONDS = 60.0
+GRACE_SECONDS = 25.0
+"""Kubernetes kills after 30."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """What `lafi serve` was asked for. Port 0 picks a free one; http_port None: closed.
+
+    environment: further settings of the models.
+    grace: seconds that storyboards in flight have to be finished once the server is to stop.
+    verbose: print every line of the server's log, not only warnings, errors and our models' lines.
+    """
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 8001
+    health_port: int = 8002
+    http_port: int | None = None
+    threads: int | None = None
+    log_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    verbose: bool = False
+    grace: float = GRACE_SECONDS
+    request_mib: int = REQUEST_MIB
+    canary_seconds: float = CANARY_SECONDS
