@@ -11,6 +11,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.content_address import content_address
+from lafi.drawing.enlarge import enlarged, panel_network, upscale_settings
 from lafi.ports.engines import Engines
 from lafi.wire.events import Failed, PanelImage
 
@@ -22,17 +23,20 @@ def finished_panel(
     engines: Mapping[str, Engines],
     seconds: float,
 ) -> PanelImage | Failed:
-    """The best drawing of panel `index`, or why there is none.
+    """The best drawing of panel `index`, enlarged where it is to be, or why there is none.
 
     engines: by the name of the variant. seconds: since the start.
     """
     best = attempts.best
     if best is None:
         return Failed(panel=index, error=attempts.error, retryable=False)
-    settings = panel_settings(storyboard, storyboard.panels[index], best, engines)
+    panel = storyboard.panels[index]
+    settings = panel_settings(storyboard, panel, best, engines)
+    factor = storyboard.effective_upscale(panel)
+    pixels = enlarged(best.pixels, factor, engines[storyboard.variant].upscaler)
     return PanelImage(
         panel=index,
-        png=images.encode_png(best.pixels, settings),
+        png=images.encode_png(pixels, settings),
         seed=best.seed,
         prompt=settings["prompt"],
         address=settings["address"],
@@ -51,6 +55,8 @@ def panel_settings(
     info, recogniser = own.info, own.recogniser
     models = {variant: each.info for variant, each in engines.items()}
     known = recogniser.sha256 if recogniser is not None else ""
+    network = panel_network(storyboard, panel, own.upscaler)
+    large = network.sha256 if network is not None else ""
     return {
         "prompt": panel.prompt_text(storyboard),
         "negative_prompt": panel.negative_text(storyboard),
@@ -67,7 +73,8 @@ def panel_settings(
         "variant": info.variant,
         "engine": info.engine,
         "precision": info.precision,
-        "address": content_address(storyboard, panel, models, recogniser=known),
+        "address": content_address(storyboard, panel, models, recogniser=known, upscaler=large),
+        **upscale_settings(storyboard, panel, own.upscaler),
     }
 
 

@@ -14,6 +14,7 @@ from transformers import CLIPTokenizer
 from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry, BankInputs
 from lafi.ports.recogniser import Recogniser
+from lafi.ports.upscaler import Upscaler
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +128,7 @@ class Engines:
     """Everything that draws one model's pictures; `tokenizers` has one per text encoder.
 
     Without a `reference_reader` references can be read as rows of a batch only, and without a
-    `recogniser` panels have no scores.
+    `recogniser` panels have no scores, without an `upscaler` they stay as large as they are drawn.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
     last; none if it takes any.
     """
@@ -141,3 +142,4 @@ class Engines:
     reference_reader: ReferenceReader | None = None
     row_counts: tuple[int, ...] = ()
     recogniser: Recogniser | None = None
+    upscaler: Upscaler | None = None

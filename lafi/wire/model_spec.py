@@ -13,6 +13,7 @@ from lafi.model.info import ModelInfo, RecogniserInfo
 from lafi.model.input_port import InputPort
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
+FACTOR, ENLARGED = "FACTOR", "ENLARGED"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
 ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
 ANY = -1
@@ -32,7 +33,7 @@ def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor: `dtype` in KServe's names (BYTES, FP32, INT32, INT64), `shape` without batch."""
+    """One tensor: `dtype` in KServe's names (BYTES, FP32, UINT8 ...), `shape` without batch."""
 
     name: str
     dtype: str
@@ -106,6 +107,20 @@ def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
         TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
         TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
         max_batch_size,
+    )
+
+
+def upscaler_spec(max_batch_size: int = 8) -> ModelSpec:
+    """IMAGE UINT8 (H, W, 3), RGB, FACTOR INT32 (1) -> ENLARGED UINT8 (FACTOR * H, FACTOR * W, 3).
+
+    All pictures of a request have one factor.
+    """
+    return ModelSpec(
+        name="upscaler",
+        inputs=(TensorSpec(IMAGE, "UINT8", (ANY, ANY, 3)), TensorSpec(FACTOR, "INT32", (1,))),
+        outputs=(TensorSpec(ENLARGED, "UINT8", (ANY, ANY, 3)),),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
     )
 
 
