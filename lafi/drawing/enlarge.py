@@ -49,8 +49,7 @@ def upscale_problems(storyboard: Storyboard, upscaler: Upscaler | None) -> list[
     else:
         allowed = f"{', '.join(map(str, possible))}, or a larger network: {PUT_IN}"
     given = {"upscale": storyboard.upscale} | {
-        f"panels[{index}].upscale": panel.upscale
-        for index, panel in enumerate(storyboard.panels)
+        f"panels[{index}].upscale": panel.upscale for index, panel in enumerate(storyboard.panels)
     }
     return [
         problem(field, factor, allowed)

@@ -1,6 +1,6 @@
 """The files of upscalers, networks that enlarge pictures, and their facts, read without loading.
 
-    <exported folder>/upscaler/x4/network.json, network.onnx, parity.json, parity.md
+<exported folder>/upscaler/x4/network.json, network.onnx, parity.json, parity.md
 """
 
 from collections.abc import Sequence

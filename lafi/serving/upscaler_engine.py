@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from lafi.board.limits import MAX_SIDE, UPSCALES
+from lafi.engine.onnx.upscaler import SMALLEST_SIDE
 from lafi.ports.upscaler import Upscaler
-from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
+from lafi.serving.batched_engine import Answer, Array, BatchedEngine, Engine, InputError
 from lafi.wire.model_spec import FACTOR, IMAGE, upscaler_spec
 
 
@@ -15,9 +16,7 @@ class UpscalerEngine:
         self.spec = upscaler_spec()
         self._factors = upscaler.info.factors(UPSCALES)
         self._engines = {
-            factor: BatchedEngine(
-                self.spec, lambda rows, factor=factor: (upscaler(rows, factor),), _check_sides
-            )
+            factor: BatchedEngine(self.spec, _by(upscaler, factor), _check_sides)
             for factor in self._factors
         }
 
@@ -47,8 +46,12 @@ class UpscalerEngine:
         return found[0]
 
 
+def _by(upscaler: Upscaler, factor: int) -> Engine:
+    return lambda rows: (upscaler(rows, factor),)
+
+
 def _check_sides(array: Array) -> None:
     """IMAGE (B, H, W, 3) uint8."""
     for axis, side in zip(("height", "width"), array.shape[1:3], strict=True):
-        if not 1 <= side <= MAX_SIDE:
-            raise InputError(f"{IMAGE}: got {axis} {side}, allowed: 1 to {MAX_SIDE}")
+        if not SMALLEST_SIDE <= side <= MAX_SIDE:
+            raise InputError(f"{IMAGE}: got {axis} {side}, allowed: {SMALLEST_SIDE} to {MAX_SIDE}")

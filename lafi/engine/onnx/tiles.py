@@ -5,7 +5,7 @@ Knows sizes, no pixels.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 CORE = 256
 """Pixels along a side that a tile adds to the result, at least."""
@@ -58,7 +58,7 @@ def spans(side: int, reach: int) -> tuple[Span, ...]:
     edges = [side * place // count for place in range(count + 1)]
     return tuple(
         Span(max(0, first - reach), min(side, last + reach), first, last)
-        for first, last in zip(edges, edges[1:], strict=False)
+        for first, last in pairwise(edges)
     )
 
 

@@ -6,7 +6,7 @@ the served model starts fast.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,10 @@ RunNetwork = Callable[[Planes], Planes]
 GIVEN: Final = "image"
 MADE: Final = "enlarged"
 """The input and the output of a network's ONNX file."""
+SMALLEST_SIDE: Final = 8
+"""Pixels of a picture's side, at least."""
+MAX_ROWS: Final = 8
+"""Pictures in one call of a network."""
 MAX_PIXELS: Final = 512 * 512
 """Of all pictures in one call of a network, unless one alone has more."""
 
@@ -66,7 +70,7 @@ class TiledUpscaler:
 
     def _run(self, pictures: Pictures, factor: int) -> Pictures:
         """One call, or several if there are many pictures."""
-        at_once = max(1, MAX_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+        at_once = max(1, min(MAX_ROWS, MAX_PIXELS // (pictures.shape[1] * pictures.shape[2])))
         parts = (pictures[i : i + at_once] for i in range(0, len(pictures), at_once))
         run = self._networks[factor]
         return np.concatenate([to_pictures(run(to_planes(part))) for part in parts])
