@@ -151,7 +151,7 @@ def network_of_state(state: State, shrink: int = 0) -> CompactNetwork | DenseNet
         network = make(state, shrink)
         network.load_state_dict(dict(state))
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
-        text = str(error).splitlines()[0]
+        text = " ".join(str(error).split())[:160]
         raise NetworkError(
             f"weights: got {len(state)} tensors that do not fit ({text}), allowed those of "
             "SRVGGNetCompact (body.0.weight, with PReLUs) and of RRDBNet with 4 times the size "
