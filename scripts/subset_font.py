@@ -13,7 +13,7 @@ from fontTools import subset
 
 
 def characters() -> str:
-    """Letters and punctuation of Western languages, and all of GB 2312: 6,763 Chinese characters and its signs."""
+    """Western letters and punctuation, and GB 2312: 6,763 Chinese characters and its signs."""
     rows = (bytes((row, cell)) for row in range(0xA1, 0xF8) for cell in range(0xA1, 0xFF))
     chinese = (pair.decode("gb2312", "ignore") for pair in rows)
     latin = map(chr, [*range(0x20, 0x7F), *range(0xA0, 0x180), *range(0x2010, 0x2040), 0x20AC])

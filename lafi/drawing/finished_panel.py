@@ -3,7 +3,7 @@
 Knows storyboards and pixels, not how a panel is denoised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lafi.board.stages import Sampling
@@ -21,7 +21,7 @@ def finished_panel(
     index: int,
     attempts: Attempts,
     engines: Mapping[str, Engines],
-    seconds: float,
+    seconds: Callable[[], float],
 ) -> PanelImage | Failed:
     """The best drawing of panel `index`, enlarged where it is to be, or why there is none.
 
@@ -40,7 +40,7 @@ def finished_panel(
         seed=best.seed,
         prompt=settings["prompt"],
         address=settings["address"],
-        seconds=seconds,
+        seconds=seconds(),
         scores=best.scores,
         attempt=best.attempt,
         attempts=attempts.number,

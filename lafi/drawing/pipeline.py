@@ -6,6 +6,7 @@ tensors, not gRPC and not Triton Server.
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
@@ -15,7 +16,7 @@ from lafi.conditioning.prompts import encode_texts
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
-from lafi.denoising.loop import Denoising, OwnDenoising
+from lafi.denoising.loop import HEARTBEAT_SECONDS, Denoising, OwnDenoising
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts
 from lafi.drawing.check import check_drawable
@@ -35,6 +36,7 @@ from lafi.wire.events import (
     Finished,
     PanelImage,
     Portrait,
+    Waiting,
 )
 
 MAX_ROWS = 20
@@ -243,13 +245,25 @@ class _Drawing:
             if self._again(tries[index], done):
                 loop.join(self._staged(index, tries))
                 continue
-            last = finished_panel(
-                board, index, tries[index], self._materials.engines, self._seconds()
-            )
+            last = yield from self._finish(index, tries[index])
             sent += isinstance(last, PanelImage)
             yield last
             yield from self._follow(index, tries, loop)
         return sent
+
+    def _finish(
+        self, index: int, attempts: Attempts
+    ) -> Generator[Event, None, PanelImage | Failed]:
+        """The finished panel. To enlarge a large one takes minutes on a CPU, in which `waiting`
+        tells the client that the server is alive."""
+        work = (self._storyboard, index, attempts, self._materials.engines, self._seconds)
+        with ThreadPoolExecutor(1) as thread:
+            made = thread.submit(finished_panel, *work)
+            while not made.done():
+                wait([made], timeout=HEARTBEAT_SECONDS)
+                if not made.done():
+                    yield Waiting(pictures=len(self._plans) - len(self._finished))
+        return made.result()
 
     def _sources(self, index: int) -> dict[int, int]:
         """Earlier panels that a panel's stages begin with, by the stage's place."""

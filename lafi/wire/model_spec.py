@@ -182,7 +182,9 @@ def _of_port(port: InputPort) -> TensorSpec:
 def served_models(
     model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
 ) -> tuple[ModelSpec, ...]:
-    """The specs of all served models; the model `denoiser` is optional.
+    """The specs of all served models of an export but `upscaler`, which a repository may get later.
+
+    The model `denoiser` is optional.
 
     Each name appears once. Variants share the model's own served models, except for text encoders
     that differ. VAEs never differ, and a variant's denoiser runs only in the model `storyboard`.

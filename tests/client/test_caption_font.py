@@ -56,7 +56,9 @@ def test_every_character_of_the_standard_is_there() -> None:
     assert [character for character in characters if not font.can_show(character)] == []
 
 
-@pytest.mark.parametrize("text", ["mia in the city — 米娅", "Zürich: café naïve… 日落", "5 € • «ß» 雪"])
+@pytest.mark.parametrize(
+    "text", ["mia in the city — 米娅", "Zürich: café naïve… 日落", "5 € • «ß» 雪"]
+)
 def test_both_scripts_in_one_caption(text: str) -> None:
     assert caption_font([text], 14).showable(text) == text
 

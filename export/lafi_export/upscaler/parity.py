@@ -45,15 +45,11 @@ def compare_network(
     )
 
 
-def _noise(
-    count: int, height: int, width: int
-) -> Planes:
+def _noise(count: int, height: int, width: int) -> Planes:
     return np.random.default_rng(0).random((count, 3, height, width), np.float32)
 
 
-def _waves(
-    count: int, height: int, width: int
-) -> Planes:
+def _waves(count: int, height: int, width: int) -> Planes:
     """Smooth and flat parts with edges between, as pictures have them."""
     y, x = np.mgrid[:height, :width]
     wave = np.stack([np.sin(x / (3 + i) + y / (5 - i)) for i in range(3)])

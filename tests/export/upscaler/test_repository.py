@@ -120,7 +120,9 @@ def test_after_an_error_the_repository_is_as_it_was(
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UpscalerExportError, match="--out: got .*allowed a repository: lafi export"):
+    with pytest.raises(
+        UpscalerExportError, match=r"--out: got .*allowed a repository: lafi export"
+    ):
         export_upscaler(weights(tmp_path, 2), tmp_path)
 
 

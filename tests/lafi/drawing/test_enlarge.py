@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lafi.drawing.pipeline
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.check import check_drawable
@@ -20,7 +22,7 @@ from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.info import RecogniserInfo
 from lafi.model.upscaler_files import UpscalerInfo
 from lafi.ports.engines import Engines
-from lafi.wire.events import Event, PanelImage, Portrait
+from lafi.wire.events import Event, PanelImage, Portrait, Waiting
 
 BUNDLED = Path(__file__).parents[3] / "tiny_model/upscaler"
 MIA = Character(name="mia", prompt="a child")
@@ -157,3 +159,35 @@ def test_a_factor_beyond_the_networks_is_refused(engines: Engines) -> None:
         "upscale: got 4, allowed: 1, 2, or a larger network: lafi export-upscaler SOURCE --out REPO"
     ]
     assert upscale_problems(board(TWO[1], upscale=2), Two()) == []
+
+
+def test_a_slow_upscaler_is_no_silence(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`waiting` comes while a panel is being enlarged, however long that takes."""
+    monkeypatch.setattr(lafi.drawing.pipeline, "HEARTBEAT_SECONDS", 0.01)
+    told = threading.Event()
+
+    class Slow:
+        info = engines.upscaler.info  # type: ignore[union-attr]
+
+        def __call__(self, pictures: np.ndarray, factor: int) -> np.ndarray:
+            assert told.wait(60)
+            return pictures.repeat(factor, axis=1).repeat(factor, axis=2)
+
+    events = []
+    for event in draw(board(TWO[0], upscale=2), replace(engines, upscaler=Slow())):
+        events.append(event)
+        if isinstance(event, Waiting):
+            told.set()
+    assert Waiting(pictures=1) in events
+    assert events[-1].kind == "finished"
+
+
+def test_an_upscaler_that_fails_ends_the_storyboard(engines: Engines) -> None:
+    class Broken:
+        info = engines.upscaler.info  # type: ignore[union-attr]
+
+        def __call__(self, pictures: np.ndarray, factor: int) -> np.ndarray:
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        list(draw(board(TWO[0], upscale=2), replace(engines, upscaler=Broken())))

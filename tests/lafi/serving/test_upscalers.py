@@ -31,7 +31,7 @@ def test_an_unknown_runtime_is_refused(artifacts: Path) -> None:
 
 
 def test_a_folder_without_networks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactsError, match="got no network.*lafi export-upscaler SOURCE"):
+    with pytest.raises(ArtifactsError, match=r"got no network.*lafi export-upscaler SOURCE"):
         load_served_upscaler(tmp_path, "onnxruntime", 1)
 
 
