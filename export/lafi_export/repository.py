@@ -48,6 +48,7 @@ from lafi_export.recogniser_files import (
     write_identity_models,
 )
 from lafi_export.upscaler.repository import (
+    ChosenNetwork,
     add_upscalers,
     choose_upscalers,
     write_upscaler_model,
@@ -120,18 +121,29 @@ def export_checkpoint(
             tell(f"{variant.name}: comparing with torch")
             compare(reference, made.artifacts, made.info)
             infos.append(made.info)
-        info = model.info
-        if recogniser is not None:
-            tell("adding the recogniser")
-            info = add_recogniser(recogniser, artifacts, info)
-        for network in upscalers:
-            tell(str(network))
-        add_upscalers(upscalers, artifacts)
+        info = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
         _write_models(folder, info, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_company(
+    recogniser: Path | None,
+    upscalers: Sequence[ChosenNetwork],
+    artifacts: Path,
+    info: ModelInfo,
+    tell: Callable[[str], None],
+) -> ModelInfo:
+    """Copies the networks that come along with a model; its facts with the recogniser's."""
+    if recogniser is not None:
+        tell("adding the recogniser")
+        info = add_recogniser(recogniser, artifacts, info)
+    for network in upscalers:
+        tell(str(network))
+    add_upscalers(upscalers, artifacts)
+    return info
 
 
 def _checked_recogniser(checkpoint: Path, given: Path | None) -> Path | None:

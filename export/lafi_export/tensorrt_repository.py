@@ -84,9 +84,9 @@ def build_repository(
     machine: the GPU that `build` builds for. check, check_upscaler: refuse an engine that disagrees
     with its ONNX file; None where none was really built. limits: shapes that the engines must take;
     batches of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file,
-    without upscalers'. Until all plans are built, the repository serves what it did. Raises ProfileError,
-    GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository with
-    variants, since plans are built for the model alone.
+    without upscalers'. Until all plans are built, the repository serves what it did. Raises
+    ProfileError, GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository
+    with variants, since plans are built for the model alone.
     """
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
