@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -117,8 +118,8 @@ def caption_font(texts: Iterable[str], size: int) -> CaptionFont:
 
 def _fonts(size: int) -> Iterator[ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     yield ImageFont.load_default(size)
-    with (resources.files("lafi_client") / "fonts" / _SHIPPED).open("rb") as file:
-        yield ImageFont.truetype(file, size)
+    shipped = resources.files("lafi_client") / "fonts" / _SHIPPED
+    yield ImageFont.truetype(io.BytesIO(shipped.read_bytes()), size)
     for name in _FONT_FILES:
         try:
             yield ImageFont.truetype(name, size)
