@@ -114,23 +114,6 @@ def test_a_panel_without_settings_has_the_storyboards() -> None:
     assert board.effective_injection(board.panels[0]) is board.injection
 
 
-def test_a_panel_is_enlarged_as_it_says_or_as_the_storyboard_says() -> None:
-    panels = [{"prompt": "a"}, {"prompt": "b", "upscale": 2}, {"prompt": "c", "upscale": 1}]
-    board = storyboard(upscale=4, panels=panels)
-    assert [board.effective_upscale(panel) for panel in board.panels] == [4, 2, 1]
-    assert board.effective_upscale(board.portrait_panel("mia")) == 1
-    assert storyboard().upscale == 1
-
-
-@pytest.mark.parametrize("factor", [0, 5, -2, 2.0, True, "4"])
-def test_other_factors_are_refused(factor: object) -> None:
-    allowed = "allowed: 2, 3 or 4, or 1 for none"
-    with pytest.raises(StoryboardError, match=rf"^upscale: got {factor!r}, {allowed}$"):
-        storyboard(upscale=factor)
-    with pytest.raises(StoryboardError, match=rf"panels\[0\].upscale: got {factor!r}, {allowed}"):
-        storyboard(panels=[{"prompt": "a", "upscale": factor}])
-
-
 def test_portrait_is_drawn_from_the_caption_alone() -> None:
     board = storyboard(sampling={"steps": 7})
     portrait = board.portrait_panel("mia")
