@@ -5,13 +5,15 @@
 Starts Triton Server on free loopback ports, draws an example storyboard over gRPC (panels,
 contact sheet, report), then draws the same panels with injection `none`, `all` and `decoder`
 (also with the reference at a fixed low noise) and measures with the reader how much of the
-reference's identity each of them kept.
+reference's identity each of them kept. Panels are shown four times as large as the model draws
+them, through the served model `upscaler`; the reader sees them as they were drawn.
 """
 
 import io
 from pathlib import Path
 
 import numpy as np
+import tritonclient.grpc as grpcclient
 import typer
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -42,7 +44,9 @@ INJECTIONS: dict[str, Injection] = {
         layers="decoder", reference_noise=0.1, strength=1.0
     ),
 }
-CELL, LABEL = 160, 370
+CELL, LABEL = 260, 370
+LARGER = 4
+"""How many times the strip's panels are enlarged before they are fitted into cells."""
 CLEARLY = 0.05
 """A gain in identity match that is significant for a strip of this length."""
 
@@ -68,17 +72,31 @@ def strip_storyboard(wanted: list[Wanted], injection: Injection) -> Storyboard:
 
 
 def draw_strip(
-    client: StoryboardClient, reader: Reader
+    client: StoryboardClient, reader: Reader, url: str
 ) -> dict[str, tuple[list[NDArray[np.uint8]], Scores]]:
-    """Panels and scores for each injection."""
+    """Panels, enlarged, and scores of what was drawn, for each injection."""
     wanted = wanted_panels()
     rows = {}
     for name, injection in INJECTIONS.items():
         board = strip_storyboard(wanted, injection)
         panels = [_pixels(panel.png) for panel in client.draw_all(board)]
         readings = reader.read(from_pixels(np.stack(panels)))
-        rows[name] = (panels, score(readings, wanted))
+        rows[name] = ([*enlarged(url, np.stack(panels))], score(readings, wanted))
     return rows
+
+
+def enlarged(url: str, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB (B, H, W, 3), LARGER times as large, by the served model `upscaler`."""
+    factors = np.full((len(pictures), 1), LARGER, np.int32)
+    inputs = [
+        grpcclient.InferInput("IMAGE", list(pictures.shape), "UINT8"),
+        grpcclient.InferInput("FACTOR", [len(pictures), 1], "INT32"),
+    ]
+    inputs[0].set_data_from_numpy(pictures)
+    inputs[1].set_data_from_numpy(factors)
+    with grpcclient.InferenceServerClient(url) as client:
+        made: NDArray[np.uint8] = client.infer("upscaler", inputs).as_numpy("ENLARGED")
+    return made
 
 
 def save_strip(
@@ -98,7 +116,7 @@ def save_strip(
         text = f"injection: {name}\n\nidentity {scores.identity:.2f}\naction   {scores.action:.2f}"
         pen.text((104, row * CELL + 46), text, fill="black", font_size=15)
         for column, panel in enumerate(panels):
-            picture = Image.fromarray(panel).resize((CELL - 4,) * 2, Image.Resampling.NEAREST)
+            picture = Image.fromarray(panel).resize((CELL - 4,) * 2, Image.Resampling.LANCZOS)
             sheet.paste(picture, (LABEL + column * CELL, row * CELL + 2))
     pen.text((8, len(rows) * CELL + 10), verdict, fill="black", font_size=15)
     sheet.save(path)
@@ -130,7 +148,7 @@ def main(
         if code:
             raise typer.Exit(code)
         with StoryboardClient(server.grpc_url) as client:
-            rows = draw_strip(client, load_reader(READER))
+            rows = draw_strip(client, load_reader(READER), server.grpc_url)
     injected = [name for name in rows if name.startswith("decoder")]
     verdict = "\n".join(judge(name, rows["none"][1], rows[name][1]) for name in injected)
     save_strip(rows, verdict, out / "strip.png")

@@ -24,7 +24,8 @@ class PanelEntry:
     """A panel. `picture` is a PNG, or None with the reason in `error`.
 
     `caption` is the prompt with the characters' names, `prompt` the model's full prompt.
-    `seed` is the seed of the drawing, `attempts` the number of drawings. `scores` say how much
+    `seed` is the seed of the drawing, `attempts` the number of drawings, `upscale` how many times
+    as large it is as it was drawn. `scores` say how much
     each character looks like its picture, -1 to 1. `seconds` is the time on the server. `note`
     says where an older picture comes from.
     """
@@ -44,6 +45,7 @@ class PanelEntry:
     note: str = ""
     scores: tuple[tuple[str, float], ...] = ()
     attempts: int = 1
+    upscale: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
         seed=panel.seed,
         sampling=_sampling(storyboard.effective_sampling(panel)),
         injection=_injection(storyboard.effective_injection(panel)),
+        upscale=storyboard.effective_upscale(panel),
     )
 
 

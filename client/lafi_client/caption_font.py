@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from importlib import resources
 
 from PIL import ImageFont
 
+_SHIPPED = "NotoSansSC-GB2312.otf"
+"""In the folder `fonts`, with its licence: Western letters and simplified Chinese."""
 _FONT_FILES = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansCJKsc-Regular.otf",
@@ -93,23 +97,34 @@ class CaptionFont:
 
 
 def caption_font(texts: Iterable[str], size: int) -> CaptionFont:
-    """The font, Pillow's own or an installed one, that has glyphs for most of these texts.
+    """The font that has glyphs for most of these texts: Pillow's own, the shipped one, or an
+    installed one.
 
-    Among equals Pillow's own wins, so that Latin captions look the same on every machine.
+    Among equals the first of them wins, so that captions look the same on every machine.
     """
     characters = set("".join(texts))
-    best = CaptionFont(ImageFont.load_default(size))
-    fewest = _lacking(best, characters)
-    for file in _FONT_FILES:
+    best: CaptionFont | None = None
+    fewest = 0
+    for font in _fonts(size):
+        candidate = CaptionFont(font)
+        lacking = _lacking(candidate, characters)
+        if best is None or lacking < fewest:
+            best, fewest = candidate, lacking
         if fewest == 0:
             break
+    assert best is not None, "Pillow has a font of its own"
+    return best
+
+
+def _fonts(size: int) -> Iterator[ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    yield ImageFont.load_default(size)
+    shipped = resources.files("lafi_client") / "fonts" / _SHIPPED
+    yield ImageFont.truetype(io.BytesIO(shipped.read_bytes()), size)
+    for name in _FONT_FILES:
         try:
-            candidate = CaptionFont(ImageFont.truetype(file, size))
+            yield ImageFont.truetype(name, size)
         except OSError:
             continue
-        if (lacking := _lacking(candidate, characters)) < fewest:
-            best, fewest = candidate, lacking
-    return best
 
 
 def _lacking(font: CaptionFont, characters: set[str]) -> int:

@@ -162,7 +162,10 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
 
     The server's content address also covers the model, which the client does not know beforehand.
     """
-    panel = storyboard.panels[number]
+    return _settings(storyboard, storyboard.panels[number])
+
+
+def _settings(storyboard: Storyboard, panel: Panel) -> str:
     return _digest(
         {
             "size": [*storyboard.effective_size(panel)],
@@ -171,6 +174,7 @@ def panel_settings(storyboard: Storyboard, number: int) -> str:
             **_panel(storyboard, panel),
             **_retry(storyboard, panel),
             **_conditions(panel),
+            **_upscale(storyboard, panel),
         }
     )
 
@@ -198,7 +202,9 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
         injection = storyboard.effective_injection(panel, stage)
         found["injection"] = injection.model_dump(mode="json")
     if stage.source is not None and stage.source.panel is not None:
-        found["from"] = panel_settings(storyboard, stage.source.panel)
+        # A stage begins with the panel as it was drawn, whatever became of it afterwards.
+        earlier = storyboard.panels[stage.source.panel]
+        found["from"] = _settings(storyboard, earlier.model_copy(update={"upscale": 1}))
     for key, slot in (("from", stage.source), ("mask", stage.mask)):
         if slot is not None and slot.image is not None:
             found[key] = _sha256(slot.image.data)
@@ -210,6 +216,12 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
 def _conditions(panel: Panel) -> dict[str, object]:
     given = [condition.model_dump(mode="json") for condition in panel.conditions]
     return {"conditions": given} if given else {}
+
+
+def _upscale(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    """Empty for a panel as it is drawn, so that older drawings are still recognised."""
+    factor = storyboard.effective_upscale(panel)
+    return {"upscale": factor} if factor > 1 else {}
 
 
 def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

@@ -81,6 +81,7 @@ def _facts(entry: PanelEntry) -> str:
         "Time": seconds,
         "Sampling": entry.sampling,
         "Injection": entry.injection,
+        "Enlarged": f"{entry.upscale} times" if entry.upscale > 1 else "",
         "Address": entry.address[:16],
     }
     return "".join(

@@ -73,7 +73,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
     dynamic: dict[str, Any] = graph.dynamic
     if graph.whole:
         arguments, dynamic = (graph.example,), {"inputs": graph.dynamic}
-    with torch.no_grad(), _expected_warnings():
+    with torch.no_grad(), expected_warnings():
         # The batch may be 1 when the file runs, whatever it was in the trace.
         with _trace_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
             program = torch.export.export(graph.module, arguments, dynamic_shapes=dynamic)
@@ -91,7 +91,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
             raise RuntimeError(f"torch exported nothing for {graph.file}")
         used = _point_into_files(exported.model, weights, path.parent)
         _simplify(exported.model)
-    model = _without_metadata(exported.model_proto)
+    model = without_metadata(exported.model_proto)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
         model = with_attention_function(model)
     onnx.save(model, path)
@@ -245,7 +245,7 @@ def _in_a_file(value: onnxscript.ir.Value | None) -> bool:
     return value is not None and isinstance(value.const_value, onnxscript.ir.ExternalTensor)
 
 
-def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without the exporter's notes (stack traces, with paths), changed in place."""
     graph = model.graph
     values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
@@ -256,7 +256,7 @@ def _without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @contextmanager
-def _expected_warnings() -> Iterator[None]:
+def expected_warnings() -> Iterator[None]:
     """Silences what torch's exporter says of itself, and only that.
 
     A warning is known by its text; a log line by its logger, which tells of torchvision.

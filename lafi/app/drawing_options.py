@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lafi.board.limits import MAX_STAGES
+from lafi.board.limits import MAX_STAGES, UPSCALES
 
 Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
 DEFAULT_URL = "127.0.0.1:8001"
@@ -36,6 +36,16 @@ Settings = Annotated[
         metavar="FIELD=VALUE",
         help="A field that counts more than the file's, such as sampling.stages.1.denoise=0.5; "
         "may be given again.",
+    ),
+]
+Upscale = Annotated[
+    int | None,
+    typer.Option(
+        help="Enlarge finished panels 2, 3 or 4 times by the repository's upscaler; panels with an "
+        "`upscale` of their own keep that.",
+        min=1,
+        max=max(UPSCALES),
+        show_default="the file's",
     ),
 ]
 Trigger = Annotated[str, typer.Option(help="Words to put in front of every prompt.")]

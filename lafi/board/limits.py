@@ -26,6 +26,8 @@ MAX_SHIFT = 100.0
 MAX_NOISE_SCALE = 2.0
 MAX_GUIDANCE = 30.0
 MAX_STRENGTH = 10.0
+UPSCALES = (2, 3, 4)
+"""How many times as wide and as high a finished panel may be made; 1 leaves it as it is."""
 MAX_RETRIES = 8
 MAX_SEED = 2**63 - 1
 MAX_PRIORITY = 9
@@ -169,6 +171,9 @@ Strength = Annotated[
     float,
     Field(strict=True, ge=-MAX_STRENGTH, le=MAX_STRENGTH, allow_inf_nan=False),
     Allowed(f"-{MAX_STRENGTH:g} to {MAX_STRENGTH:g}"),
+]
+UpscaleFactor = Annotated[
+    int, Field(strict=True, ge=1, le=max(UPSCALES)), Allowed("2, 3 or 4, or 1 for none")
 ]
 Score = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False), Allowed("-1 to 1")]
 Retries = Annotated[

@@ -34,6 +34,7 @@ from lafi.board.limits import (
     Seed,
     Side,
     Title,
+    UpscaleFactor,
     VariantName,
 )
 from lafi.board.reference_image import ReferenceImage
@@ -79,7 +80,9 @@ class Panel(CheckedModel):
     seed: Seed = Field(default=0, description="default: the panel's index in its storyboard")
     width: Side | None = None
     height: Side | None = None
-    """Pixels; default: the storyboard's."""
+    """Pixels, before `upscale`; default: the storyboard's."""
+    upscale: UpscaleFactor | None = None
+    """Default: the storyboard's."""
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=MAX_CONDITIONS,
@@ -153,7 +156,9 @@ class Storyboard(CheckedModel):
     """The variant of the model that draws it; none: the model itself."""
     width: Side = 64
     height: Side = 64
-    """Size of a panel after its last stage, in pixels."""
+    """Size of a panel after its last stage and before `upscale`, in pixels."""
+    upscale: UpscaleFactor = 1
+    """How many times as wide and as high a super-resolution network makes the finished panel."""
     negative_prompt: OptionalText = ""
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
@@ -218,6 +223,10 @@ class Storyboard(CheckedModel):
         width = self.width if panel.width is None else panel.width
         return width, self.height if panel.height is None else panel.height
 
+    def effective_upscale(self, panel: Panel) -> int:
+        """The panel's own factor, or the storyboard's; 1: its pixels stay as they are drawn."""
+        return self.upscale if panel.upscale is None else panel.upscale
+
     def effective_retry(self, panel: Panel) -> Retry | None:
         """When to draw the panel again: its own setting, or the storyboard's; None: never."""
         below = self.retry_below if panel.retry_below is None else panel.retry_below
@@ -239,6 +248,7 @@ class Storyboard(CheckedModel):
             seed=seed,
             sampling=_of_a_portrait(self.sampling),
             injection=plain,
+            upscale=1,
         )
 
 

@@ -8,6 +8,7 @@ from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.registry import prepared
 from lafi.drawing.content_address import stage_address
+from lafi.drawing.enlarge import upscale_problems
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_scores import retry_problems
@@ -31,6 +32,7 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
     own = engines[storyboard.variant]
     check_against(storyboard, own.info)
     problems = retry_problems(storyboard, own.recogniser)
+    problems += upscale_problems(storyboard, own.upscaler)
     seen: set[str] = set()
     for index, panel in enumerate(storyboard.panels):
         for line in _panel_problems(index, panel, storyboard, engines):

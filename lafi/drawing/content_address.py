@@ -51,12 +51,14 @@ def content_address(
     models: Mapping[str, ModelInfo],
     *,
     recogniser: str = "",
+    upscaler: str = "",
     version: int = DRAWING_VERSION,
 ) -> str:
     """64 hexadecimal digits for `panel` of `storyboard` (or for a portrait's panel).
 
     models: facts by the name of the variant, of all that its stages name.
     recogniser: SHA-256 of its network; it has a part where its scores decide which drawing stays.
+    upscaler: SHA-256 of the network that enlarges this panel; it has a part where one does.
     """
     decides: dict[str, Any] = {
         "version": version,
@@ -77,6 +79,8 @@ def content_address(
     } | _retry(storyboard, panel, recogniser)
     if panel.conditions:
         decides["conditions"] = [given.model_dump(mode="json") for given in panel.conditions]
+    if (factor := storyboard.effective_upscale(panel)) > 1:
+        decides["upscale"] = {"factor": factor, "network": upscaler}
     if limited := limited_words(storyboard, panel):
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -88,11 +92,11 @@ def stage_address(
 ) -> str:
     """The address of a panel's latents after its stage number `stage`, counted from 1.
 
-    Whether the panel is drawn again, and its later stages, have no part in it.
+    Whether the panel is drawn again or enlarged, and its later stages, have no part in it.
     """
     sampling = storyboard.effective_sampling(panel)
     until = sampling.model_copy(update={"stages": sampling.stages[:stage]})
-    alone = panel.model_copy(update={"sampling": until, "retries": 0})
+    alone = panel.model_copy(update={"sampling": until, "retries": 0, "upscale": 1})
     address = content_address(storyboard, alone, models)
     return hashlib.sha256(f"latents {address}".encode()).hexdigest()
 
@@ -160,7 +164,8 @@ def _resolved(
     if stage.source is not None and stage.source.image is not None:
         found["from"] = {"image": stage.source.image.sha256}
     if stage.source is not None and stage.source.panel is not None:
-        earlier = storyboard.panels[stage.source.panel]
+        # A stage begins with the panel as it was drawn, whatever became of it afterwards.
+        earlier = storyboard.panels[stage.source.panel].model_copy(update={"upscale": 1})
         found["from"] = {"panel": content_address(storyboard, earlier, models, version=version)}
     if stage.mask is not None:
         image = stage.mask.image

@@ -11,6 +11,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.content_address import content_address
+from lafi.drawing.enlarge import panel_network, upscale_settings
 from lafi.drawing.plan import with_samplers
 from lafi.ports.engines import Engines
 from lafi.wire.events import Failed, PanelImage
@@ -22,18 +23,19 @@ def finished_panel(
     attempts: Attempts,
     engines: Mapping[str, Engines],
     seconds: float,
-    kept: bytes | None = None,
+    png: bytes,
+    *,
+    kept: bool,
 ) -> PanelImage | Failed:
     """The best drawing of panel `index`, or why there is none.
 
-    engines: by the name of the variant. seconds: since the start. kept: its pixels as a PNG file
-    without text, if it was drawn for an earlier storyboard.
+    engines: by the name of the variant. seconds: since the start. png: its pixels, enlarged where
+    they are to be, as a PNG file without text. kept: whether it was drawn before.
     """
     best = attempts.best
     if best is None:
         return Failed(panel=index, error=attempts.error, retryable=False)
     settings = panel_settings(storyboard, storyboard.panels[index], best, engines)
-    png = images.encode_png(best.pixels) if kept is None else kept
     return PanelImage(
         panel=index,
         png=images.with_settings(png, settings),
@@ -44,7 +46,7 @@ def finished_panel(
         scores=best.scores,
         attempt=best.attempt,
         attempts=attempts.number,
-        kept=kept is not None,
+        kept=kept,
     )
 
 
@@ -56,6 +58,8 @@ def panel_settings(
     info, recogniser = own.info, own.recogniser
     models = {variant: each.info for variant, each in engines.items()}
     known = recogniser.sha256 if recogniser is not None else ""
+    network = panel_network(storyboard, panel, own.upscaler)
+    large = network.sha256 if network is not None else ""
     return {
         "prompt": panel.prompt_text(storyboard),
         "negative_prompt": panel.negative_text(storyboard),
@@ -72,7 +76,8 @@ def panel_settings(
         "variant": info.variant,
         "engine": info.engine,
         "precision": info.precision,
-        "address": content_address(storyboard, panel, models, recogniser=known),
+        "address": content_address(storyboard, panel, models, recogniser=known, upscaler=large),
+        **upscale_settings(storyboard, panel, own.upscaler),
     }
 
 

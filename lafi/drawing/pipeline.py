@@ -22,6 +22,7 @@ from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.long_texts import long_text_notes
+from lafi.drawing.panel_files import PanelFiles
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, notes, plan_panel
@@ -30,6 +31,7 @@ from lafi.drawing.stage_loop import Done, StageLoop
 from lafi.drawing.staged import Materials, StagedPicture, zero_negative
 from lafi.ports.engines import Engines
 from lafi.sampling.noise_model import noise_model_of
+from lafi.store.record import Record
 from lafi.wire.events import (
     Accepted,
     Event,
@@ -110,6 +112,7 @@ class _Drawing:
     ) -> None:
         self._storyboard = storyboard
         self._shelf = shelf
+        self._files = PanelFiles(storyboard, engines[storyboard.variant], shelf)
         self._engines = engines[storyboard.variant]
         self._materials = Materials(storyboard, engines)
         self._models = {variant: each.info for variant, each in engines.items()}
@@ -171,13 +174,24 @@ class _Drawing:
         for index in sorted(mine):
             record = self._shelf.find(index)
             if record is not None:
-                yield from self._send(index, self._shelf.restored(index, record), record.png)
+                yield from self._send(index, self._shelf.restored(index, record), record)
 
-    def _send(self, index: int, attempts: Attempts, kept: bytes | None = None) -> Iterator[Event]:
-        """A panel that is finished or has failed."""
+    def _send(
+        self, index: int, attempts: Attempts, record: Record | None = None
+    ) -> Iterator[Event]:
+        """A panel that is finished or has failed. record: if it was drawn before."""
         self._tries[index] = attempts
+        png = b""
+        if attempts.best is not None:
+            png = yield from self._files.make(index, attempts.best, attempts.number, record)
         event = finished_panel(
-            self._storyboard, index, attempts, self._materials.engines, self._seconds(), kept
+            self._storyboard,
+            index,
+            attempts,
+            self._materials.engines,
+            self._seconds(),
+            png,
+            kept=record is not None,
         )
         self._open.discard(index)
         self._shelf.release(index)
@@ -274,7 +288,7 @@ class _Drawing:
                 pixels = self._decode(done)
                 self._scores.know(name, pixels)
                 drawn = Drawn(pixels, panels[name].seed, {}, done.picture.attempt)
-                self._shelf.keep(name, drawn, 1)
+                self._shelf.keep(name, drawn, 1, images.encode_png(pixels))
                 sizes = [self._own_size(), *read.get(name, ())]
                 character = self._storyboard.character(name)
                 pictures[name] = drawn_picture(character, pixels, sizes)
@@ -323,8 +337,6 @@ class _Drawing:
             if self._again(attempts, done):
                 loop.join(self._staged(index))
                 continue
-            if attempts.best is not None:
-                self._shelf.keep(index, attempts.best, attempts.number)
             yield from self._send(index, attempts)
             if attempts.best is None:
                 yield from self._fail_followers(index)

@@ -13,9 +13,9 @@ from PIL import Image
 
 from lafi.board.letterbox import Pixels
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.content_address import content_address
+from lafi.drawing.enlarge import panel_network
 from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
 from lafi.store.panels import PanelStore
@@ -45,6 +45,7 @@ class Shelf:
         self._models = {variant: each.info for variant, each in engines.items()}
         recogniser = engines[storyboard.variant].recogniser
         self._recogniser = recogniser.sha256 if recogniser is not None else ""
+        self._upscaler = engines[storyboard.variant].upscaler
         self._addresses: dict[int | str, str] = {}
         self._claimed: set[str] = set()
 
@@ -58,21 +59,38 @@ class Shelf:
             return None
         return self._archive.panels.get(self._address(key))
 
-    def keep(self, key: int | str, drawn: Drawn, attempts: int) -> None:
-        """Keep what was drawn; durable when this returns. Raises `lafi.store.panels.StoreError`."""
+    def enlarged(self, index: int) -> bytes | None:
+        """The panel as it is sent, enlarged, as a PNG file without text."""
+        if self._archive is None:
+            return None
+        record = self._archive.panels.get(self._file_address(index))
+        return None if record is None else record.png
+
+    def keep(self, key: int | str, drawn: Drawn, attempts: int, png: bytes) -> None:
+        """Keep what was drawn as it was drawn; durable when this returns.
+
+        png: its pixels without text. Raises `lafi.store.panels.StoreError`.
+        """
+        self._put(key, self._address(key), drawn, attempts, png)
+
+    def keep_enlarged(self, index: int, drawn: Drawn, attempts: int, png: bytes) -> None:
+        """Keep the panel as it is sent, too. Raises StoreError."""
+        self._put(index, self._file_address(index), drawn, attempts, png)
+
+    def _put(self, key: int | str, address: str, drawn: Drawn, attempts: int, png: bytes) -> None:
         if self._archive is None:
             return
         panel = self._panel(key)
         places = {name: place for place, name in enumerate(panel.characters)}
         facts = Facts(
-            address=self._address(key),
+            address=address,
             seed=drawn.seed,
             scores={places[name]: score for name, score in drawn.scores.items()},
             attempt=drawn.attempt,
             attempts=attempts,
             references=tuple(self._references(panel)),
         )
-        self._archive.panels.put(Record(facts, images.encode_png(drawn.pixels)))
+        self._archive.panels.put(Record(facts, png))
 
     def restored(self, index: int, record: Record) -> Attempts:
         """A panel's attempts as they were when it was drawn."""
@@ -131,12 +149,25 @@ class Shelf:
         return board.panels[key] if isinstance(key, int) else board.portrait_panel(key)
 
     def _address(self, key: int | str) -> str:
+        """Of the drawing, however much it is enlarged afterwards."""
         if key not in self._addresses:
             known = self._recogniser if isinstance(key, int) else ""
+            plain = self._panel(key).model_copy(update={"upscale": 1})
             self._addresses[key] = content_address(
-                self._storyboard, self._panel(key), self._models, recogniser=known
+                self._storyboard, plain, self._models, recogniser=known
             )
         return self._addresses[key]
+
+    def _file_address(self, index: int) -> str:
+        panel = self._storyboard.panels[index]
+        network = panel_network(self._storyboard, panel, self._upscaler)
+        return content_address(
+            self._storyboard,
+            panel,
+            self._models,
+            recogniser=self._recogniser,
+            upscaler=network.sha256 if network is not None else "",
+        )
 
     def _references(self, panel: Panel) -> Iterable[str]:
         given = (self._storyboard.character(name).reference for name in panel.characters)

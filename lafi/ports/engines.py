@@ -14,6 +14,7 @@ from lafi.model.info import ModelInfo
 from lafi.model.text_stack import PromptReader
 from lafi.ports.bank_entry import BankEntry, BankInputs
 from lafi.ports.recogniser import Recogniser
+from lafi.ports.upscaler import Upscaler
 
 EncodedText = Mapping[str, Tensor]
 """What a text encoder gives for prompts: the denoiser's inputs by name, each (B, ...) float32.
@@ -108,7 +109,7 @@ class Engines:
     """Everything that draws one model's pictures; `prompts` reads texts for the text encoder.
 
     Without a `reference_reader` references can be read as rows of a batch only, and without a
-    `recogniser` panels have no scores.
+    `recogniser` panels have no scores, without an `upscaler` they stay as large as they are drawn.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
     last; none if it takes any.
     """
@@ -122,3 +123,4 @@ class Engines:
     reference_reader: ReferenceReader | None = None
     row_counts: tuple[int, ...] = ()
     recogniser: Recogniser | None = None
+    upscaler: Upscaler | None = None

@@ -19,10 +19,12 @@ from lafi.model.artifacts import (
     load_prompt_reader,
 )
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
+from lafi.model.upscaler_files import read_upscaler_info, upscaler_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
 from lafi.ports.runtime import Runtime
 from lafi.serving.remote_engine import CallModel, RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
+from lafi.serving.remote_upscaler import RemoteUpscaler
 from lafi.serving.runtimes import runtime_named
 from lafi.wire.model_spec import (
     ModelSpec,
@@ -73,6 +75,7 @@ class _Loader:
         text = _limited(text_encoder_spec(info), TEXT_ENCODER, most)
         encoder = _limited(vae_encoder_spec(info), VAE_ENCODER, most)
         decoder = _limited(vae_decoder_spec(info), VAE_DECODER, most)
+        networks = read_upscaler_info(upscaler_folder(artifacts, info))
         return Engines(
             text_encoder=RemoteTextEncoder(text, self.call_model),
             vae_encoder=RemoteEngine(encoder, self.call_model),
@@ -85,6 +88,7 @@ class _Loader:
             recogniser=RemoteRecogniser(info, self.call_model)
             if info.recogniser is not None
             else None,
+            upscaler=None if networks is None else RemoteUpscaler(networks, self.call_model),
         )
 
     def variant(self, artifacts: Path, variant: ModelInfo, base: Engines) -> Engines:

@@ -81,7 +81,7 @@ class Latents(EventModel):
 
 
 class Waiting(EventModel):
-    """Sent when nothing changed for a while: the server draws other storyboards first."""
+    """Sent when nothing changed for a while: others are drawn first, or a panel is enlarged."""
 
     kind: Literal["waiting"] = "waiting"
     pictures: Index

@@ -13,6 +13,7 @@ from lafi.model.info import ModelInfo, RecogniserInfo
 from lafi.model.input_port import Axis, InputPort
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
+FACTOR, ENLARGED = "FACTOR", "ENLARGED"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
 ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
 ANY = -1
@@ -32,7 +33,7 @@ def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor: `dtype` in KServe's names (BYTES, FP32, INT32, INT64), `shape` without batch."""
+    """One tensor: `dtype` in KServe's names (BYTES, FP32, UINT8 ...), `shape` without batch."""
 
     name: str
     dtype: str
@@ -109,6 +110,20 @@ def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
     )
 
 
+def upscaler_spec(max_batch_size: int = 8) -> ModelSpec:
+    """IMAGE UINT8 (H, W, 3), RGB, FACTOR INT32 (1) -> ENLARGED UINT8 (FACTOR * H, FACTOR * W, 3).
+
+    All pictures of a request have one factor.
+    """
+    return ModelSpec(
+        name="upscaler",
+        inputs=(TensorSpec(IMAGE, "UINT8", (ANY, ANY, 3)), TensorSpec(FACTOR, "INT32", (1,))),
+        outputs=(TensorSpec(ENLARGED, "UINT8", (ANY, ANY, 3)),),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
+    )
+
+
 def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> ModelSpec:
     """IMAGE BYTES (1), an image file -> EMBEDDING FP32 (D), CHARACTER BYTES (1), SCORE FP32 (1).
 
@@ -170,7 +185,9 @@ def _sizes(axes: Sequence[Axis | int]) -> tuple[int, ...]:
 def served_models(
     model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
 ) -> tuple[ModelSpec, ...]:
-    """The specs of all served models; the model `denoiser` is optional.
+    """The specs of all served models of an export but `upscaler`, which a repository may get later.
+
+    The model `denoiser` is optional.
 
     Each name appears once. Variants share the model's own served models, except for text encoders
     that differ. VAEs never differ, and a variant's denoiser runs only in the model `storyboard`.

@@ -121,6 +121,8 @@ def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
         fields["retry_below"] = draw(st.none() | st.floats(-1, 1))
         fields["retries"] = draw(st.none() | st.integers(0, 8))
     if draw(st.booleans()):
+        fields["upscale"] = draw(st.none() | st.integers(1, 4))
+    if draw(st.booleans()):
         fields["seed"] = draw(st.integers(0, 2**63 - 1))
     if cast:
         fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
@@ -148,6 +150,7 @@ def _storyboard(draw: st.DrawFn) -> Storyboard:
         injection=draw(_injection()),
         retry_below=draw(st.none() | st.floats(-1, 1)),
         retries=draw(st.integers(0, 8)),
+        upscale=draw(st.integers(1, 4)),
         characters=characters,
         panels=draw(st.lists(_panel(names), min_size=1, max_size=3)),
     )

@@ -15,9 +15,11 @@ from lafi.board.storyboard import Storyboard
 from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Event
+from lafi_export.upscaler.repository import serve_upscaler
 
 MAX_STORYBOARDS = 2
-DTYPES = {"O": "BYTES", "S": "BYTES", "f": "FP32", "i": "INT64"}
+DTYPES = {"O": "BYTES", "S": "BYTES", "f": "FP32", "i": "INT64", "u": "UINT8"}
+UPSCALER = Path(__file__).parents[2] / "tiny_model/upscaler"
 STATUSES = {"INVALID_ARGUMENT", "UNAVAILABLE", "INTERNAL"}
 Tensors = Mapping[str, npt.NDArray[Any]]
 
@@ -107,10 +109,12 @@ class Caller:
 
 @pytest.fixture(scope="session")
 def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported repository with a low limit of storyboards, so that tests can reach it."""
+    """The exported repository with the bundled upscaler, and with a low limit of storyboards, so
+    that tests can reach it."""
     folder = tmp_path_factory.mktemp("served") / "repository"
-    shutil.copytree(repository / "models", folder / "models")
-    (folder / "artifacts").symlink_to(repository / "artifacts")
+    shutil.copytree(repository, folder)
+    shutil.copytree(UPSCALER, folder / "artifacts" / "upscaler")
+    serve_upscaler(folder)
     with (folder / "models" / "storyboard" / "config.pbtxt").open("a") as config:
         value = f'{{ string_value: "{MAX_STORYBOARDS}" }}'
         config.write(f'parameters {{ key: "max_storyboards", value: {value} }}\n')

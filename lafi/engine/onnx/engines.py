@@ -20,6 +20,7 @@ from lafi.engine.onnx.graph import (
     model_info,
 )
 from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.engine.onnx.upscaler import load_upscaler
 from lafi.model.artifacts import (
     AGAIN,
     DENOISER,
@@ -35,6 +36,7 @@ from lafi.model.bank_groups import BankGroup, bank_groups
 from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.input_port import InputPort
+from lafi.model.upscaler_files import upscaler_folder
 from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
 from lafi.ports.denoiser_tensors import complete, denoiser_tensors, reference_ports
 from lafi.ports.engines import (
@@ -71,6 +73,7 @@ def load_onnx_engines(
         recogniser=None
         if info.recogniser is None
         else exported_recogniser(artifacts, info, threads),
+        upscaler=load_upscaler(upscaler_folder(artifacts, info), runtime, threads),
     )
 
 

@@ -101,6 +101,26 @@ def test_draw_and_compare_pass_what_changes_a_storyboard(monkeypatch: pytest.Mon
     assert options["overrides"] == overrides
 
 
+def test_upscale_is_a_setting_that_counts_last(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
+    for arguments in (["--upscale", "4", "--set", "upscale=2"], []):
+        assert runner.invoke(app, ["draw", "story.yaml", *arguments]).exit_code == 7
+    settings = [options["overrides"].settings for _, options in calls]
+    assert settings == [("upscale=2", "upscale=4"), ()]
+    refused = runner.invoke(app, ["draw", "story.yaml", "--upscale", "5"])
+    assert refused.exit_code == 2
+
+
+def test_export_upscaler_passes_its_options(monkeypatch: pytest.MonkeyPatch):
+    calls = stand_in(monkeypatch, "lafi_export.upscaler.command", "upscaler_command")
+    for arguments in (["net.pth"], ["net.pth", "-o", "repo", "--target", "tensorrt"]):
+        assert runner.invoke(app, ["export-upscaler", *arguments]).exit_code == 7
+    assert calls == [
+        (("net.pth", Path("out/repository")), {"tensorrt": False}),
+        (("net.pth", Path("repo")), {"tensorrt": True}),
+    ]
+
+
 def test_draw_takes_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
     runner.invoke(app, ["draw", "story.yaml"], env={"LAFI_URL": "far:9"})

@@ -10,7 +10,7 @@ from lafi.board.picture_slots import picture_slots
 from lafi.board.storyboard import load_storyboard, parse_storyboard
 
 BAD_TEXTS = {
-    "": "got nothing, allowed: a mapping with title, variant, width, height, negative_prompt, ",
+    "": "got nothing, allowed: a mapping with title, variant, width, height, upscale, ",
     "[1, 2]": "got [1, 2], allowed: a mapping with title, variant, width",
     "story": "got 'story', allowed: a mapping with title, variant, width",
     "a: [1": "line 1, column 6: got broken YAML (expected ',' or ']', but got '<stream end>')",

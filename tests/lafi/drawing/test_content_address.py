@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Storyboard
 from lafi.conditioning.character_words import limited_words
-from lafi.drawing.content_address import DRAWING_VERSION, content_address
+from lafi.drawing.content_address import DRAWING_VERSION, content_address, stage_address
 from lafi.model.info import ModelInfo
 from model_infos import model_info
 
@@ -73,6 +73,8 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"injection": {"branches": "conditional"}}},
     {"panel": {"injection": {"reference_noise": 0.0}}},
     {"panel": {"injection": {"words": "everywhere"}}},
+    {"changes": {"upscale": 2}},
+    {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
     {"tom": {"trigger": "tom_v2"}},
 ]
@@ -83,6 +85,7 @@ DECIDES_NOT: list[dict[str, Any]] = [
     {"changes": {"panels": [PANELS[0], {"prompt": "a dog", "seed": 99}]}},
     {"changes": {"characters": CHARACTERS[:2], "panels": [PANELS[0]]}},
     {"eva": {"prompt": "a queen"}},
+    {"changes": {"upscale": 4}, "panel": {"upscale": 1}},
     {"panel": {"characters": ["mia", "tom"]}},
     {"panel": {"sampling": {"steps": 30}}},
     {"panel": {"sampling": {"reuse_start": 0.3, "reuse_end": 0.8}}},
@@ -123,6 +126,38 @@ def test_each_panel_alone_keeps_its_address(story: Storyboard) -> None:
         assert content_address(alone, same, {"": model}) == content_address(
             story, panel, {"": model}
         )
+
+
+def test_the_network_that_enlarges_decides(small_model: ModelInfo) -> None:
+    def made(upscale: int, network: str) -> str:
+        story = board({"upscale": upscale})
+        return content_address(story, story.panels[0], {"": small_model}, upscaler=network)
+
+    assert len({made(4, "aa"), made(4, "bb"), made(2, "aa")}) == 3
+    assert made(1, "aa") == made(1, "") == address(board(), small_model)
+
+
+def test_what_a_panel_begins_with_is_not_enlarged(small_model: ModelInfo) -> None:
+    """Neither is a portrait, nor what is kept between two stages."""
+
+    def story(first: int, second: int) -> Storyboard:
+        panels = [
+            PANELS[0] | {"upscale": first},
+            {"prompt": "b", "upscale": second, "sampling": {"from": 0, "denoise": 0.5}},
+        ]
+        return board({"panels": panels})
+
+    models = {"": small_model}
+    plain, large = story(1, 1), story(4, 1)
+    addresses = {content_address(one, one.panels[1], models) for one in (plain, large)}
+    assert len(addresses) == 1
+    stages = {stage_address(one, one.panels[1], models, 1) for one in (plain, story(4, 4))}
+    assert len(stages) == 1
+    portraits = {
+        content_address(one, one.portrait_panel("mia"), models)
+        for one in (board(), board({"upscale": 4}))
+    }
+    assert len(portraits) == 1
 
 
 def test_names_of_characters_do_not_decide(small_model: ModelInfo) -> None:

@@ -1,0 +1,1 @@
+"""Networks that enlarge pictures: from published weights to ONNX files in a model repository."""

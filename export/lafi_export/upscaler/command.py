@@ -1,0 +1,84 @@
+"""`lafi export-upscaler`: puts a network into a model repository and shows the parity report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lafi.engine.cuda.machine import GpuMissing, gpu_machine
+from lafi.model.artifacts import ArtifactsError
+from lafi.model.info import ModelInfoError
+from lafi_export.command import parity_table
+from lafi_export.parity_report import ParityError
+from lafi_export.tensorrt_build import build_engine
+from lafi_export.tensorrt_graph import GraphError
+from lafi_export.tensorrt_plan import BuildError
+from lafi_export.tensorrt_repository import ARTIFACTS, MODELS, TIMING_CACHE
+from lafi_export.upscaler.repository import (
+    UpscalerExportError,
+    export_upscaler,
+    parity_of,
+    serve_upscaler,
+    write_upscaler_model,
+)
+from lafi_export.upscaler.source import SourceError
+from lafi_export.upscaler.tensorrt import build_upscalers, check_network
+from lafi_kernels.tensorrt_module import TensorRTMissing
+
+_EXPECTED_ERRORS = (
+    ArtifactsError,
+    BuildError,
+    GpuMissing,
+    GraphError,
+    ModelInfoError,
+    ParityError,
+    SourceError,
+    TensorRTMissing,
+    UpscalerExportError,
+)
+
+
+def upscaler_command(
+    source: str, out: Path, *, tensorrt: bool = False, console: Console | None = None
+) -> int:
+    """Put the network of `source` into the repository `out`.
+
+    source: as `lafi_export.upscaler.source.read_source` takes it. tensorrt: also build the plans of
+    all its networks for the GPU of this machine, and serve those; without a GPU nothing is begun.
+    Returns the exit code: 0, or 1 with the reason printed.
+    """
+    console = console or Console(highlight=False)
+
+    def tell(step: str) -> None:
+        console.print(Text(step), style="dim")
+
+    serve = _served_on_gpu(tell) if tensorrt else serve_upscaler
+    try:
+        if tensorrt:
+            gpu_machine()
+        facts = export_upscaler(source, out, tell=tell)
+        serve(out)
+    except _EXPECTED_ERRORS as error:
+        console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        return 1
+    console.print(parity_table(parity_of(out, facts.factor)))
+    console.print(Text(f"a storyboard asks for it by `upscale: {facts.factor}`"))
+    console.print(Text(f"lafi serve {out}", style="cyan"))
+    return 0
+
+
+def _served_on_gpu(tell: Callable[[str], None]) -> Callable[[Path], None]:
+    def serve(repository: Path) -> None:
+        artifacts = repository / ARTIFACTS
+        build_upscalers(
+            artifacts,
+            gpu_machine(),
+            build_engine,
+            timing_cache=artifacts / TIMING_CACHE,
+            check=check_network,
+            tell=tell,
+        )
+        write_upscaler_model(repository / MODELS, artifacts, "tensorrt", "KIND_GPU")
+
+    return serve
