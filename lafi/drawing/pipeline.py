@@ -185,12 +185,7 @@ class _Drawing:
         if attempts.best is not None:
             png = yield from self._files.make(index, attempts.best, attempts.number, record)
         event = finished_panel(
-            self._storyboard,
-            index,
-            attempts,
-            self._materials.engines,
-            self._seconds(),
-            png,
+            *(self._storyboard, index, attempts, self._materials.engines, self._seconds(), png),
             kept=record is not None,
         )
         self._open.discard(index)

@@ -1,4 +1,4 @@
 """Finished panels by content address, kept until there is no room for them.
 
-Knows bytes and files, neither storyboards, models nor streams.
+Knows no storyboard, no model and no stream: bytes and files alone.
 """

@@ -36,13 +36,8 @@ class TritonPythonModel:
         """Loads the denoiser and starts the threads that draw."""
         settings = ModelSettings(args)
         torch.set_num_threads(settings.threads)
-        engines = load_storyboard_engines(
-            settings.artifacts,
-            settings.runtime,
-            settings.precision,
-            settings.threads,
-            call_model,
-        )
+        runtime = (settings.runtime, settings.precision, settings.threads)
+        engines = load_storyboard_engines(settings.artifacts, *runtime, call_model)
         self._panels = store_of(os.environ, settings.state)
         self._studio = Studio(
             engines,
@@ -52,9 +47,8 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        self._metrics = MetricsExport(
-            partial(server_metrics, self._studio, admission, self._panels)
-        )
+        metrics = partial(server_metrics, self._studio, admission, self._panels)
+        self._metrics = MetricsExport(metrics)
         self._heartbeat = Heartbeat(
             heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
         )

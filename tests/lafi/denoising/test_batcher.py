@@ -1,115 +1,20 @@
 """Step-level batching, with a fake denoiser that shows what it was given."""
 
-from collections import Counter
-from collections.abc import Iterator
-
 import pytest
 import torch
+from batches import BO, INFO, MIA, PROCESS, REUSE, FakeDenoiser, batcher, finish, panel, reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.lane import MAX_BANK
-from lafi.denoising.panel_state import PanelInjection, PanelState
-from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankEntry
-from lafi.ports.engines import DenoiserBatch, EncodedText, ReferenceBatch
-from lafi.sampling.guidance import NoGuidance, TwoRows
-from lafi.sampling.noise_model import noise_model_of
-from lafi.sampling.schedule import PanelSchedule
-from lafi.sampling.step_reuse import ReuseRule, StepReuse
-from model_infos import attention_sites, model_info
-
-LAYERS, SIZE = 5, (4, 6)
-REUSE = st.sampled_from([0.0, 0.05, 0.3, 1.0])
-INFO = model_info(layers=attention_sites(LAYERS))
-CONFIG = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear"}
-PROCESS = noise_model_of(CONFIG)
-
-
-class FakeDenoiser:
-    """A row's output depends on itself and on the mean of the rows that it reads; keeps batches."""
-
-    def __init__(self) -> None:
-        self.batches: list[DenoiserBatch] = []
-
-    def __call__(self, batch: DenoiserBatch) -> Tensor:
-        self.batches.append(batch)
-        own = torch.tanh(batch["latents"]) + batch["text"].mean(dim=(1, 2))[:, None, None, None]
-        out = own.clone()
-        for row in range(len(own)):
-            for source in batch["routes"][-1, row].tolist():
-                if source >= len(own):
-                    assert batch.bank is not None
-                    out[row] += 0.1 * batch.bank.values[0][0, source - len(own)].mean()
-                elif source >= 0:
-                    out[row] += 0.1 * batch["latents"][source].mean()
-        return out
-
-
-def text(value: float) -> EncodedText:
-    return {"text": torch.full((3, 2), value)}
-
-
-def reference(name: str, value: float) -> Reference:
-    return Reference(
-        content=name,
-        caption=name,
-        latents=torch.full((4, *SIZE), value),
-        noise=torch.randn(4, *SIZE),
-        mask=torch.rand(SIZE),
-        text=text(value),
-    )
-
-
-MIA, BO = reference("mia", 0.2), reference("bo", -0.3)
-
-
-def panel(
-    name: str,
-    *references: Reference,
-    steps: int = 5,
-    guidance: float = 3.0,
-    sampler: str = "DDIM",
-    size: tuple[int, int] = SIZE,
-    reuse: float = 0.0,
-    **injection: object,
-) -> PanelState:
-    schedule = PanelSchedule(SamplingStage(steps=steps, sampler=sampler), CONFIG, len(name))
-    given: dict[str, object] = {"layers": (2, 3, 4), "end": 0.8} | injection
-    return PanelState(
-        name=name,
-        latents=schedule.initial_noise((4, *size)),
-        schedule=schedule,
-        text=text(float(len(name))),
-        negative=text(0.0) if guidance > 1.0 else None,
-        guidance=TwoRows(guidance) if guidance > 1.0 else NoGuidance(),
-        injection=PanelInjection(
-            references=references,
-            regions=tuple(torch.ones(size) for _ in references),
-            **given,  # type: ignore[arg-type]
-        ),
-        reuse=StepReuse(ReuseRule(reuse, 0.0, 1.0), PROCESS) if reuse else None,
-    )
-
-
-def finish(batcher: Batcher) -> Iterator[str]:
-    while batcher.active:
-        for step in batcher.step():
-            if step.done:
-                yield step.panel.name
-
-
-def batcher(
-    max_rows: int = 16, info: ModelInfo = INFO, row_counts: tuple[int, ...] = ()
-) -> tuple[Batcher, FakeDenoiser]:
-    fake = FakeDenoiser()
-    return Batcher(fake, PROCESS, info, max_rows, row_counts), fake
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
+from lafi.sampling.guidance import TwoRows
 
 
 def test_a_reference_is_one_row_for_all_its_readers_at_a_timestep() -> None:
@@ -222,134 +127,6 @@ def test_panels_of_other_sizes_never_share_a_call() -> None:
 def test_too_few_rows_for_one_panel_are_refused() -> None:
     with pytest.raises(ValueError, match="max_rows: got 5, allowed 6 or more"):
         batcher(max_rows=5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6), REUSE), min_size=1, max_size=5),
-    st.integers(6, 10),
-    st.data(),
-)
-def test_places_are_shared_evenly_whenever_somebody_joins(
-    boards: list[tuple[int, int, float]], max_rows: int, data: st.DataObject
-) -> None:
-    """No storyboard has two places more than one that has a panel waiting, at any step.
-
-    boards: (panels, steps of each, threshold) of storyboards that join between any two steps.
-    """
-    loop, _ = batcher(max_rows)
-    coming, tickets = list(enumerate(boards)), []
-    ended = 0
-    while coming or loop.active:
-        if coming and (not loop.active or data.draw(st.booleans())):
-            i, (panels, steps, reuse) = coming.pop()
-            joined = [panel(f"{i}.{j}", steps=steps, reuse=reuse) for j in range(panels)]
-            tickets.append(loop.add(joined))
-        taken = list(loop.step())
-        held = Counter(step.ticket for step in taken)
-        waits = [held[t] for t in tickets if any(turn.waiting for turn in t.turns.values())]
-        assert max(held.values()) <= min(waits, default=99) + 1
-        ended += sum(step.done for step in taken)
-    assert ended == sum(panels for panels, _, _ in boards)
-
-
-def test_a_newcomer_starts_at_once_beside_many_panels_of_many_steps() -> None:
-    loop, _ = batcher(max_rows=8)
-    loop.add([panel("a" * n, steps=100) for n in range(1, 65)])
-    for _ in range(3):
-        list(loop.step())
-    late = loop.add([panel("late", steps=6)])
-    taken = [[step.ticket for step in loop.step()].count(late) for _ in range(6)]
-    assert taken == [1] * 6
-    assert late not in [step.ticket for step in loop.step()]
-
-
-def test_a_panel_that_was_paused_goes_on_where_it_was() -> None:
-    loop, _ = batcher(max_rows=6)
-    states = [panel("a" * n, steps=4) for n in (1, 2, 3)]
-    loop.add(states)
-    list(loop.step())
-    loop.add([panel("late", steps=2)])
-    list(loop.step())
-    assert sorted(state.schedule.index for state in states) == [1, 2, 2]
-    assert next(iter([*finish(loop)])) == "late"
-    alone, _ = batcher()
-    single = panel("aaa", steps=4)
-    alone.add([single])
-    list(finish(alone))
-    torch.testing.assert_close(states[2].latents, single.latents, rtol=0.0, atol=1e-5)
-
-
-def test_a_higher_priority_gets_a_place_at_once() -> None:
-    loop, _ = batcher(max_rows=6)
-    loop.add([panel("a" * n, steps=2) for n in (1, 2, 3, 4)])
-    list(loop.step())
-    loop.add([panel("urgent", steps=1), panel("urgent too", steps=1)], priority=1)
-    order = list(finish(loop))
-    assert order == ["a", "urgent", "urgent too", "aa", "aaa", "aaaa"]
-
-
-class Clock:
-    """A clock that a denoiser moves on: by a second for each cell of the call's latents."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.calls: list[tuple[int, int]] = []
-        self._fake = FakeDenoiser()
-
-    def __call__(self) -> float:
-        return self.now
-
-    def denoise(self, batch: DenoiserBatch) -> Tensor:
-        rows, _, height, width = batch["latents"].shape
-        self.calls.append((rows, width))
-        self.now += rows * height * width
-        return self._fake(batch)
-
-
-def test_small_pictures_go_on_between_two_calls_of_large_ones() -> None:
-    clock = Clock()
-    loop = Batcher(clock.denoise, PROCESS, INFO, 16, clock=clock)
-    loop.add([panel("large", steps=5, size=(32, 32))])
-    list(loop.step())
-    began = clock.now
-    small = loop.add([panel("small", steps=6, size=(4, 4))])
-    large_call = 2 * 32 * 32
-    while any(turn.held or turn.waiting for turn in small.turns.values()):
-        list(loop.step())
-    alone = 6 * 2 * 4 * 4
-    assert clock.now - began <= large_call + alone
-    list(finish(loop))
-    assert clock.calls.count((2, 32)) == 5
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([4, 8, 16]), st.integers(1, 3)), min_size=2, max_size=5))
-def test_sizes_share_the_denoisers_time_by_who_waits(boards: list[tuple[int, int]]) -> None:
-    """While all draw, no storyboard's size gets ahead of another's by more than a step of each."""
-    clock = Clock()
-    loop = Batcher(clock.denoise, PROCESS, INFO, 16, clock=clock)
-    for place, (side, panels) in enumerate(boards):
-        loop.add([panel(f"{place}.{j}", steps=40, size=(side, side)) for j in range(panels)])
-    lanes = list(loop._lanes.values())
-    longest = 16 * 16 * 16
-    for _ in range(30):
-        list(loop.step())
-        used = [lane.used for lane in lanes if lane.active]
-        if len(used) == len(lanes):
-            assert max(used) - min(used) <= longest
-
-
-def test_a_call_of_large_pictures_has_fewer_rows() -> None:
-    info = model_info(layers=attention_sites(LAYERS), own_side=64)
-    loop, fake = batcher(max_rows=16, info=info)
-    loop.add([panel("a" * n, size=(16, 16)) for n in (1, 2, 3)])
-    loop.add([panel("b" * n, size=(8, 8)) for n in range(1, 9)])
-    loop.add([panel("c", size=(64, 64))])
-    for _ in range(3):
-        list(loop.step())
-    rows = {batch["latents"].shape[-1]: len(batch["latents"]) for batch in fake.batches}
-    assert rows == {8: 16, 16: 4, 64: 2}
 
 
 def test_panels_that_wait_get_their_places_as_others_leave() -> None:
