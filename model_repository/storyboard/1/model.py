@@ -47,8 +47,8 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        metrics = partial(server_metrics, self._studio, admission, self._panels)
-        self._metrics = MetricsExport(metrics)
+        counts = (self._studio, admission, self._panels)
+        self._metrics = MetricsExport(partial(server_metrics, *counts))
         self._heartbeat = Heartbeat(
             heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
         )
@@ -63,7 +63,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Reads and admits each request; the service's threads send the answers."""
         for request in requests:
-            self._service.accept(partial(self._decode, request), ResponseSender(request))
+            self._service.accept(partial(_decode, request), ResponseSender(request))
 
     def finalize(self) -> None:
         """Ends the storyboards that are not drawn yet with an error, so that no client waits."""
@@ -74,8 +74,7 @@ class TritonPythonModel:
         if self._panels is not None:
             self._panels.close()
 
-    @staticmethod
-    def _decode(request: Any) -> Storyboard:
-        return storyboard_from_tensors(
-            input_array(request, "STORYBOARD"), input_array(request, "REFERENCES")
-        )
+
+def _decode(request: Any) -> Storyboard:
+    arrays = (input_array(request, name) for name in ("STORYBOARD", "REFERENCES"))
+    return storyboard_from_tensors(*arrays)
