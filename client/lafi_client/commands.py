@@ -102,22 +102,24 @@ def draw(
             names = panel_names(name, board, path.stem, now) if name else None
             wanted = _checked_numbers(panels or (), board)
             drawing = DrawingFolder(folder, board, names)
-            again = overwrite or from_stage is not None
-            wanted = wanted or _outdated(board, drawing, again)
+            wanted = wanted or _outdated(board, drawing, overwrite or from_stage is not None)
             jobs.append(_Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
         except (StoryboardError, ValueError, OSError) as error:
             if len(stories) > 1:
-                console.print(f"{path}:", markup=False, highlight=False, soft_wrap=True)
+                _say(console, f"{path}:")
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
         if jobs and retries and not client.ready():
-            text = f"no server is ready at {url} yet; trying again for some minutes"
-            console.print(f"{text} (Ctrl-C ends it)", markup=False, highlight=False, soft_wrap=True)
+            _say(console, f"no server is ready at {url} yet; trying again (Ctrl-C ends it)")
         for job in jobs:
             codes.append(_draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _folders(stories: Sequence[Path], out: Path) -> list[Path]:

@@ -33,6 +33,22 @@ from lafi.app.drawing_options import (
     Url,
 )
 from lafi.app.export_options import Recogniser, Sides, Variants
+from lafi.app.serving_options import (
+    CanarySeconds,
+    Grace,
+    HealthPort,
+    Host,
+    LogFile,
+    OpenHttp,
+    Port,
+    Repository,
+    RequestMib,
+    ServedRecipe,
+    StoreMib,
+    StorePlace,
+    Threads,
+    Verbose,
+)
 from lafi.app.store_commands import app as store_app
 
 app = typer.Typer(
@@ -44,9 +60,6 @@ app = typer.Typer(
 )
 
 app.add_typer(store_app)
-
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
-
 
 RuntimeName = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
@@ -89,58 +102,21 @@ def _options(
 
 @app.command()
 def serve(
-    repository: Annotated[
-        Path, typer.Argument(help="A folder written by `lafi export`.", show_default=False)
-    ],
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; loopback only, unless you say so.")
-    ] = "127.0.0.1",
+    repository: Repository,
+    host: Host = "127.0.0.1",
     grpc_port: Port = 8001,
-    health_port: Annotated[
-        int,
-        typer.Option(min=0, max=65535, help="/livez, /readyz, /drain and /metrics (0: any free)."),
-    ] = 8002,
-    http: Annotated[
-        bool, typer.Option("--http", help="Open Triton Server's own HTTP; meant for loopback.")
-    ] = False,
+    health_port: HealthPort = 8002,
+    http: OpenHttp = False,
     http_port: Port = 8000,
-    grace: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds to finish what is in flight once it is to stop."),
-    ] = 25.0,
-    request_mib: Annotated[
-        int, typer.Option(min=1, max=2047, help="Most MiB of one request.")
-    ] = 128,
-    canary_seconds: Annotated[
-        float,
-        typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),
-    ] = 60.0,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads for each engine.", show_default="all cores"),
-    ] = None,
-    log_file: Annotated[
-        Path | None, typer.Option(help="Keep the raw log of Triton Server here.")
-    ] = None,
-    default_recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="A recipe for what storyboards leave unset.",
-            show_default="the repository's, if it has one",
-        ),
-    ] = None,
-    store: Annotated[
-        str,
-        typer.Option(
-            metavar="FOLDER|URL",
-            help="Keep finished panels here; `state`: in REPO/state; `none`: nowhere.",
-        ),
-    ] = "state",
-    store_mib: Annotated[int, typer.Option(min=1, help="Most MiB of finished panels.")] = 4096,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
-    ] = False,
+    grace: Grace = 25.0,
+    request_mib: RequestMib = 128,
+    canary_seconds: CanarySeconds = 60.0,
+    threads: Threads = None,
+    log_file: LogFile = None,
+    default_recipe: ServedRecipe = None,
+    store: StorePlace = "state",
+    store_mib: StoreMib = 4096,
+    verbose: Verbose = False,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:

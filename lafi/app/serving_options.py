@@ -1,0 +1,53 @@
+"""Options of `lafi serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Repository = Annotated[
+    Path, typer.Argument(help="A folder written by `lafi export`.", show_default=False)
+]
+Host = Annotated[
+    str, typer.Option(help="The address to listen on; loopback only, unless you say so.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
+HealthPort = Annotated[
+    int,
+    typer.Option(min=0, max=65535, help="/livez, /readyz, /drain and /metrics (0: any free)."),
+]
+OpenHttp = Annotated[
+    bool, typer.Option("--http", help="Open Triton Server's own HTTP; meant for loopback.")
+]
+Grace = Annotated[
+    float, typer.Option(min=0, help="Seconds to finish what is in flight once it is to stop.")
+]
+RequestMib = Annotated[int, typer.Option(min=1, max=2047, help="Most MiB of one request.")]
+CanarySeconds = Annotated[
+    float,
+    typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads for each engine.", show_default="all cores"),
+]
+LogFile = Annotated[Path | None, typer.Option(help="Keep the raw log of Triton Server here.")]
+ServedRecipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A recipe for what storyboards leave unset.",
+        show_default="the repository's, if it has one",
+    ),
+]
+StorePlace = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER|URL",
+        help="Keep finished panels here; `state`: in REPO/state; `none`: nowhere.",
+    ),
+]
+StoreMib = Annotated[int, typer.Option(min=1, help="Most MiB of finished panels.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
+]
