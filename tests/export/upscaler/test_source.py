@@ -69,7 +69,7 @@ def check_refused(source: object, said: str) -> None:
     assert str(error.value).startswith("SOURCE: got ")
 
 
-def test_what_is_check_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "net.ckpt").write_bytes(b"")
     check_refused(
         tmp_path / "net.ckpt", r"net.ckpt', allowed a file .param with its .bin, .safetensors"
