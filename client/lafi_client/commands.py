@@ -111,13 +111,17 @@ def draw(
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
         if jobs and retries and not client.ready():
-            text = f"no server is ready at {url} yet; trying again for some minutes"
-            console.print(f"{text} (Ctrl-C ends it)", markup=False, highlight=False, soft_wrap=True)
+            _say_that_it_waits(url, console)
         for job in jobs:
             codes.append(_draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
+
+
+def _say_that_it_waits(url: str, console: Console) -> None:
+    text = f"no server is ready at {url} yet; trying again for some minutes (Ctrl-C ends it)"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
