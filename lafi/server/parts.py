@@ -142,6 +142,7 @@ class Parts:
         while not self._ending.wait(_LOOK_SECONDS):
             now = self._looked = time.monotonic()
             if not self.watchdog.alive:
+                self.watchdog.dismiss()
                 self.watchdog = self._new_watchdog()
             if (trouble := self.front.trouble()) is not None:
                 self._restart_front(trouble, now)
