@@ -27,7 +27,7 @@ from lafi.app import machine, requirements
 
 MIB = 2**20
 GIB = 2**30
-DEFAULT_PORTS = {"grpc": 8001, "http": 8000, "metrics": 8002}
+DEFAULT_PORTS = {"grpc": 8001, "health": 8002}
 _PURPOSE = {
     requirements.CLIENT: "ask a server to draw",
     "serve": "draw, and run Triton Server",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.kept_references import KeptReferences
-from lafi.denoising.lane import Chunk, Lane, LatentSize, Member, Readings, Ticket
+from lafi.denoising.lane import USUAL, Chunk, Lane, LatentSize, Member, Readings, Standing, Ticket
 from lafi.denoising.panel_state import PanelState
 from lafi.denoising.step_times import StepTimes
 from lafi.model.info import ModelInfo
@@ -85,7 +85,7 @@ class Batcher:
         max_rows: int = 16,
         row_counts: Sequence[int] = (),
         kept: KeptReferences | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """info: of the denoiser. max_rows: rows of one denoiser call.
 
@@ -124,15 +124,9 @@ class Batcher:
         """Panels that have no place, those that are paused included."""
         return sum(lane.waiting for lane in self._lanes.values())
 
-    def add(
-        self, panels: Sequence[PanelState], priority: int = 0, deadline: float = math.inf
-    ) -> Ticket:
-        """Let a caller's panels join, in their order, from the coming step on.
-
-        priority: a higher one gets every place before a lower one. deadline: on the clock; who
-        would miss it by waiting longer than one panel takes goes before others of its priority.
-        """
-        ticket = Ticket(priority, deadline)
+    def add(self, panels: Sequence[PanelState], standing: Standing = USUAL) -> Ticket:
+        """Let a caller's panels join, in their order, from the coming step on."""
+        ticket = Ticket(standing)
         self.extend(ticket, panels)
         return ticket
 

@@ -19,13 +19,26 @@ MAX_BANK = 8
 LatentSize = tuple[int, ...]
 
 
+class Standing(NamedTuple):
+    """What a caller's panels may claim.
+
+    priority: a higher one gets every place before a lower one. deadline: on the batcher's clock;
+    who would miss it by waiting longer than one panel takes goes before others of its priority.
+    """
+
+    priority: int = 0
+    deadline: float = math.inf
+
+
+USUAL = Standing()
+"""Of a caller that asks for nothing."""
+
+
 class Ticket:
     """Identifies the panels of one caller, and has its turn in every lane where it has panels."""
 
-    def __init__(self, priority: int, deadline: float = math.inf) -> None:
-        """deadline: on the batcher's clock, in seconds."""
-        self.priority = priority
-        self.deadline = deadline
+    def __init__(self, standing: Standing) -> None:
+        self.standing = standing
         self.turns: dict[LatentSize, Turn[PanelState]] = {}
 
 
@@ -119,7 +132,7 @@ class Lane:
         if self.size in ticket.turns:
             self._turns.extend(ticket.turns[self.size], panels)
         else:
-            ticket.turns[self.size] = self._turns.join(panels, ticket.priority)
+            ticket.turns[self.size] = self._turns.join(panels, ticket.standing.priority)
         self._tickets[ticket.turns[self.size]] = ticket
 
     def remove(self, ticket: Ticket) -> None:
@@ -136,9 +149,9 @@ class Lane:
         batcher's clock.
         """
         for turn, ticket in self._tickets.items():
-            if math.isfinite(ticket.deadline):
+            if math.isfinite(ticket.standing.deadline):
                 late = self._slack(ticket, turn, now) < 0
-                turn.urgent_at = ticket.deadline if late else math.inf
+                turn.urgent_at = ticket.standing.deadline if late else math.inf
         self._fill()
         while rich := self._turns.richer([m.ticket.turns[self.size] for m in self.flying]):
             self._pause(self._tickets[rich], rich)
@@ -173,7 +186,7 @@ class Lane:
         at_once = max(1, len(self.flying))
         steps = max([*left, sum(left) / at_once]) if left else 0
         longest = max((panel.schedule.steps for panel in own), default=0)
-        return ticket.deadline - now - (steps + longest) * self.step_seconds
+        return ticket.standing.deadline - now - (steps + longest) * self.step_seconds
 
     def _fill(self) -> None:
         room = Chunk()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from lafi.denoising.batcher import Batcher, BatchError, PanelStep
-from lafi.denoising.lane import Ticket
+from lafi.denoising.lane import Standing, Ticket
 from lafi.denoising.panel_state import PanelState
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Denoising(Protocol):
     def run(
         self,
         panels: Sequence[PanelState],
-        priority: int,
+        standing: Standing,
         cancelled: Callable[[], bool],
         joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep | None]:
@@ -59,11 +59,11 @@ class OwnDenoising:
     def run(
         self,
         panels: Sequence[PanelState],
-        priority: int,
+        standing: Standing,
         cancelled: Callable[[], bool],
         joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep]:
-        """As `Denoising`; priority has no effect, since there are no others."""
+        """As `Denoising`; standing has no effect, since there are no others."""
         tickets: dict[str, Ticket] = {}
 
         def bring(more: Sequence[PanelState]) -> None:
@@ -72,7 +72,7 @@ class OwnDenoising:
                 if variant in tickets:
                     batcher.extend(tickets[variant], group)
                 else:
-                    tickets[variant] = batcher.add(group, priority)
+                    tickets[variant] = batcher.add(group, standing)
 
         bring(panels)
         try:
@@ -118,12 +118,12 @@ class _Loop:
         """Seconds since the last step, or since it had nothing to do."""
         return time.monotonic() - self._stepped
 
-    def join(self, panels: Sequence[PanelState], priority: int, steps: Steps) -> _Seat:
+    def join(self, panels: Sequence[PanelState], standing: Standing, steps: Steps) -> _Seat:
         """Let panels join together; their steps go to `steps`, and so does an error."""
         seat = _Seat(steps, [])
 
         def join() -> None:
-            seat.ticket.append(self._batcher.add(panels, priority))
+            seat.ticket.append(self._batcher.add(panels, standing))
             self._readers[seat.ticket[0]] = steps
 
         self._change(join, seat)
@@ -244,14 +244,14 @@ class SharedDenoising:
     def run(
         self,
         panels: Sequence[PanelState],
-        priority: int,
+        standing: Standing,
         cancelled: Callable[[], bool],
         joining: Callable[[], Sequence[PanelState]] = no_panels,
     ) -> Iterator[PanelStep | None]:
         """As `Denoising`, from any thread. Raises RuntimeError once the loops are closed."""
         steps: Steps = queue.SimpleQueue()
         seats: dict[str, _Seat] = {}
-        left = self._bring(panels, priority, steps, seats)
+        left = self._bring(panels, standing, steps, seats)
         heard = time.monotonic()
         try:
             while left and not cancelled():
@@ -268,7 +268,7 @@ class SharedDenoising:
                 left -= step.done
                 heard = time.monotonic()
                 yield step
-                left += self._bring(joining(), priority, steps, seats)
+                left += self._bring(joining(), standing, steps, seats)
         finally:
             for variant, seat in seats.items():
                 self._loops[variant].leave(seat)
@@ -281,7 +281,7 @@ class SharedDenoising:
     def _bring(
         self,
         panels: Sequence[PanelState],
-        priority: int,
+        standing: Standing,
         steps: Steps,
         seats: dict[str, _Seat],
     ) -> int:
@@ -290,7 +290,7 @@ class SharedDenoising:
             if variant in seats:
                 self._loops[variant].extend(seats[variant], group)
             else:
-                seats[variant] = self._loops[variant].join(group, priority, steps)
+                seats[variant] = self._loops[variant].join(group, standing, steps)
         return len(panels)
 
     def _is_alive(self, seats: Iterable[str]) -> bool:

@@ -4,6 +4,7 @@ This is what the server runs, with engines that may be served models. Knows stor
 tensors, not gRPC and not Triton Server.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -15,6 +16,7 @@ from lafi.conditioning.prompts import encode_texts
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
+from lafi.denoising.lane import Standing
 from lafi.denoising.loop import HEARTBEAT_SECONDS, POLL_SECONDS, Denoising, OwnDenoising
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
@@ -119,6 +121,8 @@ class _Drawing:
         self._denoising = denoising
         self._cancelled = cancelled
         self._started = time.monotonic()
+        deadline = self._started + (storyboard.deadline_seconds or math.inf)
+        self._standing = Standing(storyboard.priority, deadline)
         self._scores = PanelScores(storyboard, self._engines.recogniser)
         self._plans = [self._planned(panel) for panel in storyboard.panels]
         self._tries = [
@@ -380,7 +384,7 @@ class _Drawing:
         return attempts.take(pixels, self._scores.of(attempts.panel, pixels))
 
     def _stage_loop(self) -> StageLoop:
-        return StageLoop(self._materials, self._denoising, self._cancelled)
+        return StageLoop(self._materials, self._denoising, self._cancelled, self._standing)
 
     def _decode(self, done: Done) -> Pixels:
         """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from lafi.denoising.batcher import PanelStep
+from lafi.denoising.lane import Standing
 from lafi.denoising.loop import Denoising
 from lafi.denoising.panel_state import PanelState
 from lafi.drawing import images
@@ -38,11 +39,16 @@ class StageLoop:
     """Hands pictures to the denoising loop, and each one on to its next stage."""
 
     def __init__(
-        self, materials: Materials, denoising: Denoising, cancelled: Callable[[], bool]
+        self,
+        materials: Materials,
+        denoising: Denoising,
+        cancelled: Callable[[], bool],
+        standing: Standing,
     ) -> None:
         self._materials = materials
         self._denoising = denoising
         self._cancelled = cancelled
+        self._standing = standing
         self._drawn: dict[int | str, StagedPicture] = {}
         self._states: dict[int | str, PanelState] = {}
         self._late: list[PanelState] = []
@@ -67,8 +73,7 @@ class StageLoop:
         first = self._joining()
         if not first:
             return
-        priority = self._materials.storyboard.priority
-        for step in self._denoising.run(first, priority, self._cancelled, self._joining):
+        for step in self._denoising.run(first, self._standing, self._cancelled, self._joining):
             if step is None:
                 waiting = sum(not state.done for state in self._states.values())
                 yield Waiting(pictures=waiting), None

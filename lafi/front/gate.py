@@ -34,6 +34,7 @@ class Gate:
         self._relays: set[Relay] = set()
         self._calls = 0
         self.last_request = asyncio.get_running_loop().time()
+        """When the last request came or ended, on the loop's clock; questions do not count."""
 
     @property
     def ready(self) -> bool:
@@ -62,12 +63,17 @@ class Gate:
         self.draining = True
         self._why, self._retry_after = "the server is shutting down", retry_after
 
-    def enter(self) -> Upstream:
-        """The run that takes a new request. Raises Closed."""
+    def current(self) -> Upstream:
+        """The run that answers questions about itself. Raises Closed."""
         if self._upstream is None or self.draining:
             raise Closed(self._why, self._retry_after)
-        self.last_request = asyncio.get_running_loop().time()
         return self._upstream
+
+    def enter(self) -> Upstream:
+        """The run that takes a new request, which has work from now on. Raises Closed."""
+        upstream = self.current()
+        self.last_request = asyncio.get_running_loop().time()
+        return upstream
 
     def closed(self, why: str) -> Closed:
         """The error for requests that were under way when the run was lost."""
@@ -95,8 +101,12 @@ class Gate:
         """Send a request of a stream on its way; it goes on without whoever waits for it."""
         self._relays.add(relay)
         task = self._keep(relay.run(request))
-        task.add_done_callback(lambda _: self._relays.discard(relay))
+        task.add_done_callback(lambda _: self._end(relay))
         return task
+
+    def _end(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        self.last_request = asyncio.get_running_loop().time()
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that nobody has to wait for."""
@@ -107,6 +117,5 @@ class Gate:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        self.last_request = asyncio.get_running_loop().time()
         with suppress(asyncio.CancelledError):
             task.exception()  # seen, so that asyncio does not warn of an error that nobody awaits

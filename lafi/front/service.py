@@ -101,11 +101,11 @@ class FrontService:
         asked = parse(raw, pb.ModelReadyRequest)
         ready = self._gate.ready
         if ready:
-            check_model(self._gate.enter().models, asked.name, asked.version)
+            check_model(self._gate.current().models, asked.name, asked.version)
         return bytes(pb.ModelReadyResponse(ready=ready).SerializeToString())
 
     async def _server_metadata(self, raw: bytes) -> bytes:
-        return await self._gate.call(self._gate.enter(), "ServerMetadata", b"")
+        return await self._gate.call(self._gate.current(), "ServerMetadata", b"")
 
     async def _model_metadata(self, raw: bytes) -> bytes:
         return await self._about_a_model("ModelMetadata", raw, pb.ModelMetadataRequest)
@@ -121,7 +121,7 @@ class FrontService:
     ) -> bytes:
         """A question about one model; with `every`, no name stands for all."""
         asked = parse(raw, kind)
-        upstream = self._gate.enter()
+        upstream = self._gate.current()
         if asked.name or not every:
             check_model(upstream.models, asked.name, asked.version)
         question = kind(name=asked.name, version=asked.version)
@@ -130,7 +130,7 @@ class FrontService:
     async def _repository_index(self, raw: bytes) -> bytes:
         """Answered here, since Triton Server's own index is one of the calls that need a key."""
         answer = pb.RepositoryIndexResponse()
-        for name in self._gate.enter().models:
+        for name in self._gate.current().models:
             answer.models.add(name=name, version="1", state="READY")
         return bytes(answer.SerializeToString())
 

@@ -65,7 +65,7 @@ class Parts:
         self._ready_since: float | None = None
         self._began = self._due = time.monotonic()
         self._start_seconds = _USUAL_START_SECONDS
-        self._delay, self._front_delay = RestartDelay(), RestartDelay()
+        self._delay, self._front_delay = RestartDelay(), RestartDelay(longest=5.0)
         self._signs = VitalSigns()
         self._why = "the server is starting"
         self._failures: list[str] = []
@@ -73,15 +73,15 @@ class Parts:
         self._draining = False
         self._known = threading.Event()
         self._ending = threading.Event()
-        self.watchdog = self._new_watchdog()
-        self.front, self._front_began = self._new_front(), time.monotonic()
-        self._follower = LogFollower(settings.log, on_line)
         self._pages = HealthPages(
             *settings.health,
             health=self.health,
             drain=self._begin_to_drain,
             metrics_url=lambda: server.metrics_url if (server := self.server) else "",
         )
+        self.watchdog = self._new_watchdog()
+        self.front, self._front_began = self._new_front(), time.monotonic()
+        self._follower = LogFollower(settings.log, on_line)
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self, cancelled: Callable[[], bool]) -> None:
@@ -142,6 +142,7 @@ class Parts:
         while not self._ending.wait(_LOOK_SECONDS):
             now = self._looked = time.monotonic()
             if not self.watchdog.alive:
+                self.watchdog.dismiss()
                 self.watchdog = self._new_watchdog()
             if (trouble := self.front.trouble()) is not None:
                 self._restart_front(trouble, now)

@@ -228,44 +228,6 @@ def test_what_cannot_help_is_not_tried_again(
     assert not raised.value.retryable
 
 
-def refusing_slowly(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[str]:
-    yield "INVALID_ARGUMENT: width: got 72"
-    time.sleep(0.3)
-
-
-def failing_slowly(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
-    yield Accepted(panels=len(storyboard.panels), portraits=0)
-    yield Failed(error="division by zero", retryable=False)
-    time.sleep(0.3)
-
-
-@pytest.mark.parametrize("script", [refusing_slowly, failing_slowly])
-def test_a_refused_stream_is_read_to_its_end(
-    server: Any, storyboard: Storyboard, script: Any
-) -> None:
-    """Triton Server dies of clients that cancel after a refusal."""
-    server.scripts = [script]
-    with client_of(server) as client:
-        with pytest.raises(LafiError):
-            client.draw_all(storyboard)
-        assert server.completed.wait(5)
-    assert not server.cancelled.is_set()
-
-
-def test_the_default_patience_outlasts_a_restart() -> None:
-    policy = RetryPolicy()
-    shortest = sum(policy.delay(attempt) for attempt in range(policy.retries))
-    assert shortest > 180, "a server loads in up to 62 s"
-
-
-def test_a_message_that_is_too_large_is_not_sent_again(server: Any, storyboard: Storyboard) -> None:
-    text = "Received message larger than max (9 vs. 8)"
-    server.scripts = [aborting(grpc.StatusCode.RESOURCE_EXHAUSTED, text)]
-    with client_of(server) as client, pytest.raises(StoryboardRefused, match="larger than max"):
-        client.draw_all(storyboard)
-    assert len(server.received) == 1
-
-
 def test_repeats_come_to_an_end(server: Any, storyboard: Storyboard) -> None:
     server.scripts = [aborting(grpc.StatusCode.UNAVAILABLE, "going away")]
     with client_of(server) as client, pytest.raises(ServerUnavailable, match="going away"):

@@ -40,3 +40,9 @@ def test_delays_grow_until_the_longest() -> None:
 def test_errors_name_the_field(field: str, value: Any, allowed: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}: got {value}, allowed {allowed}$"):
         RetryPolicy(**{field: value})
+
+
+def test_the_default_patience_outlasts_a_restart() -> None:
+    policy = RetryPolicy()
+    shortest = sum(policy.delay(attempt) for attempt in range(policy.retries))
+    assert shortest > 180, "a server loads in up to 62 s"

@@ -66,17 +66,17 @@ BAD: Mapping[str, tuple[str, dict[str, np.ndarray], str]] = {
     "prompt too short": (
         "text_encoder",
         {"TOKEN_IDS": TOKENS[:, :5]},
-        r"Expected \[-1,48\], got \[2,5\]",
+        r"TOKEN_IDS: got shape \[2, 5\], allowed: \[-1, 48\]",
     ),
     "too many rows": (
         "text_encoder",
         {"TOKEN_IDS": np.ones((17, 48), np.int64)},
-        "batch-size must be <= 16",
+        "allowed: a batch of at most 16",
     ),
     "wrong dtype": (
         "vae_decoder",
         {"LATENT": LATENT.astype(np.int64)},
-        "data-type is 'INT64', but model 'vae_decoder' expects 'FP32'",
+        "LATENT: got datatype 'INT64', allowed: FP32",
     ),
     "NaN": ("vae_decoder", {"LATENT": LATENT * np.float32("nan")}, "LATENT: got nan, allowed: fin"),
     "infinity": ("vae_encoder", {"IMAGE": IMAGE * np.float32("inf")}, "IMAGE: got -?inf, allowed"),
@@ -86,7 +86,11 @@ BAD: Mapping[str, tuple[str, dict[str, np.ndarray], str]] = {
         {"IMAGE": IMAGE[..., :30]},
         "IMAGE: got width 30, allowed: multiples of 16 from 16 to 2048",
     ),
-    "two channels": ("vae_encoder", {"IMAGE": IMAGE[:, :2]}, "unexpected shape for input 'IMAGE'"),
+    "two channels": (
+        "vae_encoder",
+        {"IMAGE": IMAGE[:, :2]},
+        r"IMAGE: got shape \[1, 2, 32, 32\], allowed: \[-1, 3, -1, -1\]",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
-from lafi.denoising.lane import MAX_BANK
+from lafi.denoising.lane import MAX_BANK, Standing
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 from lafi.sampling.guidance import TwoRows
@@ -100,7 +100,7 @@ def test_company_and_chunks_do_not_change_a_panel(
     states = [panel(name, *r, steps=n, sampler=s, reuse=u) for name, r, n, s, u in settings_]
     ended = []
     for state in states:
-        together.add([state], priority=data.draw(st.integers(-1, 1)))
+        together.add([state], Standing(data.draw(st.integers(-1, 1))))
         for _ in range(data.draw(st.integers(0, 3))):
             ended += [step.panel.name for step in together.step() if step.done]
     ended += finish(together)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lafi.denoising.batcher import Batcher
+from lafi.denoising.lane import Standing
 from lafi.ports.engines import DenoiserBatch
 from model_infos import attention_sites, model_info
 
@@ -82,7 +83,7 @@ def test_a_higher_priority_gets_a_place_at_once() -> None:
     loop, _ = batcher(max_rows=6)
     loop.add([panel("a" * n, steps=2) for n in (1, 2, 3, 4)])
     list(loop.step())
-    loop.add([panel("urgent", steps=1), panel("urgent too", steps=1)], priority=1)
+    loop.add([panel("urgent", steps=1), panel("urgent too", steps=1)], Standing(1))
     order = list(finish(loop))
     assert order == ["a", "urgent", "urgent too", "aa", "aaa", "aaaa"]
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from lafi.board.stages import SamplingStage
 from lafi.conditioning.reference import Reference
-from lafi.denoising.batcher import Batcher, PanelStep, Ticket
+from lafi.denoising.batcher import Batcher, PanelStep
+from lafi.denoising.lane import USUAL, Standing, Ticket
 from lafi.denoising.loop import Denoising, OwnDenoising, SharedDenoising
 from lafi.denoising.panel_state import PanelInjection, PanelState
 from lafi.ports.engines import DenoiserBatch, EncodedText
@@ -104,7 +105,7 @@ def latents(loop: Denoising, panels: list[PanelState], pause: float = 0.0) -> li
     """The finished latents of the panels, whose steps must come in order."""
     time.sleep(pause)
     steps: dict[str, list[int]] = {state.name: [] for state in panels}
-    for step in loop.run(panels, 0, never):
+    for step in loop.run(panels, USUAL, never):
         assert step is not None, "nobody waits as long as that here"
         steps[step.panel.name].append(step.step)
         assert step.done == (step.step == step.steps)
@@ -169,7 +170,7 @@ def test_a_cancelled_storyboard_is_in_no_later_call(
     loop, denoiser = shared
     stop = threading.Event()
     seen: list[PanelStep | None] = []
-    for step in loop.run([panel(1, 100), panel(2, 100)], 0, stop.is_set):
+    for step in loop.run([panel(1, 100), panel(2, 100)], USUAL, stop.is_set):
         seen.append(step)
         stop.set()
     assert len(seen) <= 2
@@ -182,7 +183,7 @@ def test_a_storyboard_is_cancelled_between_two_reused_steps() -> None:
     loop = batcher(Denoiser())
     state = panel(1, 100, reuse=1.0)
     reused: list[bool] = []
-    for _ in OwnDenoising({"": loop}).run([state], 0, lambda: any(reused)):
+    for _ in OwnDenoising({"": loop}).run([state], USUAL, lambda: any(reused)):
         reused.append(loop.counts.reused_steps > 0)
     assert reused.count(True) == 1
     assert (state.done, loop.active) == (False, 0)
@@ -198,7 +199,7 @@ def test_a_storyboard_that_waits_for_a_place_can_be_cancelled(
         time.sleep(0.05)
         began = time.monotonic()
         asked = iter([False, True])
-        assert list(loop.run([panel(9)], 0, lambda: next(asked))) == []
+        assert list(loop.run([panel(9)], USUAL, lambda: next(asked))) == []
         assert time.monotonic() - began < 5
         denoiser.hold.set()
         first.result()
@@ -208,7 +209,7 @@ def test_a_storyboard_that_waits_for_a_place_can_be_cancelled(
 def test_a_closed_generator_leaves_the_loop() -> None:
     own = batcher(Denoiser())
     loop = SharedDenoising({"": own})
-    steps = loop.run([panel(1, 100)], 0, never)
+    steps = loop.run([panel(1, 100)], USUAL, never)
     next(steps)
     steps.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 5
@@ -233,7 +234,7 @@ def test_panels_of_other_variants_are_in_loops_of_their_own(
         waiting.clear()
         return came
 
-    steps = [*loop.run([first, second], 0, never, joining)]
+    steps = [*loop.run([first, second], USUAL, never, joining)]
     assert {step.panel.name for step in steps if step is not None and step.done} == {"1", "2", "3"}
     assert plain.calls == 4
     assert 4 <= ink.calls <= 8
@@ -264,7 +265,7 @@ def test_a_storyboard_that_waits_is_told_that_the_loop_is_alive() -> None:
     denoiser = Denoiser()
     loop = SharedDenoising({"": batcher(denoiser)}, heartbeat=0.01)
     denoiser.hold.clear()
-    steps = loop.run([panel(1, 1)], 0, never)
+    steps = loop.run([panel(1, 1)], USUAL, never)
     assert [next(steps), next(steps)] == [None, None]
     denoiser.hold.set()
     assert [step.done for step in steps if step is not None] == [True]
@@ -286,9 +287,9 @@ class BreakableBatcher(Batcher):
             self._break("step")
             yield taken
 
-    def add(self, panels: Sequence[PanelState], priority: int = 0) -> Ticket:
+    def add(self, panels: Sequence[PanelState], standing: Standing = USUAL) -> Ticket:
         self._break("add")
-        return super().add(panels, priority)
+        return super().add(panels, standing)
 
     def extend(self, ticket: Ticket, panels: Sequence[PanelState]) -> None:
         self._break("extend")
@@ -309,13 +310,13 @@ def test_an_error_outside_a_call_fails_its_readers_and_the_loop_goes_on(where: s
     broken.broken = where
     loop = SharedDenoising({"": broken})
     late = [panel(2)]
-    steps = loop.run([panel(1)], 0, never, lambda: [late.pop()] if late else ())
+    steps = loop.run([panel(1)], USUAL, never, lambda: [late.pop()] if late else ())
     if where == "remove":
         assert len(taken(steps)) == 8, "both were done when they left"
     else:
         with pytest.raises(ZeroDivisionError, match=where):
             taken(steps)
-    assert len(taken(loop.run([panel(3)], 0, never))) == 4
+    assert len(taken(loop.run([panel(3)], USUAL, never))) == 4
     assert broken.active == 0
     loop.close()
 
@@ -325,6 +326,6 @@ def test_a_loop_whose_last_step_is_old_gives_no_sign_of_life() -> None:
     denoiser.hold.clear()
     loop = SharedDenoising({"": batcher(denoiser)}, heartbeat=0.01, stale=0.0)
     asked = iter(range(10))
-    assert list(loop.run([panel(1)], 0, lambda: next(asked) == 9)) == []
+    assert list(loop.run([panel(1)], USUAL, lambda: next(asked) == 9)) == []
     denoiser.hold.set()
     loop.close()
