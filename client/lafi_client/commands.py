@@ -110,8 +110,7 @@ def draw(
                 console.print(f"{path}:", markup=False, highlight=False, soft_wrap=True)
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
-        if jobs and retries and not client.ready():
-            _say_that_it_waits(url, console)
+        _greet(client, url, retries if jobs else 0, console)
         for job in jobs:
             codes.append(_draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:
@@ -119,9 +118,11 @@ def draw(
     return worst(codes)
 
 
-def _say_that_it_waits(url: str, console: Console) -> None:
-    text = f"no server is ready at {url} yet; trying again for some minutes (Ctrl-C ends it)"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:
+    """Say that it may take long, where no server is ready and there are retries."""
+    if retries and not client.ready():
+        text = f"no server is ready at {url} yet; trying again for some minutes (Ctrl-C ends it)"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
