@@ -109,13 +109,19 @@ def draw(
                 _say(console, f"{path}:")
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
-        if jobs and retries and not client.ready():
-            _say(console, f"no server is ready at {url} yet; trying again (Ctrl-C ends it)")
+        _greet(client, url, retries if jobs else 0, console)
         for job in jobs:
             codes.append(_draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
+
+
+def _greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:
+    """Say that it may take long, where no server is ready and there are retries."""
+    if retries and not client.ready():
+        text = f"no server is ready at {url} yet; trying again for some minutes (Ctrl-C ends it)"
+        _say(console, text)
 
 
 def _say(console: Console, text: str) -> None:

@@ -35,6 +35,9 @@ _RETRYABLE_TEXTS = (
     "stub process",
     "failed to connect",
     "connection refused",
+    "connection reset",
+    "stream removed",
+    "socket closed",
     "shutting down",
     "try again later",
 )

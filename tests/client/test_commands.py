@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -358,3 +359,16 @@ def test_the_example_without_our_client_draws(server: Any, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "'kind': 'finished'" in done.stdout
     assert (tmp_path / "panel_00.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_who_waits_for_a_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lafi_client.retry.RetryPolicy.delay", lambda policy, attempt: 0.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"127.0.0.1:{free.getsockname()[1]}"
+    path = tmp_path / "story.yaml"
+    path.write_text("panels: [{prompt: a child}]")
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    assert draw(path, tmp_path / "out", url, retries=1, console=console) == 3
+    assert f"no server is ready at {url} yet; trying again" in said.getvalue()

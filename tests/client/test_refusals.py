@@ -12,7 +12,7 @@ import pytest
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Accepted, Event, Failed
 from lafi_client.client import StoryboardClient
-from lafi_client.errors import LafiError, StoryboardRefused
+from lafi_client.errors import LafiError, StoryboardRefused, error_from_status
 
 
 def refusing_slowly(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[str]:
@@ -52,3 +52,15 @@ def test_a_message_that_is_too_large_is_not_sent_again(server: Any, storyboard: 
     ):
         client.draw_all(storyboard)
     assert len(server.received) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Stream removed (recvmsg:Connection reset by peer (104))",
+        "Connection reset by peer",
+        "Socket closed",
+    ],
+)
+def test_a_connection_that_a_killed_server_leaves_is_made_again(text: str) -> None:
+    assert error_from_status(grpc.StatusCode.UNKNOWN, text, "host:1").retryable

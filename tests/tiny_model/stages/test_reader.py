@@ -16,9 +16,10 @@ from lafi_tiny.stages.train_reader import (
     FLOOR_FILE,
     READER_FILE,
     STATE_FILE,
+    ReaderBatches,
     ReaderTraining,
     angle_errors,
-    draw_batch,
+    newest_autoencoder,
     reader_loss,
     rendered,
     train_reader,
@@ -73,7 +74,7 @@ def test_angles_wrap_around() -> None:
 def test_the_loss_falls_on_one_batch() -> None:
     torch.manual_seed(0)
     reader = Reader(widths=(8, 16, 16, 16, 16))
-    images, targets = draw_batch(4, 0.5, np.random.default_rng(0), None)
+    images, targets = ReaderBatches(4, 0.5, np.random.default_rng(0)).draw(None)
     optimizer = torch.optim.Adam(reader.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
@@ -83,6 +84,23 @@ def test_the_loss_falls_on_one_batch() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_what_went_through_the_autoencoder_is_shown_again(
+    plan: Blueprint, with_autoencoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lafi_tiny.stages.train_reader.THROUGH_AUTOENCODER", 1.0)
+    vae = newest_autoencoder(plan, with_autoencoder)
+    assert vae is not None
+    decoded = []
+    monkeypatch.setattr(
+        vae, "decode", lambda z, decode=vae.decode: decoded.append(len(z)) or decode(z)
+    )
+    batches = ReaderBatches(8, 0.0, np.random.default_rng(0))
+    views = [batches.draw(vae) for _ in range(3)]
+    assert [len(images) for images, _ in views] == [8, 8, 8]
+    assert all(len(targets.counted()) == 8 for _, targets in views)
+    assert decoded == [2, 2, 2]
 
 
 def test_the_stage_resumes_and_leaves_reader_and_floor(

@@ -6,15 +6,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-THROUGH_AUTOENCODER = 0.6
-"""Share of the batches that go through it when there is one."""
-
 
 @torch.no_grad()
-def degraded(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL | None) -> Tensor:
+def degraded(images: Tensor, rng: np.random.Generator) -> Tensor:
     """A batch (B, 3, H, W) in [-1, 1] made a little worse, each batch in its own way."""
-    if vae is not None and rng.random() < THROUGH_AUTOENCODER:
-        images = _through_noisy_latents(images, rng, vae)
     roll = rng.random()
     side = images.shape[-1]
     if roll < 0.25:
@@ -27,7 +22,9 @@ def degraded(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL | None
     return (images + rng.uniform(0.0, 0.08) * noise).clamp(-1, 1)
 
 
-def _through_noisy_latents(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL) -> Tensor:
+@torch.no_grad()
+def through_noisy_latents(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL) -> Tensor:
+    """A batch through the autoencoder with a little noise on its latents, as if drawn."""
     with torch.autocast(images.device.type, torch.bfloat16):
         latents = vae.encode(images).latent_dist.mean.float()
         spread = rng.uniform(0.0, 0.15) * latents.std()

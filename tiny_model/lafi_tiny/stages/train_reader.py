@@ -1,6 +1,7 @@
 """Stage `reader`: trained on fresh renders in named and free poses, made worse in many ways."""
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lafi_tiny.hand.pose import ANGLES
 from lafi_tiny.stages.autoencoder import STATE_FILE as AUTOENCODER_FILE
 from lafi_tiny.stages.autoencoder import load_average, through
 from lafi_tiny.stages.blueprint import Blueprint
-from lafi_tiny.stages.degrade import degraded
+from lafi_tiny.stages.degrade import degraded, through_noisy_latents
 from lafi_tiny.stages.intervals import share_interval
 from lafi_tiny.stages.muon import Muon
 from lafi_tiny.stages.reader import CLASSES, Reader
@@ -35,6 +36,10 @@ READER_FILE = "reader.safetensors"
 FLOOR_FILE = "reader_floor.json"
 READER_KINDS = {"single": 0.55, "twins": 0.18, "strip": 0.10, "pair": 0.09, "trio": 0.08}
 FLOOR_PICTURES = 512
+THROUGH_AUTOENCODER = 0.6
+"""Share of the batches that go through it when there is one."""
+KEPT = 3000
+"""Pictures that went through it and are shown again."""
 GROUPS = ("single", "pair", "strip", "trio")
 
 
@@ -61,10 +66,11 @@ def train_reader(plan: Blueprint, settings: ReaderTraining, folder: Path) -> Non
     optimizer = Muon(reader, settings.peak_rate, settings.peak_rate / 2, weight_decay=0.05)
     start = _resume(folder / STATE_FILE, reader, average, optimizer)
     rng = np.random.default_rng([settings.seed, 12, start])
+    batches = ReaderBatches(settings.batch, settings.free, rng)
     clock, vae = SaveClock(settings.save_seconds), newest_autoencoder(plan, folder)
     for step in range(start, settings.steps):
         optimizer.set_rate(_rate_share(step, settings))
-        images, targets = draw_batch(settings.batch, settings.free, rng, vae)
+        images, targets = batches.draw(vae)
         loss, parts = reader_loss(reader, images, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -104,19 +110,44 @@ def newest_autoencoder(plan: Blueprint, folder: Path) -> AutoencoderKL | None:
     return load_average(plan, folder)
 
 
-def draw_batch(
-    size: int, free: float, rng: np.random.Generator, vae: AutoencoderKL | None
-) -> tuple[Tensor, Targets]:
-    """Fresh views of one figure each (B, 3, 128, 128), made worse, with what they show."""
-    pictures, posed = [], []
-    for _ in range(size):
-        kind = pick_weighted(rng, READER_KINDS)
-        is_free = kind == "single" and rng.random() < free
-        held_out = rng.random() < 0.12
-        pictures.append(random_picture(rng, kind, held_out=held_out, free=is_free))
-        posed.append(not is_free)
-    images = degraded(rendered(pictures), rng, vae)
-    return views_of_one(images, pictures, posed, rng)
+class ReaderBatches:
+    """Fresh views of one figure each, made worse, with what they show.
+
+    Decoding costs more than learning. So what went through the autoencoder is kept, and of a batch
+    of such pictures a quarter is new; each is seen about four times, made worse in other ways.
+    """
+
+    def __init__(self, size: int, free: float, rng: np.random.Generator) -> None:
+        """free: the share of free poses, whose action is not asked for."""
+        self._size, self._free, self._rng = size, free, rng
+        self._kept: deque[tuple[Tensor, Picture, bool]] = deque(maxlen=KEPT)
+
+    def draw(self, vae: AutoencoderKL | None) -> tuple[Tensor, Targets]:
+        """The next batch (B, 3, 128, 128)."""
+        rng = self._rng
+        if vae is None or rng.random() >= THROUGH_AUTOENCODER:
+            pictures, posed = self._pictures(self._size)
+            images = rendered(pictures)
+        else:
+            pictures, posed = self._pictures(max(1, self._size // 4))
+            through_vae = through_noisy_latents(rendered(pictures), rng, vae).half()
+            self._kept.extend(zip(through_vae, pictures, posed, strict=True))
+            chosen = rng.integers(len(self._kept), size=self._size - len(pictures))
+            rows = [*(self._kept[i] for i in chosen)]
+            images = torch.stack([*through_vae, *(row[0] for row in rows)]).float()
+            pictures = [*pictures, *(row[1] for row in rows)]
+            posed = [*posed, *(row[2] for row in rows)]
+        return views_of_one(degraded(images, rng), pictures, posed, rng)
+
+    def _pictures(self, count: int) -> tuple[list[Picture], list[bool]]:
+        rng, pictures, posed = self._rng, [], []
+        for _ in range(count):
+            kind = pick_weighted(rng, READER_KINDS)
+            is_free = kind == "single" and rng.random() < self._free
+            held_out = rng.random() < 0.12
+            pictures.append(random_picture(rng, kind, held_out=held_out, free=is_free))
+            posed.append(not is_free)
+        return pictures, posed
 
 
 def rendered(pictures: list[Picture]) -> Tensor:
