@@ -11,10 +11,11 @@ from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import variant_folder
-from lafi_export.lora import LoraError
+from lafi.model.tensor_file import TensorFileError
+from lafi_export.learnt_words import TextualInversionError
+from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
-from lafi_export.textual_inversion import TextualInversionError
 from lafi_export.variant_option import VariantOptionError, parse_variants
 
 _EXPECTED_ERRORS = (
@@ -23,6 +24,7 @@ _EXPECTED_ERRORS = (
     ExportError,
     LoraError,
     ParityError,
+    TensorFileError,
     TextualInversionError,
     VariantOptionError,
 )
@@ -35,17 +37,18 @@ def export_command(
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),
+    triggers: Sequence[str] = (),
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
     """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
-    variants: in the format of `lafi_export.variant_option`. recogniser: its folder; None: the one
+    variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder; None: the one
     beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
-        wanted = parse_variants(variants)
+        wanted = parse_variants(variants, triggers)
         with console.status("starting") as status:
 
             def tell(step: str) -> None:

@@ -31,7 +31,7 @@ from lafi.app.drawing_options import (
     Trigger,
     Url,
 )
-from lafi.app.export_options import Recogniser, Sides, Variants
+from lafi.app.export_options import Recogniser, Sides, Variants, VariantTriggers
 
 app = typer.Typer(
     name="lafi",
@@ -285,6 +285,7 @@ def export(
     ] = "cpu",
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
+    variant_trigger: VariantTriggers = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
@@ -312,6 +313,7 @@ def export(
         precision=precision,
         denoiser=denoiser,
         variants=variant or (),
+        triggers=variant_trigger or (),
         recogniser=recogniser,
     )
     raise typer.Exit(code)

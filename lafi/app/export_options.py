@@ -14,6 +14,14 @@ Variants = Annotated[
         "again.",
     ),
 ]
+VariantTriggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=TEXT",
+        help="Text in front of every prompt that the variant draws, with a comma; may be given "
+        "again.",
+    ),
+]
 Recogniser = Annotated[
     Path | None,
     typer.Option(

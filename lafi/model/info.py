@@ -134,6 +134,8 @@ class ModelInfo(BaseModel):
     Files written by earlier versions call the field `words`.
     """
 
+    trigger: str = ""
+    """Text in front of every prompt that a variant draws, with a comma; "" for none."""
     recogniser: RecogniserInfo | None = None
     """The recogniser in a folder beside the files; None if there is none."""
 
