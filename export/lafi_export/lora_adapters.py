@@ -107,6 +107,9 @@ def _load(pipeline: Any, file: LoraFile, adapter: str) -> None:
 def _load_by_diffusers(
     pipeline: Any, file: LoraFile, adapter: str, settings: dict[str, Any] | None
 ) -> None:
+    other = [key for key in file.tensors if "lora" not in key]
+    if other:
+        raise LoraError(f"{file.path}: beside LoRA factors: {some(other)}; allowed: none")
     # SDXL's loader knows the original repository's block names by itself, SD's by this config.
     known = {} if hasattr(pipeline, "text_encoder_2") else {"unet_config": pipeline.unet.config}
     if settings is None:

@@ -37,6 +37,24 @@ def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
     return tuple(Path(artifacts) / name for name in names)
 
 
+def verified_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
+    """The folders of the tokenizers, after checking their files against `lafi.json`.
+
+    Raises ArtifactsError for a missing folder, and for a file that is missing, new or changed.
+    Exports of earlier versions have no hashes of them, and are not checked.
+    """
+    folders = tokenizer_folders(artifacts, info)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
+        if info.files_sha256:
+            expected = {name for name in info.files_sha256 if Path(name).parent.name == folder.name}
+            there = {f"{folder.name}/{file.name}" for file in folder.iterdir()}
+            for name in sorted(expected | there):
+                check_file(Path(artifacts) / name, info.files_sha256.get(name))
+    return folders
+
+
 def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
     """The path of one of FILES, after checking it and its weights against `lafi.json`.
 

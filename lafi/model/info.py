@@ -116,6 +116,11 @@ class ModelInfo(BaseModel):
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Latents are the VAE's mean times this."""
     weights_sha256: str = ""
+    files_sha256: dict[str, str] = Field(default_factory=dict)
+    """Of the checkpoint's other files that decide pixels, by their path in it: tokenizers, configs.
+
+    Empty in files written by earlier versions.
+    """
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ from diffusers import StableDiffusionXLPipeline
 from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from safetensors.torch import load_file
 
-from lafi_export.bare_pipeline import bare_pipeline, networks
+from lafi_export.bare_pipeline import bare_pipeline, networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora_file import LoraError
 from lafi_export.variant_option import VariantOptionError, parse_variants
@@ -90,9 +90,10 @@ def test_a_variant_draws_what_the_stock_pipeline_draws(
     xl = isinstance(pipeline, StableDiffusionXLPipeline)
     known = {} if xl else {"unet_config": pipeline.unet.config}
     names = [f"file{number}" for number in range(len(variant.loras))]
-    for name, (path, _) in zip(names, variant.loras, strict=True):
-        pipeline.load_lora_weights(path, adapter_name=name, **known)
-    pipeline.set_adapters(names, [copy.deepcopy(strength) for _, strength in variant.loras])
+    with quiet_libraries():
+        for name, (path, _) in zip(names, variant.loras, strict=True):
+            pipeline.load_lora_weights(path, adapter_name=name, **known)
+        pipeline.set_adapters(names, [copy.deepcopy(strength) for _, strength in variant.loras])
     theirs = drawn_by_stock(pipeline)
     assert distance(plain(brought.model), theirs) > SEEN
     ours = drawn(small_checkpoints(brought.model), variant, tmp_path)
@@ -115,7 +116,7 @@ def test_relatives_of_lora_add_what_their_papers_say(
     pipeline = stock(brought.model)
     add_by_hand(pipeline.unet, load_file(option))
     theirs = drawn_by_stock(pipeline)
-    assert distance(plain(brought.model), theirs) > SEEN
+    assert distance(plain(brought.model), theirs) > PIXELS
     ours = drawn(small_checkpoints(brought.model), variant_of(option), tmp_path)
     assert distance(ours, theirs) <= PIXELS
     assert_same_weights(pipeline, tmp_path / "variant")

@@ -222,7 +222,7 @@ def loha(shapes: Shapes, kernel: bool = False) -> Tensors:
         b = normal(RANK, inside, seed=index + 5, scale=SCALE)
         if kernel:
             a = a.T.contiguous()
-            found[f"{stem}.hada_t{index}"] = normal(RANK, RANK, *sides, seed=index + 9)
+            found[f"{stem}.hada_t{index}"] = normal(RANK, RANK, *sides, seed=index + 9, scale=SCALE)
         found[f"{stem}.hada_w{index}_a"], found[f"{stem}.hada_w{index}_b"] = a, b
     return found
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
 
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.wire.events import PanelImage
+from lafi_export.bare_pipeline import quiet_libraries
 
 SIDE, STEPS, GUIDANCE, SEED = 64, 1, 8.0, 5
 PROMPT = "a child at the window"
@@ -21,10 +23,14 @@ Pixels = np.ndarray
 
 
 def stock_pipeline(folder: Path) -> Any:
-    """diffusers' own pipeline of a folder."""
-    from diffusers import DiffusionPipeline
+    """diffusers' own pipeline of a folder, with the sampler that we draw with."""
+    with quiet_libraries():
+        return with_sampler(DiffusionPipeline.from_pretrained(folder))
 
-    pipeline = DiffusionPipeline.from_pretrained(folder)
+
+def with_sampler(pipeline: Any) -> Any:
+    """The same pipeline with diffusers' DDIM on the checkpoint's schedule, without a bar."""
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

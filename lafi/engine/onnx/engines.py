@@ -29,7 +29,7 @@ from lafi.model.artifacts import (
     VAE_DECODER,
     VAE_ENCODER,
     ArtifactsError,
-    tokenizer_folders,
+    verified_tokenizers,
     verified,
 )
 from lafi.model.bank_groups import BankGroup, bank_groups
@@ -77,11 +77,8 @@ def load_onnx_engines(
 
 
 def load_tokenizers(artifacts: Path, info: ModelInfo) -> tuple[CLIPTokenizer, ...]:
-    """One tokenizer for each text encoder. Raises ArtifactsError for a missing folder."""
-    folders = tokenizer_folders(artifacts, info)
-    for folder in folders:
-        if not folder.is_dir():
-            raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
+    """One tokenizer for each text encoder. Raises ArtifactsError as `verified_tokenizers`."""
+    folders = verified_tokenizers(artifacts, info)
     return tuple(CLIPTokenizer.from_pretrained(folder) for folder in folders)
 
 
