@@ -31,7 +31,17 @@ from lafi.app.drawing_options import (
     Trigger,
     Url,
 )
-from lafi.app.export_options import Recogniser, Sides, Variants, VariantTriggers
+from lafi.app.export_options import (
+    Checkpoint,
+    ConfigFolder,
+    PartFile,
+    Prediction,
+    Recogniser,
+    Sides,
+    TokenizerFolder,
+    Variants,
+    VariantTriggers,
+)
 
 app = typer.Typer(
     name="lafi",
@@ -264,12 +274,17 @@ def forget(
 
 @app.command()
 def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="A diffusers pipeline folder.", show_default=False)
-    ],
+    checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
         "out/repository"
     ),
+    unet: PartFile = None,
+    vae: PartFile = None,
+    text_encoder: PartFile = None,
+    text_encoder_2: PartFile = None,
+    config: ConfigFolder = None,
+    tokenizer: TokenizerFolder = None,
+    prediction: Prediction = None,
     runtime: Annotated[
         RuntimeName, typer.Option(help="What runs the engines on the CPU.")
     ] = "openvino",
@@ -301,13 +316,23 @@ def export(
             from lafi_export.tensorrt_command import build_command
         except ModuleNotFoundError as error:
             raise _missing(error, "export") from None
+        if checkpoint is None:
+            raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
         raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
     try:
         from lafi_export.command import export_command
+        from lafi_export.single_file import SingleFile
     except ModuleNotFoundError as error:
         raise _missing(error, "export") from None
+    files = {
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "text_encoder_2": text_encoder_2,
+    }
+    parts: Any = {part: file for part, file in files.items() if file is not None}
     code = export_command(
-        checkpoint,
+        SingleFile(checkpoint, parts, config, tokenizer, prediction),
         out=out,
         runtime=runtime,
         precision=precision,
@@ -317,6 +342,23 @@ def export(
         recogniser=recogniser,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(help="Checkpoints, LoRAs, words, storyboards, pictures.")
+    ],
+    repository: Annotated[
+        Path | None, typer.Option(help="Say whether each fits this model repository.")
+    ] = None,
+) -> None:
+    """Say what files are and what would be refused, in seconds (exit 1: something would be)."""
+    try:
+        from lafi_export.check_command import check_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "export") from None
+    raise typer.Exit(check_command(files, repository))
 
 
 @app.command()
