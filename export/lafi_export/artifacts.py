@@ -24,6 +24,8 @@ from lafi_export.onnx_export import Graph, export_graph, graphs
 from lafi_export.part_weights import PartWeights
 
 Tell = Callable[[str], None]
+CONFIGS = "configs"
+"""The folder of the networks' configs, by which a file is checked without weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ def export_model(
         used[graph.file] = export_graph(graph, path, modules.weights)
         hashes[graph.file] = file_sha256(path)
     shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
+    for file in ("model_index.json", *(f"{part.part}/config.json" for part in modules.weights)):
+        (kept := artifacts / CONFIGS / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(checkpoint / file, kept)
     info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": used})
     _finish(checkpoint, artifacts, info)
     model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights})

@@ -131,9 +131,11 @@ def _write_part(checkpoint: Path, folder: Path, part: str, plan: VariantPlan) ->
     source, target = checkpoint / part, folder / part
     target.mkdir(parents=True)
     rows = plan.rows.get(part)
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     grown: dict[str, Shape] = {}
-    if rows is not None:
+    if rows is None:
+        shutil.copyfile(source / "config.json", target / "config.json")
+    else:
+        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
         config["vocab_size"] += len(rows)
         if config.get("eos_token_id", _WRONG_END) == _WRONG_END:
             # Else a learnt word, whose id is higher, would be taken for the end of the text.
@@ -144,7 +146,7 @@ def _write_part(checkpoint: Path, folder: Path, part: str, plan: VariantPlan) ->
             for name, shape in plan.shapes[part].items()
             if name.endswith(_TABLE)
         }
-    (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     layers = plan.layers.get(part, {})
 
     def change(name: str, tensor: Tensor, read: Callable[[str], Tensor]) -> Tensor:

@@ -108,13 +108,21 @@ def kind_of(names: Mapping[str, object]) -> ArchitectureName | None:
     return "sd15" if any(name.startswith("cond_stage_model.") for name in names) else None
 
 
+def other_model(names: Mapping[str, object], prediction: str | None = None) -> str | None:
+    """What tensors with these names are of, if it is a model that cannot be drawn."""
+    for key, said in _OTHER.items():
+        if key in names and not (key == "v_pred" and prediction):
+            return said
+    return None
+
+
 def _kind(
     given: SingleFile, tensors: Mapping[str, Tensor], apart: Mapping[Part, Mapping[str, Tensor]]
 ) -> ArchitectureName:
     where = given.checkpoint or next(iter(given.parts.values()))
-    for key, said in _OTHER.items():
-        if key in tensors and not (key == "v_pred" and given.prediction):
-            raise CheckpointError(f"{where}: got {said}; allowed SD1.5, SD2.1 and SDXL base")
+    said = other_model(tensors, given.prediction)
+    if said is not None:
+        raise CheckpointError(f"{where}: got {said}; allowed SD1.5, SD2.1 and SDXL base")
     kind = kind_of(tensors) or _kind_of_unet(apart.get("unet") or _of_part(tensors, "sd15", "unet"))
     if kind is None:
         raise CheckpointError(
