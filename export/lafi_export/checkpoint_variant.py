@@ -116,9 +116,7 @@ def _learn(
     return rows, tokens
 
 
-def _stored_table(
-    checkpoint: Path, part: str, shapes: Mapping[str, Mapping[str, Shape]]
-) -> Tensor:
+def _stored_table(checkpoint: Path, part: str, shapes: Mapping[str, Mapping[str, Shape]]) -> Tensor:
     (name,) = (name for name in shapes[part] if name.endswith(_TABLE))
     return read_tensor(checkpoint, part, name, shapes[part])
 

@@ -126,9 +126,7 @@ def rewrite_part(
         )
 
 
-def read_tensor(
-    checkpoint: Path, part: str, name: str, shapes: Mapping[str, Shape]
-) -> Tensor:
+def read_tensor(checkpoint: Path, part: str, name: str, shapes: Mapping[str, Shape]) -> Tensor:
     """One tensor of a part by its name in the module, float32."""
     with _opened(_source(checkpoint, part, shapes)) as read:
         return read(name)

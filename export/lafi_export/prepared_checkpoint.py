@@ -62,6 +62,12 @@ def _convert(checkpoint: Path, folder: Path) -> None:
     for file in _pickled(folder):
         tensors, _ = read_tensors(file)
         file.unlink()
-        name = file.name.replace("pytorch_model", "model") if "diffusion" not in file.name else file.name
+        name = (
+            file.name.replace("pytorch_model", "model")
+            if "diffusion" not in file.name
+            else file.name
+        )
         whole = {key: value.contiguous().clone() for key, value in tensors.items()}
-        save_file(whole, file.with_name(name).with_suffix(".safetensors"), metadata={"format": "pt"})
+        save_file(
+            whole, file.with_name(name).with_suffix(".safetensors"), metadata={"format": "pt"}
+        )

@@ -84,6 +84,7 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
         found = apart.get(cast(Part, part)) or _of_part(tensors, kind, part)
         if not found:
             raise CheckpointError(f"{source}: has no weights of {part}")
+        _check_count(source, part, found, folder)
         try:
             with quiet_libraries():
                 module = _module(kind, part, found, folder)
@@ -93,7 +94,7 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
             raise CheckpointError(
                 f"{source}: diffusers cannot read {part}: {some(lines) or type(error).__name__}"
             ) from error
-        _check_whole(source, part, module, found)
+        _check_whole(source, part, module)
         module.save_pretrained(folder / part)  # type: ignore[operator]
         _without_paths(folder / part / "config.json")
     return kind
@@ -123,13 +124,13 @@ def _kind(
     said = other_model(tensors, given.prediction)
     if said is not None:
         raise CheckpointError(f"{where}: got {said}; allowed SD1.5, SD2.1 and SDXL base")
-    kind = kind_of(tensors) or _kind_of_unet(apart.get("unet") or _of_part(tensors, "sd15", "unet"))
+    unet = apart.get("unet") or _of_part(tensors, "sd15", "unet")
+    kind = kind_of(tensors) or _kind_of_unet(unet, given.config)
     if kind is None:
         raise CheckpointError(
             f"{where}: got {some(tensors or next(iter(apart.values())))}; allowed a whole SD1.5, "
             "SD2.1 or SDXL in original names, or --unet, --vae and --text-encoder files"
         )
-    unet = apart.get("unet") or _of_part(tensors, kind, "unet")
     first = unet.get("input_blocks.0.0.weight", unet.get("conv_in.weight"))
     if first is not None and first.shape[1] != 4:
         raise CheckpointError(
@@ -147,17 +148,21 @@ def _kind(
     return kind
 
 
-def _kind_of_unet(unet: Mapping[str, Tensor]) -> ArchitectureName | None:
-    """By the width of the text that it reads."""
+def _kind_of_unet(
+    unet: Mapping[str, Tensor], config: Path | None
+) -> ArchitectureName | None:
+    """By the width of the text that it reads, or as the configs say."""
     if any(name.startswith(("label_emb.", "add_embedding.")) for name in unet):
         return "sdxl"
+    if unet and config is not None:
+        activation = _read_json(config / "text_encoder" / "config.json").get("hidden_act")
+        return "sd21" if activation == "gelu" else "sd15"
     widths = {value.shape[-1] for name, value in unet.items() if name.endswith("attn2.to_k.weight")}
-    return {768: "sd15", 1024: "sd21"}.get(max(widths, default=0))  # type: ignore[return-value]
+    known: dict[int, ArchitectureName] = {768: "sd15", 1024: "sd21"}
+    return known.get(max(widths, default=0))
 
 
-def _of_part(
-    tensors: Mapping[str, Tensor], kind: ArchitectureName, part: str
-) -> dict[str, Tensor]:
+def _of_part(tensors: Mapping[str, Tensor], kind: ArchitectureName, part: str) -> dict[str, Tensor]:
     """A part's tensors without what their names begin with."""
     begins = {"unet": (_UNET,), "vae": _VAES}.get(part) or (_TEXTS[kind].get(part, "?"),)
     return {
@@ -192,7 +197,9 @@ def _write_configs(given: SingleFile, kind: ArchitectureName, folder: Path) -> N
         elif own is not None and own.is_dir():
             tokenizer = CLIPTokenizer.from_pretrained(own)
         else:
-            tokenizer = clip_tokenizer(**{"pad": _PADS[kind, part]} if (kind, part) in _PADS else {})
+            tokenizer = clip_tokenizer(
+                **{"pad": _PADS[kind, part]} if (kind, part) in _PADS else {}
+            )
         tokenizer.save_pretrained(folder / part)
 
 
@@ -243,18 +250,26 @@ def _as_in_a_file(
     return {name if name.startswith(begin) else f"{begin}{name}": v for name, v in tensors.items()}
 
 
-def _check_whole(
-    source: Path, part: str, module: nn.Module, tensors: Mapping[str, Tensor]
+def _check_count(
+    source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path
 ) -> None:
-    state = module.state_dict()
-    empty = [name for name, value in state.items() if value.is_meta]
+    """Of the denoiser and the VAE, whose tensors are one to one in both spellings."""
+    if part not in ("unet", "vae"):
+        return
+    reader = UNet2DConditionModel if part == "unet" else AutoencoderKL
+    with torch.device("meta"):
+        places = len(reader.from_config(reader.load_config(folder / part)).state_dict())
+    if len(tensors) != places:
+        raise CheckpointError(
+            f"{source}: {part}: got {len(tensors)} tensors, allowed {places}, as many as have a "
+            "place; allowed: a whole file of SD1.5, SD2.1 or SDXL, or its configs by --config"
+        )
+
+
+def _check_whole(source: Path, part: str, module: nn.Module) -> None:
+    empty = [name for name, value in module.state_dict().items() if value.is_meta]
     if empty:
         raise CheckpointError(f"{source}: {part} has no {some(empty)}")
-    if part in ("unet", "vae") and len(tensors) != len(state):
-        raise CheckpointError(
-            f"{source}: {part} has {len(tensors)} tensors, and {len(state)} have a place in the "
-            "published model; allowed: a file of SD1.5, SD2.1 or SDXL, or its configs by --config"
-        )
 
 
 def _without_paths(config: Path) -> None:

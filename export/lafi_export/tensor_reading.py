@@ -17,7 +17,7 @@ from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
 _NAMED: Final = 5
 """How many keys an error lists; the others are only counted."""
 _CONVERT: Final = (
-    "allowed: a file of plain tensors. Where you trust it, convert it: python -c \"import torch; "
+    'allowed: a file of plain tensors. Where you trust it, convert it: python -c "import torch; '
     "from safetensors.torch import save_file; s = torch.load('{name}', map_location='cpu', "
     "weights_only=False); s = s.get('state_dict', s); save_file({{k: v.contiguous() for k, v in "
     "s.items() if isinstance(v, torch.Tensor)}}, '{stem}.safetensors')\""
@@ -59,9 +59,9 @@ def load_pickled(path: Path) -> Any:
         why = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         first = why.splitlines()[0].strip() if why else "no pickled tensors"
         how = _CONVERT.format(name=path.name, stem=path.stem)
-        raise TensorFileError(f"{path}: cannot be read without its own code ({first}); {how}") from (
-            error
-        )
+        raise TensorFileError(
+            f"{path}: cannot be read without its own code ({first}); {how}"
+        ) from (error)
     except Exception as error:
         # What a damaged archive makes torch raise is not listed anywhere.
         raise TensorFileError(f"{path}: is damaged or no file of tensors ({error})") from error

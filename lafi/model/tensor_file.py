@@ -79,9 +79,7 @@ def read_header(path: Path) -> TensorHeader:
     try:
         content = json.loads(text)
         metadata = content.pop("__metadata__", None) or {}
-        tensors = {
-            name: _place(entry, _LENGTH_BYTES + length) for name, entry in content.items()
-        }
+        tensors = {name: _place(entry, _LENGTH_BYTES + length) for name, entry in content.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise TensorFileError(
             f"{path}: its header cannot be read: the file is damaged or no safetensors file"

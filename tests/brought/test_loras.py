@@ -1,4 +1,4 @@
-"""Laws of LoRA files: a variant draws what the stock pipeline draws with the file, or is refused."""
+"""Laws of LoRA files: drawn as the stock pipeline draws with the file, or refused by name."""
 
 import copy
 from collections.abc import Callable, Mapping

@@ -35,7 +35,11 @@ def with_room(
         folder = tmp_path_factory.mktemp("words") / name
         shutil.copytree(small_checkpoints(name), folder)
         for part in folder.glob("text_encoder*"):
-            tokens = len(CLIPTokenizer.from_pretrained(folder / part.name.replace("text_encoder", "tokenizer")))
+            tokens = len(
+                CLIPTokenizer.from_pretrained(
+                    folder / part.name.replace("text_encoder", "tokenizer")
+                )
+            )
             (file,) = part.glob("*.safetensors")
             tensors = load_file(file)
             tensors[TABLE] = tensors[TABLE][:tokens].contiguous()
@@ -60,10 +64,14 @@ def by_stock(folder: Path, variant: Variant) -> Any:
     if hasattr(pipeline, "text_encoder_2"):
         tensors = load_file(path)
         for key, part in (("0", ""), ("1", "_2")):
-            found = tensors.get(f"text_encoders_{key}", tensors.get("clip_l" if not part else "clip_g"))
+            found = tensors.get(
+                f"text_encoders_{key}", tensors.get("clip_l" if not part else "clip_g")
+            )
             encoder = getattr(pipeline, f"text_encoder{part}")
             tokenizer = getattr(pipeline, f"tokenizer{part}")
-            pipeline.load_textual_inversion(found, token=given, text_encoder=encoder, tokenizer=tokenizer)
+            pipeline.load_textual_inversion(
+                found, token=given, text_encoder=encoder, tokenizer=tokenizer
+            )
             # What published configs have wrong: with it, the text would end at the learnt word.
             inner = getattr(encoder, "text_model", encoder)
             inner.eos_token_id = tokenizer.eos_token_id

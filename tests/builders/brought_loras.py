@@ -52,7 +52,9 @@ def kohya(shapes: Shapes, alpha: float | None = 1.0, text: str = "lora_te_") -> 
     return found
 
 
-def spelled(stem: str, shape: tuple[int, ...], alpha: float | None = None, seed: int = 0) -> Tensors:
+def spelled(
+    stem: str, shape: tuple[int, ...], alpha: float | None = None, seed: int = 0
+) -> Tensors:
     """One module as kohya writes it."""
     # Text encoders amplify rounding where their attention is nearly exact.
     down, up = factors(shape, seed, scale=0.5 if "lora_te" in stem else SCALE)
@@ -69,7 +71,9 @@ def peft(shapes: Shapes, prefix: str = "unet.") -> Tensors:
     return found
 
 
-def with_settings(targets: Sequence[str] | None = PROJECTIONS, **fields: object) -> Callable[[Shapes, Path], str]:
+def with_settings(
+    targets: Sequence[str] | None = PROJECTIONS, **fields: object
+) -> Callable[[Shapes, Path], str]:
     """diffusers' keys with peft's settings in the header."""
 
     def build(shapes: Shapes, folder: Path) -> str:
@@ -176,7 +180,7 @@ def sgm(names: Mapping[str, str]) -> Callable[[Shapes], Tensors]:
 
 def both_texts(shapes: Shapes) -> Tensors:
     """SDXL: both text encoders and the second one's projection."""
-    found = {key: value for key, value in kohya_texts(shapes).items()}
+    found = kohya_texts(shapes)
     shape = shapes["text_encoder_2"]["text_projection"]
     return found | spelled("lora_te2_text_projection", shape, 1.0, seed=60)
 
@@ -391,8 +395,12 @@ REFUSED = (
     Brought("a word in the same file", plus(bundle_emb__mia=normal(2, 64)), "bundle_emb"),
     Brought(
         "half a pair",
-        of(lambda shapes: {k: v for k, v in peft(shapes).items() if not k.endswith("to_q.lora_B")}
-        | {"unet.conv_in.lora_A.weight": normal(4, 4, 3, 3)}),
+        of(
+            lambda shapes: (
+                {k: v for k, v in peft(shapes).items() if not k.endswith("to_q.lora_B")}
+                | {"unet.conv_in.lora_A.weight": normal(4, 4, 3, 3)}
+            )
+        ),
         "has nothing for unet.conv_in.lora_B",
     ),
     Brought(
@@ -401,7 +409,9 @@ REFUSED = (
         "cannot load it: .*size mismatch",
     ),
     Brought("DoRA beside another", dora_and_lora, "allowed: a DoRA alone"),
-    Brought("no LoRA", of(lambda _: {"a.weight": normal(2, 2), "b.weight": normal(2)}), "allowed: a"),
+    Brought(
+        "no LoRA", of(lambda _: {"a.weight": normal(2, 2), "b.weight": normal(2)}), "allowed: a"
+    ),
     Brought("git-lfs pointer", raw(LFS_POINTER.encode()), "a git-lfs pointer"),
     Brought("empty file", raw(b""), "is empty"),
     Brought("web page", raw(b"<!DOCTYPE html><html>"), "a web page, so the download failed"),

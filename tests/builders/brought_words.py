@@ -87,12 +87,23 @@ RIGHT = (
 )
 """File, its word, and a prompt: drawn as the stock pipeline draws it with the file loaded."""
 REFUSED = (
-    Brought("SDXL's on SD1.5", of("x1", clip_l=vectors(2), clip_g=vectors(2, SECOND)),
-            "embeddings for text_encoder_2, which this checkpoint has not"),
-    Brought("SD1.5's on SDXL", keyed("<mia>", vectors(2)), "no embeddings for text_encoder_2",
-            model="sdxl"),
-    Brought("one of two encoders", of("x1", clip_g=vectors(2, SECOND)),
-            "no embeddings for text_encoder", model="sdxl"),
+    Brought(
+        "SDXL's on SD1.5",
+        of("x1", clip_l=vectors(2), clip_g=vectors(2, SECOND)),
+        "embeddings for text_encoder_2, which this checkpoint has not",
+    ),
+    Brought(
+        "SD1.5's on SDXL",
+        keyed("<mia>", vectors(2)),
+        "no embeddings for text_encoder_2",
+        model="sdxl",
+    ),
+    Brought(
+        "one of two encoders",
+        of("x1", clip_g=vectors(2, SECOND)),
+        "no embeddings for text_encoder",
+        model="sdxl",
+    ),
     Brought("another width", keyed("<mia>", vectors(2, 32)), "<mia>: width: got 32"),
     Brought("80 vectors", keyed("<mia>", vectors(80)), "got 80 embeddings, allowed 74"),
     Brought("without a word", of(emb_params=vectors(1)), "word: got '', allowed a word"),
@@ -106,5 +117,7 @@ REFUSED = (
     Brought("no vectors", keyed("<mia>", torch.zeros(0, WIDTH)), r"got \[0, 64\]"),
     Brought("git-lfs pointer", raw(LFS_POINTER.encode()), "a git-lfs pointer"),
     Brought("empty", raw(b""), "is empty"),
-    Brought("code in a pickle", pickled({"word": Path("/")}), "cannot be read without its own code"),
+    Brought(
+        "code in a pickle", pickled({"word": Path("/")}), "cannot be read without its own code"
+    ),
 )

@@ -112,11 +112,18 @@ def vae(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 rest = rest.replace("upsamplers.0.", "upsample.")
                 new = f"{match[1]}.{match[2]}.{number}.{rest}"
         new = new.replace("mid_block.resnets.0", "mid.block_1")
-        new = new.replace("mid_block.resnets.1", "mid.block_2").replace("conv_shortcut", "nin_shortcut")
+        new = new.replace("mid_block.resnets.1", "mid.block_2").replace(
+            "conv_shortcut", "nin_shortcut"
+        )
         new = new.replace("conv_norm_out", "norm_out")
         if "mid_block.attentions.0" in new:
             new = new.replace("mid_block.attentions.0", "mid.attn_1").replace("group_norm", "norm")
-            for theirs, ours in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("proj_out", "to_out.0")):
+            for theirs, ours in (
+                ("q", "to_q"),
+                ("k", "to_k"),
+                ("v", "to_v"),
+                ("proj_out", "to_out.0"),
+            ):
                 new = new.replace(f".{ours}.", f".{theirs}.")
             if value.ndim == 2:
                 value = value[:, :, None, None]

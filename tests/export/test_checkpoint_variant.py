@@ -79,7 +79,9 @@ def test_what_does_not_change_is_the_same_file(checkpoint: Path, tmp_path: Path)
 
 def test_a_file_that_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     lora, _ = lora_file(tmp_path, checkpoint, module="mid_block.attentions.9.proj_in")
-    with pytest.raises(LoraError, match=r"no place in this checkpoint for unet\.mid_block\.attentions\.9\.proj_in"):
+    with pytest.raises(
+        LoraError, match=r"no place in this checkpoint for unet\.mid_block\.attentions\.9\.proj_in"
+    ):
         plan_variant(checkpoint, Variant("style", loras=((lora, 1.0),)))
     word = word_file(tmp_path, text_width(checkpoint) + 1)
     with pytest.raises(TextualInversionError, match="<mia>: width: got"):

@@ -206,7 +206,10 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_done(
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.safetensors"]
     console = Console(record=True, width=300, file=io.StringIO())
     options = [f"wrong={wrong}"]
-    assert export_command(SingleFile(checkpoint), tmp_path / "out", variants=options, console=console) == 1
+    assert (
+        export_command(SingleFile(checkpoint), tmp_path / "out", variants=options, console=console)
+        == 1
+    )
     (line,) = console.export_text().splitlines()
     assert line.startswith("error: ")
     assert "unet.nowhere (no such module)" in line

@@ -12,8 +12,8 @@ from lafi.server.supervisor import TritonServer
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
 from lafi_export.command import export_command
-from lafi_export.single_file import SingleFile
 from lafi_export.random_checkpoint import random_checkpoint
+from lafi_export.single_file import SingleFile
 
 SIDE = 128
 

@@ -29,8 +29,8 @@ from lafi.model.artifacts import (
     VAE_DECODER,
     VAE_ENCODER,
     ArtifactsError,
-    verified_tokenizers,
     verified,
+    verified_tokenizers,
 )
 from lafi.model.bank_groups import BankGroup, bank_groups
 from lafi.model.families.registry import input_ports, text_names

@@ -70,7 +70,9 @@ def _vae_problems(vae: Config) -> list[str]:
         problems.append(f"vae.scaling_factor: got {factor!r}, allowed a number above 0")
     for field in ("latents_mean", "latents_std"):
         if vae.get(field) is not None:
-            problems.append(f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)")
+            problems.append(
+                f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)"
+            )
     if vae.get("shift_factor"):
         problems.append(f"vae.shift_factor: got {vae['shift_factor']!r}, allowed null or 0")
     return problems
