@@ -31,7 +31,7 @@ def bare_pipeline(checkpoint: Path) -> Any:
     Raises CheckpointError for a pipeline that takes no LoRA, or a config that fits no class.
     """
     index = json.loads((checkpoint / "model_index.json").read_text(encoding="utf-8"))
-    pipeline = getattr(diffusers, str(index.get("_class_name")), None)
+    pipeline: Any = getattr(diffusers, str(index.get("_class_name")), None)
     parts = getattr(pipeline, "_lora_loadable_modules", ())
     if not parts:
         raise CheckpointError(

@@ -49,8 +49,8 @@ def export_command(
     """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
     given: a folder, a file, or files of parts. Ended by SIGTERM, it leaves nothing behind.
-    variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder; None: the one
-    beside the checkpoint, if there is one.
+    variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder;
+    None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:

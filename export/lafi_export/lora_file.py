@@ -150,5 +150,5 @@ def _check_notes(file: LoraFile, notes: Mapping[str, str]) -> None:
             raise LoraError(
                 f"{file.path}: header: {name}: got {alpha:g} for rank "
                 f"{', '.join(map(str, sorted(ranks)))}, but no tensor holds it and diffusers would "
-                f"draw without it; allowed: `.alpha` tensors, {_METADATA}, or an alpha like the rank"
+                f"draw without it; allowed: `.alpha` tensors, {_METADATA}, or an alpha as the rank"
             )

@@ -64,7 +64,7 @@ def _loha(state: Mapping[str, Tensor], alphas: Mapping[str, float | None]) -> Pe
 
 
 def _lokr(state: Mapping[str, Tensor], alphas: Mapping[str, float | None]) -> PeftConfig:
-    config = _create_lokr_config(dict(state), None)
+    config: PeftConfig = _create_lokr_config(dict(state), None)
     ranks = {module: config.rank_pattern.get(module, config.r) for module in alphas}
     scaled = {}
     for module, alpha in alphas.items():
