@@ -125,9 +125,7 @@ def _layers(network: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:
             yield name, AdaptedLayer(module)
 
 
-def _adapter_weights(
-    pipeline: Any, adapter: str
-) -> Iterator[tuple[str, str, Any, Tensor]]:
+def _adapter_weights(pipeline: Any, adapter: str) -> Iterator[tuple[str, str, Any, Tensor]]:
     """Part, name, layer and value of every weight of an adapter."""
     for part, network in networks(pipeline).items():
         for module, layer in _layers(network):

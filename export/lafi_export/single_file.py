@@ -148,9 +148,7 @@ def _kind(
     return kind
 
 
-def _kind_of_unet(
-    unet: Mapping[str, Tensor], config: Path | None
-) -> ArchitectureName | None:
+def _kind_of_unet(unet: Mapping[str, Tensor], config: Path | None) -> ArchitectureName | None:
     """By the width of the text that it reads, or as the configs say."""
     if any(name.startswith(("label_emb.", "add_embedding.")) for name in unet):
         return "sdxl"
@@ -250,9 +248,7 @@ def _as_in_a_file(
     return {name if name.startswith(begin) else f"{begin}{name}": v for name, v in tensors.items()}
 
 
-def _check_count(
-    source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path
-) -> None:
+def _check_count(source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path) -> None:
     """Of the denoiser and the VAE, whose tensors are one to one in both spellings."""
     if part not in ("unet", "vae"):
         return

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+from lafi.model.tensor_file import PICKLED, TensorFileError, is_safetensors, read_header
 
 _NAMED: Final = 5
 """How many keys an error lists; the others are only counted."""
@@ -79,10 +79,10 @@ def _check_readable(path: Path) -> None:
         raise TensorFileError(f"{path}: no such file")
     with path.open("rb") as file:
         begin = file.read(2)
-    if begin not in (b"PK", b"\x80\x02"):
-        # Neither kind of torch.save: the reader of headers knows what else it may be.
+    if begin not in PICKLED:
+        # The reader of headers knows what else it may be.
         read_header(path)
-        raise TensorFileError(f"{path}: is a safetensors file; allowed: a name that ends so")
+        raise TensorFileError(f"{path}: is a safetensors file; allowed: what torch.save writes")
 
 
 def _flat(path: Path, content: Any) -> dict[str, Tensor]:

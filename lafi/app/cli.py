@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -305,20 +305,8 @@ def export(
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     if target == "tensorrt":
-        if (runtime, precision, denoiser) != ("openvino", "f32", False):
-            raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
-        if variant:
-            raise typer.BadParameter(
-                f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
-                "built for the model alone"
-            )
-        try:
-            from lafi_export.tensorrt_command import build_command
-        except ModuleNotFoundError as error:
-            raise _missing(error, "export") from None
-        if checkpoint is None:
-            raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
-        raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
+        usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
+        _export_for_tensorrt(checkpoint, out, sides, recogniser, variant, usual)
     try:
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
@@ -342,6 +330,31 @@ def export(
         recogniser=recogniser,
     )
     raise typer.Exit(code)
+
+
+def _export_for_tensorrt(
+    checkpoint: Path | None,
+    out: Path,
+    sides: tuple[int, int, int],
+    recogniser: Path | None,
+    variant: list[str] | None,
+    usual: bool,
+) -> NoReturn:
+    """usual: whether what is for the CPU alone was left as it is."""
+    if not usual:
+        raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+    if variant:
+        raise typer.BadParameter(
+            f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
+            "built for the model alone"
+        )
+    try:
+        from lafi_export.tensorrt_command import build_command
+    except ModuleNotFoundError as error:
+        raise _missing(error, "export") from None
+    if checkpoint is None:
+        raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
+    raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
 
 
 @app.command()

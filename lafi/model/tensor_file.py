@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 _LENGTH_BYTES: Final = 8
+PICKLED: Final = (b"PK", b"\x80\x02")
+"""How files of torch.save begin: a zip archive, or a pickle in older versions."""
 _MAX_HEADER: Final = 100_000_000
 """Bytes; the limit of the format's own reader."""
 _BITS: Final = {
@@ -94,8 +96,11 @@ def read_header(path: Path) -> TensorHeader:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether the name says so; other files are read as what torch.save wrote."""
-    return Path(path).suffix.lower() in (".safetensors", ".sft")
+    """Whether the name says so, or the file begins unlike what torch.save writes."""
+    if Path(path).suffix.lower() in (".safetensors", ".sft") or not Path(path).is_file():
+        return True
+    with Path(path).open("rb") as file:
+        return file.read(2) not in PICKLED
 
 
 def _place(entry: Mapping[str, Any], data: int) -> TensorBytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from brought_files import Brought
 from drawn_twice import Pixels, drawn_by_stock, stock_pipeline
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import DiffusionPipeline
+
 from brought_checkpoints import REFUSED, RIGHT
 from brought_files import Brought
-from diffusers import DiffusionPipeline
 from drawn_twice import distance, drawn_by_stock, drawn_by_us, with_sampler
-
 from lafi.model.checkpoint import CheckpointError, check_checkpoint, read_model_info
 from lafi.model.tensor_file import TensorFileError
 from lafi_export.bare_pipeline import quiet_libraries

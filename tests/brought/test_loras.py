@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from brought_files import Brought
-from brought_loras import BY_PEFT, REFUSED, RIGHT
+from brought_lora_tables import BY_PEFT, REFUSED, RIGHT
 from diffusers import StableDiffusionXLPipeline
-from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from safetensors.torch import load_file
 
+from brought_files import Brought
+from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from lafi_export.bare_pipeline import bare_pipeline, networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora_file import LoraError

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from brought_files import Brought
-from brought_words import REFUSED, RIGHT, keyed, vectors
-from drawn_twice import distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
+from brought_files import Brought
+from brought_words import REFUSED, RIGHT, keyed, vectors
+from drawn_twice import distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from lafi.conditioning.prompts import tokenize
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.learnt_words import TextualInversionError, read_word

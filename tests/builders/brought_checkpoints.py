@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from brought_files import LFS_POINTER, Brought, saved
-from original_file import original, part, unet, vae
 from safetensors.torch import load_file
 
+from brought_files import LFS_POINTER, Brought, saved
 from lafi_export.single_file import SingleFile
+from original_file import original, part, unet, vae
 
 SCHEDULER, UNET, VAE = "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json"
 INDEX = "model_index.json"

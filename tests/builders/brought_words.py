@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from brought_files import LFS_POINTER, Brought, normal, saved
 from torch import Tensor
+
+from brought_files import LFS_POINTER, Brought, normal, saved
 
 WIDTH, SECOND = 64, 96
 """Of the small models' text encoders."""
