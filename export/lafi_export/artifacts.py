@@ -25,6 +25,8 @@ from lafi_export.onnx_export import Graph, export_graph, graphs
 from lafi_export.part_weights import PartWeights
 
 Tell = Callable[[str], None]
+CONFIGS = "configs"
+"""The folder of the networks' configs, by which a file is checked without weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ def export_model(
         used[graph.file] = export_graph(graph, path, modules.weights)
         hashes[graph.file] = file_sha256(path)
     shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
+    for file in ("model_index.json", *(f"{part.part}/config.json" for part in modules.weights)):
+        (kept := artifacts / CONFIGS / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(checkpoint / file, kept)
     info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": used})
     _finish(checkpoint, artifacts, info)
     model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights})
@@ -107,7 +112,7 @@ def _variant_info(
     info = read_model_info(merged, engine=model.info.engine, precision=model.info.precision)
     shared = tuple(file for file in model.info.onnx_weights if file not in own)
     facts = {"name": model.info.name, "variant": name, "shared": shared}
-    return info.model_copy(update=facts | {"learnt_tokens": plan.tokens})
+    return info.model_copy(update=facts | {"learnt_tokens": plan.tokens, "trigger": plan.trigger})
 
 
 def _files(info: ModelInfo, onnx_files: tuple[str, ...]) -> list[str]:

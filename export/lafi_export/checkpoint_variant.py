@@ -1,35 +1,31 @@
 """Model variants: a checkpoint with LoRA files merged in and learnt words added.
 
-A variant is a complete diffusers folder too, so it can be used like any checkpoint. Weights are
-rewritten tensor by tensor; unchanged files are linked, not copied.
+A variant is a complete diffusers folder too, so it can be used like any checkpoint. Files are read
+by diffusers and peft (`lora_adapters`, `learnt_words`); weights are rewritten tensor by tensor, in
+float32; unchanged files are linked, not copied.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from lafi_export.lora import LowRank, fit, merged, read_lora
-from lafi_export.textual_inversion import (
-    LearntWord,
-    add_words,
-    check_rows,
-    check_width,
-    extended,
-    read_textual_inversion,
-)
-from lafi_export.weights_file import rewrite_weights, tensor_shapes
+from lafi_export.bare_pipeline import bare_pipeline, networks
+from lafi_export.learnt_words import add_tokens, load_words, read_word
+from lafi_export.lora_adapters import AdaptedLayer, Strength, load_loras
+from lafi_export.part_weights import Shape, read_tensor, rewrite_part
 
 _TOKENIZERS: Final = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
-_WEIGHT_PARTS: Final = ("unet", *_TOKENIZERS)
 _TABLE: Final = "embeddings.token_embedding.weight"
+_WRONG_END: Final = 2
+"""`eos_token_id` in published configs of CLIP, which makes transformers look for the highest id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +33,37 @@ class Variant:
     """The files that make a variant.
 
     name     used by storyboards to select it
-    loras    files and strengths, applied in order; strength 1 is as trained
+    loras    files and strengths; strength 1 is as trained
     words    textual-inversion files, each with its word, or "" if the file names its word
+    trigger  text put in front of every prompt that it draws, "" for none
     """
 
     name: str
-    loras: tuple[tuple[Path, float], ...] = ()
+    loras: tuple[tuple[Path, Strength], ...] = ()
     words: tuple[tuple[Path, str], ...] = ()
+    trigger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VariantPlan:
     """The changes of a variant to one checkpoint, read and checked.
 
-    changes  part -> weight name -> its low-rank changes, each with a strength
-    words    learnt words, in the order of their token ids
-    texts    parts whose embedding tables get the new words: all text encoders, or none
+    layers   part -> module -> layer that the LoRA files change
+    rows     text encoder -> (n, D) float32, new rows of its embedding table
+    tokens   of the learnt words, in the order of their ids
+    shapes   part -> the shapes of its tensors in the checkpoint, by name in the module
     """
 
-    changes: Mapping[str, Mapping[str, Sequence[tuple[LowRank, float]]]]
-    words: tuple[LearntWord, ...]
-    texts: tuple[str, ...]
+    layers: Mapping[str, Mapping[str, AdaptedLayer]]
+    rows: Mapping[str, Tensor]
+    tokens: tuple[str, ...]
+    shapes: Mapping[str, Mapping[str, Shape]]
+    trigger: str = field(default="")
 
     @property
     def parts(self) -> frozenset[str]:
         """Parts of the checkpoint whose weights change."""
-        return frozenset({*self.changes, *self.texts})
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        """The learnt words' tokens, in the order of their ids."""
-        return tuple(token for word in self.words for token in word.tokens)
+        return frozenset({*self.layers, *self.rows})
 
 
 def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
@@ -75,78 +71,97 @@ def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
 
     Raises LoraError or TextualInversionError, which name the keys or the word that do not fit.
     """
-    shapes = {part: _shapes(checkpoint / part) for part in _WEIGHT_PARTS}
-    changes: dict[str, dict[str, list[tuple[LowRank, float]]]] = {}
-    for path, strength in variant.loras:
-        for part, modules in fit(read_lora(path), shapes).items():
-            for name, change in modules.items():
-                changes.setdefault(part, {}).setdefault(name, []).append((change, strength))
-    words = tuple(read_textual_inversion(path, word) for path, word in variant.words)
-    texts = tuple(part for part in _TOKENIZERS if shapes[part]) if words else ()
-    for part in texts:
-        ((rows, width),) = (shape for name, shape in shapes[part].items() if name.endswith(_TABLE))
-        check_width(words, part, width)
-        tokenizer = _with_words(checkpoint / _TOKENIZERS[part], words)
-        # New ids start at the tokenizer's size, new rows at the table's: both must be equal.
-        check_rows(part, rows, len(tokenizer) - sum(len(word.tokens) for word in words))
-    return VariantPlan(changes, words, texts)
+    pipeline = bare_pipeline(checkpoint)
+    shapes = {part: _shapes(network) for part, network in networks(pipeline).items()}
+    rows: dict[str, Tensor] = {}
+    tokens: tuple[str, ...] = ()
+    if variant.words:
+        rows, tokens = _learn(checkpoint, pipeline, variant, shapes)
+    layers = load_loras(pipeline, variant.loras)
+    return VariantPlan(layers, rows, tokens, shapes, variant.trigger)
 
 
 def write_variant(checkpoint: Path, plan: VariantPlan, folder: Path) -> None:
     """Writes the variant of a diffusers folder as a new diffusers folder."""
-    _link_tree(checkpoint, folder, leave={*plan.parts, *(_TOKENIZERS[part] for part in plan.texts)})
+    _link_tree(checkpoint, folder, leave={*plan.parts, *(_TOKENIZERS[part] for part in plan.rows)})
     for part in sorted(plan.parts):
-        growing = plan.words if part in plan.texts else ()
-        _rewrite_part(checkpoint / part, folder / part, part, plan.changes.get(part, {}), growing)
-    for part in plan.texts:
+        _write_part(checkpoint, folder, part, plan)
+    for part in plan.rows:
         name = _TOKENIZERS[part]
-        _with_words(checkpoint / name, plan.words).save_pretrained(folder / name)
+        tokenizer = CLIPTokenizer.from_pretrained(checkpoint / name)
+        add_tokens(tokenizer, plan.tokens)
+        tokenizer.save_pretrained(folder / name)
 
 
-def _shapes(part: Path) -> dict[str, tuple[int, ...]]:
-    return {k: v for file in part.glob("*.safetensors") for k, v in tensor_shapes(file).items()}
+def _learn(
+    checkpoint: Path, pipeline: Any, variant: Variant, shapes: Mapping[str, Mapping[str, Shape]]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """New rows of every text encoder's table, and the tokens that they belong to."""
+    encoders = {part: name for part, name in _TOKENIZERS.items() if part in shapes}
+    lengths, sizes = [], {}
+    for part, name in encoders.items():
+        encoder = getattr(pipeline, part)
+        table = encoder.get_input_embeddings()
+        # The only weight that is read: words are added at its end.
+        table.weight = nn.Parameter(_stored_table(checkpoint, part, shapes), requires_grad=False)
+        sizes[part] = len(table.weight)
+        lengths.append(encoder.config.max_position_embeddings)
+        setattr(pipeline, name, CLIPTokenizer.from_pretrained(checkpoint / name))
+    words = [read_word(path, word) for path, word in variant.words]
+    tokens = load_words(pipeline, words, encoders, min(lengths))
+    rows = {
+        part: getattr(pipeline, part).get_input_embeddings().weight.data[size:].clone()
+        for part, size in sizes.items()
+    }
+    return rows, tokens
 
 
-def _with_words(folder: Path, words: Sequence[LearntWord]) -> CLIPTokenizer:
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
-    add_words(tokenizer, words)
-    return tokenizer
+def _stored_table(checkpoint: Path, part: str, shapes: Mapping[str, Mapping[str, Shape]]) -> Tensor:
+    (name,) = (name for name in shapes[part] if name.endswith(_TABLE))
+    return read_tensor(checkpoint, part, name, shapes[part])
 
 
-def _rewrite_part(
-    source: Path,
-    target: Path,
-    part: str,
-    changes: Mapping[str, Sequence[tuple[LowRank, float]]],
-    words: Sequence[LearntWord],
-) -> None:
+def _shapes(network: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+
+def _write_part(checkpoint: Path, folder: Path, part: str, plan: VariantPlan) -> None:
+    source, target = checkpoint / part, folder / part
     target.mkdir(parents=True)
-    grown = sum(len(word.tokens) for word in words)
-    change = partial(_change, part=part, changes=changes, words=words)
-    for file in source.iterdir():
-        if file.suffix != ".safetensors":
-            shutil.copyfile(file, target / file.name)
-            continue
-        shapes = tensor_shapes(file)
-        larger = {n: (s[0] + grown, *s[1:]) for n, s in shapes.items() if n.endswith(_TABLE)}
-        rewrite_weights(file, target / file.name, change, larger)
-    if words:
-        config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-        config["vocab_size"] += grown
+    rows = plan.rows.get(part)
+    grown: dict[str, Shape] = {}
+    if rows is None:
+        shutil.copyfile(source / "config.json", target / "config.json")
+    else:
+        config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        config["vocab_size"] += len(rows)
+        if config.get("eos_token_id", _WRONG_END) == _WRONG_END:
+            # Else a learnt word, whose id is higher, would be taken for the end of the text.
+            tokenizer = CLIPTokenizer.from_pretrained(checkpoint / _TOKENIZERS[part])
+            config["eos_token_id"] = tokenizer.eos_token_id
+        grown = {
+            name: (shape[0] + len(rows), *shape[1:])
+            for name, shape in plan.shapes[part].items()
+            if name.endswith(_TABLE)
+        }
         (target / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    layers = plan.layers.get(part, {})
 
+    def change(name: str, tensor: Tensor, read: Callable[[str], Tensor]) -> Tensor:
+        module, _, kind = name.rpartition(".")
+        layer = layers.get(module)
+        if layer is not None and kind == "weight":
+            tensor, _ = layer.merged(tensor, None)
+        elif layer is not None and kind == "bias" and layer.changes_bias:
+            _, bias = layer.merged(read(f"{module}.weight"), tensor)
+            tensor = tensor if bias is None else bias
+        if rows is not None and name.endswith(_TABLE):
+            tensor = torch.cat([tensor, rows])
+        return tensor.contiguous()
 
-def _change(
-    name: str,
-    tensor: Tensor,
-    *,
-    part: str,
-    changes: Mapping[str, Sequence[tuple[LowRank, float]]],
-    words: Sequence[LearntWord],
-) -> Tensor:
-    if name in changes:
-        tensor = merged(tensor, changes[name])
-    return extended(tensor, part, words) if name.endswith(_TABLE) else tensor
+    file = "model" if part in _TOKENIZERS else "diffusion_pytorch_model"
+    path = target / f"{file}.safetensors"
+    rewrite_part(checkpoint, part, plan.shapes[part], path, change, grown)
 
 
 def _link_tree(source: Path, target: Path, leave: set[str]) -> None:

@@ -1,6 +1,9 @@
 """`lafi export`: exports, prints each step and shows the parity reports."""
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -11,10 +14,13 @@ from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import variant_folder
-from lafi_export.lora import LoraError
+from lafi.model.tensor_file import TensorFileError
+from lafi_export.learnt_words import TextualInversionError
+from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
+from lafi_export.prepared_checkpoint import prepared
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
-from lafi_export.textual_inversion import TextualInversionError
+from lafi_export.single_file import SingleFile
 from lafi_export.variant_option import VariantOptionError, parse_variants
 
 _EXPECTED_ERRORS = (
@@ -23,30 +29,38 @@ _EXPECTED_ERRORS = (
     ExportError,
     LoraError,
     ParityError,
+    TensorFileError,
     TextualInversionError,
     VariantOptionError,
 )
 
 
 def export_command(
-    checkpoint: Path,
+    given: SingleFile,
     out: Path,
     runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),
+    triggers: Sequence[str] = (),
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
-    """Exports `checkpoint` to `out`. Returns the exit code: 0, or 1 with the reason printed.
+    """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
-    variants: in the format of `lafi_export.variant_option`. recogniser: its folder; None: the one
-    beside the checkpoint, if there is one.
+    given: a folder, a file, or files of parts. Ended by SIGTERM, it leaves nothing behind.
+    variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder;
+    None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
-        wanted = parse_variants(variants)
-        with console.status("starting") as status:
+        wanted = parse_variants(variants, triggers)
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with (
+            ended_like_an_error(),
+            console.status("starting") as status,
+            prepared(given, out.absolute().parent) as checkpoint,
+        ):
 
             def tell(step: str) -> None:
                 console.print(Text(step), style="dim")
@@ -72,6 +86,23 @@ def export_command(
         console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
+
+
+@contextmanager
+def ended_like_an_error() -> Iterator[None]:
+    """SIGTERM raises SystemExit inside, so that temporary folders are removed as after an error."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parity_table(report: ParityReport) -> Table:

@@ -7,11 +7,11 @@ Knows files, names and shapes, not networks.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -19,7 +19,8 @@ from torch import Tensor
 
 from lafi.model.artifacts import WEIGHTS
 from lafi.model.checkpoint import CheckpointError, weight_files
-from lafi_export.weights_file import TensorBytes, TensorLayout, tensor_places, write_weights
+from lafi.model.tensor_file import TensorBytes
+from lafi_export.weights_file import TensorLayout, rewrite_weights, tensor_places, write_weights
 
 _TOWER: Final = "text_model."
 _OLD_ATTENTION: Final = {
@@ -32,6 +33,7 @@ _OLD_ATTENTION: Final = {
 _NAMED: Final = 5
 
 Shape = tuple[int, ...]
+Change = Callable[[str, Tensor, Callable[[str], Tensor]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +57,102 @@ class PartWeights:
             return {name: file.get_tensor(stored) for name, stored in self.names.items()}
 
 
+class _Source(NamedTuple):
+    """The stored tensors of a part.
+
+    names  in the module -> in the file; places: by name in the file; whole: one file, float32
+    """
+
+    names: Mapping[str, str]
+    places: Mapping[str, tuple[Path, TensorBytes]]
+    files: tuple[Path, ...]
+
+    @property
+    def whole(self) -> bool:
+        dtypes = {self.places[stored][1].dtype for stored in self.names.values()}
+        return len(self.files) == 1 and dtypes == {"F32"}
+
+
 def write_part(checkpoint: Path, part: str, shapes: Mapping[str, Shape], out: Path) -> PartWeights:
     """Write `out/<part>.safetensors`, float32.
 
     shapes: of the module's tensors by name. CheckpointError names tensors that are missing or
     have another shape.
     """
-    files = weight_files(checkpoint / part)
-    source: dict[str, tuple[Path, TensorBytes]] = {
-        name: (file, place) for file in files for name, place in tensor_places(file).items()
-    }
-    names = _stored_names(checkpoint, part, shapes, {n: p.shape for n, (_, p) in source.items()})
+    source = _source(checkpoint, part, shapes)
+    names = source.names
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{part}.safetensors"
-    if len(files) == 1 and all(source[stored][1].dtype == "F32" for stored in names.values()):
+    if source.whole:
         # Not a hard link, because onnx refuses hard-linked weights.
-        shutil.copyfile(files[0], path)
+        shutil.copyfile(source.files[0], path)
     else:
-        _convert(path, names, shapes, source)
+        with _opened(source) as read:
+            layouts = {name: TensorLayout("F32", shapes[name]) for name in names}
+            write_weights(path, layouts, lambda name: read(name).reshape(shapes[name]))
         names = {name: name for name in names}
     places = tensor_places(path)
     found = {name: places[stored] for name, stored in names.items()}
     return PartWeights(part, path, found, names)
 
 
-def _convert(
-    path: Path,
-    names: Mapping[str, str],
+def rewrite_part(
+    checkpoint: Path,
+    part: str,
     shapes: Mapping[str, Shape],
-    source: Mapping[str, tuple[Path, Any]],
+    path: Path,
+    change: Change,
+    changed: Mapping[str, Shape],
 ) -> None:
-    layouts = {name: TensorLayout("F32", shapes[name]) for name in names}
+    """Write `path` with the part's tensors changed, float32, laid out as `write_part` does.
+
+    change: (name in the module, its tensor, reader of the part's other tensors) -> float32.
+    changed: new shapes of tensors whose shape changes.
+    """
+    source = _source(checkpoint, part, shapes)
+    with _opened(source) as read:
+        if source.whole:
+            stored = {stored: name for name, stored in source.names.items()}
+            larger = {source.names[name]: shape for name, shape in changed.items()}
+
+            def one(key: str, tensor: Tensor) -> Tensor:
+                return change(stored[key], tensor, read) if key in stored else tensor
+
+            rewrite_weights(source.files[0], path, one, larger)
+            return
+        layouts = {name: TensorLayout("F32", changed.get(name, shapes[name])) for name in shapes}
+        write_weights(
+            path, layouts, lambda name: change(name, read(name).reshape(shapes[name]), read)
+        )
+
+
+def read_tensor(checkpoint: Path, part: str, name: str, shapes: Mapping[str, Shape]) -> Tensor:
+    """One tensor of a part by its name in the module, float32."""
+    with _opened(_source(checkpoint, part, shapes)) as read:
+        return read(name)
+
+
+def _source(checkpoint: Path, part: str, shapes: Mapping[str, Shape]) -> _Source:
+    files = weight_files(checkpoint / part)
+    places = {name: (file, place) for file in files for name, place in tensor_places(file).items()}
+    stored = {name: place.shape for name, (_, place) in places.items()}
+    return _Source(_stored_names(checkpoint, part, shapes, stored), places, files)
+
+
+@contextmanager
+def _opened(source: _Source) -> Iterator[Callable[[str], Tensor]]:
+    """A reader: name in the module -> its tensor, float32, in the shape that the file has."""
     with ExitStack() as stack:
         opened: dict[Path, Any] = {
-            file: stack.enter_context(safe_open(file, framework="pt"))
-            for file in {file for file, _ in source.values()}
+            file: stack.enter_context(safe_open(file, framework="pt")) for file in source.files
         }
 
         def read(name: str) -> Tensor:
-            file, _ = source[names[name]]
-            tensor: Tensor = opened[file].get_tensor(names[name])
-            return tensor.to(torch.float32).reshape(shapes[name])
+            stored = source.names[name]
+            tensor: Tensor = opened[source.places[stored][0]].get_tensor(stored)
+            return tensor.to(torch.float32)
 
-        write_weights(path, layouts, read)
+        yield read
 
 
 def _stored_names(

@@ -15,6 +15,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from lafi.model.tensor_file import TensorBytes, read_header
+
 _DTYPES: Final = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -29,9 +31,8 @@ _ALIGN: Final = 8
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor in the file; reads the header only."""
-    with safe_open(path, framework="pt") as file:
-        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    """Name -> shape of every tensor in the file; reads the header only, as `tensor_places`."""
+    return {name: place.shape for name, place in tensor_places(path).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +48,12 @@ class TensorLayout:
         return _ITEM_BYTES[self.dtype] * prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class TensorBytes:
-    """Where a tensor's bytes lie in its file: offset of the first one, and their number."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-
-
 def tensor_places(path: Path) -> dict[str, TensorBytes]:
-    """Name -> place of every tensor in the file; reads the header only."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    return {
-        name: TensorBytes(
-            dtype=entry["dtype"],
-            shape=tuple(entry["shape"]),
-            offset=8 + length + entry["data_offsets"][0],
-            length=entry["data_offsets"][1] - entry["data_offsets"][0],
-        )
-        for name, entry in header.items()
-    }
+    """Name -> place of every tensor in the file; reads the header only.
+
+    Raises TensorFileError for a damaged file.
+    """
+    return dict(read_header(path).tensors)
 
 
 def write_weights(

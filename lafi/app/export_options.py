@@ -5,12 +5,43 @@ from typing import Annotated
 
 import typer
 
+Checkpoint = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A diffusers pipeline folder, or one .safetensors or .ckpt file of SD1.5, SD2.1 or "
+        "SDXL; none where each part has its own file.",
+        show_default=False,
+    ),
+]
+PartFile = Annotated[
+    Path | None, typer.Option(help="A file of this part, in place of the checkpoint's.")
+]
+ConfigFolder = Annotated[
+    Path | None,
+    typer.Option(help="A diffusers folder with the configs of a file, if not as published."),
+]
+TokenizerFolder = Annotated[
+    Path | None,
+    typer.Option(help="A folder with the tokenizer of a file.", show_default="CLIP's, shipped"),
+]
+Prediction = Annotated[
+    str | None,
+    typer.Option(help="What a file's denoiser predicts: epsilon or v_prediction."),
+]
 Variants = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=FILE[:STRENGTH][,...]",
         help="A variant of the model: LoRA files, merged with a strength (1 if left out), and "
         "textual inversions (FILE:WORD where the file does not name its word); may be given "
+        "again.",
+    ),
+]
+VariantTriggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=TEXT",
+        help="Text in front of every prompt that the variant draws, with a comma; may be given "
         "again.",
     ),
 ]

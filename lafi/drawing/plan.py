@@ -23,7 +23,9 @@ class StagePlan:
     number    from 1
     settings  as the storyboard has them, with a sampler
     size      width and height in pixels, multiples of what the model allows
-    text      the prompt with everybody's description; negative likewise, "" for none
+    text      the prompt with everybody's description, behind the variant's trigger; negative: the
+              negative prompt, "" for none
+    trigger   the variant's, with its comma; "" for none
     layers    in which references are read; reads: whose, empty where no step injects
     variant   of the model that draws it, "" for the model itself
     """
@@ -37,6 +39,7 @@ class StagePlan:
     layers: tuple[int, ...]
     reads: tuple[str, ...]
     variant: str
+    trigger: str
 
     @property
     def guided(self) -> bool:
@@ -115,16 +118,18 @@ def _plan_stage(
     injection = storyboard.effective_injection(panel, stage)
     layers = injected_layers(info, injection.layers)
     window = (in_window(i, stage.steps, injection.start, injection.end) for i in range(stage.steps))
+    trigger = f"{info.trigger}, " if info.trigger else ""
     return StagePlan(
         number=number,
         settings=stage,
         size=stage_size(stage, storyboard.effective_size(panel), info.side_multiple),
-        text=panel.stage_text(storyboard, stage),
+        text=trigger + panel.stage_text(storyboard, stage),
         negative=panel.negative_text(storyboard),
         injection=injection,
         layers=layers,
         reads=panel.characters if layers and any(window) else (),
         variant=variant,
+        trigger=trigger,
     )
 
 
@@ -140,6 +145,8 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
     if asked != stage.size:
         said = " x ".join(map(str, asked))
         yield f"{where}.size: {said} is drawn as {stage.size[0]} x {stage.size[1]}"
+    if stage.trigger:
+        yield f"variant: {stage.variant} puts {stage.trigger.rstrip()!r} in front of every prompt"
     begins = stage.number > 1 or stage.settings.source is not None
     if begins and stage.from_noise and stage.settings.mask is None:
         yield f"{where}.denoise: 1 draws everything anew, and nothing of what came before stays"

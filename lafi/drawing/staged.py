@@ -215,7 +215,11 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
     plan, panel = picture.stage, picture.panel
     if plan.settings.prompt is not None:
         panel = panel.model_copy(update={"prompt": plan.settings.prompt})
-    spans = limited_words(materials.storyboard, panel, plan.injection)
+    before = len(plan.trigger)
+    spans = [
+        span._replace(start=span.start + before, stop=span.stop + before)
+        for span in limited_words(materials.storyboard, panel, plan.injection)
+    ]
     if not spans:
         return ()
     engines = materials.engines[plan.variant]

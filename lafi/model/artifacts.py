@@ -34,12 +34,25 @@ def file_folder(artifacts: Path, info: ModelInfo, name: str) -> Path:
 
 
 def load_prompt_reader(artifacts: Path, info: ModelInfo) -> PromptReader:
-    """The tokenizers of an exported model. Raises ArtifactsError for a missing folder."""
-    stack = text_stack_of(info)
-    for part in stack.tokenizers_of(info):
-        if not (folder := Path(artifacts) / part).is_dir():
+    """The tokenizers of an exported model, their files checked against `lafi.json`.
+
+    Raises ArtifactsError for a missing folder, and for a file that is missing, new or changed.
+    Exports of earlier versions have no hashes of them, and are not checked.
+    """
+    for folder in tokenizer_folders(artifacts, info):
+        if not folder.is_dir():
             raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
-    return stack.reader(Path(artifacts), info)
+        if info.files_sha256:
+            expected = {name for name in info.files_sha256 if Path(name).parent.name == folder.name}
+            there = {f"{folder.name}/{file.name}" for file in folder.iterdir()}
+            for name in sorted(expected | there):
+                check_file(Path(artifacts) / name, info.files_sha256.get(name))
+    return text_stack_of(info).reader(Path(artifacts), info)
+
+
+def tokenizer_folders(artifacts: Path, info: ModelInfo) -> tuple[Path, ...]:
+    """Where the tokenizers of an exported model lie."""
+    return tuple(Path(artifacts) / part for part in text_stack_of(info).tokenizers_of(info))
 
 
 def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:

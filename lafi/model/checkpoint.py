@@ -12,8 +12,11 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config
 from lafi.model.families.registry import families
+from lafi.model.families.unet_checks import DEFAULT_SCALING_FACTOR
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
+from lafi.model.tensor_file import TensorFileError, read_header
+from lafi.model.tokenizer_files import TokenizerError
 
 _SCHEDULER: Final = "scheduler"
 _CONFIG_NAMES: Final = {_SCHEDULER: "scheduler_config.json"}
@@ -32,20 +35,63 @@ def read_model_info(
     do not fit together; one error lists everything.
     """
     folder = Path(checkpoint)
-    family, parts = _read_parts(folder)
-    if problems := [*family.problems(folder, parts), *family.text.problems(folder, parts)]:
-        raise CheckpointError(f"{folder}: {'; '.join(problems)}")
+    family, parts = check_checkpoint(folder)
     return ModelInfo(
         name=folder.resolve().name,
         family=family.name,
         scheduler_config=dict(parts[_SCHEDULER]),
-        scaling_factor=parts["vae"].get("scaling_factor", 1.0),
+        scaling_factor=parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
         weights_sha256=_hash_weights(folder, family),
+        files_sha256=manifest(folder, family),
         engine=engine,
         precision=precision,
         **family.describe(parts),
         **family.text.describe(parts),
     )
+
+
+def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
+    """The family and the configs of a checkpoint that can be drawn; takes no time.
+
+    Raises CheckpointError, as `read_model_info`, also for weights whose files are damaged.
+    """
+    folder = Path(checkpoint)
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: got a file, allowed a diffusers folder")
+    family, parts = _read_parts(folder)
+    try:
+        problems = [*family.problems(folder, parts), *family.text.problems(folder, parts)]
+        if not problems:
+            for part in weight_parts(folder, family):
+                for file in weight_files(folder / part):
+                    read_header(file)
+    except (TensorFileError, TokenizerError) as error:
+        raise CheckpointError(str(error)) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        # A config without a field that every checkpoint of its class has.
+        raise CheckpointError(f"{folder}: its configs are incomplete: {error!r}") from error
+    if problems:
+        raise CheckpointError(f"{folder}: {'; '.join(problems)}")
+    return family, parts
+
+
+def manifest(checkpoint: Path, family: Family) -> dict[str, str]:
+    """SHA-256 of every file beside the weights that decides pixels, by path in the checkpoint.
+
+    Files of the tokenizers, and the configs of the networks and the scheduler.
+    """
+    folder = Path(checkpoint)
+    parts = {part for parts in family.parts.values() for part in parts}
+    found = [folder / "model_index.json"]
+    for part in sorted(part for part in parts if (folder / part).is_dir()):
+        if part.startswith("tokenizer"):
+            found += sorted(file for file in (folder / part).iterdir() if file.is_file())
+        else:
+            found.append(folder / part / _CONFIG_NAMES.get(part, "config.json"))
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in found
+    }
 
 
 def weight_parts(checkpoint: Path, family: Family) -> tuple[str, ...]:
@@ -152,9 +198,12 @@ def _missing(folder: Path, missing: Sequence[str], pipeline: str) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        # A mark of the byte order at the beginning is what some editors write.
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: got {type(content).__name__}, allowed a JSON mapping")
     return content
 
 

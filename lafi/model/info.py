@@ -121,6 +121,11 @@ class ModelInfo(BaseModel):
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Latents are the VAE's mean times this."""
     weights_sha256: str = ""
+    files_sha256: dict[str, str] = Field(default_factory=dict)
+    """Of the checkpoint's other files that decide pixels, by their path in it: tokenizers, configs.
+
+    Empty in files written by earlier versions.
+    """
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -139,6 +144,8 @@ class ModelInfo(BaseModel):
     Files written by earlier versions call the field `words`.
     """
 
+    trigger: str = ""
+    """Text in front of every prompt that a variant draws, with a comma; "" for none."""
     recogniser: RecogniserInfo | None = None
     """The recogniser in a folder beside the files; None if there is none."""
 

@@ -2,15 +2,42 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+
+class TokenizerError(ValueError):
+    """A tokenizer's folder is incomplete or damaged; the text names the file."""
 
 
 def vocabulary_size(tokenizer: Path) -> int:
-    """The number of token ids of a tokenizer, from the JSON files in its folder."""
+    """The number of token ids of a tokenizer, from the JSON files in its folder.
+
+    Raises TokenizerError for a missing or damaged file.
+    """
     whole = tokenizer / "tokenizer.json"
-    if whole.is_file():
-        content = json.loads(whole.read_text(encoding="utf-8"))
-        ids = [*content["model"]["vocab"].values(), *(t["id"] for t in content["added_tokens"])]
-    else:
-        vocabulary = json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8"))
-        ids = list(vocabulary.values())
-    return int(max(ids)) + 1
+    try:
+        if whole.is_file():
+            content = _json(whole)
+            ids = [*content["model"]["vocab"].values()]
+            ids += [token["id"] for token in content.get("added_tokens", ())]
+        else:
+            whole = tokenizer / "vocab.json"
+            if not (tokenizer / "merges.txt").is_file():
+                raise TokenizerError(
+                    f"{tokenizer}: has neither tokenizer.json nor vocab.json and merges.txt"
+                )
+            ids = list(_json(whole).values())
+        return int(max(ids)) + 1
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(f"{whole}: is damaged or no tokenizer ({error})") from error
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        raise TokenizerError(f"{path}: no such file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TokenizerError(f"{path}: is damaged: {error}") from error

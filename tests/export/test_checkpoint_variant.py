@@ -1,6 +1,5 @@
 """Variants: a checkpoint in, a changed checkpoint out."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
-from lafi_export.lora import LoraError
-from lafi_export.textual_inversion import TextualInversionError
+from lafi_export.learnt_words import TextualInversionError
+from lafi_export.lora_file import LoraError
 
 MODULE = "mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
 WORD = "<mia>"
@@ -79,7 +78,7 @@ def test_what_does_not_change_is_the_same_file(checkpoint: Path, tmp_path: Path)
 
 def test_a_file_that_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     lora, _ = lora_file(tmp_path, checkpoint, module="mid_block.attentions.9.proj_in")
-    with pytest.raises(LoraError, match=r"mid_block_attentions_9_proj_in \(no such module\)"):
+    with pytest.raises(LoraError, match=r"mid_block\.attentions\.9\.proj_in"):
         plan_variant(checkpoint, Variant("style", loras=((lora, 1.0),)))
     word = word_file(tmp_path, text_width(checkpoint) + 1)
     with pytest.raises(TextualInversionError, match="<mia>: width: got"):
@@ -87,18 +86,3 @@ def test_a_file_that_does_not_fit_is_refused(checkpoint: Path, tmp_path: Path) -
     word = word_file(tmp_path, text_width(checkpoint))
     with pytest.raises(TextualInversionError, match="got '<mia>', which is a token already"):
         plan_variant(checkpoint, Variant("word", words=((word, ""), (word, ""))))
-
-
-def test_words_need_a_row_for_each_token(checkpoint: Path, tmp_path: Path) -> None:
-    larger = tmp_path / "larger"
-    shutil.copytree(checkpoint, larger)
-    tokenizer = CLIPTokenizer.from_pretrained(checkpoint / "tokenizer")
-    (file,) = (larger / "text_encoder").glob("*.safetensors")
-    tensors = load_file(file)
-    (name,) = (key for key in tensors if key.endswith("token_embedding.weight"))
-    tensors[name] = torch.cat([tensors[name], tensors[name][:3]])
-    save_file(tensors, file)
-    word = word_file(tmp_path, text_width(checkpoint))
-    rows = len(tokenizer) + 3
-    with pytest.raises(TextualInversionError, match=f"table of {rows} rows, allowed {rows - 3}"):
-        plan_variant(larger, Variant("word", words=((word, ""),)))

@@ -13,6 +13,7 @@ from lafi.model.info import load_model_info
 from lafi_export.command import export_command
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
+from lafi_export.single_file import SingleFile
 
 
 def test_it_says_its_steps_and_shows_the_report(
@@ -27,7 +28,11 @@ def test_it_says_its_steps_and_shows_the_report(
     monkeypatch.setattr(lafi_export.artifacts, "export_graph", copy)
     console = Console(record=True, width=120, file=io.StringIO())
     code = export_command(
-        checkpoint, tmp_path / "out", runtime="onnxruntime", denoiser=True, console=console
+        SingleFile(checkpoint),
+        tmp_path / "out",
+        runtime="onnxruntime",
+        denoiser=True,
+        console=console,
     )
     assert code == 0
     text = console.export_text()
@@ -37,7 +42,7 @@ def test_it_says_its_steps_and_shows_the_report(
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     console = Console(record=True, width=120, file=io.StringIO())
-    assert export_command(tmp_path / "nowhere", tmp_path / "out", console=console) == 1
+    assert export_command(SingleFile(tmp_path / "nowhere"), tmp_path / "out", console=console) == 1
     text = console.export_text()
     assert text.startswith("error: ")
     assert "nowhere" in text

@@ -56,9 +56,9 @@ def test_a_file_with_a_colon_in_its_name(tmp_path: Path) -> None:
         ("ink=LORA:nan", "got 'nan', allowed as a LoRA's strength"),
         ("ink=LORA:0", "got '0', allowed .* not 0"),
         ("ink=LORA:11", "got '11', allowed"),
-        ("ink=LORA,", "allowed safetensors files"),
-        ("ink=nowhere.safetensors:1", r"allowed safetensors files \(nowhere.safetensors: "),
-        ("ink=TEXT", r"allowed safetensors files \(.*notes.txt: "),
+        ("ink=LORA,", "allowed files of tensors"),
+        ("ink=nowhere.safetensors:1", r"allowed files of tensors \(nowhere.safetensors: "),
+        ("ink=TEXT", r"allowed files of tensors \(.*notes.txt: "),
     ],
 )
 def test_what_names_no_variant_is_refused(

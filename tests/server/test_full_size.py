@@ -13,6 +13,7 @@ from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
 from lafi_export.command import export_command
 from lafi_export.random_checkpoint import random_checkpoint
+from lafi_export.single_file import SingleFile
 
 SIDE = 128
 
@@ -22,7 +23,7 @@ SIDE = 128
 def test_a_full_size_checkpoint_is_exported_and_draws(tmp_path: Path, story_stream: Any) -> None:
     random_checkpoint("sd15", tmp_path / "sd15", dtype=torch.float16)
     repository = tmp_path / "repository"
-    assert export_command(tmp_path / "sd15", repository, runtime="onnxruntime") == 0
+    assert export_command(SingleFile(tmp_path / "sd15"), repository, runtime="onnxruntime") == 0
     board = Storyboard(
         width=SIDE,
         height=SIDE,

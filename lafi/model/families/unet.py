@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
+from lafi.model.families.unet_checks import pixel_problems
 from lafi.model.family import GuidanceKind
 from lafi.model.info import PREDICTION_TYPES, AttentionSite, ModelInfo
 from lafi.model.input_port import NOWHERE, ROWS, InputPort, core_ports
@@ -173,6 +174,7 @@ def _misfits(parts: Mapping[str, Config]) -> list[str]:
         *differs("unet.in_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
         *differs("unet.out_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
         *_conditioning_misfits(unet, texts),
+        *pixel_problems(parts),
     ]
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in PREDICTION_TYPES:

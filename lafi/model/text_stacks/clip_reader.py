@@ -98,9 +98,13 @@ def _expanded(tokenizer: "CLIPTokenizer", text: str) -> tuple[str, list[tuple[in
     if not written:
         return text, [(i, i + 1) for i in range(len(text))]
     # A token that only begins like the word is itself, and the written-out word is longer.
-    known = {*written.values(), *(token.lower() for token in tokenizer.added_tokens_encoder)}
+    known = {text: re.escape(text) for text in written.values()}
+    for token in tokenizer.added_tokens_decoder.values():
+        word = token.content.lower()
+        # As tokenizers does: some words count only where no longer word goes on.
+        known[word] = rf"\b{re.escape(word)}\b" if token.single_word else re.escape(word)
     longest_first = sorted(known, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+    pattern = re.compile("|".join(known[text] for text in longest_first), re.IGNORECASE)
     parts: list[str] = []
     origins: list[tuple[int, int]] = []
     end = 0

@@ -1,0 +1,174 @@
+"""`lafi check`: says what files are, whether they fit a repository, and what would be refused.
+
+Reads headers and small files, exports and draws nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+from transformers import CLIPTokenizer
+
+from lafi.board import image_file
+from lafi.board.error import StoryboardError
+from lafi.board.image_file import ImageFileError
+from lafi.board.storyboard import load_storyboard
+from lafi.model.artifacts import tokenizer_folders
+from lafi.model.check import check_against
+from lafi.model.checkpoint import CheckpointError, check_checkpoint
+from lafi.model.info import ModelInfoError, load_model_info, load_variant_infos
+from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+from lafi_export.artifacts import CONFIGS
+from lafi_export.bare_pipeline import bare_pipeline
+from lafi_export.learnt_words import (
+    LearntWord,
+    TextualInversionError,
+    are_learnt_words,
+    load_words,
+    read_word,
+)
+from lafi_export.lora_adapters import load_loras
+from lafi_export.lora_file import LoraError, is_lora_key, read_lora
+from lafi_export.repository import ARTIFACTS
+from lafi_export.single_file import kind_of, other_model
+from lafi_export.tensor_reading import load_pickled, some
+
+_STORYBOARDS: Final = (".yaml", ".yml", ".json")
+_TENSORS: Final = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
+_STAND_IN: Final = "word"
+"""For a file that does not name its word."""
+_ERRORS: Final = (
+    CheckpointError,
+    ImageFileError,
+    LoraError,
+    ModelInfoError,
+    StoryboardError,
+    TensorFileError,
+    TextualInversionError,
+)
+
+
+def check_command(
+    files: list[Path], repository: Path | None = None, console: Console | None = None
+) -> int:
+    """Prints a line for each file, and a line for what would be refused. Returns 0, or 1 then."""
+    console = console or Console(highlight=False)
+    code = 0
+    for file in files:
+        try:
+            for line in _said(file, repository):
+                console.print(Text(f"{file}: {line}"), soft_wrap=True)
+        except _ERRORS as error:
+            code = 1
+            text = str(error).removeprefix(f"{file}: ")
+            console.print(Text(f"{file}: refused: {text}", style="red"), soft_wrap=True)
+    return code
+
+
+def _said(file: Path, repository: Path | None) -> Iterator[str]:
+    suffix = file.suffix.lower()
+    if file.is_dir():
+        yield from _folder(file)
+    elif not file.exists():
+        raise TensorFileError(f"{file}: no such file or folder")
+    elif suffix in _STORYBOARDS:
+        yield from _storyboard(file, repository)
+    elif suffix in _TENSORS:
+        yield from _tensors(file, repository)
+    else:
+        header = image_file.read_header(file.read_bytes())
+        yield f"a picture, {header.format}, {header.width} x {header.height} pixels"
+
+
+def _folder(folder: Path) -> Iterator[str]:
+    family, parts = check_checkpoint(folder)
+    name = parts["index"].get("_class_name")
+    yield f"a checkpoint, {name} of the family {family.name}"
+
+
+def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:
+    board = load_storyboard(file)
+    yield f"a storyboard of {len(board.panels)} panels"
+    if repository is None:
+        return
+    artifacts = repository / ARTIFACTS
+    models = {"": load_model_info(artifacts)}
+    models |= {info.variant: info for info in load_variant_infos(artifacts)}
+    stages = board.sampling.stages
+    named = [board.variant, *(stage.variant for stage in stages if stage.variant is not None)]
+    for name in dict.fromkeys(named):
+        if name not in models:
+            known = ", ".join(sorted(filter(None, models))) or "none"
+            raise StoryboardError([f"variant: got {name!r}, allowed {known}"])
+        check_against(board, models[name])
+    yield f"fits {repository}"
+
+
+def _tensors(file: Path, repository: Path | None) -> Iterator[str]:
+    keys = _keys(file)
+    if any(is_lora_key(key) for key in keys):
+        lora = read_lora(file)
+        ranks = sorted({value.shape[0] for _, value in lora.downs()})
+        yield f"a {_KINDS[lora.kind]}" + (f" of rank {', '.join(map(str, ranks))}" if ranks else "")
+        yield from _fits(repository, lambda _, pipeline: load_loras(pipeline, [(file, 1.0)]))
+    elif are_learnt_words(list(keys)) or "string_to_param" in keys:
+        nameless = _nameless(file)
+        word = read_word(file, _STAND_IN if nameless else "")
+        count = len(next(iter(word.vectors.values())))
+        yield f"a learnt word{'' if nameless else f' {word.word}'} of {count} embeddings"
+        yield from _fits(repository, lambda artifacts, pipeline: _fit(word, artifacts, pipeline))
+    else:
+        said = other_model(keys)
+        if said is not None:
+            raise CheckpointError(f"got {said}; allowed SD1.5, SD2.1 and SDXL base")
+        kind = kind_of(keys)
+        if kind is None:
+            raise TensorFileError(f"got tensors such as {some(keys)}: no known kind of file")
+        yield f"a checkpoint in one file, {kind}"
+
+
+_KINDS: Final = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
+
+
+def _keys(file: Path) -> dict[str, object]:
+    if is_safetensors(file):
+        return dict(read_header(file).tensors)
+    content = load_pickled(file)
+    if not isinstance(content, dict):
+        return {"emb_params": content}
+    inner = content.get("state_dict", content)
+    return {str(key): value for key, value in inner.items()}
+
+
+def _nameless(file: Path) -> bool:
+    try:
+        read_word(file)
+    except TextualInversionError as error:
+        return "word: got ''" in str(error)
+    return False
+
+
+def _fits(repository: Path | None, load: Callable[[Path, Any], object]) -> Iterator[str]:
+    """Loads the file into the repository's networks, without their weights."""
+    if repository is None:
+        return
+    artifacts = repository / ARTIFACTS
+    load_model_info(artifacts)
+    if not (artifacts / CONFIGS).is_dir():
+        raise ModelInfoError(
+            f"{repository}: was exported by an earlier version, which kept no configs; allowed: "
+            "export it again"
+        )
+    load(artifacts, bare_pipeline(artifacts / CONFIGS))
+    yield f"fits {repository}"
+
+
+def _fit(word: LearntWord, artifacts: Path, pipeline: Any) -> None:
+    info = load_model_info(artifacts)
+    encoders = {}
+    for folder in tokenizer_folders(artifacts, info):
+        encoders[folder.name.replace("tokenizer", "text_encoder")] = folder.name
+        setattr(pipeline, folder.name, CLIPTokenizer.from_pretrained(folder))
+    load_words(pipeline, [word], encoders, info.text_length)

@@ -1,0 +1,206 @@
+"""Puts LoRA files into a pipeline by diffusers and peft, and makes sure that all of each arrived.
+
+diffusers only warns of keys that it does not know or does not find. Here the adapter's weights are
+compared with the file's afterwards: whatever is in one and not in the other is refused by name, so
+nothing depends on what is logged. The arithmetic of a merge is peft's.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from lafi_export.bare_pipeline import bare_weight, networks, quiet_libraries
+from lafi_export.lora_file import LoraError, LoraFile, read_lora
+from lafi_export.lycoris import load_lycoris
+from lafi_export.tensor_reading import some
+
+Strength = float | Mapping[str, Any]
+"""A number, or one for each block and part as diffusers' `set_adapters` takes them."""
+_TOLERANCE: Final = 1e-4
+"""Relative, of scales: alphas may be stored in half precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedLayer:
+    """A linear or convolutional layer with its adapters, each at its strength."""
+
+    layer: Any
+
+    def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The layer's weight and bias, float32, with the adapters in them; peft's own merge.
+
+        Raises LoraError where the sum is not finite.
+        """
+        base = self.layer.get_base_layer()
+        before = base.weight
+        # Both are changed in place by the merge.
+        base.weight = nn.Parameter(weight.float().reshape(before.shape).clone())
+        if bias is not None:
+            base.bias = nn.Parameter(bias.float().clone())
+        try:
+            self.layer.merge(safe_merge=True)
+        except ValueError as error:
+            raise LoraError(f"the merged weights are not finite ({error})") from error
+        found = base.weight.data.reshape(weight.shape)
+        found_bias = None if bias is None else base.bias.data
+        self.layer.merged_adapters.clear()
+        base.weight = before
+        if bias is not None:
+            base.bias = bare_weight(tuple(bias.shape))
+        return found, found_bias
+
+    @property
+    def changes_bias(self) -> bool:
+        """Whether an adapter changes the layer's bias too."""
+        return any(getattr(self.layer, "lora_bias", {}).values())
+
+
+def load_loras(
+    pipeline: Any, loras: Sequence[tuple[Path, Strength]]
+) -> dict[str, dict[str, AdaptedLayer]]:
+    """Part -> module -> layer that changes. pipeline: bare; the adapters stay in it.
+
+    Raises LoraError for a file that diffusers and peft do not read whole, that does not fit, whose
+    scales they would read otherwise than it says, and for several files if one is a DoRA (what it
+    does depends on the others).
+    """
+    names = []
+    for number, (path, _) in enumerate(loras):
+        names.append(f"file{number}")
+        _load(pipeline, read_lora(path), names[-1])
+    layers = {part: dict(_layers(network)) for part, network in networks(pipeline).items()}
+    for path, _ in loras if len(loras) > 1 else ():
+        for inner in layers.values():
+            if any(any(getattr(one.layer, "use_dora", {}).values()) for one in inner.values()):
+                raise LoraError(f"{path}: allowed: a DoRA alone, without other LoRA files")
+    if any(strength != 1.0 for _, strength in loras) or len(loras) > 1:
+        _set_strengths(pipeline, names, loras)
+    return {part: found for part, found in layers.items() if found}
+
+
+def _load(pipeline: Any, file: LoraFile, adapter: str) -> None:
+    settings = None if file.settings is None else dict(file.settings)
+    try:
+        with quiet_libraries():
+            if file.kind == "lora":
+                _load_by_diffusers(pipeline, file, adapter, settings)
+            else:
+                load_lycoris(networks(pipeline), file, adapter)
+    except LoraError:
+        raise
+    except Exception as error:
+        # What foreign keys make of these loaders is not foreseeable: KeyError, IndexError ...
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = some([line[:200] for line in lines]) or type(error).__name__
+        raise LoraError(f"{file.path}: diffusers and peft cannot load it: {text}") from error
+    _check_whole(pipeline, file, adapter)
+    _check_scales(pipeline, file, adapter)
+
+
+def _load_by_diffusers(
+    pipeline: Any, file: LoraFile, adapter: str, settings: dict[str, Any] | None
+) -> None:
+    other = [key for key in file.tensors if "lora" not in key]
+    if other:
+        raise LoraError(f"{file.path}: beside LoRA factors: {some(other)}; allowed: none")
+    # SDXL's loader knows the original repository's block names by itself, SD's by this config.
+    known = {} if hasattr(pipeline, "text_encoder_2") else {"unet_config": pipeline.unet.config}
+    if settings is None:
+        pipeline.load_lora_weights(file.with_alphas, adapter_name=adapter, **known)
+    else:
+        # Only from a file does diffusers read the header.
+        pipeline.load_lora_weights(str(file.path), adapter_name=adapter, **known)
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:
+    for name, module in network.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            yield name, AdaptedLayer(module)
+
+
+def _adapter_weights(pipeline: Any, adapter: str) -> Iterator[tuple[str, str, Any, Tensor]]:
+    """Part, name, layer and value of every weight of an adapter."""
+    for part, network in networks(pipeline).items():
+        for module, layer in _layers(network):
+            for name, value in layer.layer.named_parameters():
+                if adapter in name.split("."):
+                    yield part, f"{module}.{name}", layer.layer, value
+
+
+def _check_whole(pipeline: Any, file: LoraFile, adapter: str) -> None:
+    """Every tensor of the file is in the adapter, and nothing else is."""
+    empty = []
+    arrived: Counter[str] = Counter()
+    for part, name, _, value in _adapter_weights(pipeline, adapter):
+        if value.is_meta:
+            empty.append(f"{part}.{name}")
+        else:
+            arrived[_fingerprint(value)] += 1
+    unused = []
+    for key, value in file.tensors.items():
+        mark = _fingerprint(value)
+        if not arrived[mark]:
+            unused.append(key)
+        arrived[mark] -= 1
+    if unused:
+        raise LoraError(
+            f"{file.path}: diffusers and peft find no place in this checkpoint for {some(unused)}; "
+            "allowed: keys of its UNet and text encoders, each module in one spelling"
+        )
+    if empty or any(count > 0 for count in arrived.values()):
+        named = [name.replace(f".{adapter}", "") for name in empty]
+        raise LoraError(f"{file.path}: is not whole: it has nothing for {some(named)}")
+
+
+def _check_scales(pipeline: Any, file: LoraFile, adapter: str) -> None:
+    """peft multiplies each module by alpha / rank as the file says it."""
+    if file.settings is not None or file.kind != "lora":
+        return
+    found: dict[str, list[float]] = defaultdict(list)
+    for _, _, layer, value in _adapter_weights(pipeline, adapter):
+        found[_fingerprint(value)].append(layer.scaling[adapter])
+    wrong = []
+    for name, down in file.downs():
+        rank = down.shape[0]
+        meant = file.alphas.get(name, float(rank)) / rank
+        read = found[_fingerprint(down)]
+        if not any(abs(scale - meant) <= _TOLERANCE * abs(meant) for scale in read):
+            wrong.append(f"{name} (is {meant:g}, would be {read[0]:g})")
+    if wrong:
+        raise LoraError(
+            f"{file.path}: diffusers reads other scales than the file's alphas say: {some(wrong)}; "
+            "allowed: alphas that differ only where diffusers tells them apart"
+        )
+    lost = [name for name in file.alphas if not _has_factor(file, name)]
+    if lost:
+        raise LoraError(f"{file.path}: alphas without a module: {some(lost)}")
+
+
+def _has_factor(file: LoraFile, name: str) -> bool:
+    return any(key.startswith(f"{name}.") for key in file.tensors)
+
+
+def _set_strengths(
+    pipeline: Any, names: Sequence[str], loras: Sequence[tuple[Path, Strength]]
+) -> None:
+    strengths = [one if isinstance(one, int | float) else dict(one) for _, one in loras]
+    try:
+        with quiet_libraries():
+            pipeline.set_adapters(list(names), adapter_weights=strengths)
+    except Exception as error:
+        # Layers outside the blocks have no name that diffusers' block weights can tell.
+        paths = ", ".join(str(path) for path, _ in loras)
+        raise LoraError(f"{paths}: diffusers cannot set these strengths: {error}") from error
+
+
+def _fingerprint(value: Tensor) -> str:
+    """Of the numbers alone: loaders change shapes and dtypes, but no values."""
+    plain = value.detach().to(torch.float32).contiguous().flatten()
+    return sha256(plain.numpy().tobytes()).hexdigest()

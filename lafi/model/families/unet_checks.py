@@ -1,0 +1,100 @@
+"""Settings of a checkpoint that decide pixels without being in its tensors.
+
+What this family does not draw as diffusers' own pipeline does is refused here, by name.
+Knows configs alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lafi.model.config_problems import Config
+
+_SCHEDULERS: Final = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "TCDScheduler",
+    "UniPCMultistepScheduler",
+)
+"""Those of models trained with betas; EDM and flow matching mix noise in otherwise."""
+_BETAS: Final = ("linear", "scaled_linear", "squaredcos_cap_v2")
+DEFAULT_SCALING_FACTOR: Final = 0.18215
+"""Of diffusers' AutoencoderKL, where a config does not name it, as SD1.5's first did not."""
+
+
+def pixel_problems(parts: Mapping[str, Config]) -> list[str]:
+    """An error line for each setting that would be drawn otherwise than it says."""
+    return [
+        *_scheduler_problems(parts["scheduler"]),
+        *_vae_problems(parts["vae"]),
+        *_unet_problems(parts["unet"], parts.get("index", {})),
+    ]
+
+
+def _scheduler_problems(scheduler: Config) -> list[str]:
+    problems = []
+    name = scheduler.get("_class_name")
+    if name is not None and name not in _SCHEDULERS:
+        problems.append(
+            f"scheduler._class_name: got {name!r}, allowed {', '.join(_SCHEDULERS)} (a model "
+            "trained with other noise cannot be drawn)"
+        )
+    schedule = scheduler.get("beta_schedule", "linear")
+    if schedule not in _BETAS and not scheduler.get("trained_betas"):
+        allowed = ", ".join(_BETAS)
+        problems.append(f"scheduler.beta_schedule: got {schedule!r}, allowed {allowed}")
+    epsilon = scheduler.get("prediction_type", "epsilon") == "epsilon"
+    if scheduler.get("rescale_betas_zero_snr") and epsilon:
+        problems.append(
+            "scheduler.rescale_betas_zero_snr: got True with prediction_type 'epsilon', allowed "
+            "with 'v_prediction' (pure noise says nothing of the picture)"
+        )
+    return problems
+
+
+def _vae_problems(vae: Config) -> list[str]:
+    problems = []
+    factor = vae.get("scaling_factor", DEFAULT_SCALING_FACTOR)
+    if not isinstance(factor, int | float) or isinstance(factor, bool) or not factor > 0:
+        problems.append(f"vae.scaling_factor: got {factor!r}, allowed a number above 0")
+    for field in ("latents_mean", "latents_std"):
+        if vae.get(field) is not None:
+            problems.append(
+                f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)"
+            )
+    if vae.get("shift_factor"):
+        problems.append(f"vae.shift_factor: got {vae['shift_factor']!r}, allowed null or 0")
+    return problems
+
+
+def _unet_problems(unet: Config, index: Config) -> list[str]:
+    problems: list[str] = []
+    wrong: dict[str, tuple[Any, str]] = {
+        "unet.time_cond_proj_dim": (
+            unet.get("time_cond_proj_dim"),
+            "guidance as an input, as in LCM",
+        ),
+        "unet.attention_type": (
+            None if unet.get("attention_type") in (None, "default") else unet["attention_type"],
+            "boxes as an input, as in GLIGEN",
+        ),
+        "model_index.json: requires_aesthetics_score": (
+            index.get("requires_aesthetics_score") or None,
+            "a score as an input, as in SDXL's refiner",
+        ),
+    }
+    for field, (found, why) in wrong.items():
+        if found is not None:
+            problems.append(f"{field}: got {found!r}, allowed none ({why})")
+    return problems

@@ -1,0 +1,86 @@
+"""What the tables of brought inputs are drawn with, and the record of how they went."""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brought_files import Brought
+from drawn_twice import Pixels, drawn_by_stock, stock_pipeline
+
+RECORD = "--brought-record"
+KINDS = ("tried", "right", "refused_as_expected", "wrong")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(RECORD, type=Path, help="write how every input went to this JSON file")
+
+
+class Record:
+    """How many inputs of each kind went how."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        given = dict(report.user_properties)
+        if report.when != "call" or "brought" not in given:
+            return
+        counts = self.counts.setdefault(str(given["brought"]), Counter())
+        outcome = str(given["expected"]) if report.passed else "wrong"
+        counts.update(["tried", outcome])
+
+    def save(self, path: Path) -> None:
+        total: Counter[str] = sum(self.counts.values(), Counter())
+        content = {
+            **{kind: total[kind] for kind in KINDS},
+            "kinds": {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()},
+            "made_by": f"python -m pytest tests/brought {RECORD} {path}",
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Record(), "brought_record")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption(RECORD, None)
+    if path is not None:
+        record = session.config.pluginmanager.get_plugin("brought_record")
+        record.save(path)
+
+
+@pytest.fixture
+def expected(request: pytest.FixtureRequest, record_property: Callable[[str, Any], None]) -> None:
+    """Says in the record what a passed test of a `Brought` means."""
+    brought: Brought = request.node.callspec.params["brought"]
+    record_property("brought", Path(str(request.node.path)).stem.removeprefix("test_"))
+    record_property("expected", "refused_as_expected" if brought.error else "right")
+
+
+@pytest.fixture(scope="session")
+def stock(small_checkpoints: Callable[[str], Path]) -> Callable[[str], Any]:
+    """Name of a published architecture -> a fresh stock pipeline of the small checkpoint."""
+
+    @cache
+    def loaded(name: str) -> Any:
+        return stock_pipeline(small_checkpoints(name))
+
+    return lambda name: copy.deepcopy(loaded(name))
+
+
+@pytest.fixture(scope="session")
+def plain(stock: Callable[[str], Any]) -> Callable[[str], Pixels]:
+    """Name of a published architecture -> what the stock pipeline draws without anything added."""
+
+    @cache
+    def drawn(name: str) -> Pixels:
+        return drawn_by_stock(stock(name))
+
+    return drawn

@@ -1,0 +1,160 @@
+"""Laws of LoRA files: drawn as the stock pipeline draws with the file, or refused by name."""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from brought_lora_tables import BY_PEFT, REFUSED, RIGHT
+from diffusers import StableDiffusionXLPipeline
+from safetensors.torch import load_file
+
+from brought_files import Brought
+from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
+from lafi_export.bare_pipeline import bare_pipeline, networks, quiet_libraries
+from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
+from lafi_export.lora_file import LoraError
+from lafi_export.variant_option import VariantOptionError, parse_variants
+
+Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
+PIXELS = 2
+SEEN = 6
+"""Of 255: what a change must move at least, so that a file that is not applied is noticed."""
+
+
+@pytest.fixture(scope="session")
+def shapes(small_checkpoints: Callable[[str], Path]) -> Callable[[str], Shapes]:
+    def of(model: str) -> Shapes:
+        return {
+            part: {
+                name: tuple(module.weight.shape)
+                for name, module in network.named_modules()
+                if isinstance(getattr(module, "weight", None), torch.nn.Parameter)
+            }
+            | text_names(network)
+            for part, network in networks(bare_pipeline(small_checkpoints(model))).items()
+        }
+
+    return of
+
+
+def text_names(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Modules of a text encoder under the names that files have, with their tower's."""
+    return {
+        f"text_model.{name.removeprefix('text_model.')}": tuple(module.weight.shape)
+        for name, module in network.named_modules()
+        if ".self_attn." in name
+    }
+
+
+def variant_of(option: str) -> Variant:
+    (variant,) = parse_variants([f"x={option}"])
+    return variant
+
+
+def assert_same_weights(pipeline: Any, folder: Path) -> None:
+    """More than pixels show: every weight is diffusers' own."""
+    ours = stock_pipeline(folder)
+    for part, network in networks(pipeline).items():
+        found = getattr(ours, part).state_dict()
+        theirs = {
+            name.replace(".base_layer", ""): value
+            for name, value in network.state_dict().items()
+            if not any(mark in name for mark in ("lora_", "hada_", "lokr_"))
+        }
+        assert found.keys() == theirs.keys()
+        for name, value in theirs.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def drawn(checkpoint: Path, variant: Variant, folder: Path) -> Any:
+    write_variant(checkpoint, plan_variant(checkpoint, variant), folder / "variant")
+    return drawn_by_us(folder / "variant")
+
+
+@pytest.mark.usefixtures("expected")
+@pytest.mark.parametrize("brought", RIGHT, ids=str)
+def test_a_variant_draws_what_the_stock_pipeline_draws(
+    brought: Brought,
+    stock: Callable[[str], Any],
+    plain: Callable[[str], Pixels],
+    shapes: Callable[[str], Shapes],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    variant = variant_of(brought.build(shapes(brought.model), tmp_path))
+    pipeline = stock(brought.model)
+    # SD's pipeline is told of the original repository's blocks by its UNet's config.
+    xl = isinstance(pipeline, StableDiffusionXLPipeline)
+    known = {} if xl else {"unet_config": pipeline.unet.config}
+    names = [f"file{number}" for number in range(len(variant.loras))]
+    with quiet_libraries():
+        for name, (path, _) in zip(names, variant.loras, strict=True):
+            pipeline.load_lora_weights(path, adapter_name=name, **known)
+        pipeline.set_adapters(names, [copy.deepcopy(strength) for _, strength in variant.loras])
+    theirs = drawn_by_stock(pipeline)
+    assert distance(plain(brought.model), theirs) > SEEN
+    ours = drawn(small_checkpoints(brought.model), variant, tmp_path)
+    assert distance(ours, theirs) <= PIXELS
+    pipeline.fuse_lora(components=[*networks(pipeline)])
+    assert_same_weights(pipeline, tmp_path / "variant")
+
+
+@pytest.mark.usefixtures("expected")
+@pytest.mark.parametrize("brought", BY_PEFT, ids=str)
+def test_relatives_of_lora_add_what_their_papers_say(
+    brought: Brought,
+    stock: Callable[[str], Any],
+    plain: Callable[[str], Pixels],
+    shapes: Callable[[str], Shapes],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    option = brought.build(shapes(brought.model), tmp_path)
+    pipeline = stock(brought.model)
+    add_by_hand(pipeline.unet, load_file(option))
+    theirs = drawn_by_stock(pipeline)
+    assert distance(plain(brought.model), theirs) > PIXELS
+    ours = drawn(small_checkpoints(brought.model), variant_of(option), tmp_path)
+    assert distance(ours, theirs) <= PIXELS
+    assert_same_weights(pipeline, tmp_path / "variant")
+
+
+def add_by_hand(unet: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """LyCORIS' own formulas (arXiv:2309.14859, section 3), in the module that the file names."""
+    (stem,) = {key.partition(".")[0] for key in tensors}
+    t = {key.partition(".")[2]: value for key, value in tensors.items()}
+    flat = {f"lora_unet_{name.replace('.', '_')}": name for name, _ in unet.named_modules()}
+    weight = unet.get_submodule(flat[stem]).weight
+    if "lokr_w1" in t:
+        rank = t["lokr_w2_b"].shape[0]
+        change = torch.kron(t["lokr_w1"], t["lokr_w2_a"] @ t["lokr_w2_b"])
+    elif "hada_t1" in t:
+        rank = t["hada_w1_b"].shape[0]
+        one, two = (
+            torch.einsum("ijkl,jr,ip->prkl", t[f"hada_t{i}"], t[f"hada_w{i}_b"], t[f"hada_w{i}_a"])
+            for i in (1, 2)
+        )
+        change = one * two
+    else:
+        rank = t["hada_w1_b"].shape[0]
+        change = (t["hada_w1_a"] @ t["hada_w1_b"]) * (t["hada_w2_a"] @ t["hada_w2_b"])
+    with torch.no_grad():
+        weight += change.reshape(weight.shape) * t["alpha"] / rank
+
+
+@pytest.mark.usefixtures("expected")
+@pytest.mark.parametrize("brought", REFUSED, ids=str)
+def test_what_does_not_fit_is_refused_by_name(
+    brought: Brought,
+    shapes: Callable[[str], Shapes],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    option = brought.build(shapes(brought.model), tmp_path)
+    with pytest.raises((LoraError, VariantOptionError), match=brought.error) as refused:
+        plan_variant(small_checkpoints(brought.model), variant_of(option))
+    assert str(tmp_path) in str(refused.value)
+    assert len(str(refused.value)) < 2000
