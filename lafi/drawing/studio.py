@@ -110,8 +110,8 @@ class Studio:
 
 def _check_recipe(recipe: DefaultRecipe, engines: Mapping[str, Engines]) -> None:
     """A panel that sets nothing, drawn with the recipe, must be one that the model can draw."""
-    multiple = engines[""].info.side_multiple
-    side = -(-_TRIAL_SIDE // multiple) * multiple
+    info = engines[""].info
+    side = -(-min(_TRIAL_SIDE, info.side_limit) // info.side_multiple) * info.side_multiple
     trial: dict[str, Any] = {"panels": (Panel(prompt="a panel"),)}
     trial |= {field: side for field in ("width", "height") if field not in recipe.settings}
     try:

@@ -45,7 +45,22 @@ def test_serve_passes_its_options_and_the_exit_code(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 7
     (((repository, settings), _),) = calls
     assert repository == Path("repo")
-    assert settings == ServeSettings(grpc_port=0, threads=3, verbose=True)
+    kept = {"LAFI_STORE": "state", "LAFI_STORE_MEGABYTES": "4096"}
+    assert settings == ServeSettings(grpc_port=0, threads=3, verbose=True, environment=kept)
+
+
+def test_serve_keeps_panels_where_it_is_told_or_nowhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
+    for place in ("none", "there", "s3://bucket/panels"):
+        runner.invoke(app, ["serve", "repo", "--store", place, "--store-mib", "5"])
+    assert [args[1].environment.get("LAFI_STORE") for args, _ in calls] == [
+        None,
+        str(tmp_path / "there"),
+        "s3://bucket/panels",
+    ]
 
 
 def test_serve_opens_http_only_when_asked(monkeypatch: pytest.MonkeyPatch):
@@ -63,7 +78,7 @@ def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
     file.write_text("sampling: {steps: 12}\n")
     for named in ("progressive", str(file)):
         assert runner.invoke(app, ["serve", "repo", "--default-recipe", named]).exit_code == 7
-        assert calls[-1][1]["environment"] == {"LAFI_DEFAULT_RECIPE": named}
+        assert calls[-1][0][1].environment["LAFI_DEFAULT_RECIPE"] == named
     refused = runner.invoke(app, ["serve", "repo", "--default-recipe", "progresive"])
     assert refused.exit_code == 2
     assert "got progresive, allowed: progressive" in refused.output
@@ -134,7 +149,7 @@ def test_export_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     assert runner.invoke(app, arguments + variants).exit_code == 7
     assert runner.invoke(app, arguments).exit_code == 7
     (args, options), (_, without) = calls
-    assert args == (Path("weights"),)
+    assert args[0].checkpoint == Path("weights")
     assert (options["out"], options["runtime"]) == (Path("repo"), "onnxruntime")
     assert options["variants"] == ["ink=a.safetensors:0.5", "oil=b.safetensors"]
     assert without["variants"] == ()
