@@ -55,12 +55,13 @@ def routing_ports(
             raise ValueError(f"regions of row {row}: got {got}, allowed {allowed} or more")
         for slot, weights in enumerate(reading.regions):
             region[row, slot] = weights
+        layers_read = torch.tensor(reading.layers, dtype=torch.int64)
         for slot, source in enumerate(reading.sources):
             if not 0 <= source < rows + bank:
                 raise ValueError(
                     f"sources[{slot}] of row {row}: got {source}, allowed 0 to {rows + bank - 1}"
                 )
-            routes[[*reading.layers], row, slot] = source
+            routes[layers_read, row, slot] = source
             bias[row, slot] = reading.bias
     return {"routes": routes, "bias": bias, "region": region}
 
