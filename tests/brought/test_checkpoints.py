@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brought_slow import one_in
 from diffusers import DiffusionPipeline
 
 from brought_checkpoints import REFUSED, RIGHT
@@ -29,7 +30,7 @@ def stock_of(given: SingleFile, folder: Path, source: Path) -> Any:
 
 
 @pytest.mark.usefixtures("expected")
-@pytest.mark.parametrize("brought", RIGHT, ids=str)
+@pytest.mark.parametrize("brought", one_in(3, RIGHT))
 def test_a_checkpoint_draws_what_the_stock_pipeline_draws(
     brought: Brought, small_checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brought_slow import one_in
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from brought_files import Brought
 from brought_words import REFUSED, RIGHT, keyed, vectors
 from drawn_twice import distance, drawn_by_stock, drawn_by_us, stock_pipeline
-from lafi.conditioning.prompts import tokenize
+from lafi.model.text_stacks.clip_reader import ClipReader
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.learnt_words import TextualInversionError, read_word
 from lafi_export.lora_file import LoraError
@@ -86,7 +87,7 @@ def by_stock(folder: Path, variant: Variant) -> Any:
 
 
 @pytest.mark.usefixtures("expected")
-@pytest.mark.parametrize(("brought", "word", "prompt"), RIGHT, ids=[str(one) for one, *_ in RIGHT])
+@pytest.mark.parametrize(("brought", "word", "prompt"), one_in(3, RIGHT))
 def test_a_word_is_drawn_as_the_stock_pipeline_draws_it(
     brought: Brought,
     word: str,
@@ -122,7 +123,9 @@ def test_words_are_found_whole(with_room: Callable[[str], Path], tmp_path: Path)
     tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "variant" / "tokenizer")
 
     def found(text: str) -> int:
-        tokens = tokenizer.convert_ids_to_tokens(tokenize([tokenizer], [text], 40)[0].tolist())
+        tokens = tokenizer.convert_ids_to_tokens(
+            ClipReader([tokenizer], 40).token_ids([text])[0].tolist()
+        )
         return tokens.count("sks") + tokens.count("sks_1")
 
     assert [found(text) for text in ("sks", "a sks, dog", "(sks:1.2)", "SKS")] == [2, 2, 2, 2]
