@@ -1,4 +1,4 @@
-"""Which of many brought files are drawn on every run of the tests, and which by `make test-slow`."""
+"""Which of many brought files are drawn on every run, and which by `make test-slow` alone."""
 
 from collections.abc import Sequence
 from typing import Any
