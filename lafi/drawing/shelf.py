@@ -6,7 +6,7 @@ Knows storyboards, records and addresses, not how a panel is drawn.
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import Image
@@ -30,6 +30,25 @@ class Archive:
     claims: Claims
 
 
+class Place(NamedTuple):
+    """Where something finished is kept, and the most bytes that it can have."""
+
+    address: str
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Of a storyboard: for each panel where it is kept, as drawn and as sent; and the portraits."""
+
+    panels: tuple[tuple[Place, ...], ...]
+    portraits: tuple[Place, ...]
+
+    def all(self) -> dict[str, int]:
+        """The most bytes by address."""
+        return dict([*self.portraits, *(place for several in self.panels for place in several)])
+
+
 class Shelf:
     """One storyboard's view of an archive; without one nothing is found and nothing is kept.
 
@@ -48,6 +67,20 @@ class Shelf:
         self._upscaler = engines[storyboard.variant].upscaler
         self._addresses: dict[int | str, str] = {}
         self._claimed: set[str] = set()
+
+    def places(self) -> Places:
+        """Where this storyboard's panels and portraits are kept, or will be."""
+        board = self._storyboard
+        panels = []
+        for index, panel in enumerate(board.panels):
+            width, height = board.effective_size(panel)
+            raw = 3 * width * height
+            whole = raw * board.effective_upscale(panel) ** 2
+            found = {self._file_address(index): whole, self._address(index): raw}
+            panels.append(tuple(Place(*each) for each in found.items()))
+        raw = 3 * board.width * board.height
+        drawn = [each.name for each in board.characters if each.reference is None]
+        return Places(tuple(panels), tuple(Place(self._address(name), raw) for name in drawn))
 
     def find(self, key: int | str) -> Record | None:
         """The finished panel or portrait.

@@ -15,7 +15,7 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.check import check_drawable
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
-from lafi.drawing.shelf import Archive
+from lafi.drawing.shelf import Archive, Places, Shelf
 from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
 from lafi.store.panels import PanelStore
@@ -88,6 +88,10 @@ class Studio:
     def cost(self, storyboard: Storyboard) -> Cost:
         """What it takes to draw, with the default recipe's settings."""
         return storyboard_cost(self._filled(storyboard)[0])
+
+    def places(self, storyboard: Storyboard) -> Places:
+        """Where what is finished of a drawable storyboard is kept, or will be."""
+        return Shelf(None, self._filled(storyboard)[0], self._engines).places()
 
     def _filled(self, storyboard: Storyboard) -> tuple[Storyboard, tuple[str, ...]]:
         """With what the default recipe sets, and what is to be said about it."""

@@ -7,7 +7,7 @@ they stay for a day. A damaged file is noticed by its hash, and is as good as no
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -128,6 +128,30 @@ class PanelStore:
         for address in addresses:
             self._index.pin(address, 0.0)
 
+    def pin(self, addresses: Iterable[str], seconds: float = PINNED_SECONDS) -> None:
+        """Those of these panels that are kept must stay for so long, until acknowledged."""
+        for address in addresses:
+            self._index.pin(address, self._clock() + seconds)
+
+    @property
+    def max_bytes(self) -> int:
+        """Of all records."""
+        return self._max_bytes
+
+    def missing_room(self, wanted: Mapping[str, int]) -> int:
+        """Bytes that these panels would add to those that must stay.
+
+        wanted: the most bytes by address, for those that are not kept yet.
+        """
+        now, more = self._clock(), 0
+        for address, most in wanted.items():
+            kept = self._index.find(address)
+            if kept is None:
+                more += most
+            elif kept.pinned <= now:
+                more += kept.bytes
+        return more
+
     def remove(self, addresses: Iterable[str]) -> None:
         """Erase panels, pinned or not."""
         for address in addresses:
@@ -213,12 +237,19 @@ class PanelStore:
         self._index.put(kept, record.facts.references)
 
 
-def open_store(url: str, state: Path, *, max_bytes: int = STORE_BYTES) -> PanelStore:
+def open_store(
+    url: str,
+    state: Path,
+    *,
+    max_bytes: int = STORE_BYTES,
+    retention: float = RETENTION_SECONDS,
+) -> PanelStore:
     """The store at a folder or URL. state: a folder of this server's own for the index.
 
     Raises ValueError, OSError and sqlite3.Error.
     """
-    return PanelStore(open_place(url), Index(state / INDEX_FILE), max_bytes=max_bytes)
+    index = Index(state / INDEX_FILE)
+    return PanelStore(open_place(url), index, max_bytes=max_bytes, retention=retention)
 
 
 def _name(address: str) -> str:
