@@ -26,7 +26,7 @@ from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
 from lafi.serving.service import ServedModelError
 from lafi.wire.contract import event_to_tensors
-from lafi.wire.control import Answer
+from lafi.wire.control import Answer as ControlAnswer
 from lafi.wire.events import Event
 from lafi.wire.model_spec import ModelSpec
 
@@ -178,7 +178,7 @@ class ResponseSender:
         self._sender = request.get_response_sender()
         self._cancelled = _cancel_file(request)
 
-    def send(self, event: Event | Answer) -> None:
+    def send(self, event: Event | ControlAnswer) -> None:
         """Sends one event, or the answer to a command, as the tensors EVENT and IMAGE."""
         tensors = [pb_utils.Tensor(name, array) for name, array in event_to_tensors(event).items()]
         self._sender.send(pb_utils.InferenceResponse(tensors))

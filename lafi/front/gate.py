@@ -111,7 +111,8 @@ class Gate:
             waited: set[asyncio.Future[Any]] = {task, upstream.lost}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            relay.leave()
+            if not task.done():
+                relay.leave()
         if not task.done():
             raise self.closed(upstream.lost.result())
         await task

@@ -1,4 +1,4 @@
-"""Where a server keeps finished panels, and accepted storyboards, as its processes are told: environment variables."""
+"""Where a server keeps finished panels and accepted storyboards: environment variables."""
 
 from collections.abc import Mapping
 from pathlib import Path

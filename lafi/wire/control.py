@@ -147,5 +147,5 @@ def _checked(document: dict[str, Any]) -> Command:
         raise StoryboardError([problem("action", document["action"], ", ".join(get_args(Action)))])
     command = Command.model_validate(document)
     if command.action != "queue" and not command.id:
-        raise StoryboardError([problem("id", command.id, "the 32 digits of an accepted storyboard")])
+        raise StoryboardError([problem("id", command.id, "32 digits, of an accepted one")])
     return command

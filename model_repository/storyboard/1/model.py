@@ -13,8 +13,8 @@ from lafi.drawing.studio import BANK_BYTES, Studio
 from lafi.serving.admission_settings import studio_admission
 from lafi.serving.desk import Desk
 from lafi.serving.heartbeat import Heartbeat
-from lafi.serving.metrics import server_metrics
 from lafi.serving.keeping import Keeping
+from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
