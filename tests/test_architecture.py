@@ -56,8 +56,8 @@ ROOMS["app"] = set(ROOMS)
 LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
 """Loading any file of these loads nothing heavy."""
 
-# This one runs the others, each import inside a function.
-RUNNERS = {ROOT / "lafi/app/cli.py"}
+# These run the others, each import inside a function.
+RUNNERS = {ROOT / "lafi/app/cli.py", ROOT / "lafi/app/client_commands.py"}
 MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}

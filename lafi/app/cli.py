@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, compare, store, enrol, identify, forget, export, doctor.
+"""The `lafi` command: serve, draw, compare, export, doctor, and those of other files here.
 
 Defines options only. Each subcommand imports its code when it runs, so that `lafi draw` works
 without torch and without the server.
@@ -12,8 +12,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from lafi.app.client_commands import app as client_app
 from lafi.app.drawing_options import (
     DEFAULT_URL,
+    Attach,
+    Detach,
     FromStage,
     IdleTimeout,
     NegativeFile,
@@ -33,6 +36,7 @@ from lafi.app.drawing_options import (
     Url,
 )
 from lafi.app.export_options import Recogniser, Sides, Variants
+from lafi.app.missing import missing
 from lafi.app.store_commands import app as store_app
 
 app = typer.Typer(
@@ -44,6 +48,7 @@ app = typer.Typer(
 )
 
 app.add_typer(store_app)
+app.add_typer(client_app)
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")]
 
@@ -62,19 +67,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"lafi {importlib.metadata.version('lafi')}")
         raise typer.Exit
-
-
-def _missing(error: ModuleNotFoundError, extra: str) -> typer.Exit:
-    """Prints which extra installs a missing package. Raises `error` for a module of our own."""
-    name = (error.name or "").split(".")[0]
-    if name.startswith("lafi"):
-        raise error
-    wanted = f"lafi[{extra}]" if extra else "lafi"
-    typer.echo(
-        f"error: the package {name} is not installed; install it with: pip install '{wanted}'",
-        err=True,
-    )
-    return typer.Exit(1)
 
 
 @app.callback()
@@ -138,6 +130,9 @@ def serve(
         ),
     ] = "state",
     store_mib: Annotated[int, typer.Option(min=1, help="Most MiB of finished panels.")] = 4096,
+    retention_days: Annotated[
+        int, typer.Option(min=1, help="Days that panels and accepted storyboards are kept.")
+    ] = 7,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
     ] = False,
@@ -148,7 +143,7 @@ def serve(
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
-        raise _missing(error, "serve") from None
+        raise missing(error, "serve") from None
     settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
@@ -156,7 +151,10 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment={**recipe_environment(default_recipe), **store_environment(store, store_mib)},
+        environment={
+            **recipe_environment(default_recipe),
+            **store_environment(store, store_mib, retention_days),
+        },
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
@@ -167,7 +165,7 @@ def serve(
 
 @app.command()
 def draw(
-    stories: Stories,
+    stories: Stories = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -193,20 +191,32 @@ def draw(
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
     retries: Retries = 30,
+    detach: Detach = False,
+    attach: Attach = None,
 ) -> None:
     """Draw storyboards with a running server."""
     try:
         from lafi_client.commands import draw as draw_command
+        from lafi_client.control_commands import attach as attach_command
+        from lafi_client.control_commands import submit
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
+    if bool(attach) == bool(stories) or (attach and detach):
+        raise typer.BadParameter("give storyboards, or --attach with an id and nothing to draw")
+    if attach:
+        patience = {"timeout": timeout, "idle_timeout": idle_timeout}
+        raise typer.Exit(attach_command(attach, out, url, retries=retries, **patience))
     # Last, so that it counts more than a --set of the same field.
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
+    overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
+    if detach:
+        raise typer.Exit(submit(stories or (), url, overrides=overrides))
     code = draw_command(
-        stories,
+        stories or (),
         out=out,
         url=url,
-        overrides=Overrides(recipe, recipes, chosen, trigger, negative_file),
+        overrides=overrides,
         name=name,
         panels=panel or None,
         previews=preview,
@@ -251,7 +261,7 @@ def compare(
         from lafi_client.comparison import compare as compare_command
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
+        raise missing(error, "") from None
     code = compare_command(
         story,
         out=out,
@@ -264,47 +274,6 @@ def compare(
         retries=retries,
     )
     raise typer.Exit(code)
-
-
-@app.command()
-def enrol(
-    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
-    images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
-    description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Make a character known to a running server, by pictures and without training."""
-    try:
-        from lafi_client.identity_commands import enrol as enrol_command
-    except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
-    raise typer.Exit(enrol_command(character, images, url, description=description))
-
-
-@app.command()
-def identify(
-    images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Say which enrolled character is in each picture."""
-    try:
-        from lafi_client.identity_commands import identify as identify_command
-    except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
-    raise typer.Exit(identify_command(images, url))
-
-
-@app.command()
-def forget(
-    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Have a running server forget a character."""
-    try:
-        from lafi_client.identity_commands import forget as forget_command
-    except ModuleNotFoundError as error:
-        raise _missing(error, "") from None
-    raise typer.Exit(forget_command(character, url))
 
 
 @app.command()
@@ -344,12 +313,12 @@ def export(
         try:
             from lafi_export.tensorrt_command import build_command
         except ModuleNotFoundError as error:
-            raise _missing(error, "export") from None
+            raise missing(error, "export") from None
         raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
     try:
         from lafi_export.command import export_command
     except ModuleNotFoundError as error:
-        raise _missing(error, "export") from None
+        raise missing(error, "export") from None
     code = export_command(
         checkpoint,
         out=out,
@@ -383,7 +352,7 @@ def export_upscaler(
     try:
         from lafi_export.upscaler.command import upscaler_command
     except ModuleNotFoundError as error:
-        raise _missing(error, "export") from None
+        raise missing(error, "export") from None
     raise typer.Exit(upscaler_command(source, out, tensorrt=target == "tensorrt"))
 
 

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -161,8 +162,10 @@ class PanelStore:
     def forget(self, picture: str) -> int:
         """Erase all panels that were drawn from a reference; returns how many.
 
-        picture: SHA-256 of its file.
+        picture: SHA-256 of its file. Raises OSError where the place cannot be read.
         """
+        for _ in self._unknown():
+            pass
         addresses = self._index.drawn_from(picture)
         self.remove(addresses)
         return len(addresses)
@@ -198,6 +201,18 @@ class PanelStore:
                 continue
             if self._index.find(address) is None:
                 self._enter(record, len(record.packed()), pinned=0.0)
+
+    def _unknown(self) -> Iterator[str]:
+        """Enter what other servers put here; damaged files among it are left alone."""
+        known = {kept.address for kept in self._index.all()}
+        for name, size in self._place.names():
+            address = name.rpartition("/")[2]
+            if address in known or name != _name(address):
+                continue
+            with suppress(DamagedError):
+                record = unpacked(self._place.read(name) or b"", address)
+                self._enter(record, size, pinned=0.0)
+                yield address
 
     def all(self) -> list[Kept]:
         """Every panel that this server knows of, the one used longest ago first."""
