@@ -299,7 +299,7 @@ def test_a_storyboard_that_ends_one_server_after_another_is_given_up(
         server.end()
         server = serve(open_gate=False)
         resuming = Resuming(server.service, server.keeper, look_seconds=0.005)
-        client.until(lambda _: server.service.in_flight(client.id))
+        client.until(lambda each, service=server.service: service.in_flight(each.id))
         resuming.close()
     server.end()
     last = serve()
