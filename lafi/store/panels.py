@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lafi.store.index import Index, Kept
-from lafi.store.place import Place, open_place
+from lafi.store.place import LEASES, Place, open_place
 from lafi.store.record import DamagedError, Record, unpacked
 
 PINNED_SECONDS: Final = 24 * 3600.0
@@ -135,6 +135,11 @@ class PanelStore:
             self._index.pin(address, self._clock() + seconds)
 
     @property
+    def place(self) -> Place:
+        """Where the files lie, which other servers may share."""
+        return self._place
+
+    @property
     def max_bytes(self) -> int:
         """Of all records."""
         return self._max_bytes
@@ -193,6 +198,8 @@ class PanelStore:
         Nothing is removed.
         """
         for name, _ in self._place.names():
+            if name.startswith(LEASES):
+                continue
             address = name.rpartition("/")[2]
             try:
                 record = unpacked(self._place.read(name) or b"", address)
