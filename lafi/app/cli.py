@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -202,11 +202,12 @@ def draw(
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    if bool(attach) == bool(stories) or (attach and detach):
-        raise typer.BadParameter("give storyboards, or --attach with an id and nothing to draw")
+    shown = panel or name or preview or stage_previews or from_stage or overwrite
+    _check_coming_back(stories, attach, detach, shown=bool(shown))
+    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout}
+    patience["retries"] = retries
     if attach:
-        patience = {"timeout": timeout, "idle_timeout": idle_timeout}
-        raise typer.Exit(attach_command(attach, out, url, retries=retries, **patience))
+        raise typer.Exit(attach_command(attach, out, url, **patience))
     # Last, so that it counts more than a --set of the same field.
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
     overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
@@ -223,11 +224,22 @@ def draw(
         stage_previews=stage_previews,
         from_stage=from_stage,
         overwrite=overwrite,
-        timeout=timeout,
-        idle_timeout=idle_timeout,
-        retries=retries,
+        **patience,
     )
     raise typer.Exit(code)
+
+
+def _check_coming_back(
+    stories: list[Path] | None, attach: str | None, detach: bool, *, shown: bool
+) -> None:
+    """Refuse options that --attach and --detach would leave unused."""
+    if bool(attach) == bool(stories) or (attach and detach):
+        raise typer.BadParameter("give storyboards, or --attach with an id and no storyboard")
+    if shown and (attach or detach):
+        raise typer.BadParameter(
+            "--panel, --name, --previews, --stage-previews, --from-stage and --overwrite are not for "
+            "--attach and --detach: all panels come, under their numbers"
+        )
 
 
 @app.command()

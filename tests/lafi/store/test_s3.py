@@ -32,7 +32,8 @@ def endpoint() -> Iterator[str]:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
-        assert time.monotonic() < deadline and server.poll() is None, "it does not start"
+        assert server.poll() is None, "it has ended"
+        assert time.monotonic() < deadline, "it does not start"
         time.sleep(0.1)
     yield f"http://127.0.0.1:{port}"
     server.kill()
