@@ -17,6 +17,7 @@ from lafi.app.drawing_options import (
     DEFAULT_URL,
     Attach,
     Detach,
+    DrawingOut,
     FromStage,
     IdleTimeout,
     NegativeFile,
@@ -166,15 +167,7 @@ def serve(
 @app.command()
 def draw(
     stories: Stories = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for panels, contact sheet and report; of several storyboards each gets "
-            "a folder below it.",
-        ),
-    ] = Path("out/draw"),
+    out: DrawingOut = Path("out/draw"),
     url: Url = DEFAULT_URL,
     panel: Panels = None,
     name: PanelName = "",
@@ -237,8 +230,8 @@ def _check_coming_back(
         raise typer.BadParameter("give storyboards, or --attach with an id and no storyboard")
     if shown and (attach or detach):
         raise typer.BadParameter(
-            "--panel, --name, --previews, --stage-previews, --from-stage and --overwrite are not for "
-            "--attach and --detach: all panels come, under their numbers"
+            "--panel, --name, --previews, --stage-previews, --from-stage and --overwrite are not "
+            "for --attach and --detach: all panels come, under their numbers"
         )
 
 

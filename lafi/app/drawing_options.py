@@ -84,6 +84,15 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Draw everything again, also what is there already."),
 ]
+DrawingOut = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder for panels, contact sheet and report; of several storyboards each gets a "
+        "folder below it.",
+    ),
+]
 Detach = Annotated[
     bool,
     typer.Option(

@@ -5,9 +5,11 @@ Knows ids, storyboards and where panels are kept, neither threads nor clients.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from lafi.store.journal import Journal, JournalFullError, State, Unfinished
 from lafi.store.panels import PanelStore
 from lafi.wire.contract import storyboard_from_tensors, storyboard_to_tensors
 from lafi.wire.model_spec import REFERENCES, STORYBOARD, bytes_tensor
+
+_log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -77,14 +81,16 @@ class Keeper:
             if progress:
                 self._stuck.discard(identifier)
         if progress:
-            self._journal.live(identifier, 0)
+            with _logged():
+                self._journal.live(identifier, 0)
 
     def release(self, identifier: str, state: State | None = None) -> None:
         """A storyboard is drawn no further. state: what became of it, if it is journalled."""
         with self._lock:
             self._reserved.pop(identifier, None)
         if state is not None:
-            self._panels.acknowledge(self._journal.end(identifier, state))
+            with _logged():
+                self._panels.acknowledge(self._journal.end(identifier, state))
 
     def storyboard(self, identifier: str) -> Storyboard | None:
         """A journalled storyboard, to be drawn on; None for an id that is not known.
@@ -102,8 +108,10 @@ class Keeper:
         return board.model_copy(update=changes)
 
     def has(self, identifier: str) -> bool:
-        """Whether the storyboard is journalled."""
-        return self._journal.has(identifier)
+        """Whether the storyboard is journalled; true, too, while that cannot be read."""
+        with _logged():
+            return self._journal.has(identifier)
+        return True
 
     def forget(self, identifier: str) -> bool:
         """Let a storyboard go, whether or not its panels were acknowledged; whether it was known.
@@ -164,3 +172,12 @@ class Keeper:
     def _room(self, places: Places) -> list[int]:
         several = [*places.panels, places.portraits]
         return [self._panels.missing_room(dict(each)) for each in several]
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """A journal that fails must not end a drawing: its panels are safe, and the log says so."""
+    try:
+        yield
+    except (sqlite3.Error, OSError):
+        _log.exception("the journal could not be kept up to date")

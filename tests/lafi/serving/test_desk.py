@@ -181,3 +181,15 @@ def test_a_bad_command_is_named(serve: Callable[..., Server], command: bytes, li
     tensor = np.array([command], dtype=object)
     (told,) = serve().receive({"STORYBOARD": tensor}, Client()).answer()
     assert told.startswith(f"INVALID_ARGUMENT: {line}")
+
+
+def test_a_journal_that_fails_ends_no_drawing(
+    serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(open_gate=False)
+    client = server.draw(board(1))
+    server.journal.close()
+    time.sleep(1.1)
+    server.gate.release()
+    assert client.answer()[-1] == Finished(panels=1, seconds=0.0)
+    assert "the journal could not be kept up to date" in caplog.text
