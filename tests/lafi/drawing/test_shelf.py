@@ -264,3 +264,17 @@ def test_what_another_server_draws_is_found_and_not_drawn(
         assert [event.kept for event in panels] == [kept] * 2
     for each in (*studios, *leases, *stores):
         each.close()
+
+
+def test_places_tell_beforehand_where_everything_is_kept(
+    counted: Counted, store: PanelStore
+) -> None:
+    studio = Studio({"": counted.engines}, panels=store)
+    told = studio.places(board())
+    sent = [e for e in studio.draw(board(), lambda: False) if isinstance(e, PanelImage)]
+    assert {kept.address for kept in store.all()} == {*told.all()}
+    for event in sent:
+        assert event.address in [place.address for place in told.panels[event.panel]]
+    record_bytes = 1024
+    assert all(kept.bytes <= told.all()[kept.address] + record_bytes for kept in store.all())
+    studio.close()
