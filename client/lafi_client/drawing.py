@@ -123,9 +123,9 @@ class Drawing:
 
     def took(self, event: Event) -> None:
         """The caller has what `receive` made of this event."""
-        given_up = isinstance(event, Failed) and not event.retryable
-        if (given_up or isinstance(event, PanelImage)) and event.panel is not None:
-            self.held.add(self._id, event.panel)
+        match event:
+            case PanelImage(panel=number) | Failed(panel=int(number), retryable=False):
+                self.held.add(self._id, number)
 
     @property
     def complete(self) -> bool:
