@@ -23,8 +23,10 @@ from lafi.model.info import ModelInfo
 from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
-from lafi.serving.service import ServedModelError, Status
+from lafi.serving.job import Status
+from lafi.serving.service import ServedModelError
 from lafi.wire.contract import event_to_tensors
+from lafi.wire.control import Answer as ControlAnswer
 from lafi.wire.events import Event
 from lafi.wire.model_spec import ModelSpec
 
@@ -87,6 +89,12 @@ def stop_asked() -> bool:
     return folder is not None and folder.stop.is_file()
 
 
+def others_ready() -> bool:
+    """Whether all models of this run are loaded; true without a front, which alone knows."""
+    folder = own_run_folder()
+    return folder is None or folder.ready.is_file()
+
+
 def heartbeat_file() -> Path | None:
     """Where the supervisor looks for signs of life; None if there is no supervisor."""
     folder = own_run_folder()
@@ -143,6 +151,7 @@ def _error(status: Status, message: str) -> Any:
     # Looked up here, because the server adds TritonError to pb_utils after this module's import.
     codes: Mapping[Status, int] = {
         "INVALID_ARGUMENT": pb_utils.TritonError.INVALID_ARG,
+        "NOT_FOUND": pb_utils.TritonError.NOT_FOUND,
         "UNAVAILABLE": pb_utils.TritonError.UNAVAILABLE,
         "INTERNAL": pb_utils.TritonError.INTERNAL,
     }
@@ -163,14 +172,14 @@ def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class ResponseSender:
-    """`lafi.serving.service.Sender` for one request of a decoupled model."""
+    """`lafi.serving.job.Sender` for one request of a decoupled model."""
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
         self._cancelled = _cancel_file(request)
 
-    def send(self, event: Event) -> None:
-        """Sends one event as the tensors EVENT and IMAGE."""
+    def send(self, event: Event | ControlAnswer) -> None:
+        """Sends one event, or the answer to a command, as the tensors EVENT and IMAGE."""
         tensors = [pb_utils.Tensor(name, array) for name, array in event_to_tensors(event).items()]
         self._sender.send(pb_utils.InferenceResponse(tensors))
 

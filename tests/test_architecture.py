@@ -57,7 +57,9 @@ LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
 """Loading any file of these loads nothing heavy."""
 
 # These run the others, each import inside a function.
-RUNNERS = {ROOT / "lafi/app/cli.py", ROOT / "lafi/app/export_commands.py"}
+RUNNERS = {
+    ROOT / "lafi/app" / name for name in ("cli.py", "client_commands.py", "export_commands.py")
+}
 MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}

@@ -9,6 +9,7 @@ from lafi_client.errors import (
     PanelFailed,
     ServerUnavailable,
     StoryboardRefused,
+    StoryboardUnknown,
 )
 from lafi_client.identity import IdentityClient
 from lafi_client.retry import RetryPolicy
@@ -26,5 +27,6 @@ __all__ = [
     "ServerUnavailable",
     "StoryboardClient",
     "StoryboardRefused",
+    "StoryboardUnknown",
     "load_story",
 ]

@@ -12,13 +12,15 @@ import grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lafi.board.storyboard import Storyboard
-from lafi.wire.events import Event, Failed, PanelImage
+from lafi.wire.control import Command, QueueEntry
+from lafi.wire.events import Accepted, Event, Failed, PanelImage
+from lafi_client.attached import Attached, Pursuit
 from lafi_client.channel import channel_options, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RETRIES, RetryPolicy
-from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
+from lafi_client.wire import MODEL_NAME, control_request, event_in, pursued_request, queue_in
 
 
 class AsyncStoryboardClient:
@@ -102,34 +104,85 @@ class AsyncStoryboardClient:
         self, storyboard: Storyboard, *, only: Iterable[int] | None = None
     ) -> AsyncGenerator[Event, None]:
         """Yield every event; see StoryboardClient.events."""
-        drawing = Drawing(storyboard, self._retry, only)
+        async with aclosing(self._pursue(Drawing(storyboard, self._retry, only))) as events:
+            async for event in events:
+                yield event
+
+    async def attach(self, identifier: str) -> AsyncGenerator[Event, None]:
+        """Yield the events of a storyboard by its id; see StoryboardClient.attach."""
+        async with aclosing(self._pursue(Attached(identifier, self._retry))) as events:
+            async for event in events:
+                yield event
+
+    async def submit(self, storyboard: Storyboard) -> str:
+        """Have a storyboard drawn without waiting; see StoryboardClient.submit."""
+        detached = storyboard.model_copy(update={"detach": True})
+        async with aclosing(self.events(detached)) as events:
+            async for event in events:
+                if isinstance(event, Accepted):
+                    return event.id
+        raise LafiError(f"{self._target}: the storyboard was not accepted")
+
+    async def cancel(self, identifier: str) -> None:
+        """Stop a storyboard by its id; see StoryboardClient.cancel."""
+        await self._control(Command(action="cancel", id=identifier))
+
+    async def queue(self) -> list[QueueEntry]:
+        """The storyboards in flight; see StoryboardClient.queue."""
+        return queue_in(await self._control(Command(action="queue")), self._target)
+
+    async def _control(self, command: Command) -> service_pb2.ModelInferResponse:
+        try:
+            request = control_request(command)
+            return await self._stub.ModelInfer(request, timeout=self._timeouts.probe)
+        except grpc.RpcError as error:
+            raise error_from_status(error.code(), error.details(), self._target) from error
+
+    async def _pursue(self, pursuit: Pursuit) -> AsyncGenerator[Event, None]:
+        """The events of one storyboard over as many streams as it takes."""
         deadline = Deadline(self._timeouts.overall)
-        while not drawing.complete:
+        while not pursuit.complete:
             try:
-                async with aclosing(self._one_stream(drawing, deadline)) as events:
+                async with aclosing(self._one_stream(pursuit, deadline)) as events:
                     async for event in events:
                         yield event
-                drawing.end_stream()
+                pursuit.end_stream()
             except LafiError as error:
-                await _sleep(drawing.delay_after(error), deadline)
-        for event in drawing.last_events():
+                await _sleep(pursuit.delay_after(error), deadline)
+        await self._acknowledge(pursuit, last=True)
+        for event in pursuit.last_events():
             yield event
 
+    async def _acknowledge(self, pursuit: Pursuit, *, last: bool = False) -> None:
+        """Let the server let go what the caller holds; it keeps for a day what it is not told."""
+        for command in pursuit.held.due(last=last):
+            try:
+                await self._control(command)
+            except ServerUnavailable as error:
+                if error.retryable:
+                    pursuit.held.not_told(command)
+            except LafiError:
+                continue
+
     async def _one_stream(
-        self, drawing: Drawing, deadline: Deadline
+        self, pursuit: Pursuit, deadline: Deadline
     ) -> AsyncGenerator[Event, None]:
-        request = storyboard_request(drawing.next_storyboard())
-        async with aclosing(self._responses(request, deadline, drawing)) as responses:
+        request = pursued_request(pursuit.next_request())
+        async with aclosing(self._responses(request, deadline, pursuit)) as responses:
             async for response in responses:
                 event = event_in(response, self._target)
-                seen = None if event is None else drawing.receive(event)
+                if event is None:
+                    continue
+                seen = pursuit.receive(event)
                 if seen is not None:
                     yield seen
-                if drawing.stream_finished:
+                pursuit.took(event)
+                await self._acknowledge(pursuit)
+                if pursuit.stream_finished:
                     return
 
     async def _responses(
-        self, request: service_pb2.ModelInferRequest, deadline: Deadline, drawing: Drawing
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline, pursuit: Pursuit
     ) -> AsyncGenerator[service_pb2.ModelStreamInferResponse, None]:
         deadline.check()
         call = self._stub.ModelStreamInfer([request], timeout=deadline.remaining())
@@ -137,7 +190,7 @@ class AsyncStoryboardClient:
         refused = False
         try:
             while True:
-                silence.start(drawing.queued)
+                silence.start(pursuit.queued)
                 response = await self._next_response(call, silence)
                 if response is grpc.aio.EOF:
                     return
@@ -148,7 +201,7 @@ class AsyncStoryboardClient:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
-            if drawing.stream_finished or refused:
+            if pursuit.stream_finished or refused:
                 await _let_end(call)
             call.cancel()
 

@@ -13,13 +13,15 @@ import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lafi.board.storyboard import Storyboard
-from lafi.wire.events import Event, Failed, PanelImage
+from lafi.wire.control import Command, QueueEntry
+from lafi.wire.events import Accepted, Event, Failed, PanelImage
+from lafi_client.attached import Attached, Pursuit
 from lafi_client.channel import open_channel, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RETRIES, RetryPolicy
-from lafi_client.wire import MODEL_NAME, event_in, storyboard_request
+from lafi_client.wire import MODEL_NAME, control_request, event_in, pursued_request, queue_in
 
 
 class StoryboardClient:
@@ -115,29 +117,84 @@ class StoryboardClient:
         Raises StoryboardRefused, ServerUnavailable, DrawTimeout, or a plain LafiError for a
         bug in the server.
         """
-        drawing = Drawing(storyboard, self._retry, only)
-        deadline = Deadline(self._timeouts.overall)
-        while not drawing.complete:
-            try:
-                yield from self._one_stream(drawing, deadline)
-                drawing.end_stream()
-            except LafiError as error:
-                _sleep(drawing.delay_after(error), deadline)
-        yield from drawing.last_events()
+        yield from self._pursue(Drawing(storyboard, self._retry, only))
 
-    def _one_stream(self, drawing: Drawing, deadline: Deadline) -> Generator[Event, None, None]:
-        request = storyboard_request(drawing.next_storyboard())
-        with closing(self._responses(request, deadline, drawing)) as responses:
+    def attach(self, identifier: str) -> Generator[Event, None, None]:
+        """Yield the events of a storyboard that was accepted under this id, by any client.
+
+        Finished panels come at once, and the others as they are drawn. Of previews and progress
+        only those come that another client does not get. Raises StoryboardUnknown for an id that
+        the server does not know or has let go, and otherwise the errors of `events`.
+        """
+        yield from self._pursue(Attached(identifier, self._retry))
+
+    def submit(self, storyboard: Storyboard) -> str:
+        """Have a storyboard drawn without waiting for it; returns the id with which to `attach`.
+
+        Raises the errors of `events`; the server refuses where it keeps no panels.
+        """
+        detached = storyboard.model_copy(update={"detach": True})
+        with closing(self.events(detached)) as events:
+            for event in events:
+                if isinstance(event, Accepted):
+                    return event.id
+        raise LafiError(f"{self._target}: the storyboard was not accepted")
+
+    def cancel(self, identifier: str) -> None:
+        """Stop a storyboard by its id, at its next step. Raises StoryboardUnknown."""
+        self._control(Command(action="cancel", id=identifier))
+
+    def queue(self) -> list[QueueEntry]:
+        """The storyboards in flight on the server, in order of arrival."""
+        return queue_in(self._control(Command(action="queue")), self._target)
+
+    def _control(self, command: Command) -> service_pb2.ModelInferResponse:
+        try:
+            request = control_request(command)
+            return self._stub.ModelInfer(request, timeout=self._timeouts.probe)
+        except grpc.RpcError as error:
+            raise error_from_status(error.code(), error.details(), self._target) from error
+
+    def _pursue(self, pursuit: Pursuit) -> Generator[Event, None, None]:
+        """The events of one storyboard over as many streams as it takes."""
+        deadline = Deadline(self._timeouts.overall)
+        while not pursuit.complete:
+            try:
+                yield from self._one_stream(pursuit, deadline)
+                pursuit.end_stream()
+            except LafiError as error:
+                _sleep(pursuit.delay_after(error), deadline)
+        self._acknowledge(pursuit, last=True)
+        yield from pursuit.last_events()
+
+    def _acknowledge(self, pursuit: Pursuit, *, last: bool = False) -> None:
+        """Let the server let go what the caller holds; it keeps for a day what it is not told."""
+        for command in pursuit.held.due(last=last):
+            try:
+                self._control(command)
+            except ServerUnavailable as error:
+                if error.retryable:
+                    pursuit.held.not_told(command)
+            except LafiError:
+                continue
+
+    def _one_stream(self, pursuit: Pursuit, deadline: Deadline) -> Generator[Event, None, None]:
+        request = pursued_request(pursuit.next_request())
+        with closing(self._responses(request, deadline, pursuit)) as responses:
             for response in responses:
                 event = event_in(response, self._target)
-                seen = None if event is None else drawing.receive(event)
+                if event is None:
+                    continue
+                seen = pursuit.receive(event)
                 if seen is not None:
                     yield seen
-                if drawing.stream_finished:
+                pursuit.took(event)
+                self._acknowledge(pursuit)
+                if pursuit.stream_finished:
                     return
 
     def _responses(
-        self, request: service_pb2.ModelInferRequest, deadline: Deadline, drawing: Drawing
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline, pursuit: Pursuit
     ) -> Generator[service_pb2.ModelStreamInferResponse, None, None]:
         deadline.check()
         call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining())
@@ -146,7 +203,7 @@ class StoryboardClient:
         refused = False
         try:
             while True:
-                silence.start(drawing.queued)
+                silence.start(pursuit.queued)
                 response = self._next_response(reader, silence)
                 if response is None:
                     return
@@ -157,7 +214,7 @@ class StoryboardClient:
                 raise deadline.error() from error
             raise error_from_status(error.code(), error.details(), self._target) from error
         finally:
-            if drawing.stream_finished or refused:
+            if pursuit.stream_finished or refused:
                 reader.let_end(END_SECONDS)
             reader.close()
 

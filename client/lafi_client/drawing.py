@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard, mentioned
+from lafi.wire.control import Command
 from lafi.wire.events import (
     Accepted,
     Event,
@@ -23,7 +24,8 @@ from lafi.wire.events import (
     Progress,
     Waiting,
 )
-from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable
+from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, StoryboardUnknown
+from lafi_client.held import Held
 from lafi_client.retry import RetryPolicy
 
 PANEL_RETRIES = 4
@@ -45,6 +47,10 @@ class Drawing:
         self._wanted = _checked(only, len(storyboard.panels))
         self._missing = dict.fromkeys(self._wanted)
         self._requested: tuple[int, ...] = ()
+        self._id = ""
+        self._attach = False
+        self._answered = False
+        self.held = Held()
         self._failed: dict[int, Failed] = {}  # may still succeed
         self._refused: set[int] = set()  # given up
         self._portraits: set[str] = set()
@@ -54,15 +60,29 @@ class Drawing:
         self._attempt = 0
         self._seconds = 0.0
 
+    def next_request(self) -> Storyboard | Command:
+        """What to send now: the id of the last stream's storyboard if that stream broke."""
+        if not self._attach:
+            return self.next_storyboard()
+        self._begin_stream()
+        places = enumerate(self._requested)
+        held = tuple(place for place, number in places if number not in self._missing)
+        return Command(action="attach", id=self._id, panels=held)
+
     def next_storyboard(self) -> Storyboard:
         """The storyboard to send now: the missing panels, and the panels that they begin with."""
         self._requested = _with_sources(self._storyboard, self._missing)
-        self._failed.clear()
-        self._stream_finished = False
-        self._queued = False
+        self._id = ""
+        self._begin_stream()
         if len(self._requested) == len(self._storyboard.panels):
             return self._storyboard
         return _part(self._storyboard, self._requested)
+
+    def _begin_stream(self) -> None:
+        self._attach = self._answered = False
+        self._failed.clear()
+        self._stream_finished = False
+        self._queued = False
 
     @property
     def queued(self) -> bool:
@@ -97,9 +117,15 @@ class Drawing:
             case Failed():
                 return self._failure(event)
             case Finished():
-                self._stream_finished = True
+                self._stream_finished = self._answered = True
                 self._seconds += event.seconds
                 return None
+
+    def took(self, event: Event) -> None:
+        """The caller has what `receive` made of this event."""
+        match event:
+            case PanelImage(panel=number) | Failed(panel=int(number), retryable=False):
+                self.held.add(self._id, number)
 
     @property
     def complete(self) -> bool:
@@ -133,13 +159,21 @@ class Drawing:
         """
         if self.complete:
             return 0.0
-        if not error.retryable or self._attempt >= self._retry.retries:
+        if isinstance(error, StoryboardUnknown):
+            self._id = ""
+            return 0.0  # sent again at once: the tries are counted where streams break
+        lost = isinstance(error, ServerUnavailable)
+        # A server that has accepted the storyboard serves it; if it says otherwise, it starts.
+        again = error.retryable or (lost and self._accepted)
+        if not again or self._attempt >= self._retry.retries:
             raise error
+        self._attach = bool(self._id) and lost and not self._answered
         delay = self._retry.delay(self._attempt)
         self._attempt += 1
         return delay
 
     def _first_acceptance(self, event: Accepted) -> Accepted | None:
+        self._id = event.id
         repeated, self._accepted = self._accepted, True
         return None if repeated else event
 

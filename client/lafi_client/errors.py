@@ -43,6 +43,7 @@ _RETRYABLE_TEXTS = (
 )
 _STATUS_WORDS: dict[str, Callable[[str, str], LafiError]] = {
     "INVALID_ARGUMENT": lambda text, target: StoryboardRefused(text),
+    "NOT_FOUND": lambda text, target: _not_found(text, target),
     "UNAVAILABLE": lambda text, target: ServerUnavailable(f"{target}: {text}", retryable=True),
     "INTERNAL": lambda text, target: LafiError(f"{target}: the server failed: {text}"),
 }
@@ -63,6 +64,10 @@ class LafiError(Exception):
 
 class StoryboardRefused(LafiError):
     """The server read the storyboard and refused it; the message is the server's."""
+
+
+class StoryboardUnknown(LafiError):
+    """The server knows no storyboard with this id, or not any more."""
 
 
 class IdentityRefused(LafiError):
@@ -94,6 +99,9 @@ def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -
         return StoryboardRefused(text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DrawTimeout(f"{target}: {text}")
+    known = (*_MISSING_TEXTS, *_RETRYABLE_TEXTS)
+    if code is grpc.StatusCode.NOT_FOUND and not _mentions(text, known):
+        return StoryboardUnknown(text)
     retryable = code in _RETRYABLE_CODES or _mentions(text, _RETRYABLE_TEXTS)
     return ServerUnavailable(f"{target}: {text}{_hint(text)}", retryable=retryable)
 
@@ -112,6 +120,13 @@ def error_from_text(text: str, target: str) -> LafiError:
     if _mentions(text, _MISSING_TEXTS):
         return ServerUnavailable(f"{target}: {text}")
     return StoryboardRefused(text)
+
+
+def _not_found(text: str, target: str) -> LafiError:
+    """A model that the server does not serve, or a storyboard that it does not know."""
+    if _mentions(text, _MISSING_TEXTS):
+        return ServerUnavailable(f"{target}: {text}")
+    return StoryboardUnknown(text)
 
 
 def _mentions(text: str, phrases: Sequence[str]) -> bool:

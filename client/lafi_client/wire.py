@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.utils import serialize_byte_tensor
 
 from lafi.board.storyboard import Storyboard
 from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
+from lafi.wire.control import (
+    ANSWER,
+    CONTROL,
+    Command,
+    Queue,
+    QueueEntry,
+    command_to_control,
+    command_to_tensors,
+)
 from lafi.wire.events import Event
 from lafi_client.errors import LafiError, error_from_text
 
@@ -22,6 +32,34 @@ def storyboard_request(
 ) -> service_pb2.ModelInferRequest:
     """The request of a drawing: every input is a BYTES tensor."""
     return bytes_request(MODEL_NAME, storyboard_to_tensors(storyboard), request_id)
+
+
+def pursued_request(asked: Storyboard | Command) -> service_pb2.ModelInferRequest:
+    """The request of a stream: to draw a storyboard, or to attach to one."""
+    if isinstance(asked, Storyboard):
+        return storyboard_request(asked)
+    return bytes_request(MODEL_NAME, command_to_tensors(asked))
+
+
+def control_request(command: Command) -> service_pb2.ModelInferRequest:
+    """A plain call for a command."""
+    request = service_pb2.ModelInferRequest(model_name=CONTROL)
+    for name, values in command_to_control(command).items():
+        whole = values.dtype == np.int64
+        datatype = "INT64" if whole else "BYTES"
+        request.inputs.add(name=name, datatype=datatype, shape=values.shape)
+        raw = values.tobytes() if whole else serialize_byte_tensor(values).item()
+        request.raw_input_contents.append(raw)
+    return request
+
+
+def queue_in(response: service_pb2.ModelInferResponse, target: str) -> list[QueueEntry]:
+    """The answer to `queue`. Raises LafiError for one that this client cannot read."""
+    try:
+        answer = tensors_in(response)[ANSWER].reshape(-1)[0]
+        return [*Queue.model_validate_json(answer).storyboards]
+    except (KeyError, ValueError) as error:
+        raise LafiError(f"{target}: got a queue that this client cannot read ({error})") from error
 
 
 def bytes_request(

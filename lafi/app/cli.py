@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, compare, store, enrol, identify, forget, export, doctor.
+"""The `lafi` command: serve, draw, compare, export, doctor, and those of other files here.
 
 Defines options only. Each subcommand imports its code when it runs, so that `lafi draw` works
 without torch and without the server.
@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lafi.app.client_commands import app as client_app
 from lafi.app.drawing_options import (
     DEFAULT_URL,
+    Attach,
+    Detach,
+    DrawingOut,
     FromStage,
     IdleTimeout,
     NegativeFile,
@@ -44,6 +48,7 @@ from lafi.app.serving_options import (
     Port,
     Repository,
     RequestMib,
+    RetentionDays,
     ServedRecipe,
     StoreMib,
     StorePlace,
@@ -62,6 +67,7 @@ app = typer.Typer(
 
 app.add_typer(export_app)
 app.add_typer(store_app)
+app.add_typer(client_app)
 
 
 def main() -> None:
@@ -101,6 +107,7 @@ def serve(
     default_recipe: ServedRecipe = None,
     store: StorePlace = "state",
     store_mib: StoreMib = 4096,
+    retention_days: RetentionDays = 7,
     verbose: Verbose = False,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
@@ -117,7 +124,10 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment={**recipe_environment(default_recipe), **store_environment(store, store_mib)},
+        environment={
+            **recipe_environment(default_recipe),
+            **store_environment(store, store_mib, retention_days),
+        },
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
@@ -128,16 +138,8 @@ def serve(
 
 @app.command()
 def draw(
-    stories: Stories,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder for panels, contact sheet and report; of several storyboards each gets "
-            "a folder below it.",
-        ),
-    ] = Path("out/draw"),
+    stories: Stories = None,
+    out: DrawingOut = Path("out/draw"),
     url: Url = DEFAULT_URL,
     panel: Panels = None,
     name: PanelName = "",
@@ -154,31 +156,55 @@ def draw(
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
     retries: Retries = 30,
+    detach: Detach = False,
+    attach: Attach = None,
 ) -> None:
     """Draw storyboards with a running server."""
     try:
         from lafi_client.commands import draw as draw_command
+        from lafi_client.control_commands import attach as attach_command
+        from lafi_client.control_commands import submit
         from lafi_client.story_file import Overrides
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
+    shown = panel or name or preview or stage_previews or from_stage or overwrite
+    _check_coming_back(stories, attach, detach, shown=bool(shown))
+    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout}
+    patience["retries"] = retries
+    if attach:
+        raise typer.Exit(attach_command(attach, out, url, **patience))
     # Last, so that it counts more than a --set of the same field.
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
+    overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
+    if detach:
+        raise typer.Exit(submit(stories or (), url, overrides=overrides))
     code = draw_command(
-        stories,
+        stories or (),
         out=out,
         url=url,
-        overrides=Overrides(recipe, recipes, chosen, trigger, negative_file),
+        overrides=overrides,
         name=name,
         panels=panel or None,
         previews=preview,
         stage_previews=stage_previews,
         from_stage=from_stage,
         overwrite=overwrite,
-        timeout=timeout,
-        idle_timeout=idle_timeout,
-        retries=retries,
+        **patience,
     )
     raise typer.Exit(code)
+
+
+def _check_coming_back(
+    stories: list[Path] | None, attach: str | None, detach: bool, *, shown: bool
+) -> None:
+    """Refuse options that --attach and --detach would leave unused."""
+    if bool(attach) == bool(stories) or (attach and detach):
+        raise typer.BadParameter("give storyboards, or --attach with an id and no storyboard")
+    if shown and (attach or detach):
+        raise typer.BadParameter(
+            "--panel, --name, --previews, --stage-previews, --from-stage and --overwrite are not "
+            "for --attach and --detach: all panels come, under their numbers"
+        )
 
 
 @app.command()
@@ -225,47 +251,6 @@ def compare(
         retries=retries,
     )
     raise typer.Exit(code)
-
-
-@app.command()
-def enrol(
-    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
-    images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
-    description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Make a character known to a running server, by pictures and without training."""
-    try:
-        from lafi_client.identity_commands import enrol as enrol_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
-    raise typer.Exit(enrol_command(character, images, url, description=description))
-
-
-@app.command()
-def identify(
-    images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Say which enrolled character is in each picture."""
-    try:
-        from lafi_client.identity_commands import identify as identify_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
-    raise typer.Exit(identify_command(images, url))
-
-
-@app.command()
-def forget(
-    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Have a running server forget a character."""
-    try:
-        from lafi_client.identity_commands import forget as forget_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
-    raise typer.Exit(forget_command(character, url))
 
 
 @app.command()

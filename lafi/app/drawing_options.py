@@ -84,6 +84,27 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Draw everything again, also what is there already."),
 ]
+DrawingOut = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder for panels, contact sheet and report; of several storyboards each gets a "
+        "folder below it.",
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach", help="Do not wait: print an id, with which --attach fetches the panels."
+    ),
+]
+Attach = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID", help="Fetch the panels of a storyboard that is drawn already, or was."
+    ),
+]
 Stories = Annotated[
-    list[Path], typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
+    list[Path] | None, typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
 ]

@@ -8,7 +8,7 @@ import typer
 from lafi.board.default_recipe import load_default_recipe
 from lafi.board.error import StoryboardError
 from lafi.server.triton_server import DEFAULT_RECIPE
-from lafi.store.settings import BESIDE_STATE, STORE, STORE_MEGABYTES
+from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
 
 
 def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
@@ -26,13 +26,14 @@ def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
     return {DEFAULT_RECIPE: str(file) if file.is_file() else default_recipe}
 
 
-def store_environment(store: str, mib: int) -> Mapping[str, str]:
+def store_environment(store: str, mib: int, days: int) -> Mapping[str, str]:
     """The environment that tells the models where finished panels are kept.
 
     store: a folder or URL, `state` for the repository's own, `none` for nowhere. mib: the most.
+    days: for how long, and for how long accepted storyboards.
     """
     if store == "none":
         return {}
     beside = store == BESIDE_STATE or "://" in store
     place = store if beside else str(Path.cwd() / store)
-    return {STORE: place, STORE_MEGABYTES: str(mib)}
+    return {STORE: place, STORE_MEGABYTES: str(mib), RETENTION_DAYS: str(days)}

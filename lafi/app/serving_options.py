@@ -48,6 +48,9 @@ StorePlace = Annotated[
     ),
 ]
 StoreMib = Annotated[int, typer.Option(min=1, help="Most MiB of finished panels.")]
+RetentionDays = Annotated[
+    int, typer.Option(min=1, help="Days that panels and accepted storyboards are kept.")
+]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
 ]

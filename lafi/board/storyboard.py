@@ -172,6 +172,8 @@ class Storyboard(CheckedModel):
     """On a busy server a higher one gets free places first; it changes no pixel."""
     deadline_seconds: DeadlineSeconds | None = None
     """How soon it must be done; refused at once if that cannot be. It changes no pixel."""
+    detach: bool = Field(default=False, strict=True)
+    """Draw it even if the client leaves; it may come back with the id. It changes no pixel."""
     retry_below: Score | None = None
     """A panel with a lowest score below this is drawn again with other seeds; the best one counts.
 

@@ -3,10 +3,13 @@
 Knows storyboards, records and addresses, not how a panel is drawn.
 """
 
+import hashlib
 import io
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import cached_property
+from typing import NamedTuple, Self
 
 import numpy as np
 from PIL import Image
@@ -18,8 +21,12 @@ from lafi.drawing.content_address import content_address
 from lafi.drawing.enlarge import panel_network
 from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
+from lafi.store.leases import Leases
 from lafi.store.panels import PanelStore
 from lafi.store.record import Facts, Record
+
+_LOOK_SECONDS = 0.5
+"""How often a storyboard that another server draws looks for finished panels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,27 @@ class Archive:
 
     panels: PanelStore
     claims: Claims
+    leases: Leases | None = None
+    """Who of several servers on one place draws which storyboard; None: there are no others."""
+
+
+class Place(NamedTuple):
+    """Where something finished is kept, and the most bytes that it can have."""
+
+    address: str
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Of a storyboard: for each panel where it is kept, as drawn and as sent; and the portraits."""
+
+    panels: tuple[tuple[Place, ...], ...]
+    portraits: tuple[Place, ...]
+
+    def all(self) -> dict[str, int]:
+        """The most bytes by address."""
+        return dict([*self.portraits, *(place for several in self.panels for place in several)])
 
 
 class Shelf:
@@ -48,6 +76,22 @@ class Shelf:
         self._upscaler = engines[storyboard.variant].upscaler
         self._addresses: dict[int | str, str] = {}
         self._claimed: set[str] = set()
+        self._leased = False
+        self._next_look = 0.0
+
+    def places(self) -> Places:
+        """Where this storyboard's panels and portraits are kept, or will be."""
+        board = self._storyboard
+        panels = []
+        for index, panel in enumerate(board.panels):
+            width, height = board.effective_size(panel)
+            raw = 3 * width * height
+            whole = raw * board.effective_upscale(panel) ** 2
+            found = {self._file_address(index): whole, self._address(index): raw}
+            panels.append(tuple(Place(*each) for each in found.items()))
+        raw = 3 * board.width * board.height
+        drawn = [each.name for each in board.characters if each.reference is None]
+        return Places(tuple(panels), tuple(Place(self._address(name), raw) for name in drawn))
 
     def find(self, key: int | str) -> Record | None:
         """The finished panel or portrait.
@@ -109,20 +153,44 @@ class Shelf:
     def __exit__(self, *exception: object) -> None:
         """What was claimed and is not drawn will not be."""
         self._release([*self._claimed])
+        if self._leased and self._archive is not None and self._archive.leases is not None:
+            self._archive.leases.release(self._lease)
+            self._leased = False
 
     def claim(self, indices: Iterable[int]) -> set[int]:
         """Those of the panels that this storyboard is to draw; the others are being drawn.
 
         Of panels with the same address only one is drawn. Every panel where there is no archive.
+        Of a storyboard that another server draws only the panels that it has finished.
         """
         if self._archive is None:
             return {*indices}
+        if not self._may_draw():
+            indices = [index for index in indices if self._is_kept(index)]
         first: dict[str, int] = {}
         for index in sorted(indices):
             first.setdefault(self._address(index), index)
         mine = self._archive.claims.claim(first.keys() - self._claimed, self)
         self._claimed |= mine
         return {first[address] for address in mine}
+
+    def _may_draw(self) -> bool:
+        """Whether no other server draws this storyboard, so that this one may."""
+        assert self._archive is not None
+        if self._archive.leases is not None and not self._leased:
+            self._leased = self._archive.leases.take(self._lease)
+            return self._leased
+        return True
+
+    def _is_kept(self, index: int) -> bool:
+        assert self._archive is not None
+        return self._archive.panels.get(self._address(index)) is not None
+
+    @cached_property
+    def _lease(self) -> str:
+        """The name of the storyboard's lease: two with the same panels have one."""
+        addresses = sorted(map(self._address, range(len(self._storyboard.panels))))
+        return hashlib.sha256("".join(addresses).encode()).hexdigest()
 
     def release(self, index: int) -> None:
         """A panel is finished, or has failed."""
@@ -137,6 +205,12 @@ class Shelf:
     def wait(self, indices: Iterable[int], timeout: float) -> bool:
         """Whether one of these panels is drawn by nobody any more, after `timeout` s at most."""
         assert self._archive is not None, "without an archive no other storyboard draws a panel"
+        if not self._leased and self._archive.leases is not None:
+            time.sleep(timeout)
+            if time.monotonic() < self._next_look:
+                return False
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            return self._may_draw() or any(self._is_kept(index) for index in indices)
         return self._archive.claims.wait([self._address(index) for index in indices], timeout)
 
     def _asks_for_stages(self, key: int | str) -> bool:

@@ -15,9 +15,10 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.check import check_drawable
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
-from lafi.drawing.shelf import Archive
+from lafi.drawing.shelf import Archive, Places, Shelf
 from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
+from lafi.store.leases import Leases
 from lafi.store.panels import PanelStore
 from lafi.wire.events import Event, PanelImage
 
@@ -63,7 +64,8 @@ class Studio:
         self._counting = threading.Lock()
         self.scored = 0
         self.retries = 0
-        self._archive = None if panels is None else Archive(panels, Claims())
+        self._leases = None if panels is None else Leases(panels.place)
+        self._archive = None if panels is None else Archive(panels, Claims(), self._leases)
         self._denoising = SharedDenoising(self.batchers)
 
     @property
@@ -89,6 +91,10 @@ class Studio:
         """What it takes to draw, with the default recipe's settings."""
         return storyboard_cost(self._filled(storyboard)[0])
 
+    def places(self, storyboard: Storyboard) -> Places:
+        """Where what is finished of a drawable storyboard is kept, or will be."""
+        return Shelf(None, self._filled(storyboard)[0], self._engines).places()
+
     def _filled(self, storyboard: Storyboard) -> tuple[Storyboard, tuple[str, ...]]:
         """With what the default recipe sets, and what is to be said about it."""
         if self._default_recipe is None:
@@ -106,6 +112,8 @@ class Studio:
     def close(self) -> None:
         """Ends the loops; a storyboard that is being drawn fails."""
         self._denoising.close()
+        if self._leases is not None:
+            self._leases.close()
 
 
 def _check_recipe(recipe: DefaultRecipe, engines: Mapping[str, Engines]) -> None:

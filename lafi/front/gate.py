@@ -108,6 +108,26 @@ class Gate:
         self._relays.discard(relay)
         self.last_request = asyncio.get_running_loop().time()
 
+    async def ask(self, upstream: Upstream, key: str, request: bytes) -> list[bytes]:
+        """All answers to one request of a stream, once they are there. Raises Closed, RpcError."""
+        answers: list[bytes] = []
+
+        async def keep(answer: bytes) -> None:
+            answers.append(answer)
+
+        relay = Relay(upstream, key, keep)
+        task = self.start(relay, request)
+        try:
+            waited: set[asyncio.Future[Any]] = {task, upstream.lost}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                relay.leave()
+        if not task.done():
+            raise self.closed(upstream.lost.result())
+        await task
+        return answers
+
     def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that nobody has to wait for."""
         task = asyncio.ensure_future(work)

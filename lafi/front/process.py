@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
 import grpc.aio
 
-from lafi.front.canary import canary_request, outcome_of
+from lafi.front.canary import acknowledgement, canary_request, id_in, outcome_of
 from lafi.front.control import TELL_SECONDS, Close, Connect, Drain, FrontSettings, State, order_in
 from lafi.front.gate import Closed, Gate
 from lafi.front.run_folder import RunFolder
 from lafi.front.service import FrontService
-from lafi.front.upstream import Relay, Upstream
+from lafi.front.upstream import Upstream
 
 MAX_CALLS = 1024
 """Calls of all clients at a time; more are refused with RESOURCE_EXHAUSTED."""
@@ -95,9 +95,9 @@ class _Front:
 
     async def keep_a_canary(self) -> None:
         """Draw the smallest storyboard whenever there was no request for long."""
-        request = canary_request(Path(self._settings.artifacts))
+        artifacts = Path(self._settings.artifacts)
         pause = self._settings.canary_seconds
-        if request is None or not pause:
+        if canary_request(artifacts, 0) is None or not pause:
             return
         loop = asyncio.get_running_loop()
         while True:
@@ -106,26 +106,25 @@ class _Front:
                 await asyncio.sleep(max(0.1, min(pause - idle, 1.0)))
                 continue
             with suppress(Closed):
+                request = canary_request(artifacts, time.time_ns() // 10**9)
+                assert request is not None
                 await self._draw_canary(request)
             await asyncio.sleep(min(pause, 1.0))
 
     async def _draw_canary(self, request: bytes) -> None:
-        run, answers = self._run, list[bytes]()
-
-        async def keep(answer: bytes) -> None:
-            answers.append(answer)
-
+        run = self._run
         upstream = self.gate.enter()
         self._canary = True
         self._changed.set()
         try:
-            task = self.gate.start(Relay(upstream, "canary", keep), request)
-            waited: set[asyncio.Future[Any]] = {task, upstream.lost}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            outcome = outcome_of(answers)
-            if run == self._run and not upstream.lost.done():
-                self._failure = outcome if outcome and self._sung else ""
-                self._sung = self._sung or outcome == ""
+            with suppress(grpc.RpcError, Closed):
+                answers = await self.gate.ask(upstream, "canary", request)
+                outcome = outcome_of(answers)
+                if run == self._run:
+                    self._failure = outcome if outcome and self._sung else ""
+                    self._sung = self._sung or outcome == ""
+                if (identifier := id_in(answers)) and outcome == "":
+                    await self.gate.ask(upstream, "canary", acknowledgement(identifier))
         finally:
             self._canary = False
             self._changed.set()

@@ -29,6 +29,11 @@ class RunFolder:
         return self.path / "stop"
 
     @property
+    def ready(self) -> Path:
+        """Exists once every model was ready."""
+        return self.path / "ready"
+
+    @property
     def heartbeat(self) -> Path:
         """What the model `storyboard` has done: see `lafi.serving.heartbeat`."""
         return self.path / "heartbeat"

@@ -15,10 +15,12 @@ import grpc
 import grpc.aio
 from tritonclient.grpc import service_pb2 as pb
 
+from lafi.front.control_model import about_control, answer_control
 from lafi.front.gate import Closed, Gate
 from lafi.front.request_check import EMPTY_FINAL, RequestRefused, check_model, clean, parse
 from lafi.front.run_folder import REQUEST_KEY
 from lafi.front.upstream import SERVICE, Relay, Upstream
+from lafi.wire.control import CONTROL
 
 MAX_PER_STREAM = 64
 """Requests of one stream that are under way at a time; the next one waits unread."""
@@ -124,6 +126,8 @@ class FrontService:
         upstream = self._gate.current()
         if asked.name or not every:
             check_model(upstream.models, asked.name, asked.version)
+        if asked.name == CONTROL:
+            return about_control(method)
         question = kind(name=asked.name, version=asked.version)
         return await self._gate.call(upstream, method, question.SerializeToString())
 
@@ -138,6 +142,8 @@ class FrontService:
         try:
             upstream = self._gate.enter()
             cleaned = clean(parse(raw, pb.ModelInferRequest), upstream.models, self._limit)
+            if cleaned.spec.name == CONTROL:
+                return await answer_control(self._gate, upstream, cleaned.request)
             if cleaned.spec.decoupled:
                 raise RequestRefused(
                     f"{cleaned.spec.name} sends a stream of answers: use ModelStreamInfer",
@@ -201,6 +207,8 @@ class _ClientStream:
             if self._gate.enter() is not self._upstream:
                 raise self._gate.closed("the server was started anew")
             cleaned = clean(request, self._upstream.models, self._limit)
+            if cleaned.spec.name == CONTROL:
+                raise RequestRefused(f"{CONTROL} answers at once: use ModelInfer")
         except RequestRefused as error:
             await self._refuse(request, f"{error.code.name}: {error}")
             return False

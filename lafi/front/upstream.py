@@ -8,7 +8,7 @@ then ends its answer, and what still comes is read and dropped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from tritonclient.grpc import service_pb2
 
 from lafi.front.known_models import spec_of
 from lafi.front.run_folder import RunFolder
-from lafi.wire.model_spec import ModelSpec
+from lafi.wire.control import CONTROL, control_spec
+from lafi.wire.model_spec import ModelSpec, storyboard_spec
 
 SERVICE = "inference.GRPCInferenceService"
 Forward = Callable[[bytes], Awaitable[None]]
@@ -36,12 +37,16 @@ _OPTIONS = [
 
 
 class Upstream:
-    """One run of Triton Server. `models`: by name, once `wait_until_ready` has returned."""
+    """One run of Triton Server.
+
+    `models`: by name, once `wait_until_ready` has returned; among them `storyboard_control`, which
+    the front answers itself.
+    """
 
     def __init__(self, folder: RunFolder, names: Sequence[str]) -> None:
         """names: of the models that must be ready."""
         self.folder = folder
-        self.models: Mapping[str, ModelSpec] = {}
+        self.models: dict[str, ModelSpec] = {}
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._names = names
         self._channel = grpc.aio.insecure_channel(folder.target, _OPTIONS)
@@ -68,6 +73,10 @@ class Upstream:
                     continue
             await asyncio.sleep(_POLL_SECONDS)
         self.models = {name: await self._spec(name) for name in self._names}
+        if storyboard_spec().name in self.models:
+            self.models[CONTROL] = control_spec()
+        with suppress(OSError):  # the run is over, and its folder gone
+            self.folder.ready.touch()
 
     async def call(self, method: str, request: bytes) -> bytes:
         """One plain call: bytes in, bytes out. Raises grpc.RpcError."""

@@ -84,6 +84,11 @@ class Identity:
         _check_name(character)
         return self._database.forget(character)
 
+    def pictures(self, character: str) -> tuple[str, ...]:
+        """SHA-256 of a character's pictures, hexadecimal. Raises EnrolmentError."""
+        _check_name(character)
+        return tuple(digest for name, digest in self._database.read().pictures if name == character)
+
     def characters(self) -> tuple[str, ...]:
         """The names of all characters, sorted. Raises EnrolmentError for a damaged file."""
         return self._database.read().names()

@@ -127,6 +127,12 @@ class Admission:
         if self._forecast is not None and charge.job is not None:
             self._forecast.step(charge.job)
 
+    def seconds_left(self, charge: Charge) -> float | None:
+        """Until the storyboard is done; None where that cannot be told."""
+        if self._forecast is None or charge.job is None:
+            return None
+        return self._forecast.left(charge.job)
+
     def give_back(self, charge: Charge, *, whole: bool) -> None:
         """The storyboard is done, or given up. whole: it was drawn to its end."""
         with self._lock:

@@ -59,6 +59,18 @@ class Forecast:
         by_work = (ahead + cost.megapixel_steps) / self._full * full
         return self._error * max(by_work, cost.longest * alone)
 
+    def left(self, job: Job) -> float | None:
+        """Seconds until a storyboard in flight is done; None before anything was drawn."""
+        with self._lock:
+            ahead = sum(min(each.left, job.left) for each in self._jobs if each is not job)
+        full = self._call_seconds(self._full)
+        each = job.cost.megapixel_steps / job.cost.longest
+        alone = self._call_seconds(min(self._full, each))
+        if full is None or alone is None:
+            return None
+        longest = job.cost.longest * job.left / job.cost.megapixel_steps
+        return self._error * max((ahead + job.left) / self._full * full, longest * alone)
+
     def begin(self, cost: Cost) -> Job:
         """A storyboard is accepted."""
         job = Job(cost, cost.megapixel_steps, self._clock(), self.seconds(cost))

@@ -3,6 +3,8 @@
 Knows tensors and an `Identity`, not Triton Server.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from lafi.board.error import StoryboardError
@@ -32,11 +34,18 @@ class IdentityEngine:
         return embeddings, names.reshape(-1, 1), scores.reshape(-1, 1)
 
 
-def answer_enrolment(identity: Identity, inputs: Tensors) -> Answer:
-    """The outputs of `enrolment_spec`, or an error: InputError if the request is at fault."""
+def answer_enrolment(
+    identity: Identity, inputs: Tensors, erase: Callable[[Sequence[str]], None] = lambda _: None
+) -> Answer:
+    """The outputs of `enrolment_spec`, or an error: InputError if the request is at fault.
+
+    erase: what was made of pictures with these SHA-256, wherever it is kept. It comes before the
+    character is forgotten, so that it can be tried again if it fails.
+    """
     try:
         request = enrolment_from_tensors(inputs)
         if request.action == "forget":
+            erase(identity.pictures(request.character))
             return pictures_to_tensors(identity.forget(request.character))
         pictures = identity.enrol(request.character, request.images, request.description)
         return pictures_to_tensors(pictures)

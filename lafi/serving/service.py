@@ -9,41 +9,30 @@ from __future__ import annotations
 
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, Protocol
 
 from lafi.board.cost import Cost, storyboard_cost
-from lafi.board.error import StoryboardError
+from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
-from lafi.serving.admission import Admission, Charge, RefusedError
+from lafi.serving.admission import Admission, RefusedError
 from lafi.serving.failure import log_failure, without_paths
-from lafi.wire.events import Event, Failed, Finished, Progress
+from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
+from lafi.serving.keeper import Keeper
+from lafi.store.journal import State
+from lafi.wire.control import QueueEntry
+from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
 
 _log = logging.getLogger(__name__)
 
-Status = Literal["INVALID_ARGUMENT", "UNAVAILABLE", "INTERNAL"]
 Drawer = Callable[[Storyboard, Callable[[], bool]], Iterator[Event]]
 SHUTTING_DOWN = "UNAVAILABLE: the server is shutting down; try again later"
-
-
-class Sender(Protocol):
-    """Sends the answers to one request back to its client."""
-
-    def send(self, event: Event) -> None:
-        """Sends one event."""
-
-    def refuse(self, status: Status, message: str) -> None:
-        """Sends an error instead of events: the storyboard will not be drawn."""
-
-    def finish(self) -> None:
-        """Sends the final flag: nothing more follows."""
-
-    def is_cancelled(self) -> bool:
-        """True once the client no longer waits (cancelled, disconnected, past its deadline)."""
+CALLED_OFF = "the storyboard was cancelled, or its character forgotten"
+_ID_BYTES = 16
+_SHOWN_DIGITS = 8
 
 
 class ServedModelError(RuntimeError):
@@ -54,22 +43,13 @@ class ServedModelError(RuntimeError):
         self.retryable = not message.startswith("INVALID_ARGUMENT")
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """An admitted storyboard. events: all after the first one, which is already sent."""
-
-    events: Iterator[Event]
-    stop: _StopSignal
-    sender: Sender
-    charge: Charge
-
-
 class StoryboardService:
     """Admits storyboards, draws them in threads, and ends every answer with the final flag.
 
     draw: takes a storyboard and a function that says whether to stop, and yields events. The first
     one, `accepted`, must come without any work: it is sent before a thread is free.
     cost: of a storyboard, for its admission.
+    keeper: what outlives this process; None: nothing does, and nobody can come back.
     stop_asked: true once the server is about to stop; it then waits for storyboards in flight.
     threads: how many storyboards are drawn at the same time.
     poll_seconds: time between two checks for cancellation and for the server's stop.
@@ -81,48 +61,91 @@ class StoryboardService:
         admission: Admission,
         *,
         cost: Callable[[Storyboard], Cost] = storyboard_cost,
+        keeper: Keeper | None = None,
         stop_asked: Callable[[], bool] = lambda: False,
         threads: int = 1,
         poll_seconds: float = 0.02,
     ) -> None:
         self._draw = draw
         self._cost = cost
+        self._keeper = keeper
         self._admission = admission
+        self._watching = Admission(admission.limit)
         self._poll_seconds = poll_seconds
-        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: dict[Job, None] = {}
+        self._lock = threading.Lock()
         self._closed = threading.Event()
         self._stop_asked = stop_asked
+        # Those who watch a storyboard that another job draws have threads too.
         self._threads = [
             threading.Thread(target=self._run, name=f"storyboard-{number}", daemon=True)
-            for number in range(threads)
+            for number in range(threads if keeper is None else 2 * threads)
         ]
         for thread in self._threads:
             thread.start()
 
-    def accept(self, decode: Callable[[], Storyboard], sender: Sender) -> None:
+    def accept(self, decode: Callable[[], Storyboard], sender: Sender, known: str = "") -> None:
         """Accepts or refuses a request and returns at once; the answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
         before its first event, the client gets INVALID_ARGUMENT.
+        known: the id under which it was accepted before. While another job draws it, this one gets
+        the panels without a place of its own: they are found once they are kept.
         """
+        watches = bool(known) and self.in_flight(known)
+        admission = self._watching if watches else self._admission
         try:
-            self._admit()
+            self._admit(admission)
         except RefusedError as error:
-            _end(sender, "UNAVAILABLE", str(error))
+            end(sender, "UNAVAILABLE", str(error))
             return
         try:
-            job = self._begin(decode(), sender)
+            job = self._begin(decode(), sender, admission, known)
         except StoryboardError as error:
-            self._admission.release()
-            _end(sender, "INVALID_ARGUMENT", str(error))
+            admission.release()
+            end(sender, "INVALID_ARGUMENT", str(error))
         except RefusedError as error:
-            self._admission.release()
-            _end(sender, "UNAVAILABLE", str(error))
+            admission.release()
+            end(sender, "UNAVAILABLE", str(error))
         except Exception as error:
-            self._admission.release()
-            _end(sender, "INTERNAL", log_failure(_log, error))
+            admission.release()
+            end(sender, "INTERNAL", log_failure(_log, error))
         else:
             self._waiting.put(job)
+
+    def in_flight(self, identifier: str) -> bool:
+        """Whether a storyboard is being drawn, or waits for it."""
+        with self._lock:
+            return any(job.id == identifier and not job.watches for job in self._jobs)
+
+    def cancel(self, identifier: str) -> bool:
+        """Stop a storyboard at its next step and let go what was kept for it. False: not known."""
+        with self._lock:
+            jobs = [job for job in self._jobs if job.id == identifier]
+        for job in jobs:
+            job.stop.call_off()
+        kept = self._keeper is not None and self._keeper.forget(identifier)
+        return kept or bool(jobs)
+
+    def queue(self) -> list[QueueEntry]:
+        """The storyboards in flight, in order of arrival."""
+        with self._lock:
+            jobs = [job for job in self._jobs if not job.watches]
+        now = time.monotonic()
+        return [
+            QueueEntry(
+                place=place,
+                id=job.id[:_SHOWN_DIGITS],
+                state="drawing" if job.begun else "waiting",
+                panels=job.panels,
+                sent=job.sent,
+                seconds=now - job.began,
+                expected_seconds=job.admission.seconds_left(job.charge),
+                detach=job.detach,
+            )
+            for place, job in enumerate(jobs, 1)
+        ]
 
     def close(self, timeout: float = 10.0) -> None:
         """Stops drawing after the current steps, fails waiting storyboards and ends the threads.
@@ -136,25 +159,67 @@ class StoryboardService:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _closing(self) -> bool:
+    def closing(self) -> bool:
+        """Whether nothing new is begun."""
         return self._closed.is_set() or self._stop_asked()
 
-    def _admit(self) -> None:
-        if self._closing():
+    def _admit(self, admission: Admission) -> None:
+        if self.closing():
             raise RefusedError("the server is shutting down; try again later")
-        self._admission.admit()
+        admission.admit()
 
-    def _begin(self, storyboard: Storyboard, sender: Sender) -> _Job:
-        stop = _StopSignal(self._closing, sender, self._poll_seconds)
+    def _begin(
+        self, storyboard: Storyboard, sender: Sender, admission: Admission, known: str
+    ) -> Job:
+        identifier = known or secrets.token_hex(_ID_BYTES)
+        watches = admission is self._watching
+        detach = storyboard.detach and not watches
+        if detach:
+            self._check_detach()
+            sender = DetachedSender(sender)
+        stop = StopSignal(
+            self.closing, sender, self._poll_seconds, lambda: self._forgotten(identifier)
+        )
         events = self._draw(storyboard, stop)
-        charge = self._admission.charge(self._cost(storyboard), storyboard.deadline_seconds)
+        charge = admission.charge(self._cost(storyboard), storyboard.deadline_seconds)
+        shape = (len(storyboard.panels), detach, watches)
+        job = Job(identifier, events, stop, sender, admission, charge, *shape)
         try:
-            for accepted in islice(events, 1):
-                sender.send(accepted)
+            self._keep(job, storyboard, known)
+            for event in islice(events, 1):
+                self._send(job, event)
         except BaseException:
-            self._admission.give_back(charge, whole=False)
+            self._leave(job, "open", whole=False)
+            if self._keeper is not None and not known:
+                self._keeper.forget(identifier)  # its client never had the id
             raise
-        return _Job(events, stop, sender, charge)
+        return job
+
+    def _check_detach(self) -> None:
+        if self._keeper is None:
+            allowed = "false: this server keeps no panels (lafi serve --store)"
+            raise StoryboardError([problem("detach", True, allowed)])
+
+    def _keep(self, job: Job, storyboard: Storyboard, known: str) -> None:
+        with self._lock:
+            others = [other.id for other in self._jobs]
+            self._jobs[job] = None
+        if self._keeper is not None and not job.watches:
+            if known:
+                self._keeper.take_again(known, storyboard)
+            else:
+                self._keeper.take(job.id, storyboard, others)
+
+    def _leave(self, job: Job, state: State, *, whole: bool) -> None:
+        """The job is over. whole: it was drawn to its end."""
+        with self._lock:
+            self._jobs.pop(job, None)
+        job.admission.give_back(job.charge, whole=whole)
+        if self._keeper is not None and not job.watches:
+            self._keeper.release(job.id, state)
+
+    def _forgotten(self, identifier: str) -> bool:
+        return self._keeper is not None and not self._keeper.has(identifier)
 
     def _run(self) -> None:
         while (job := self._waiting.get()) is not None:
@@ -163,55 +228,49 @@ class StoryboardService:
             except Exception:
                 _log.exception("a storyboard could not be answered")
             finally:
-                self._admission.release()
+                job.admission.release()
 
-    def _serve(self, job: _Job) -> None:
-        finished = False
+    def _serve(self, job: Job) -> None:
+        state: State = "open"
         try:
-            finished = not job.stop() and self._send_events(job)
-            if self._closing() and not finished:
+            if not job.stop():
+                state = self._send_events(job)
+            if job.stop.called_off:
+                job.sender.send(Failed(panel=None, error=CALLED_OFF, retryable=False))
+            elif self.closing() and state == "open" and not job.stop.was_client:
                 job.sender.send(Failed(panel=None, error=SHUTTING_DOWN, retryable=True))
         finally:
-            self._admission.give_back(job.charge, whole=finished and not job.stop.was_client)
+            self._leave(job, state, whole=state == "finished")
             job.sender.finish()
 
-    def _send_events(self, job: _Job) -> bool:
-        """Draws and sends the events. True if the last one was sent, or the client is gone."""
+    def _send_events(self, job: Job) -> State:
+        """Draws and sends the events; what has become of the storyboard."""
         event: Event | None = None
         try:
             for event in job.events:
-                if isinstance(event, Progress):
-                    self._admission.step(job.charge)
-                job.sender.send(event)
+                self._send(job, event)
         except Exception as error:
-            if job.stop.was_client:
-                return True
-            if self._closing():
-                return False
+            if job.stop.was_client or job.stop.called_off or self.closing():
+                return "open"
             _fail(job.sender, error)
-        return isinstance(event, Finished)
+            return "open" if _is_retryable(error) else "failed"
+        return "finished" if isinstance(event, Finished) else "open"
+
+    def _send(self, job: Job, event: Event) -> None:
+        match event:
+            case Accepted():
+                event = event.model_copy(update={"id": job.id})
+            case Progress():
+                job.begun = True
+                job.admission.step(job.charge)
+            case PanelImage():
+                job.sent += 1
+                if self._keeper is not None:
+                    self._keeper.sent(job.id, event.panel, drawn=not event.kept)
+        job.sender.send(event)
 
 
-class _StopSignal:
-    """Whether to stop drawing. Called at every step, it polls the server only now and then."""
-
-    def __init__(self, closing: Callable[[], bool], sender: Sender, poll_seconds: float) -> None:
-        self.was_client = False
-        self._was_server = False
-        self._closing = closing
-        self._sender = sender
-        self._poll_seconds = poll_seconds
-        self._next_poll = 0.0
-
-    def __call__(self) -> bool:
-        if not (self.was_client or self._was_server) and time.monotonic() >= self._next_poll:
-            self.was_client = self._sender.is_cancelled()
-            self._was_server = self._closing()
-            self._next_poll = time.monotonic() + self._poll_seconds
-        return self.was_client or self._was_server
-
-
-def _end(sender: Sender, status: Status, message: str) -> None:
+def end(sender: Sender, status: Status, message: str) -> None:
     """Refuses a request; never raises, since a lost client must not end the caller's thread."""
     try:
         sender.refuse(status, message)

@@ -7,13 +7,14 @@ they stay for a day. A damaged file is noticed by its hash, and is as good as no
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lafi.store.index import Index, Kept
-from lafi.store.place import Place, open_place
+from lafi.store.place import LEASES, Place, open_place
 from lafi.store.record import DamagedError, Record, unpacked
 
 PINNED_SECONDS: Final = 24 * 3600.0
@@ -128,6 +129,35 @@ class PanelStore:
         for address in addresses:
             self._index.pin(address, 0.0)
 
+    def pin(self, addresses: Iterable[str], seconds: float = PINNED_SECONDS) -> None:
+        """Those of these panels that are kept must stay for so long, until acknowledged."""
+        for address in addresses:
+            self._index.pin(address, self._clock() + seconds)
+
+    @property
+    def place(self) -> Place:
+        """Where the files lie, which other servers may share."""
+        return self._place
+
+    @property
+    def max_bytes(self) -> int:
+        """Of all records."""
+        return self._max_bytes
+
+    def missing_room(self, wanted: Mapping[str, int]) -> int:
+        """Bytes that these panels would add to those that must stay.
+
+        wanted: the most bytes by address, for those that are not kept yet.
+        """
+        now, more = self._clock(), 0
+        for address, most in wanted.items():
+            kept = self._index.find(address)
+            if kept is None:
+                more += most
+            elif kept.pinned <= now:
+                more += kept.bytes
+        return more
+
     def remove(self, addresses: Iterable[str]) -> None:
         """Erase panels, pinned or not."""
         for address in addresses:
@@ -137,8 +167,10 @@ class PanelStore:
     def forget(self, picture: str) -> int:
         """Erase all panels that were drawn from a reference; returns how many.
 
-        picture: SHA-256 of its file.
+        picture: SHA-256 of its file. Raises OSError where the place cannot be read.
         """
+        for _ in self._unknown():
+            pass
         addresses = self._index.drawn_from(picture)
         self.remove(addresses)
         return len(addresses)
@@ -166,6 +198,8 @@ class PanelStore:
         Nothing is removed.
         """
         for name, _ in self._place.names():
+            if name.startswith(LEASES):
+                continue
             address = name.rpartition("/")[2]
             try:
                 record = unpacked(self._place.read(name) or b"", address)
@@ -174,6 +208,18 @@ class PanelStore:
                 continue
             if self._index.find(address) is None:
                 self._enter(record, len(record.packed()), pinned=0.0)
+
+    def _unknown(self) -> Iterator[str]:
+        """Enter what other servers put here; damaged files among it are left alone."""
+        known = {kept.address for kept in self._index.all()}
+        for name, size in self._place.names():
+            address = name.rpartition("/")[2]
+            if address in known or name != _name(address):
+                continue
+            with suppress(DamagedError):
+                record = unpacked(self._place.read(name) or b"", address)
+                self._enter(record, size, pinned=0.0)
+                yield address
 
     def all(self) -> list[Kept]:
         """Every panel that this server knows of, the one used longest ago first."""
@@ -213,12 +259,19 @@ class PanelStore:
         self._index.put(kept, record.facts.references)
 
 
-def open_store(url: str, state: Path, *, max_bytes: int = STORE_BYTES) -> PanelStore:
+def open_store(
+    url: str,
+    state: Path,
+    *,
+    max_bytes: int = STORE_BYTES,
+    retention: float = RETENTION_SECONDS,
+) -> PanelStore:
     """The store at a folder or URL. state: a folder of this server's own for the index.
 
     Raises ValueError, OSError and sqlite3.Error.
     """
-    return PanelStore(open_place(url), Index(state / INDEX_FILE), max_bytes=max_bytes)
+    index = Index(state / INDEX_FILE)
+    return PanelStore(open_place(url), index, max_bytes=max_bytes, retention=retention)
 
 
 def _name(address: str) -> str:

@@ -5,13 +5,19 @@ A file is there whole or not at all, and once `write` has returned it outlives a
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec
 
 _PARTIAL = ".partial"
+_PARTIAL_SECONDS = 3600.0
+"""What is older was left by a writer that was killed."""
+LEASES = "leases/"
+"""Beginning of the names of files that are no panels."""
 
 
 class Place(Protocol):
@@ -87,12 +93,16 @@ class Folder:
         """As `Place`."""
         for path in sorted(self._root.rglob("*")):
             if path.is_file() and path.suffix != _PARTIAL:
-                yield path.relative_to(self._root).as_posix(), path.stat().st_size
+                with suppress(FileNotFoundError):  # another server has removed it
+                    yield path.relative_to(self._root).as_posix(), path.stat().st_size
 
     def _sweep(self) -> None:
-        """Remove what a writer that was killed left behind."""
+        """Remove what a writer that was killed left behind; others may be writing right now."""
+        before = time.time() - _PARTIAL_SECONDS
         for path in self._root.rglob(f"*{_PARTIAL}"):
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
 
 class ObjectStore:

@@ -20,6 +20,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.wire.events import (
     EVENT_OF_KIND,
     Event,
+    EventModel,
     Latents,
     PanelImage,
     Portrait,
@@ -107,7 +108,7 @@ def _resumes(document: Any) -> Iterator[dict[str, Any]]:
             yield panel["resume"]
 
 
-def event_to_tensors(event: Event) -> Tensors:
+def event_to_tensors(event: EventModel) -> Tensors:
     """EVENT (1,), JSON, and IMAGE (1,), a PNG file, what `latents` carries, or empty."""
     image = b""
     if isinstance(event, WITH_PICTURE):

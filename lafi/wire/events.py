@@ -38,6 +38,8 @@ class Accepted(EventModel):
     panels: Index
     portraits: Index
     """Number of characters without a reference, whose portraits are drawn first."""
+    id: Text = ""
+    """128 random bits, hexadecimal: whoever has it may attach to the storyboard, or cancel it."""
     notes: tuple[Text, ...] = ()
     """One line for each thing drawn differently than written, such as a rounded size."""
 

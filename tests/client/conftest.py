@@ -15,7 +15,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from lafi.board.storyboard import Storyboard
+from lafi.front.control_model import command_in
 from lafi.wire.contract import event_to_tensors, storyboard_from_tensors
+from lafi.wire.control import Acknowledged, Command, Queue, QueueEntry, command_from_tensors
 from lafi.wire.events import (
     Accepted,
     Event,
@@ -26,6 +28,7 @@ from lafi.wire.events import (
     Preview,
     Progress,
 )
+from lafi.wire.model_spec import bytes_tensor
 
 Script = Callable[[Storyboard, grpc.ServicerContext], Iterator[Event | str | None]]
 
@@ -82,6 +85,12 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self) -> None:
         self.scripts: list[Script] = [well]
         self.received: list[Storyboard] = []
+        self.streams = 0
+        self.ids = False
+        """Whether storyboards get ids, as they do from a server that keeps a journal."""
+        self.known: dict[str, Storyboard] = {}
+        self.commands: list[Command] = []
+        self.queue: tuple[QueueEntry, ...] = ()
         self.live = True
         self.probes = 0
         self.cancelled = threading.Event()
@@ -113,13 +122,49 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:
         return service_pb2.ModelReadyResponse(ready=request.name == "storyboard")
 
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """The model `storyboard_control`."""
+        if not self.ids:
+            context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model: is not found")
+        command = command_in(request)
+        self.commands.append(command)
+        answer: Any = Queue(storyboards=self.queue)
+        if command.action != "queue":
+            if command.id not in self.known:
+                context.abort(grpc.StatusCode.NOT_FOUND, f"id: no storyboard has {command.id}")
+            answer = Acknowledged(id=command.id, left=0)
+        response = service_pb2.ModelInferResponse(model_name="storyboard_control")
+        response.outputs.add(name="ANSWER", datatype="BYTES", shape=[1])
+        raw = serialize_byte_tensor(bytes_tensor(answer.model_dump_json().encode())).item()
+        response.raw_output_contents.append(raw)
+        return response
+
     def ModelStreamInfer(self, requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        script = self.scripts[min(len(self.received), len(self.scripts) - 1)]
-        storyboard = _storyboard_in(next(requests))
-        self.received.append(storyboard)
+        script = self.scripts[min(self.streams, len(self.scripts) - 1)]
+        self.streams += 1
+        tensors = _tensors_in(next(requests))
+        command = command_from_tensors(tensors["STORYBOARD"])
+        if command is None:
+            storyboard = storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+            self.received.append(storyboard)
+            identifier = f"{self.streams:032x}" if self.ids else ""
+            self.known[identifier] = storyboard
+        else:
+            self.commands.append(command)
+            identifier = command.id
+            if identifier not in self.known:
+                text = f"NOT_FOUND: id: no storyboard has {identifier}"
+                yield service_pb2.ModelStreamInferResponse(error_message=text)
+                return
+            storyboard = self.known[identifier]
         completed = threading.Event()
         context.add_callback(lambda: completed.is_set() or self.cancelled.set())
         for item in script(storyboard, context):
+            held = command.panels if command is not None else ()
+            if isinstance(item, PanelImage) and item.panel in held:
+                continue
+            if isinstance(item, Accepted):
+                item = item.model_copy(update={"id": identifier})
             if isinstance(item, str):
                 yield service_pb2.ModelStreamInferResponse(error_message=item)
             else:
@@ -128,15 +173,15 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.completed.set()
 
 
-def _storyboard_in(request: Any) -> Storyboard:
+def _tensors_in(request: Any) -> dict[str, Any]:
     assert request.model_name == "storyboard"
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True):
         values = deserialize_bytes_tensor(raw)
         assert list(tensor.shape) == list(values.shape)
         assert tensor.datatype == "BYTES"
         tensors[tensor.name] = values
-    return storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+    return tensors
 
 
 def _response(event: Event | dict[str, Any] | None) -> Any:

@@ -73,7 +73,8 @@ def test_what_is_in_flight_is_failed_as_retryable_and_nothing_is_left(
     drawing, waiting = story_stream(endless.grpc_url), story_stream(endless.grpc_url)
     for stream in (drawing, waiting):
         stream.send(storyboard_to_tensors(STORYBOARD))
-        assert next(stream.answers()) == Accepted(panels=1, portraits=0)
+        accepted = next(stream.answers())
+        assert accepted == Accepted(panels=1, portraits=0, id=accepted.id)
     began = time.monotonic()
     endless.stop()
     assert time.monotonic() - began < 12, "streams that stay open do not hold it up for ever"

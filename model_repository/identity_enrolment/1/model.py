@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import Any
 
 from lafi.engine.onnx.describer import exported_describer
 from lafi.identity.service import open_identity
 from lafi.serving.identity_engine import answer_enrolment
 from lafi.serving.remote_recogniser import RemoteRecogniser
+from lafi.store.forgetting import forget_pictures
 from lafi.wire.model_spec import enrolment_spec
 from lafi_repository.bridge import ModelSettings, call_model, input_arrays, response
 
@@ -22,6 +25,7 @@ class TritonPythonModel:
         info = settings.info()
         recogniser = RemoteRecogniser(info, call_model)
         describer = exported_describer(settings.artifacts, info, threads=1)
+        self._erase = partial(forget_pictures, os.environ, settings.state)
         self._identity = open_identity(recogniser, settings.state, describer)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -29,4 +33,4 @@ class TritonPythonModel:
         return [response(self._spec, self._answer(request)) for request in requests]
 
     def _answer(self, request: Any) -> Any:
-        return answer_enrolment(self._identity, input_arrays(request, self._spec))
+        return answer_enrolment(self._identity, input_arrays(request, self._spec), self._erase)

@@ -8,22 +8,23 @@ from typing import Any
 
 import torch
 
-from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.drawing.studio import BANK_BYTES, Studio
 from lafi.serving.admission_settings import studio_admission
+from lafi.serving.desk import Desk
 from lafi.serving.heartbeat import Heartbeat
+from lafi.serving.keeping import Keeping
 from lafi.serving.metrics import server_metrics
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
-from lafi.wire.contract import storyboard_from_tensors
 from lafi_repository.bridge import (
     ModelSettings,
     ResponseSender,
     call_model,
     heartbeat_file,
     input_array,
+    others_ready,
     stop_asked,
 )
 from lafi_repository.metrics_export import MetricsExport
@@ -52,29 +53,28 @@ class TritonPythonModel:
         self._heartbeat = Heartbeat(
             heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
         )
+        self._keeping = Keeping(os.environ, settings.state, self._panels, self._studio.places)
         self._service = StoryboardService(
             self._studio.draw,
             admission,
             cost=self._studio.cost,
+            keeper=self._keeping.keeper,
             stop_asked=stop_asked,
             threads=admission.limit,
         )
+        self._keeping.resume(self._service, others_ready)
+        self._desk = Desk(self._service, self._keeping.keeper)
 
     def execute(self, requests: list[Any]) -> None:
-        """Reads and admits each request; the service's threads send the answers."""
+        """Takes each request; the service's threads send the answers."""
         for request in requests:
-            self._service.accept(partial(_decode, request), ResponseSender(request))
+            self._desk.receive(partial(input_array, request), ResponseSender(request))
 
     def finalize(self) -> None:
         """Ends the storyboards that are not drawn yet with an error, so that no client waits."""
+        self._keeping.stop()
         self._service.close()
         self._studio.close()
         self._metrics.close()
         self._heartbeat.close()
-        if self._panels is not None:
-            self._panels.close()
-
-
-def _decode(request: Any) -> Storyboard:
-    arrays = (input_array(request, name) for name in ("STORYBOARD", "REFERENCES"))
-    return storyboard_from_tensors(*arrays)
+        self._keeping.close()

@@ -45,7 +45,7 @@ def test_serve_passes_its_options_and_the_exit_code(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 7
     (((repository, settings), _),) = calls
     assert repository == Path("repo")
-    kept = {"LAFI_STORE": "state", "LAFI_STORE_MEGABYTES": "4096"}
+    kept = {"LAFI_STORE": "state", "LAFI_STORE_MEGABYTES": "4096", "LAFI_RETENTION_DAYS": "7"}
     assert settings == ServeSettings(grpc_port=0, threads=3, verbose=True, environment=kept)
 
 
@@ -77,8 +77,9 @@ def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
     file = tmp_path / "house.yaml"
     file.write_text("sampling: {steps: 12}\n")
     for named in ("progressive", str(file)):
-        assert runner.invoke(app, ["serve", "repo", "--default-recipe", named]).exit_code == 7
-        assert calls[-1][0][1].environment["LAFI_DEFAULT_RECIPE"] == named
+        arguments = ["serve", "repo", "--default-recipe", named, "--store", "none"]
+        assert runner.invoke(app, arguments).exit_code == 7
+        assert calls[-1][0][1].environment == {"LAFI_DEFAULT_RECIPE": named}
     refused = runner.invoke(app, ["serve", "repo", "--default-recipe", "progresive"])
     assert refused.exit_code == 2
     assert "got progresive, allowed: progressive" in refused.output
@@ -166,7 +167,9 @@ def test_doctor_looks_at_the_ports_it_is_given(monkeypatch: pytest.MonkeyPatch):
     ("arguments", "text"),
     [
         (["serve", "repo", "--grpc-port", "70000"], "less than or equal to 65535"),
-        (["draw"], "Missing argument"),
+        (["draw"], "give storyboards, or --attach with an id"),
+        (["draw", "a.yaml", "--attach", "ab"], "give storyboards, or --attach with an id"),
+        (["draw", "a.yaml", "--detach", "--panel", "1"], "are not for --attach and --detach"),
         (["draw", "a.yaml", "--panel", "-1"], "greater than or equal to 0"),
         (["export", "weights", "--runtime", "magic"], "'openvino', 'onnxruntime'"),
         (["paint"], "No such command"),
@@ -203,3 +206,24 @@ def test_the_command_line_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "function", "passed"),
+    [
+        (["draw", "--attach", "ab", "-o", "there"], "attach", ("ab", Path("there"))),
+        (["draw", "a.yaml", "--detach"], "submit", ([Path("a.yaml")],)),
+        (["queue"], "queue", ()),
+        (["cancel", "ab"], "cancel", ("ab",)),
+    ],
+)
+def test_storyboards_are_asked_about_by_their_id(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], function: str, passed: tuple[Any, ...]
+):
+    import lafi_client.control_commands as commands
+
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(commands, function, lambda *given, **_: calls.append(given) or 7)
+    result = runner.invoke(app, [*arguments, "--url", "here:1"])
+    assert result.exit_code == 7, result.output
+    assert calls == [(*passed, "here:1")]

@@ -20,6 +20,7 @@ from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import DenoiserBatch, Engines
 from lafi.store.claims import Claims
 from lafi.store.index import Index
+from lafi.store.leases import Leases
 from lafi.store.panels import PanelStore, StoreError
 from lafi.store.place import Folder
 from lafi.wire.events import Event, PanelImage, Portrait
@@ -224,3 +225,56 @@ def test_who_asks_for_latents_of_stages_gets_them_drawn(
     kinds = [event.kind for event in drawn(board(panels, keep_stages=True), counted, store)]
     assert "latents" in kinds
     assert panels_of(drawn(board(panels), counted, store))[0].kept
+
+
+def test_what_another_server_draws_is_found_and_not_drawn(
+    counted: Counted, engines: Engines, tmp_path: Path
+) -> None:
+    """Two studios, as of two servers, with a store of their own each on one folder."""
+    story = board([Panel(prompt="the beach", seed=seed) for seed in (11, 12)])
+    stores = [
+        PanelStore(Folder(tmp_path / "panels"), Index(tmp_path / name)) for name in ("one", "two")
+    ]
+    other = Counted(engines)
+    studios = [
+        Studio({"": each.engines}, panels=store)
+        for each, store in zip((counted, other), stores, strict=True)
+    ]
+    leases = [Leases(store.place, owner=f"server {n}") for n, store in enumerate(stores)]
+    for studio, each in zip(studios, leases, strict=True):
+        studio._archive = Archive(studio._archive.panels, Claims(), each)  # type: ignore[union-attr]
+    counted.gate.clear()
+    events: dict[int, list[Event]] = {}
+
+    def run(place: int) -> None:
+        events[place] = [*studios[place].draw(story, lambda: False)]
+
+    first = threading.Thread(target=run, args=(0,))
+    first.start()
+    assert counted.begun.wait(30)
+    second = threading.Thread(target=run, args=(1,))
+    second.start()
+    second.join(1.0)
+    counted.gate.set()
+    first.join(60)
+    second.join(60)
+    assert other.rows == 0
+    for place, kept in ((0, False), (1, True)):
+        panels = [event for event in events[place] if isinstance(event, PanelImage)]
+        assert [event.kept for event in panels] == [kept] * 2
+    for each in (*studios, *leases, *stores):
+        each.close()
+
+
+def test_places_tell_beforehand_where_everything_is_kept(
+    counted: Counted, store: PanelStore
+) -> None:
+    studio = Studio({"": counted.engines}, panels=store)
+    told = studio.places(board())
+    sent = [e for e in studio.draw(board(), lambda: False) if isinstance(e, PanelImage)]
+    assert {kept.address for kept in store.all()} == {*told.all()}
+    for event in sent:
+        assert event.address in [place.address for place in told.panels[event.panel]]
+    record_bytes = 1024
+    assert all(kept.bytes <= told.all()[kept.address] + record_bytes for kept in store.all())
+    studio.close()

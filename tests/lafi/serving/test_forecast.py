@@ -73,3 +73,27 @@ def test_it_learns_from_what_took_longer_than_foretold() -> None:
     clock.now += 1000
     told.end(job, whole=False)
     assert told.seconds(SMALL) == pytest.approx(2 * 6 * 1.1, rel=0.01)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 50), st.integers(1, 50)), max_size=5), st.integers(1, 30))
+def test_what_is_left_falls_with_every_step_to_nothing(
+    others: list[tuple[float, int]], steps: int
+) -> None:
+    told = forecast()
+    for megapixel_steps, count in others:
+        told.begin(Cost(megapixel_steps, count, count))
+    job = told.begin(Cost(float(steps), steps, steps))
+    last = told.left(job)
+    for _ in range(steps):
+        told.step(job)
+        now = told.left(job)
+        assert now is not None
+        assert last is not None
+        assert now <= last
+        last = now
+    assert last == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_is_left_is_not_known_before_a_call_was_timed() -> None:
+    told = Forecast(lambda megapixels: None, 1.0, Clock())
+    assert told.left(told.begin(SMALL)) is None

@@ -18,7 +18,9 @@ FINISHED = Finished(panels=1, seconds=0.0)
 
 
 class RecordingSender:
-    """A client that keeps what it is sent."""
+    """A client that keeps what it is sent; the random id by itself."""
+
+    id = ""
 
     def __init__(self) -> None:
         self.sent: list[Event | str] = []
@@ -29,6 +31,9 @@ class RecordingSender:
     def send(self, event: Event) -> None:
         if self.broken:
             raise ConnectionError("the client is gone")
+        if isinstance(event, Accepted):
+            self.id = event.id
+            event = event.model_copy(update={"id": ""})
         self.sent.append(event)
 
     def refuse(self, status: Status, message: str) -> None:

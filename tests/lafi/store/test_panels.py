@@ -168,3 +168,14 @@ def test_it_is_never_larger_than_allowed_and_keeps_what_is_pinned(
             assert store.get(address(kept)) is not None
         assert store.stats().bytes <= 3 * BYTES
     store.close()
+
+
+def test_room_is_missing_for_what_is_not_kept_and_for_what_may_go(store: PanelStore) -> None:
+    store.put(record(1))
+    store.put(record(2))
+    store.acknowledge([address(2)])
+    wanted = {address(1): 7, address(2): 7, address(3): 7}
+    assert store.missing_room(wanted) == BYTES + 7, "1 must stay anyhow, 2 may go, 3 is to come"
+    store.pin([address(2), address(3)])
+    assert store.missing_room(wanted) == 7
+    assert store.stats().pinned_bytes == 2 * BYTES

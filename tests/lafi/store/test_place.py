@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 import fsspec
@@ -54,10 +55,15 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_part(
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / "ab").mkdir()
-    (tmp_path / "ab" / "half.partial").write_bytes(b"ha")
+    for name, hours in (("half", 2), ("being written", 0)):
+        partial = tmp_path / "ab" / f"{name}.partial"
+        partial.write_bytes(b"ha")
+        written = time.time() - 3600 * hours
+        os.utime(partial, (written, written))
     folder = Folder(tmp_path)
     assert [*folder.names()] == []
-    assert [*(tmp_path / "ab").iterdir()] == []
+    left = [path.name for path in (tmp_path / "ab").iterdir()]
+    assert left == ["being written.partial"], "another server's"
 
 
 def test_a_url_that_nobody_knows_is_named() -> None:

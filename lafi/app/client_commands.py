@@ -1,0 +1,78 @@
+"""`lafi queue`, `cancel`, `enrol`, `identify` and `forget`: what is asked of a running server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lafi.app.drawing_options import DEFAULT_URL, Url
+from lafi.app.missing import missing
+
+app = typer.Typer()
+
+Identifier = Annotated[
+    str, typer.Argument(metavar="ID", help="As `lafi draw --detach` prints it.", show_default=False)
+]
+
+
+@app.command()
+def queue(url: Url = DEFAULT_URL) -> None:
+    """Show which storyboards a running server draws, and when they may be done."""
+    try:
+        from lafi_client.control_commands import queue as queue_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "") from None
+    raise typer.Exit(queue_command(url))
+
+
+@app.command()
+def cancel(identifier: Identifier, url: Url = DEFAULT_URL) -> None:
+    """Have a running server stop a storyboard."""
+    try:
+        from lafi_client.control_commands import cancel as cancel_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "") from None
+    raise typer.Exit(cancel_command(identifier, url))
+
+
+@app.command()
+def enrol(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
+    description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Make a character known to a running server, by pictures and without training."""
+    try:
+        from lafi_client.identity_commands import enrol as enrol_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "") from None
+    raise typer.Exit(enrol_command(character, images, url, description=description))
+
+
+@app.command()
+def identify(
+    images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Say which enrolled character is in each picture."""
+    try:
+        from lafi_client.identity_commands import identify as identify_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "") from None
+    raise typer.Exit(identify_command(images, url))
+
+
+@app.command()
+def forget(
+    character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Have a running server forget a character."""
+    try:
+        from lafi_client.identity_commands import forget as forget_command
+    except ModuleNotFoundError as error:
+        raise missing(error, "") from None
+    raise typer.Exit(forget_command(character, url))

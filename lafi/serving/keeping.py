@@ -1,0 +1,47 @@
+"""Builds what a server keeps of storyboards, from its environment: journal, keeper, resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lafi.board.storyboard import Storyboard
+from lafi.drawing.shelf import Places
+from lafi.serving.keeper import Keeper
+from lafi.serving.resuming import Resuming
+from lafi.serving.service import StoryboardService
+from lafi.store.panels import PanelStore
+from lafi.store.settings import journal_of
+
+
+class Keeping:
+    """The keeper of a server and what goes on by itself; both None where nothing is kept."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        state: Path,
+        panels: PanelStore | None,
+        places: Callable[[Storyboard], Places],
+    ) -> None:
+        """state: the server's own folder. Raises ValueError, OSError and sqlite3.Error."""
+        journal = journal_of(environment, state)
+        self.keeper: Keeper | None = None
+        self._resuming: Resuming | None = None
+        if journal is not None and panels is not None:
+            self.keeper = Keeper(journal, panels, places)
+
+    def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
+        """Go on with detached storyboards of earlier lives once everything is ready."""
+        if self.keeper is not None:
+            self._resuming = Resuming(service, self.keeper, is_ready)
+
+    def stop(self) -> None:
+        """Begin nothing more by itself."""
+        if self._resuming is not None:
+            self._resuming.close()
+
+    def close(self) -> None:
+        """Let the files go."""
+        if self.keeper is not None:
+            self.keeper.close()

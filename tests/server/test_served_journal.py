@@ -1,0 +1,151 @@
+"""The whole real server is killed while it draws a detached storyboard, and nothing is lost."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpcclient
+
+from lafi.board.stages import Sampling, SamplingStage
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.server import processes
+from lafi.store.settings import STORE, journal_of
+from lafi.wire.events import Event, PanelImage
+from lafi_client import StoryboardClient, StoryboardUnknown
+
+LONG = Storyboard(
+    width=64,
+    height=64,
+    sampling=Sampling(stages=(SamplingStage(steps=40),)),
+    panels=tuple(Panel(prompt="a child", seed=5000 + n) for n in range(12)),
+)
+
+
+class Served:
+    """A `lafi serve` whose processes can all be killed at once."""
+
+    def __init__(self, repository: Path, store: Path, folder: Path) -> None:
+        command = [sys.executable, "-m", "lafi.app.cli", "serve", str(repository)]
+        options = ["--grpc-port", "0", "--health-port", "0", "--threads", "1"]
+        self.process = subprocess.Popen(
+            [*command, *options, "--store", str(store)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "300"},
+        )
+        assert self.process.stdout is not None
+        said = ""
+        while "stop with Ctrl-C" not in said:
+            line = self.process.stdout.readline()
+            assert line, f"it ended early: {said}"
+            said += line
+        address = re.search(r"gRPC\s+(\S+)", said)
+        assert address is not None
+        self.url = address.group(1)
+        self.folder = folder
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor and to every process of the server."""
+        (name,) = {path.name.rsplit("-", 1)[0] for path in self.folder.glob("lafi-*")}
+        parts = processes.with_environment("LAFI_SERVER", name)
+        assert len(parts) >= 3
+        for pid in (self.process.pid, *parts):
+            os.kill(pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture
+def serve(served_repository: Path, tmp_path: Path) -> Iterator[Callable[[], Served]]:
+    started: list[Served] = []
+
+    def start() -> Served:
+        folder = tmp_path / f"run{len(started)}"
+        folder.mkdir()
+        started.append(Served(served_repository, tmp_path / "store", folder))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.process.kill()
+        served.process.communicate()
+
+
+def soon(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def panels(events: Any) -> Iterator[PanelImage]:
+    return (event for event in events if isinstance(event, PanelImage))
+
+
+def control(url: str, action: str, identifier: str, numbers: list[int]) -> bytes:
+    """A plain call with nothing of ours in it."""
+    with grpcclient.InferenceServerClient(url) as client:
+        inputs = []
+        for name, value in (("ACTION", action), ("ID", identifier)):
+            inputs.append(grpcclient.InferInput(name, [1], "BYTES"))
+            inputs[-1].set_data_from_numpy(np.array([value.encode()], dtype=object))
+        if not numbers:
+            return bytes(client.infer("storyboard_control", inputs).as_numpy("ANSWER")[0])
+        inputs.append(grpcclient.InferInput("PANELS", [len(numbers)], "INT64"))
+        inputs[-1].set_data_from_numpy(np.array(numbers, dtype=np.int64))
+        answer = client.infer("storyboard_control", inputs).as_numpy("ANSWER")
+        assert client.is_model_ready("storyboard_control")
+    return bytes(answer[0])
+
+
+def check_plain_calls(client: StoryboardClient, url: str) -> None:
+    """Commands reach the server without a stream, too."""
+    identifier = client.submit(LONG.model_copy(update={"negative_prompt": "a dog"}))
+    assert b'"left":12' in control(url, "acknowledge", identifier, [])
+    client.cancel(identifier)
+    assert soon(lambda: identifier[:8] not in {entry.id for entry in client.queue()}, 10)
+    with pytest.raises(StoryboardUnknown, match="no storyboard has"):
+        client.cancel(identifier)
+
+
+def test_a_detached_storyboard_survives_the_death_of_everything(
+    serve: Callable[[], Served], served_repository: Path, tmp_path: Path
+) -> None:
+    served = serve()
+    with StoryboardClient(served.url, retries=0) as client:
+        identifier = client.submit(LONG)
+        told = {entry.id: entry for entry in client.queue()}  # the canary may be there too
+        assert told[identifier[:8]].panels == 12
+        assert told[identifier[:8]].detach
+        watched = panels(client.attach(identifier))
+        announced = {next(watched).panel for _ in range(2)}
+        served.kill()
+    again = serve()
+    journal = journal_of({STORE: str(tmp_path / "store")}, served_repository / "state")
+    assert journal is not None
+    assert soon(lambda: not journal.unfinished()), "it goes on without its client"
+    events: list[Event] = []
+    with StoryboardClient(again.url) as client:
+        events += client.attach(identifier)
+        arrived = [event.panel for event in panels(events)]
+        assert sorted(arrived) == list(range(12)), "every panel once"
+        assert announced <= {event.panel for event in panels(events) if event.kept}
+        assert soon(lambda: not journal.has(identifier), 5), "all was acknowledged"
+        with pytest.raises(StoryboardUnknown):
+            list(client.attach(identifier))
+        check_plain_calls(client, again.url)
+    journal.close()
+    again.stop()
