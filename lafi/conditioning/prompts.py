@@ -3,10 +3,11 @@
 Knows encoders of texts, not storyboards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
+from lafi.model.input_port import TOKENS, InputPort
 from lafi.model.text_stack import PromptReader
 from lafi.ports.engines import EncodedText, TextEncoder
 
@@ -15,17 +16,42 @@ MAX_BATCH = 8
 
 
 def encode_texts(
-    texts: Sequence[str], reader: PromptReader, encoder: TextEncoder
+    texts: Sequence[str],
+    reader: PromptReader,
+    encoder: TextEncoder,
+    ports: Sequence[InputPort] = (),
 ) -> dict[str, EncodedText]:
-    """Every distinct text with its encoding, without the batch."""
+    """Every distinct text with its encoding, without the batch.
+
+    ports: the denoiser's inputs. Those of a text of several windows that have an axis of tokens
+    are joined on it; the others are the first window's. Raises ValueError for a text too long.
+    """
     distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return {}
+    token_ids = torch.from_numpy(reader.token_ids(distinct))
+    windows: list[EncodedText] = []
+    for ids in token_ids.split(MAX_BATCH):
+        rows = encoder(ids)
+        windows += [{port: values[row] for port, values in rows.items()} for row in range(len(ids))]
+    joined = {port.name for port in ports if port.axis(TOKENS) is not None}
     encoded: dict[str, EncodedText] = {}
-    for start in range(0, len(distinct), MAX_BATCH):
-        batch = distinct[start : start + MAX_BATCH]
-        rows = encoder(torch.from_numpy(reader.token_ids(batch)))
-        for row, text in enumerate(batch):
-            encoded[text] = {port: values[row] for port, values in rows.items()}
+    start = 0
+    for text in distinct:
+        count = reader.size(text).windows
+        encoded[text] = _joined(windows[start : start + count], joined)
+        start += count
     return encoded
+
+
+def _joined(windows: Sequence[EncodedText], names: Collection[str]) -> EncodedText:
+    first, *more = windows
+    if not more:
+        return first
+    return {
+        port: torch.cat([window[port] for window in windows]) if port in names else value
+        for port, value in first.items()
+    }
 
 
 def zeros_like(text: EncodedText) -> EncodedText:

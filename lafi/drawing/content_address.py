@@ -33,7 +33,7 @@ _MODEL_FIELDS = {
     "engine",
     "precision",
 }
-_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "learnt_tokens"}
+_NEWER_MODEL_FIELDS = {"pooled_width", "zero_empty_negative", "learnt_tokens", "text_windows"}
 _EARLIER_NAMES = {"learnt_tokens": "words"}
 """Fields that count under the name they had at first, so that older addresses stay."""
 _FIRST_STAGE_FIELDS = {"steps", "sampler", "sigmas", "guidance"}

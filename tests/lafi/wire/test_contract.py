@@ -195,7 +195,7 @@ def test_pictures_of_stages_are_places_too(png: bytes) -> None:
         ("from", {"image": 2}, ".image: got 2, allowed: a place in REFERENCES, which has 2, or"),
         ("mask", {"image": "x.png"}, ".image: got 'x.png', allowed: a place in REFERENCES, which"),
         ("mask", {"image": {"data": "AA"}}, ".image: got a mapping, allowed: a place in REFERENC"),
-        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG or WebP image"),
+        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF image"),
         ("from", 0, ": got 0, allowed: an earlier panel, nothing: no panel comes before panel 0"),
         ("mask", [0, 0, 2, 1], ": got [0, 0, 2, 1], allowed: [x0, y0, x1, y1] with 0 <= x0 < x1"),
         ("from", {}, ": got image and panel, or neither, allowed: one of the two"),
