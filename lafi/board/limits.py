@@ -77,7 +77,7 @@ def _line(text: str) -> str:
 
 def folded(name: str) -> str:
     """The spelling under which a name is known: NFKC, without case, and that normalised again."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name.strip()).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def character_name(name: str) -> str:

@@ -163,6 +163,11 @@ class Storyboard(CheckedModel):
     upscale: UpscaleFactor = 1
     """How many times as wide and as high a super-resolution network makes the finished panel."""
     negative_prompt: OptionalText = ""
+    prompt_weights: bool = Field(default=True, strict=True)
+    """Whether `(a red coat:1.3)`, `(so)` and `[less]` in texts weight words; else they are letters.
+
+    On, as people who bring prompts expect; the answer names each text in which it has an effect.
+    """
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
     )

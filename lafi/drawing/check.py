@@ -16,6 +16,7 @@ from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_scores import retry_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
+from lafi.drawing.weighted_texts import weight_problems
 from lafi.model.check import check_against
 from lafi.model.families.registry import family_of
 from lafi.model.info import ModelInfo
@@ -45,7 +46,9 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
     if not problems:
         models = {variant: each.info for variant, each in engines.items()}
         plans = [plan_panel(storyboard, panel, models) for panel in storyboard.panels]
-        problems += long_text_problems(storyboard, plans, engines)
+        problems += weight_problems(storyboard, plans)
+        if not problems:
+            problems += long_text_problems(storyboard, plans, engines)
     if problems:
         raise StoryboardError(problems)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lafi.board.error import Verbatim, problem, shown
 from lafi.board.storyboard import Storyboard
+from lafi.conditioning.prompt_weights import as_read
 from lafi.drawing.plan import StagePlan
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo
@@ -20,7 +21,7 @@ def long_text_problems(
 ) -> list[str]:
     """A line for each text whose end would be missing; plans: of every panel."""
     found = (
-        (field, each.prompts.unread(text), each.info)
+        (field, each.prompts.unread(_letters(storyboard, text)), each.info)
         for field, text, each in _texts(storyboard, plans, engines)
     )
     return [
@@ -37,7 +38,7 @@ def window_notes(
 ) -> list[str]:
     """A line for each text that needs several windows; plans: of every panel."""
     found = (
-        (field, each.prompts.size(text), each.info)
+        (field, each.prompts.size(_letters(storyboard, text)), each.info)
         for field, text, each in _texts(storyboard, plans, engines)
     )
     return [
@@ -46,6 +47,11 @@ def window_notes(
         for field, size, info in found
         if size.windows > 1
     ]
+
+
+def _letters(storyboard: Storyboard, text: str) -> str:
+    """The text without the marks of weights."""
+    return as_read(text, weighted=storyboard.prompt_weights).text
 
 
 def _allowed(info: ModelInfo) -> str:
@@ -66,16 +72,15 @@ def _texts(
     engines: Mapping[str, Engines],
 ) -> Iterator[tuple[str, str, Engines]]:
     """Field, text and engines: each field once for each of its texts and models."""
-    fields = {
-        (stage.variant, text): field for field, text, stage in _stage_texts(storyboard, plans)
-    }
+    fields = {(stage.variant, text): field for field, text, stage in stage_texts(storyboard, plans)}
     for (variant, text), field in fields.items():
         yield field, text, engines[variant]
 
 
-def _stage_texts(
+def stage_texts(
     storyboard: Storyboard, plans: Sequence[tuple[StagePlan, ...]]
 ) -> Iterator[tuple[str, str, StagePlan]]:
+    """Field, text and stage of all that is encoded; plans: of every panel."""
     for index, stages in enumerate(plans):
         for stage in stages:
             own = stage.settings.prompt is not None

@@ -29,6 +29,7 @@ from lafi.drawing.plan import StagePlan, notes, plan_panel
 from lafi.drawing.shelf import Archive, Shelf, pixels_of
 from lafi.drawing.stage_loop import Done, StageLoop
 from lafi.drawing.staged import Materials, StagedPicture, zero_negative
+from lafi.drawing.weighted_texts import weight_notes
 from lafi.model.families.registry import input_ports
 from lafi.ports.engines import Engines
 from lafi.sampling.noise_model import noise_model_of
@@ -143,6 +144,7 @@ class _Drawing:
         told = (
             *said,
             *notes(self._storyboard, self._plans),
+            *weight_notes(self._storyboard, self._plans),
             *window_notes(self._storyboard, self._plans, self._materials.engines),
         )
         yield Accepted(panels=len(self._plans), portraits=len(without), notes=told)
@@ -236,7 +238,8 @@ class _Drawing:
         for variant, wanted in texts.items():
             engines = self._materials.engines[variant]
             self._materials.texts[variant] = encode_texts(
-                wanted, engines.prompts, engines.text_encoder, input_ports(engines.info)
+                *(wanted, engines.prompts, engines.text_encoder, input_ports(engines.info)),
+                weighted=self._storyboard.prompt_weights,
             )
 
     def _own_size(self) -> Size:

@@ -37,6 +37,7 @@ def sides(value: onnx.ValueInfoProto) -> list[str | int]:
 
 def test_inputs_are_those_of_a_denoiser_batch(repository: Path, denoiser: onnx.ModelProto) -> None:
     names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "words"]
+    names.append("text_mask")
     groups = bank_groups(load_model_info(repository / "artifacts").layers)
     bank = list(bank_tensor_names(groups))
     assert [value.name for value in denoiser.graph.input] == [*names, BANK_MASK, *bank]
