@@ -60,7 +60,12 @@ def test_the_reference_graph_gives_the_bank_and_nothing_else(
 ) -> None:
     reference = onnx.load(repository / "artifacts" / "reference.onnx").graph
     groups = bank_groups(load_model_info(repository / "artifacts").layers)
-    assert [value.name for value in reference.input] == ["latents", "timesteps", "text"]
+    assert [value.name for value in reference.input] == [
+        "latents",
+        "timesteps",
+        "text",
+        "text_mask",
+    ]
     assert [value.name for value in reference.output] == list(bank_tensor_names(groups))
     # It needs no attention of ours, and ends before what nothing reads.
     assert not [node for node in reference.node if node.domain == onnx_function.DOMAIN]

@@ -115,7 +115,8 @@ def test_references_may_be_shared_and_out_of_order(png: bytes) -> None:
 BAD_JSON = [
     (b"", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value), allowed"),
     (b'{"panels": [}', "STORYBOARD: line 1, column 13: got broken JSON (Expecting value)"),
-    (b"panels: []", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value)"),
+    (b"panels: []", "STORYBOARD: got YAML, allowed: JSON; a file of YAML is read by lafi draw"),
+    (b"panels:\n- prompt: a dog\n", "STORYBOARD: got YAML, allowed: JSON"),
     (b'{"panels": \xff}', "STORYBOARD: got byte 0xff at offset 11, allowed: valid UTF-8"),
     (b'{"panels": [], "panels": []}', "STORYBOARD: panels: got the field twice, allowed: each fie"),
     (b"[" * 10**5, "STORYBOARD: got deeply nested JSON, allowed: fewer levels of nesting"),
