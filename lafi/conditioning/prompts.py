@@ -26,7 +26,7 @@ def encode_texts(
     texts: Sequence[str],
     reader: PromptReader,
     encoder: TextEncoder,
-    ports: Sequence[InputPort] = (),
+    ports: Sequence[InputPort],
     *,
     weighted: bool = False,
 ) -> dict[str, EncodedText]:
