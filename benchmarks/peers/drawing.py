@@ -22,6 +22,7 @@ from lafi.conditioning.reference import fixed_noise, noise_seed
 from lafi.drawing import images
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.checkpoint import weights_variant
+from lafi.model.families.registry import input_ports
 from lafi.ports.engines import EncodedText, Engines
 from lafi.sampling.noise_model import noise_model_of
 from lafi.sampling.schedule import PanelSchedule
@@ -86,6 +87,7 @@ class _Drawing:
             ["", panels.caption, *panels.prompts],
             model.engines.prompts,
             model.engines.text_encoder,
+            input_ports(self._info),
         )
 
     def reference_path(self, path: PathKind) -> ReferencePath:

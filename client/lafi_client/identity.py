@@ -67,7 +67,7 @@ class IdentityClient:
     def identify(self, image: bytes) -> Identified:
         """The character in a picture ("" if unknown), with its score and embedding.
 
-        image: a PNG, JPEG or WebP file of 8 to 4096 pixels a side.
+        image: a file as a storyboard's reference, of 8 to 4096 pixels a side.
         """
         return identified_from_tensors(self._infer(IDENTITY, image_to_tensors(image)))
 

@@ -164,6 +164,10 @@ def _random(
     """Values of the kind that the port holds."""
     if port.example == "weight":
         return (torch.rand(shape, generator=generator) * 1.5 - 0.5).clamp(min=0.0)
+    if port.example == "flag":
+        flags = torch.randint(0, 2, shape, generator=generator).float()
+        flags[:, 0] = 1.0
+        return flags
     if port.example == "timestep":
         return torch.randint(0, 1000, shape, generator=generator).float()
     if port.example == "pixels":

@@ -127,7 +127,7 @@ def _sizes(
         "references": limits.references,
         "height": cells,
         "width": cells,
-        TOKENS: Range(1, info.text_length, info.text_length),
+        TOKENS: Range(1, info.text_length, info.text_length * info.text_windows),
     }
 
 

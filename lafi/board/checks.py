@@ -3,11 +3,12 @@
 Each function returns one line per problem, an empty list when all is well.
 """
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lafi.board.error import Verbatim, closest, problem
-from lafi.board.limits import MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
+from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.stage_checks import (
     injection_problems,
     place_problems,
@@ -16,7 +17,10 @@ from lafi.board.stage_checks import (
 )
 
 if TYPE_CHECKING:
+    from lafi.board.reference_image import ReferenceImage
     from lafi.board.storyboard import Panel, Storyboard
+
+_LORA: Final = re.compile(r"<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>", re.IGNORECASE)
 
 
 def storyboard_problems(storyboard: "Storyboard") -> list[str]:
@@ -29,22 +33,30 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield problem(f"characters[{index}].name", name, "a name that no other character has")
+    yield from _lora_problems("negative_prompt", storyboard.negative_prompt)
+    for index, character in enumerate(storyboard.characters):
+        yield from _lora_problems(f"characters[{index}].trigger", character.trigger)
+        yield from _lora_problems(f"characters[{index}].prompt", character.prompt)
     yield from sampling_problems("sampling", storyboard.sampling)
     yield from injection_problems("injection", storyboard.injection)
     for index, panel in enumerate(storyboard.panels):
         yield from _panel_problems(index, panel, storyboard, names)
-    if (count := len(_pictures(storyboard))) > MAX_PICTURES:
+    if (count := len({picture.data for _, picture in pictures_of(storyboard)})) > MAX_PICTURES:
         got = Verbatim(f"{count} different pictures")
         yield problem("", got, f"at most {MAX_PICTURES} in references, from and mask")
 
 
-def _pictures(storyboard: "Storyboard") -> set[bytes]:
-    """The distinct pictures, as the bytes of their files."""
-    found = [character.reference for character in storyboard.characters]
-    for sampling in (storyboard.sampling, *(panel.sampling for panel in storyboard.panels)):
-        for stage in sampling.stages if sampling else ():
-            found += [slot.image for slot in (stage.source, stage.mask) if slot is not None]
-    return {picture.data for picture in found if picture is not None}
+def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage"]]:
+    """Every picture with its field: references, and what stages begin with and are masked by."""
+    for index, character in enumerate(storyboard.characters):
+        if character.reference is not None:
+            yield f"characters[{index}].reference", character.reference
+    own = ((f"panels[{i}].sampling", p.sampling) for i, p in enumerate(storyboard.panels))
+    for field, sampling in (("sampling", storyboard.sampling), *own):
+        for where, stage in stage_fields(field, sampling) if sampling else ():
+            for name, slot in (("from", stage.source), ("mask", stage.mask)):
+                if slot is not None and slot.image is not None:
+                    yield f"{where}.{name}", slot.image
 
 
 def _panel_problems(
@@ -52,6 +64,13 @@ def _panel_problems(
 ) -> Iterator[str]:
     field = f"panels[{index}]"
     yield from _prompt_problems(f"{field}.prompt", panel.prompt, panel, storyboard, names)
+    yield from _lora_problems(f"{field}.negative_prompt", panel.negative_prompt)
+    if len(panel.characters) > MAX_CHARACTERS_PER_PANEL:
+        got = Verbatim(f"{len(panel.characters)} of them: {', '.join(panel.characters)}")
+        allowed = (
+            f"at most {MAX_CHARACTERS_PER_PANEL} characters (name those to read in characters)"
+        )
+        yield problem(f"{field}.prompt", got, allowed)
     for place, name in enumerate(panel.characters):
         if name not in names:
             if "characters" in panel.model_fields_set:
@@ -78,6 +97,7 @@ def _prompt_problems(
 ) -> Iterator[str]:
     from lafi.board.storyboard import PLACEHOLDER, mentioned
 
+    yield from _lora_problems(field, prompt)
     unknown = [name for name in mentioned(prompt) if name not in names]
     for name in unknown:
         yield problem(field, f"{{{name}}}", _one_of(name, names))
@@ -90,6 +110,13 @@ def _prompt_problems(
         if size > MAX_EXPANDED_PROMPT_BYTES:
             got = Verbatim(f"{size} bytes with its characters' descriptions")
             yield problem(field, got, f"at most {MAX_EXPANDED_PROMPT_BYTES} bytes")
+
+
+def _lora_problems(field: str, text: str) -> Iterator[str]:
+    """A line for each LoRA that a text asks for, as other programs read it there."""
+    for found in _LORA.finditer(text):
+        allowed = "no LoRA in a text: lafi export --variant NAME=FILE, then variant: NAME"
+        yield problem(field, found[0], allowed)
 
 
 def _one_of(name: str, names: list[str] | tuple[str, ...]) -> str:

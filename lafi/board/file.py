@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import yaml
 
 from lafi.board.error import StoryboardError, Verbatim, problem, shown
-from lafi.board.image_file import ImageFileError
+from lafi.board.image_file import FORMAT_NAMES, ImageFileError
 from lafi.board.limits import MAX_FILE_BYTES, MAX_REFERENCE_BYTES
 from lafi.board.picture_slots import PictureSlot, put_pictures
 
@@ -81,7 +81,7 @@ def read_pictures(data: Any, folder: Path) -> list[str]:
             if named not in files:
                 files[named] = _read_limited(folder / named, MAX_REFERENCE_BYTES)
         except _UnreadableError as error:
-            raise ImageFileError(shown(named), f"a PNG, JPEG or WebP file ({error})") from None
+            raise ImageFileError(shown(named), f"{FORMAT_NAMES} file ({error})") from None
         return files[named]
 
     return put_pictures(data, find)

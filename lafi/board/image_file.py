@@ -6,21 +6,36 @@ Pillow reads the header when it opens a file, and the pixels only on request. So
 
 import hashlib
 import io
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from lafi.board.error import Verbatim
+from lafi.board.image_pixels import MODES, ProfileError, upright_rgba
 from lafi.board.limits import MAX_REFERENCE_BYTES, MAX_REFERENCE_SIDE, MIN_REFERENCE_SIDE
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+T = TypeVar("T")
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF")
+FORMAT_NAMES = "a PNG, JPEG, WebP, AVIF, GIF or TIFF"
+ALLOWED = f"{FORMAT_NAMES} image"
 SIDES_ALLOWED = f"{MIN_REFERENCE_SIDE} to {MAX_REFERENCE_SIDE} pixels a side"
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_KNOWN = {
+    "a HEIC image": re.compile(rb".{4}ftyp(?:hei|mif1|msf1)", re.DOTALL),
+    "a TIFF image of a kind that is not read": re.compile(rb"II\*\0|MM\0\*"),
+    "a BMP image": re.compile(rb"BM.{4}\0{4}", re.DOTALL),
+    "an SVG drawing": re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<svg"),
+    "a PDF document": re.compile(rb"%PDF-"),
+}
+"""What people bring beside FORMATS, by how its file begins."""
 
 
 class ImageFileError(ValueError):
@@ -40,30 +55,80 @@ class ImageHeader:
     height: int
 
 
+class _BrokenFile(ImageFileError):
+    """Pillow could not read it; maybe only its metadata are at fault."""
+
+
 def read_header(data: bytes) -> ImageHeader:
-    """The header of a PNG, JPEG or WebP file. Decodes no pixels. Raises `ImageFileError`."""
+    """The header of an image file. Decodes no pixels. Raises `ImageFileError`."""
+    return _forgiving(_read_header, data)
+
+
+def _read_header(data: bytes) -> ImageHeader:
     with _opened(data) as image:
         return _header(image)
+
+
+def _forgiving(read: Callable[[bytes], T], data: bytes) -> T:
+    """What `read` gives; where it fails, without the texts in a PNG file, which hold no pixels."""
+    try:
+        return read(data)
+    except _BrokenFile as refused:
+        bare = _without_texts(data)
+        if bare is None:
+            raise
+        try:
+            return read(bare)
+        except ImageFileError:
+            raise refused from None
+
+
+def _without_texts(data: bytes) -> bytes | None:
+    """A PNG file without its text chunks; None for other files and where there are none."""
+    if not data.startswith(_PNG):
+        return None
+    kept, place = [_PNG], len(_PNG)
+    while place + 12 <= len(data):
+        end = place + 12 + int(struct.unpack_from(">I", data, place)[0])
+        if data[place + 4 : place + 8] not in _TEXTS:
+            kept.append(data[place:end])
+        place = end
+    bare = b"".join(kept)
+    return None if len(bare) >= min(place, len(data)) else bare
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     """Opens the image, header only. Errors of Pillow inside become `ImageFileError`."""
     if not data:
-        raise ImageFileError("an empty file", "a PNG, JPEG or WebP image")
+        raise ImageFileError("an empty file", ALLOWED)
+    part = "header"
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            part = "picture"
             yield image
     except ImageFileError:
         raise
     except UnidentifiedImageError as error:
-        got = f"{len(data)} bytes that are no image"
-        raise ImageFileError(got, "a PNG, JPEG or WebP image") from error
+        known = (name for name, begins in _KNOWN.items() if begins.match(data))
+        raise _BrokenFile(next(known, f"{len(data)} bytes that are no image"), ALLOWED) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFileError("an image of far too many pixels", SIDES_ALLOWED) from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError) as error:
+    except ProfileError as error:
+        got, allowed = f"an image whose colour profile {error}", "one that fits its pixels, or none"
+        raise ImageFileError(got, allowed) from error
+    # Pillow raises whatever its parsers meet in a damaged file.
+    except Exception as error:
         reason = str(error).split("<", maxsplit=1)[0].strip() or type(error).__name__
-        raise ImageFileError(f"a broken image ({reason})", "a whole image file") from error
+        what = f"an image with a broken {part}"
+        if "truncated" in reason.lower():
+            what = "a file that ends too early"
+        raise _BrokenFile(f"{what} ({reason})", "a whole image file") from error
+
+
+def _formats() -> tuple[str, ...]:
+    """FORMATS, without what this Pillow was built without."""
+    return tuple(name for name in FORMATS if name != "AVIF" or features.check("avif"))
 
 
 def _header(image: Image.Image) -> ImageHeader:
@@ -73,7 +138,7 @@ def _header(image: Image.Image) -> ImageHeader:
 
 
 def check_reference(data: bytes) -> Image.Image:
-    """The image upright, as RGBA.
+    """The image upright, as RGBA in sRGB.
 
     Raises `ImageFileError` unless `data` is one decodable still image within the limits.
     """
@@ -90,16 +155,26 @@ def check_header(data: bytes) -> None:
 
 
 def decode(data: bytes) -> Image.Image:
-    """The image upright, as RGBA. Raises `ImageFileError` if it cannot be decoded."""
+    """The image upright, as RGBA in sRGB; the first picture of a GIF file.
+
+    Raises `ImageFileError` if it cannot be decoded.
+    """
+    return _forgiving(_decode, data)
+
+
+def _decode(data: bytes) -> Image.Image:
     with _opened(data) as image:
         header = _header(image)
         _check_sides(header)
-        if header.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
-            raise ImageFileError("an animated image", "a still image")
-        if image.mode not in _MODES:
-            raise ImageFileError(f"pixels of type {image.mode}", "8 bits a channel")
+        if header.format not in ("GIF", "JPEG") and getattr(image, "is_animated", False):
+            pages = header.format == "TIFF"
+            got = "an image of several pages" if pages else "an animated image"
+            raise ImageFileError(got, "a single page" if pages else "a still image")
+        if image.mode not in MODES:
+            raise ImageFileError(f"pixels of type {image.mode}", "8 or 16 bits a channel")
         image.load()
-        return ImageOps.exif_transpose(image).convert("RGBA")
+        depth = data[24] if header.format == "PNG" else 8
+        return upright_rgba(image, depth)
 
 
 def _check_sides(header: ImageHeader) -> None:

@@ -41,7 +41,10 @@ MAX_FILE_BYTES = 2**20
 """A storyboard as text, without its images."""
 
 NAME_PATTERN = "[a-z][a-z0-9_]{0,31}"
-NAME_ALLOWED = "a lower-case name of up to 32 letters, digits and _, such as mia"
+"""Names of variants, which are folders."""
+MAX_NAME, MAX_NAME_BYTES = 64, 192
+"""Of a character's name: characters, and bytes of UTF-8, as it is part of a file's name."""
+NAME_ALLOWED = f"a name of 1 to {MAX_NAME} letters, digits, _ and -, such as mia, 小美 or anna-lena"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,22 @@ def _line(text: str) -> str:
     if len(text.encode("utf-8")) > MAX_PROMPT_BYTES:
         raise ValueError("too long")
     return text
+
+
+def folded(name: str) -> str:
+    """The spelling under which a name is known: NFKC, without case, and that normalised again."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def character_name(name: str) -> str:
+    """`Mia` as `mia`. Raises ValueError for what is no name, see NAME_ALLOWED."""
+    known = folded(name)
+    short = 1 <= len(known) <= MAX_NAME and len(known.encode("utf-8")) <= MAX_NAME_BYTES
+    fits = all(unicodedata.category(c)[0] in "LMN" or c in "_-" for c in known)
+    # A mark at the beginning has no letter to stand on.
+    if not (short and fits and unicodedata.category(known[0])[0] != "M"):
+        raise ValueError("no name")
+    return known
 
 
 def _some(text: str) -> str:
@@ -111,7 +130,11 @@ OptionalText = Annotated[
 ]
 Name = Annotated[
     str,
-    Field(strict=True, pattern=f"^{NAME_PATTERN}$"),
+    Field(
+        strict=True,
+        json_schema_extra={"pattern": rf"^[\p{{L}}\p{{M}}\p{{N}}_-]{{1,{MAX_NAME}}}$"},
+    ),
+    AfterValidator(character_name),
     Allowed(NAME_ALLOWED),
 ]
 VariantName = Annotated[

@@ -19,22 +19,29 @@ KEPT_PIXELS: Final = 2**20
 
 
 class CheckedFile(bytes):
-    """The bytes of an image file that is within the limits, and what the check decoded.
+    """The bytes of an image file whose header is within the limits, and its pixels once decoded."""
 
-    kept: upright, RGBA; None if it has more than KEPT_PIXELS.
-    """
-
-    kept: Image.Image | None
+    _kept: Image.Image | None = None
 
     @classmethod
     def of(cls, data: bytes) -> "CheckedFile":
-        """Decodes the file unless it was checked before. Raises `image_file.ImageFileError`."""
+        """Checks the header unless that was done before. Raises `image_file.ImageFileError`."""
         if isinstance(data, cls):
             return data
-        image = image_file.check_reference(data)
-        made = cls(data)
-        made.kept = image if image.width * image.height <= KEPT_PIXELS else None
-        return made
+        image_file.check_header(data)
+        return cls(data)
+
+    def image(self) -> Image.Image:
+        """Upright, RGBA; decoded once, or each time if it has more than KEPT_PIXELS.
+
+        Raises `image_file.ImageFileError`.
+        """
+        if self._kept is not None:
+            return self._kept
+        image = image_file.decode(self)
+        if image.width * image.height <= KEPT_PIXELS:
+            self._kept = image
+        return image
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedFile":
         return self
@@ -46,13 +53,14 @@ class CheckedFile(bytes):
 
 
 class ReferenceImage(CheckedModel):
-    """A PNG, JPEG or WebP file of 8 to 4096 pixels a side and at most 16 MiB; alpha = foreground.
+    """A picture's file, of 8 to 4096 pixels a side and at most 16 MiB; alpha = foreground.
 
-    A still image, whole and decodable; the sides are read from its header before it is decoded.
-    In JSON its bytes are base64.
+    A still PNG, JPEG, WebP, AVIF, GIF or TIFF image, upright and in sRGB once decoded. Only its
+    header is checked here; who draws decodes it before any work (`lafi.drawing.check`). In JSON
+    its bytes are base64.
     """
 
-    data: bytes = Field(description="the bytes of a PNG, JPEG or WebP file", repr=False)
+    data: bytes = Field(description=f"the bytes of {image_file.FORMAT_NAMES} file", repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -64,7 +72,7 @@ class ReferenceImage(CheckedModel):
     def _check(cls, given: Any) -> bytes:
         data = _from_base64(given) if isinstance(given, str) else given
         if not isinstance(data, bytes):
-            raise not_allowed("the bytes of a PNG, JPEG or WebP file")
+            raise not_allowed(f"the bytes of {image_file.FORMAT_NAMES} file")
         try:
             return CheckedFile.of(data)
         except image_file.ImageFileError as refused:
@@ -81,9 +89,11 @@ class ReferenceImage(CheckedModel):
         return CheckedFile.of(self.data).sha256
 
     def image(self) -> Image.Image:
-        """Upright, RGBA; not to be changed. Decoded once, or again if it is too large to keep."""
-        kept = CheckedFile.of(self.data).kept
-        return image_file.decode(self.data) if kept is None else kept
+        """Upright, RGBA; not to be changed. Decoded once, or again if it is too large to keep.
+
+        Raises `image_file.ImageFileError` for a file of which only the header is whole.
+        """
+        return CheckedFile.of(self.data).image()
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """RGBA uint8 (H, W, 4), upright; alpha is 255 if the file has none."""

@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from lafi.board.checked_model import CheckedModel
 from lafi.board.condition import OutsideName
+from lafi.board.image_file import ALLOWED
 from lafi.board.injection import Injection
 from lafi.board.limits import (
     MAX_PANELS,
@@ -59,7 +60,7 @@ class StageSource(CheckedModel):
     In YAML: a file name, or the number of a panel.
     """
 
-    image: ReferenceImage | None = Field(default=None, description="a PNG, JPEG or WebP image")
+    image: ReferenceImage | None = Field(default=None, description=ALLOWED)
     panel: (
         Annotated[
             int,
@@ -86,7 +87,7 @@ class StageMask(CheckedModel):
     In YAML: a file name, or [x0, y0, x1, y1].
     """
 
-    image: ReferenceImage | None = Field(default=None, description="a PNG, JPEG or WebP image")
+    image: ReferenceImage | None = Field(default=None, description=ALLOWED)
     region: Region | None = None
 
     @model_validator(mode="before")

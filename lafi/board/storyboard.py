@@ -17,11 +17,13 @@ from lafi.board.checks import storyboard_problems
 from lafi.board.condition import MAX_CONDITIONS, Condition
 from lafi.board.error import StoryboardError
 from lafi.board.file import Document, read_document, read_storyboard_file
+from lafi.board.image_file import ALLOWED
 from lafi.board.injection import Injection
 from lafi.board.limits import (
     MAX_CHARACTERS,
     MAX_CHARACTERS_PER_PANEL,
     MAX_PANELS,
+    NAME_ALLOWED,
     DeadlineSeconds,
     Description,
     Name,
@@ -36,6 +38,7 @@ from lafi.board.limits import (
     Title,
     UpscaleFactor,
     VariantName,
+    folded,
 )
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stage_latents import StageLatents
@@ -47,14 +50,14 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 class Character(CheckedModel):
     """A character that prompts name as `{name}`; without a reference, a portrait is drawn first."""
 
-    name: Name = Field(description="a lower-case name, such as mia")
+    name: Name = Field(description=NAME_ALLOWED)
     prompt: Description = Field(
         description="what the character looks like, 1 to 2048 bytes of text"
     )
     trigger: OptionalText = ""
     """Trigger words, put in front of the description."""
     reference: ReferenceImage | None = Field(
-        default=None, description="a PNG, JPEG or WebP image of the character"
+        default=None, description=f"{ALLOWED} of the character"
     )
 
     @property
@@ -123,7 +126,7 @@ class Panel(CheckedModel):
     def prompt_text(self, storyboard: "Storyboard") -> str:
         """The prompt with every `{name}` replaced by that character's caption."""
         captions = {character.name: character.caption for character in storyboard.characters}
-        return PLACEHOLDER.sub(lambda match: captions[match[1]], self.prompt)
+        return PLACEHOLDER.sub(lambda match: captions[folded(match[1])], self.prompt)
 
     def stage_text(self, storyboard: "Storyboard", stage: SamplingStage) -> str:
         """The prompt of one stage (its own or the panel's) with every `{name}` replaced."""
@@ -137,8 +140,8 @@ class Panel(CheckedModel):
 
 
 def mentioned(prompt: str) -> tuple[str, ...]:
-    """The names in braces, each once, in the order of the prompt."""
-    return tuple(dict.fromkeys(PLACEHOLDER.findall(prompt)))
+    """The names in braces as they are known, each once, in the order of the prompt."""
+    return tuple(dict.fromkeys(map(folded, PLACEHOLDER.findall(prompt))))
 
 
 class Retry(NamedTuple):
@@ -160,6 +163,11 @@ class Storyboard(CheckedModel):
     upscale: UpscaleFactor = 1
     """How many times as wide and as high a super-resolution network makes the finished panel."""
     negative_prompt: OptionalText = ""
+    prompt_weights: bool = Field(default=True, strict=True)
+    """Whether `(a red coat:1.3)`, `(so)` and `[less]` in texts weight words; else they are letters.
+
+    On, as people who bring prompts expect; the answer names each text in which it has an effect.
+    """
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"
     )

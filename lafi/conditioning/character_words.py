@@ -4,6 +4,7 @@ Knows storyboards and text, neither tokenizers nor tensors: nothing here imports
 """
 
 from lafi.board.injection import Injection
+from lafi.board.limits import folded
 from lafi.board.storyboard import PLACEHOLDER, Panel, Storyboard
 from lafi.model.text_stack import WordSpan
 
@@ -27,9 +28,10 @@ def limited_words(
     spans = []
     longer = 0
     for found in PLACEHOLDER.finditer(panel.prompt):
-        caption = storyboard.character(found[1]).caption
+        name = folded(found[1])
+        caption = storyboard.character(name).caption
         start = found.start() + longer
-        if found[1] in slots:
-            spans.append(WordSpan(start, start + len(caption), slots[found[1]]))
+        if name in slots:
+            spans.append(WordSpan(start, start + len(caption), slots[name]))
         longer += len(caption) - len(found[0])
     return tuple(spans)

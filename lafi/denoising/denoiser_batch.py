@@ -14,7 +14,7 @@ from lafi.conditioning.routing import NOTHING, Reading, routing_ports
 from lafi.denoising.panel_state import PanelState
 from lafi.model.families.registry import family_of, input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import InputPort
+from lafi.model.input_port import TEXT, TEXT_MASK, TOKENS, InputPort
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -116,21 +116,32 @@ def _stacked(
 ) -> dict[str, Tensor]:
     """Inputs by name, each (B, ...); a row without one has its fill. One that no row has is left
     out."""
+    lengths = [len(row.ports[TEXT]) for row in rows]
     given = {}
     for port in ports:
         values = [row.ports.get(port.name, conditions.get(port.name)) for row in rows]
         there = [value for value in values if value is not None]
         if there:
-            like = max(there, key=Tensor.numel)
-            given[port.name] = torch.stack([_cell(value, like, port) for value in values])
+            shape = _row_shape(port, there, max(lengths))
+            given[port.name] = torch.stack([_cell(value, shape, port) for value in values])
+        elif port.name == TEXT_MASK and min(lengths) < max(lengths):
+            counting = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+            given[port.name] = counting.to(TORCH_DTYPES[port.dtype])
     return given
 
 
-def _cell(value: Tensor | None, like: Tensor, port: InputPort) -> Tensor:
-    """One row's input in the shape of `like`: padded, or all fill where the row has none."""
-    if value is not None and value.shape == like.shape:
+def _row_shape(port: InputPort, there: Sequence[Tensor], tokens: int) -> tuple[int, ...]:
+    """The shape of one row's input. tokens: of the longest text of the call."""
+    largest = max(there, key=Tensor.numel).shape
+    sizes = zip(port.row_shape, largest, strict=True)
+    return tuple(tokens if axis == TOKENS else size for axis, size in sizes)
+
+
+def _cell(value: Tensor | None, shape: tuple[int, ...], port: InputPort) -> Tensor:
+    """One row's input in that shape: padded, or all fill where the row has none."""
+    if value is not None and value.shape == shape:
         return value
-    padded = torch.full_like(like, port.fill, dtype=TORCH_DTYPES[port.dtype])
+    padded = torch.full(shape, port.fill, dtype=TORCH_DTYPES[port.dtype])
     if value is not None:
         # Only texts have different lengths; what is added lies behind their last token.
         padded[tuple(slice(size) for size in value.shape)] = value

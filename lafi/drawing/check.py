@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
+from lafi.board.checks import pictures_of
 from lafi.board.error import StoryboardError, Verbatim, closest, problem
+from lafi.board.image_file import ImageFileError
 from lafi.board.stage_checks import stage_fields
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
@@ -14,6 +16,7 @@ from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_scores import retry_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
+from lafi.drawing.weighted_texts import weight_problems
 from lafi.model.check import check_against
 from lafi.model.families.registry import family_of
 from lafi.model.info import ModelInfo
@@ -33,6 +36,7 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
     check_against(storyboard, own.info)
     problems = retry_problems(storyboard, own.recogniser)
     problems += upscale_problems(storyboard, own.upscaler)
+    problems += _picture_problems(storyboard)
     seen: set[str] = set()
     for index, panel in enumerate(storyboard.panels):
         for line in _panel_problems(index, panel, storyboard, engines):
@@ -42,9 +46,20 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
     if not problems:
         models = {variant: each.info for variant, each in engines.items()}
         plans = [plan_panel(storyboard, panel, models) for panel in storyboard.panels]
-        problems += long_text_problems(storyboard, plans, engines)
+        problems += weight_problems(storyboard, plans)
+        if not problems:
+            problems += long_text_problems(storyboard, plans, engines)
     if problems:
         raise StoryboardError(problems)
+
+
+def _picture_problems(storyboard: Storyboard) -> Iterator[str]:
+    """A line for each picture that cannot be decoded: senders check headers only."""
+    for field, picture in pictures_of(storyboard):
+        try:
+            picture.image()
+        except ImageFileError as refused:
+            yield problem(field, refused.got, refused.allowed)
 
 
 def check_variant(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:

@@ -37,6 +37,7 @@ _NEWER_MODEL_FIELDS = {
     "pooled_width",
     "zero_empty_negative",
     "learnt_tokens",
+    "text_windows",
     "trigger",
     "files_sha256",
 }
@@ -87,10 +88,26 @@ def content_address(
         decides["conditions"] = [given.model_dump(mode="json") for given in panel.conditions]
     if (factor := storyboard.effective_upscale(panel)) > 1:
         decides["upscale"] = {"factor": factor, "network": upscaler}
+    if _weighted(storyboard, panel):
+        decides["prompt_weights"] = True
     if limited := limited_words(storyboard, panel):
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _weighted(storyboard: Storyboard, panel: Panel) -> bool:
+    """Whether marks in one of the panel's texts give words a weight; else they count for nothing.
+
+    So prompts without any keep the addresses that they always had.
+    """
+    if not storyboard.prompt_weights:
+        return False
+    stages = storyboard.effective_sampling(panel).stages
+    captions = (storyboard.character(name).caption for name in panel.characters)
+    texts = (panel.stage_text(storyboard, stage) for stage in stages)
+    every = (*texts, *captions, panel.negative_text(storyboard))
+    return any(mark in text for text in every for mark in "()[]\\")
 
 
 def stage_address(

@@ -1,24 +1,17 @@
-"""Texts of a storyboard that a model does not read to their end.
+"""Texts of a storyboard that are longer than a model's encoder takes.
 
-A text stack cuts them, which a note says, or they are refused before any work.
+They are encoded in windows, which a note says, or refused before any work; nothing is cut.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from lafi.board.error import Verbatim, problem, shown
 from lafi.board.storyboard import Storyboard
+from lafi.conditioning.prompt_weights import as_read
 from lafi.drawing.plan import StagePlan
 from lafi.model.families.registry import text_stack_of
+from lafi.model.info import ModelInfo
 from lafi.ports.engines import Engines
-
-
-class _LongText(NamedTuple):
-    """The field of a text, the end of it that is not read, and the model that does not."""
-
-    field: str
-    end: str
-    engines: Engines
 
 
 def long_text_problems(
@@ -27,47 +20,67 @@ def long_text_problems(
     engines: Mapping[str, Engines],
 ) -> list[str]:
     """A line for each text whose end would be missing; plans: of every panel."""
+    found = (
+        (field, each.prompts.unread(_letters(storyboard, text)), each.info)
+        for field, text, each in _texts(storyboard, plans, engines)
+    )
     return [
-        problem(
-            found.field,
-            Verbatim(f"{shown(found.end)} too much"),
-            f"at most {found.engines.info.text_length} tokens with {found.engines.info.name}",
-        )
-        for found in _long_texts(storyboard, plans, engines)
-        if not text_stack_of(found.engines.info).cuts
+        problem(field, Verbatim(f"{shown(end)} too much"), _allowed(info))
+        for field, end, info in found
+        if end
     ]
 
 
-def long_text_notes(
+def window_notes(
     storyboard: Storyboard,
     plans: Sequence[tuple[StagePlan, ...]],
     engines: Mapping[str, Engines],
 ) -> list[str]:
-    """A line for each text that is drawn without its end; plans: of every panel."""
+    """A line for each text that needs several windows; plans: of every panel."""
+    found = (
+        (field, each.prompts.size(_letters(storyboard, text)), each.info)
+        for field, text, each in _texts(storyboard, plans, engines)
+    )
     return [
-        f"{found.field}: too long for {found.engines.info.name}, which reads "
-        f"{found.engines.info.text_length} tokens; left out: {shown(found.end)}"
-        for found in _long_texts(storyboard, plans, engines)
-        if text_stack_of(found.engines.info).cuts
+        f"{field}: {size.tokens} tokens, read in {size.windows} windows "
+        f"(one ends at BREAK or when it is full; {info.name})"
+        for field, size, info in found
+        if size.windows > 1
     ]
 
 
-def _long_texts(
-    storyboard: Storyboard,
-    plans: Sequence[tuple[StagePlan, ...]],
-    engines: Mapping[str, Engines],
-) -> Iterator[_LongText]:
-    """Each field once for each of its texts and models."""
-    fields = {(stage.variant, text): field for field, text, stage in _texts(storyboard, plans)}
-    for (variant, text), field in fields.items():
-        end = engines[variant].prompts.unread(text)
-        if end:
-            yield _LongText(field, end, engines[variant])
+def _letters(storyboard: Storyboard, text: str) -> str:
+    """The text without the marks of weights."""
+    return as_read(text, weighted=storyboard.prompt_weights).text
+
+
+def _allowed(info: ModelInfo) -> str:
+    windows = "" if info.text_windows == 1 else f"{info.text_windows} windows of "
+    allowed = f"at most {windows}{info.text_length} tokens with {info.name}"
+    most = text_stack_of(info).windows
+    if info.text_windows < most:
+        allowed += (
+            f", which was exported before longer texts could be read; export it again for {most} "
+            "windows"
+        )
+    return allowed
 
 
 def _texts(
+    storyboard: Storyboard,
+    plans: Sequence[tuple[StagePlan, ...]],
+    engines: Mapping[str, Engines],
+) -> Iterator[tuple[str, str, Engines]]:
+    """Field, text and engines: each field once for each of its texts and models."""
+    fields = {(stage.variant, text): field for field, text, stage in stage_texts(storyboard, plans)}
+    for (variant, text), field in fields.items():
+        yield field, text, engines[variant]
+
+
+def stage_texts(
     storyboard: Storyboard, plans: Sequence[tuple[StagePlan, ...]]
 ) -> Iterator[tuple[str, str, StagePlan]]:
+    """Field, text and stage of all that is encoded; plans: of every panel."""
     for index, stages in enumerate(plans):
         for stage in stages:
             own = stage.settings.prompt is not None

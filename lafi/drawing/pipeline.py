@@ -23,14 +23,15 @@ from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
-from lafi.drawing.long_texts import long_text_notes
+from lafi.drawing.notes import all_notes
 from lafi.drawing.panel_files import PanelFiles
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
-from lafi.drawing.plan import StagePlan, notes, plan_panel
+from lafi.drawing.plan import StagePlan, plan_panel
 from lafi.drawing.shelf import Archive, Shelf, pixels_of
 from lafi.drawing.stage_loop import Done, StageLoop
 from lafi.drawing.staged import Materials, StagedPicture, zero_negative
+from lafi.model.families.registry import input_ports
 from lafi.ports.engines import Engines
 from lafi.sampling.noise_model import noise_model_of
 from lafi.store.record import Record
@@ -143,12 +144,8 @@ class _Drawing:
     def _events(self, said: Sequence[str]) -> Iterator[Event]:
         shown = self._read_sizes(self._open)
         without = [n for n in shown if self._storyboard.character(n).reference is None]
-        told = (
-            *said,
-            *notes(self._storyboard, self._plans),
-            *long_text_notes(self._storyboard, self._plans, self._materials.engines),
-        )
-        yield Accepted(panels=len(self._plans), portraits=len(without), notes=told)
+        told = all_notes(self._storyboard, self._plans, self._materials.engines)
+        yield Accepted(panels=len(self._plans), portraits=len(without), notes=(*said, *told))
         if self._cancelled():
             return
         yield from self._claim(self._open)
@@ -239,7 +236,8 @@ class _Drawing:
         for variant, wanted in texts.items():
             engines = self._materials.engines[variant]
             self._materials.texts[variant] = encode_texts(
-                wanted, engines.prompts, engines.text_encoder
+                *(wanted, engines.prompts, engines.text_encoder, input_ports(engines.info)),
+                weighted=self._storyboard.prompt_weights,
             )
 
     def _own_size(self) -> Size:

@@ -18,6 +18,7 @@ from lafi.board.stages import StageMask
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
+from lafi.conditioning.prompt_weights import as_read
 from lafi.conditioning.prompts import zeros_like
 from lafi.conditioning.reference import Reference
 from lafi.conditioning.registry import prepared
@@ -223,5 +224,6 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
     if not spans:
         return ()
     engines = materials.engines[plan.variant]
-    slots = torch.from_numpy(engines.prompts.slots(plan.text, spans))
+    read = as_read(plan.text, weighted=materials.storyboard.prompt_weights)
+    slots = torch.from_numpy(engines.prompts.slots(read.text, read.moved(spans)))
     return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

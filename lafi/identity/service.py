@@ -4,7 +4,6 @@ A description of a character can help. Knows image files and names, not requests
 """
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from lafi.board import image_file
 from lafi.board.error import problem
 from lafi.board.letterbox import fit
-from lafi.board.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, NAME_PATTERN, OptionalText
+from lafi.board.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, OptionalText, character_name
 from lafi.identity.enrolment_database import EnrolmentDatabase
 from lafi.identity.enrolments import EnrolmentError, Match
 from lafi.model.recogniser_files import DESCRIBER
@@ -53,12 +52,12 @@ class Identity:
     def enrol(self, character: str, images: Sequence[bytes], description: str = "") -> int:
         """Add pictures of a new or known character; returns how many it has now.
 
-        images: PNG, JPEG or WebP files, 1 to MAX_IMAGES; one enrolled before is not counted again.
+        images: files as of references, 1 to MAX_IMAGES; one enrolled before is not counted again.
         description: its looks, replacing an earlier description; "" keeps that.
         Raises EnrolmentError if the name, the number of images, an image or the description is not
         allowed; then nothing has changed.
         """
-        _check_name(character)
+        character = _known_name(character)
         description = _checked(description)
         if description and self._describe is None:
             allowed = "none: the server's recogniser has no text tower"
@@ -81,13 +80,13 @@ class Identity:
 
     def forget(self, character: str) -> int:
         """Remove a character; returns how many pictures it had. Raises EnrolmentError."""
-        _check_name(character)
+        character = _known_name(character)
         return self._database.forget(character)
 
     def pictures(self, character: str) -> tuple[str, ...]:
         """SHA-256 of a character's pictures, hexadecimal. Raises EnrolmentError."""
-        _check_name(character)
-        return tuple(digest for name, digest in self._database.read().pictures if name == character)
+        known = _known_name(character)
+        return tuple(digest for name, digest in self._database.read().pictures if name == known)
 
     def characters(self) -> tuple[str, ...]:
         """The names of all characters, sorted. Raises EnrolmentError for a damaged file."""
@@ -138,6 +137,8 @@ def _checked(text: str) -> str:
         raise EnrolmentError(problem("description", text, allowed)) from None
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise EnrolmentError(problem("character", name, NAME_ALLOWED))
+def _known_name(name: str) -> str:
+    try:
+        return character_name(name)
+    except ValueError:
+        raise EnrolmentError(problem("character", name, NAME_ALLOWED)) from None

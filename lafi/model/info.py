@@ -98,7 +98,12 @@ class ModelInfo(BaseModel):
     largest_side: int = Field(default=0, ge=0)
     """Largest side of a panel that is drawn; 0: four times `own_side`."""
     text_length: int = Field(ge=1)
-    """The most tokens of a prompt, T; all prompts have as many where a text stack pads them."""
+    """Tokens of a window of a prompt, T; all windows have as many where a text stack pads them."""
+    text_windows: int = Field(default=1, ge=1)
+    """The most windows of a prompt, joined on the tokens' axis.
+
+    With more than one the denoiser takes texts of any length; exports of before have one.
+    """
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     pooled_width: int = Field(default=0, ge=0)

@@ -21,9 +21,13 @@ TOKENS: Final = "tokens"
 Axis = Literal["rows", "references", "height", "width", "tokens"]
 """Axes of any size: rows of the call, slots that a row may read, the latent's sides, and tokens of
 the text in a model whose texts have different lengths; shorter ones are padded with the fill."""
-Example = Literal["normal", "weight", "timestep", "pixels", "route", "slot"]
+Example = Literal["normal", "weight", "flag", "timestep", "pixels", "route", "slot"]
 """The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
-training timesteps, sizes in pixels, rows to read or -1, slots or -1."""
+0 or 1 of which the first is 1, training timesteps, sizes in pixels, rows to read or -1, slots or
+-1."""
+TEXT: Final = "text"
+TEXT_MASK: Final = "text_mask"
+"""The input that says which tokens of a row's text count, 1 or 0; left out, all do."""
 
 
 class InputPort(BaseModel):
@@ -76,7 +80,7 @@ def core_ports(
     return (
         InputPort(name="latents", axes=(ROWS, latent_channels, HEIGHT, WIDTH)),
         InputPort(name="timesteps", axes=(ROWS,), exact=True, example="timestep"),
-        InputPort(name="text", axes=(ROWS, *text)),
+        InputPort(name=TEXT, axes=(ROWS, *text)),
         InputPort(
             name="routes",
             axes=(layers, ROWS, REFERENCES),

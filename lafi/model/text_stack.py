@@ -36,20 +36,33 @@ class WordSpan(NamedTuple):
     slot: int
 
 
+class TextSize(NamedTuple):
+    """Tokens of a text, without those that begin, end and pad it, and the windows they fill."""
+
+    tokens: int
+    windows: int
+
+
 class PromptReader(Protocol):
-    """The tokenizers of one model: texts become what its text encoder takes."""
+    """The tokenizers of one model: texts become what its text encoder takes.
+
+    A text that is longer than the encoder takes has several windows, encoded each by itself.
+    """
 
     def token_ids(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """(B, ...) for B texts, each shaped as `TextStack.ids` says, all of one length.
+        """(N, ...), the windows of all texts one after another, each shaped as `TextStack.ids`.
 
-        The end of a text that is too long is left out; `unread` gives it.
+        Raises ValueError for a text that is too long; `unread` gives what is too much.
         """
+
+    def size(self, text: str) -> TextSize:
+        """How long a text is; one window or more."""
 
     def unread(self, text: str) -> str:
         """The end of a text that is too long for the model; "" if all of it is read."""
 
     def slots(self, text: str, spans: Sequence[WordSpan]) -> npt.NDArray[np.int32]:
-        """(T,): for each token of the encoded text the slot of its span, or -1."""
+        """(T,): for each token of the encoded text, all windows, the slot of its span, or -1."""
 
 
 class TextStack(Protocol):
@@ -64,10 +77,10 @@ class TextStack(Protocol):
         """The parts of a checkpoint with its tokenizers; they have neither config nor weights."""
 
     @property
-    def cuts(self) -> bool:
-        """Whether a text that is too long is drawn without its end, with a note of that.
+    def windows(self) -> int:
+        """The most windows of a text, for models that are exported now; 1: texts have but one.
 
-        Otherwise such a text is refused.
+        Of a longer text nothing is cut: it is refused.
         """
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:

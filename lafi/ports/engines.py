@@ -40,6 +40,8 @@ class DenoiserBatch:
            A UNet has
            `words` (B, T) int32, the slot r whose region in row b limits where a text token
            acts, in every cross-attention layer; -1 acts everywhere;
+           `text_mask` (B, T) float32, 1 where a token counts, 0 where it pads a shorter text; left
+           out where all texts are equally long;
            `pooled` (B, P) float32, the prompts' pooled embeddings;
            `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
            from the left, target height and width (arXiv:2307.01952)

@@ -4,6 +4,7 @@ BYTES tensors are numpy object arrays of `bytes`. Imports neither torch nor a se
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,9 @@ from lafi.wire.model_spec import (
 )
 
 Tensors = dict[str, npt.NDArray[Any]]
+_YAML = re.compile(r"(?:\s*(?:---|#[^\n]*\n))*\s*[A-Za-z_]+[ \t]*:(?:\s|$)")
+"""How a storyboard in YAML begins: comments, then a field."""
+_JSON_ALLOWED = "JSON; a file of YAML is read by lafi draw, or by load_storyboard of the client"
 WITH_PICTURE = (PanelImage, Portrait, Preview)
 """The events with a PNG file in IMAGE."""
 
@@ -157,9 +161,12 @@ def _json(name: str, tensor: npt.NDArray[Any]) -> Any:
     (raw,) = _elements(name, tensor, 1)
     if len(raw) > MAX_FILE_BYTES:
         raise StoryboardError([problem(name, raw, f"at most {MAX_FILE_BYTES} bytes of JSON")])
+    text = decode_utf8(raw, name)
     try:
-        return parse_json(decode_utf8(raw, name))
+        return parse_json(text)
     except StoryboardError as error:
+        if _YAML.match(text):
+            raise StoryboardError([problem(name, Verbatim("YAML"), _JSON_ALLOWED)]) from None
         lines = (line if line.startswith(name) else f"{name}: {line}" for line in error.problems)
         raise StoryboardError(lines) from None
 

@@ -104,7 +104,7 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
         ("recipe: ../story", "recipe: got '../story', allowed: broken, lost, other, progressive,"),
         ("recipe: broken", "recipe broken: line 1, column 2: got broken YAML ("),
         ("recipe: other", "recipe other: panels: unknown field, allowed: variant, width, height, "),
-        ("recipe: lost", "recipe lost: sampling.mask: got 'gone.png', allowed: a PNG, JPEG or We"),
+        ("recipe: lost", "recipe lost: sampling.mask: got 'gone.png', allowed: a PNG, JPEG, We"),
         ("recipie: a", "recipie: unknown field, allowed: recipe, negative, title, variant, width"),
         ("negatives: [a]", "negatives: unknown field, allowed: recipe, negative, title, variant,"),
         ("titel: a", "titel: unknown field, allowed: title, variant, width, height, upscale, nega"),

@@ -37,6 +37,7 @@ def sides(value: onnx.ValueInfoProto) -> list[str | int]:
 
 def test_inputs_are_those_of_a_denoiser_batch(repository: Path, denoiser: onnx.ModelProto) -> None:
     names = ["latents", "timesteps", "text", "routes", "bias", "mask", "region", "words"]
+    names.append("text_mask")
     groups = bank_groups(load_model_info(repository / "artifacts").layers)
     bank = list(bank_tensor_names(groups))
     assert [value.name for value in denoiser.graph.input] == [*names, BANK_MASK, *bank]
@@ -59,7 +60,12 @@ def test_the_reference_graph_gives_the_bank_and_nothing_else(
 ) -> None:
     reference = onnx.load(repository / "artifacts" / "reference.onnx").graph
     groups = bank_groups(load_model_info(repository / "artifacts").layers)
-    assert [value.name for value in reference.input] == ["latents", "timesteps", "text"]
+    assert [value.name for value in reference.input] == [
+        "latents",
+        "timesteps",
+        "text",
+        "text_mask",
+    ]
     assert [value.name for value in reference.output] == list(bank_tensor_names(groups))
     # It needs no attention of ours, and ends before what nothing reads.
     assert not [node for node in reference.node if node.domain == onnx_function.DOMAIN]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lafi.board.injection import Injection
+from lafi.board.limits import folded
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
 from lafi.board.storyboard import Character, Panel, Storyboard
@@ -26,9 +27,9 @@ _TEXT = st.text(
 _SOME_TEXT = st.builds("{}{}".format, st.sampled_from("a女🐈"), _TEXT)
 _NAME = st.builds(
     str.__add__,
-    st.sampled_from(string.ascii_lowercase),
-    st.text(string.ascii_lowercase + string.digits + "_", max_size=31),
-)
+    st.sampled_from(string.ascii_letters + "小é"),
+    st.text(string.ascii_letters + string.digits + "_-美ßक", max_size=31),
+).map(folded)
 _UNIT = st.floats(0, 1)
 
 

@@ -118,4 +118,5 @@ def denoiser_inputs(engines: Engines) -> dict[str, np.ndarray]:
         "region": np.tri(8, dtype=np.float32) * np.ones((3, 1, 1, 1), np.float32),
         "words": np.full((3, info.text_length), -1, np.int32)
         + np.eye(3, info.text_length, 1, np.int32),
+        "text_mask": np.ones((3, info.text_length), np.float32),
     }

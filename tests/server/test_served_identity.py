@@ -143,7 +143,7 @@ def test_a_bad_image_fails_its_own_request_only(client: IdentityClient) -> None:
 @pytest.mark.parametrize(
     ("name", "images", "message"),
     [
-        ("../mia", [png(0)], "character: got '../mia', allowed: a lower-case name"),
+        ("../mia", [png(0)], "character: got '../mia', allowed: a name of 1 to 64"),
         ("mia", [b"text"], "images[0]: got 4 bytes that are no image"),
         ("mia", [], "images: got 0, allowed: 1 to 16"),
     ],

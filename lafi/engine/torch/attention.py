@@ -91,9 +91,9 @@ class SelfAttentionProcessor:
 class CrossAttentionProcessor:
     """Attention to the text, which can limit the words of a character to its region.
 
-    Its token grid is the latent's divided by `downscale`. Without limited words it is exactly the
-    attention of diffusers. The weight of a region multiplies exp(logit), so 0 excludes a word
-    exactly. Words that belong to no character are never excluded.
+    Its token grid is the latent's divided by `downscale`. Without limited words and padded texts it
+    is exactly the attention of diffusers. The weight of a region multiplies exp(logit), so 0
+    excludes a word exactly. Words that belong to no character are never excluded.
     """
 
     def __init__(self, downscale: int) -> None:
@@ -109,15 +109,22 @@ class CrossAttentionProcessor:
         temb: Tensor | None = None,
         injection: DenoiserBatch | Collected | None = None,
     ) -> Tensor:
-        """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
+        """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C).
+
+        attention_mask: (B, 1, T), added to the logits of each token; None where all tokens count.
+        """
         words = injection.ports.get("words") if isinstance(injection, DenoiserBatch) else None
-        if words is None or encoder_hidden_states is None:
+        if encoder_hidden_states is None or (words is None and attention_mask is None):
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
             return plain
-        assert isinstance(injection, DenoiserBatch)
-        region = to_tokens(injection["region"], self.downscale, hidden_states.shape[1])
+        offsets = attention_mask
+        if words is not None:
+            assert isinstance(injection, DenoiserBatch)
+            region = to_tokens(injection["region"], self.downscale, hidden_states.shape[1])
+            offsets = word_offsets(words, region, attention_mask)
+        assert offsets is not None
         q, k, v = (
             part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for part in (
@@ -126,27 +133,31 @@ class CrossAttentionProcessor:
                 attn.to_v(encoder_hidden_states),
             )
         )
-        offsets = word_offsets(words, region).to(q.dtype)[:, None]
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=offsets)
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=offsets.to(q.dtype)[:, None])
         merged = read.transpose(1, 2).flatten(2)
         out: Tensor = attn.to_out[1](attn.to_out[0](merged)) / attn.rescale_output_factor
         return out
 
 
-def word_offsets(words: Tensor, region: Tensor) -> Tensor:
+def word_offsets(words: Tensor, region: Tensor, counting: Tensor | None = None) -> Tensor:
     """Logit offsets that make each text token act only in its region.
 
     words (B, T) int32: slot in [0, R) whose region limits the token, or -1. region (B, R, S)
-    float32 in [0, 1]. Returns (B, S, T) float32: the log of the weight, 0 for -1.
+    float32 in [0, 1]. counting (B, 1, T): added everywhere, such as what excludes padding; None
+    adds nothing. Returns (B, S, T) float32: the log of the weight, 0 for -1.
     """
-    rows, count, _ = region.shape
+    rows, count, tokens = region.shape
     slots = torch.arange(count, dtype=words.dtype, device=words.device)
     shape = (rows, count, words.shape[1])
     # Expanded explicitly: broadcasting would make a trace depend on whether there is one slot.
     limited = words[:, None].expand(shape) == slots[None, :, None].expand(shape)
-    logs = torch.where(region > 0, region.log(), EXCLUDED)
+    logs, chosen = torch.where(region > 0, region.log(), EXCLUDED), limited.to(region.dtype)
+    if counting is not None:
+        # One slot more, whose log is 1 everywhere: the product below adds what counts as it goes.
+        logs = torch.cat([logs, logs.new_ones(rows, 1, tokens)], dim=1)
+        chosen = torch.cat([chosen, counting.to(chosen.dtype)], dim=1)
     # A product with ones and zeros gathers in one small operation in every runtime.
-    return torch.bmm(logs.transpose(1, 2), limited.to(logs.dtype))
+    return torch.bmm(logs.transpose(1, 2), chosen)
 
 
 def to_tokens(weights: Tensor, downscale: int, tokens: int) -> Tensor:

@@ -11,7 +11,7 @@ from lafi.model.config_problems import Config, differs
 from lafi.model.families.unet_checks import pixel_problems
 from lafi.model.family import GuidanceKind
 from lafi.model.info import PREDICTION_TYPES, AttentionSite, ModelInfo
-from lafi.model.input_port import NOWHERE, ROWS, InputPort, core_ports
+from lafi.model.input_port import NOWHERE, ROWS, TEXT_MASK, TOKENS, Axis, InputPort, core_ports
 from lafi.model.text_stacks.clip import CLIP, ONE_ENCODER, TWO_ENCODERS, Parts
 
 _DRAWING: Final[Parts] = {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",)}
@@ -22,6 +22,9 @@ _PIPELINES: Final = {
 """Class of a pipeline -> its parts, each with its allowed classes, None for any."""
 _TIME_IDS: Final = 6
 """Original height and width, crop from the top and the left, target height and width."""
+_TEXT_MASK: Final = InputPort(
+    name=TEXT_MASK, axes=(ROWS, TOKENS), fill=1.0, optional=True, example="flag"
+)
 _UP_BLOCK_SHARE: Final = {"decoder": (0, 3), "balanced": (1, 3), "texture": (2, 3)}
 """Where in the up-block layers a preset starts, as numerator and denominator."""
 
@@ -55,23 +58,27 @@ class UNetFamily:
         }
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
-        """As `Family`: core ports and `words`; with two encoders also `pooled` and `time_ids`."""
-        text = (info.text_length, info.text_width)
-        core = core_ports(info.latent_channels, len(info.layers), text)
+        """As `Family`: core ports and `words`; with two encoders also `pooled` and `time_ids`.
+
+        Models whose prompts may have several windows also have `text_mask`.
+        """
+        tokens: Axis | int = TOKENS if info.text_windows > 1 else info.text_length
+        core = core_ports(info.latent_channels, len(info.layers), (tokens, info.text_width))
         words = InputPort(
             name="words",
-            axes=(ROWS, info.text_length),
+            axes=(ROWS, tokens),
             dtype="INT32",
             fill=NOWHERE,
             optional=True,
             reading=True,
             example="slot",
         )
+        told = (*core, words, _TEXT_MASK) if tokens == TOKENS else (*core, words)
         if not info.pooled_width:
-            return (*core, words)
+            return told
         pooled = InputPort(name="pooled", axes=(ROWS, info.pooled_width))
         time_ids = InputPort(name="time_ids", axes=(ROWS, _TIME_IDS), exact=True, example="pixels")
-        return (*core, words, pooled, time_ids)
+        return (*told, pooled, time_ids)
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
         """As `Family`: with two encoders, time ids for an uncropped picture (arXiv:2307.01952)."""

@@ -28,12 +28,12 @@ TWO_ENCODERS: Final[Parts] = {
 class ClipTexts:
     """`TextStack` of one CLIP encoder, or of two, whose second also gives `pooled`.
 
-    A text that is too long is cut, as by diffusers.
+    A text that is longer than the encoders take is encoded in windows, joined on the tokens' axis.
     """
 
     encoders: Final = ("text_encoder", "text_encoder_2")
     tokenizers: Final = ("tokenizer", "tokenizer_2")
-    cuts: Final = True
+    windows: Final = 16
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`: encoders without an embedding for each of their tokenizer's ids."""
@@ -54,6 +54,7 @@ class ClipTexts:
         encoders = [parts[part] for part in self.encoders if part in parts]
         return {
             "text_length": min(encoder["max_position_embeddings"] for encoder in encoders),
+            "text_windows": self.windows,
             "text_width": sum(encoder["hidden_size"] for encoder in encoders),
             "pooled_width": encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
         }
@@ -63,7 +64,7 @@ class ClipTexts:
         return self.tokenizers if info.pooled_width else self.tokenizers[:1]
 
     def ids(self, info: ModelInfo) -> tuple[int, ...]:
-        """As `TextStack`: (T,), or (2, T) with two encoders."""
+        """As `TextStack`: one window, (T,), or (2, T) with two encoders."""
         count = len(self.tokenizers_of(info))
         return (info.text_length,) if count == 1 else (count, info.text_length)
 
@@ -72,7 +73,7 @@ class ClipTexts:
         return tuple(vocabulary_size(folder / part) for part in self.tokenizers_of(info))
 
     def outputs(self, info: ModelInfo) -> tuple[TextOutput, ...]:
-        """As `TextStack`: `text`, and with two encoders `pooled`."""
+        """As `TextStack`: `text` of one window, and with two encoders `pooled`."""
         text = TextOutput("text", (info.text_length, info.text_width))
         return (text, TextOutput("pooled", (info.pooled_width,))) if info.pooled_width else (text,)
 
@@ -82,7 +83,7 @@ class ClipTexts:
         from transformers import CLIPTokenizer
 
         tokenizers = (CLIPTokenizer.from_pretrained(folder / p) for p in self.tokenizers_of(info))
-        return ClipReader(tuple(tokenizers), info.text_length)
+        return ClipReader(tuple(tokenizers), info.text_length, info.text_windows)
 
 
 CLIP: Final = ClipTexts()

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from lafi.model.input_port import NOWHERE
-from lafi.model.text_stack import WordSpan
+from lafi.model.text_stack import TextSize, WordSpan
+from lafi.model.text_stacks.clip_windows import Token, Window, windows
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
+
+_MARKS: Final = 2
+"""Tokens of a window that begin and end it."""
 
 
 class ClipReader:
@@ -20,63 +24,81 @@ class ClipReader:
     Learnt words of several embeddings become as many tokens.
     """
 
-    def __init__(self, tokenizers: Sequence["CLIPTokenizer"], length: int) -> None:
-        """length: tokens of every text, those that begin, end and pad it included."""
+    def __init__(
+        self, tokenizers: Sequence["CLIPTokenizer"], length: int, most_windows: int = 1
+    ) -> None:
+        """length: tokens of every window, those that begin, end and pad it included."""
         self.tokenizers = tuple(tokenizers)
         self._length = length
+        self._most_windows = most_windows
 
     def token_ids(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """(B, length) with one tokenizer, padded and cut; with more, (B, tokenizers, length)."""
-        ids = [self._ids(tokenizer, texts) for tokenizer in self.tokenizers]
-        return ids[0] if len(ids) == 1 else np.stack(ids, axis=1)
+        """(N, length) with one tokenizer, padded; with more, (N, tokenizers, length)."""
+        rows = []
+        for text in texts:
+            found = self._windows(text)
+            if len(found) > self._most_windows:
+                allowed = f"{self._most_windows} of {self._length - _MARKS} tokens"
+                raise ValueError(f"text: got {len(found)} windows, allowed {allowed}")
+            rows += [self._ids(window) for window in found]
+        ids = np.array(rows, dtype=np.int64).reshape(-1, len(self.tokenizers), self._length)
+        return ids[:, 0] if len(self.tokenizers) == 1 else ids
+
+    def size(self, text: str) -> TextSize:
+        """As `PromptReader`; tokens of the tokenizer that has most."""
+        found = self._windows(text)
+        each = (sum(len(window[place]) for window in found) for place in range(len(found[0])))
+        return TextSize(max(each), len(found))
 
     def unread(self, text: str) -> str:
-        """As `PromptReader`; the longest end that one of the tokenizers leaves out."""
-        return max((self._unread(tokenizer, text) for tokenizer in self.tokenizers), key=len)
+        """As `PromptReader`."""
+        too_many = self._windows(text)[self._most_windows :]
+        if not too_many:
+            return ""
+        return text[min(tokens[0].start for tokens in too_many[0] if tokens) :].strip()
 
     def slots(self, text: str, spans: Sequence[WordSpan]) -> npt.NDArray[np.int32]:
-        """(length,): for each token of `text` the slot of the span that it belongs to, or -1.
+        """(T,): for each token of all windows the slot of the span that it belongs to, or -1.
 
         A token belongs to a span if all its letters do: one that runs over an edge gets -1, as
-        do the tokens that begin, end and pad a text. Where two tokenizers disagree on a token, it
+        do the tokens that begin, end and pad a window. Where two tokenizers disagree on a token, it
         gets -1.
         """
-        first, *others = (self._slots(tokenizer, text, spans) for tokenizer in self.tokenizers)
-        for other in others:
-            first = np.where(first == other, first, np.int32(NOWHERE))
-        return first
+        found = self._windows(text)
+        slots = np.full((len(self.tokenizers), len(found) * self._length), NOWHERE, np.int32)
+        for number, window in enumerate(found):
+            for row, tokens in zip(slots, window, strict=True):
+                for place, token in enumerate(tokens, number * self._length + 1):
+                    for span in spans:
+                        if span.start <= token.start and token.stop <= span.stop:
+                            row[place] = span.slot
+        agreed: npt.NDArray[np.int32] = np.where(
+            (slots == slots[0]).all(axis=0), slots[0], np.int32(NOWHERE)
+        )
+        return agreed
 
-    def _ids(self, tokenizer: "CLIPTokenizer", texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        written_out = [expand_words(tokenizer, text) for text in texts]
-        return np.array(tokenizer(written_out, **self._padded).input_ids, dtype=np.int64)
+    def _windows(self, text: str) -> tuple[Window, ...]:
+        tokens = [_tokens(tokenizer, text) for tokenizer in self.tokenizers]
+        return windows(text, tokens, self._length - _MARKS)
 
-    def _unread(self, tokenizer: "CLIPTokenizer", text: str) -> str:
-        expanded, origins = _expanded(tokenizer, text)
-        offsets = tokenizer(expanded, return_offsets_mapping=True, verbose=False).offset_mapping
-        if len(offsets) <= self._length:
-            return ""
-        # The last token that is read ends the text.
-        start, _ = offsets[self._length - 1]
-        return text[origins[start][0] :].strip()
+    def _ids(self, window: Window) -> list[list[int]]:
+        """One window for each tokenizer: begun, ended and padded."""
+        rows = []
+        for tokenizer, tokens in zip(self.tokenizers, window, strict=True):
+            numbers = [token.number for token in tokens]
+            ids = [tokenizer.bos_token_id, *numbers, tokenizer.eos_token_id]
+            rows.append(ids + [tokenizer.pad_token_id] * (self._length - len(ids)))
+        return rows
 
-    def _slots(
-        self, tokenizer: "CLIPTokenizer", text: str, spans: Sequence[WordSpan]
-    ) -> npt.NDArray[np.int32]:
-        expanded, origins = _expanded(tokenizer, text)
-        offsets = tokenizer(expanded, return_offsets_mapping=True, **self._padded).offset_mapping
-        slots = np.full(self._length, NOWHERE, dtype=np.int32)
-        for token, (start, stop) in enumerate(offsets):
-            if start == stop:
-                continue
-            first, last = origins[start][0], origins[stop - 1][1]
-            for span in spans:
-                if span.start <= first and last <= span.stop:
-                    slots[token] = span.slot
-        return slots
 
-    @property
-    def _padded(self) -> dict[str, Any]:
-        return {"padding": "max_length", "max_length": self._length, "truncation": True}
+def _tokens(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:
+    expanded, origins = _expanded(tokenizer, text)
+    origins.append((len(text), len(text)))
+    read = tokenizer(expanded, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return [
+        Token(number, origins[start][0], origins[max(start, stop - 1)][1])
+        for number, (start, stop) in zip(read.input_ids, read.offset_mapping, strict=True)
+    ]
 
 
 def expand_words(tokenizer: "CLIPTokenizer", text: str) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lafi.model.config_problems import Config, differs
 from lafi.model.info import ModelInfo
 from lafi.model.input_port import NOWHERE, ROWS, TOKENS, InputPort
-from lafi.model.text_stack import TextOutput, WordSpan
+from lafi.model.text_stack import TextOutput, TextSize, WordSpan
 
 TEXT_MASK: Final = InputPort(name="text_mask", axes=(ROWS, TOKENS), example="weight")
 """Which tokens of a row's text count."""
@@ -31,10 +31,15 @@ class ToyReader:
         self._length = length
 
     def token_ids(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
-        rows = [[self._ids.get(w, UNKNOWN) for w in t.split()][: self._length] for t in texts]
+        rows = [[self._ids.get(w, UNKNOWN) for w in t.split()] for t in texts]
+        if any(len(row) > self._length for row in rows):
+            raise ValueError(f"text: got more than {self._length} words, allowed fewer")
         longest = max(2, *map(len, rows))
         padded = [row + [PADDING] * (longest - len(row)) for row in rows]
         return np.array(padded, dtype=np.int64)
+
+    def size(self, text: str) -> TextSize:
+        return TextSize(len(text.split()), 1)
 
     def unread(self, text: str) -> str:
         return " ".join(text.split()[self._length :])
@@ -48,7 +53,7 @@ class ToyTexts:
 
     encoders: Final = ("embedding",)
     tokenizers: Final = ("vocabulary",)
-    cuts: Final = False
+    windows: Final = 1
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
         count = _vocabulary(folder / "vocabulary")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
+from lafi.board.image_file import FORMAT_NAMES
 from lafi.board.picture_slots import picture_slots
 from lafi.board.storyboard import load_storyboard, parse_storyboard
 
@@ -115,7 +116,7 @@ def _refused(tmp_path: Path, text: str = STORY) -> tuple[str, ...]:
 
 
 def test_missing_reference_is_named_beside_other_problems(tmp_path: Path) -> None:
-    missing = "characters[0].reference: got 'faces/mia.png', allowed: a PNG, JPEG or WebP file (no "
+    missing = f"characters[0].reference: got 'faces/mia.png', allowed: {FORMAT_NAMES} file (no "
     assert _refused(tmp_path, STORY) == (missing + "such file)",)
     first, second = _refused(tmp_path, STORY + "width: 1\n")
     assert first.startswith(missing)
@@ -124,13 +125,13 @@ def test_missing_reference_is_named_beside_other_problems(tmp_path: Path) -> Non
 
 def test_a_folder_is_no_reference(tmp_path: Path) -> None:
     (tmp_path / "faces" / "mia.png").mkdir(parents=True)
-    assert _refused(tmp_path)[0].endswith("allowed: a PNG, JPEG or WebP file (not a file)")
+    assert _refused(tmp_path)[0].endswith(f"allowed: {FORMAT_NAMES} file (not a file)")
 
 
 def test_a_text_file_is_no_reference(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "mia.png").write_text("hello", encoding="utf-8")
-    line = "characters[0].reference: got 5 bytes that are no image, allowed: a PNG, JPEG or WebP "
+    line = "characters[0].reference: got 5 bytes that are no image, allowed: a PNG, JPEG"
     assert _refused(tmp_path)[0].startswith(line)
 
 
@@ -198,7 +199,7 @@ def test_pictures_of_stages_that_cannot_be_read_are_named(tmp_path: Path) -> Non
         "panels[2].sampling.stages[1].from.image: got 5 bytes that are no image",
         "panels[2].sampling.stages[1].mask: got 'mask.png'",
     ]
-    assert lines[2].endswith("a PNG, JPEG or WebP file (no such file)")
+    assert lines[2].endswith("a PNG, JPEG, WebP, AVIF, GIF or TIFF file (no such file)")
 
 
 @settings(deadline=None)

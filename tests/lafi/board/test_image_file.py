@@ -3,6 +3,7 @@ import struct
 import zlib
 
 import numpy as np
+import profiles
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +66,8 @@ GOOD = [
     encoded("JPEG", "CMYK"),
     encoded("JPEG", progressive=True),
 ]
-BOMB = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000)))
+GREY = profiles.grey(2.2)
+PROFILE_BOMB = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))
 BAD = {
     "20,000 px PNG": (png(20_000, 20_000), TOO_MANY),
     "20,000 px JPEG": (huge_jpeg(20_000), TOO_MANY),
@@ -75,24 +77,52 @@ BAD = {
     "5,000 px JPEG": (huge_jpeg(5_000), "a JPEG image of 5000 x 5000 pixels, allowed: 8 to 4096"),
     "one side too long": (png(4097, 8), "a PNG image of 4097 x 8 pixels, allowed: 8 to 4096"),
     "one side too short": (png(8, 7), "a PNG image of 8 x 7 pixels, allowed: 8 to 4096"),
-    "no pixels": (png(0, 0), "bytes that are no image, allowed: a PNG, JPEG or WebP image"),
-    "text": (b"hello", "5 bytes that are no image, allowed: a PNG, JPEG or WebP image"),
-    "nothing": (b"", "an empty file, allowed: a PNG, JPEG or WebP image"),
-    "GIF": (encoded("GIF"), "bytes that are no image, allowed: a PNG, JPEG or WebP image"),
-    "cut PNG": (encoded("PNG", size=(64, 64))[:60], "a broken image (image file is truncated)"),
-    "cut JPEG": (encoded("JPEG", size=(64, 64))[:-300], "a broken image ("),
-    "cut WebP": (encoded("WEBP")[:-5], "a broken image ("),
-    "PNG signature": (PNG_SIGNATURE, "8 bytes that are no image, allowed: a PNG, JPEG or WebP"),
-    "JPEG signature": (b"\xff\xd8\xff", "3 bytes that are no image, allowed: a PNG, JPEG or WebP"),
-    "JPEG cut in its header": (encoded("JPEG")[:30], "a broken image (Truncated File Read)"),
+    "no pixels": (
+        png(0, 0),
+        "bytes that are no image, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF image",
+    ),
+    "text": (
+        b"hello",
+        "5 bytes that are no image, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF image",
+    ),
+    "nothing": (b"", "an empty file, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF image"),
+    "BMP": (encoded("BMP"), "got a BMP image, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "got a HEIC image, allowed: a PNG, JPEG"),
+    "cut PNG": (
+        encoded("PNG", size=(64, 64))[:60],
+        "a file that ends too early (image file",
+    ),
+    "cut JPEG": (encoded("JPEG", size=(64, 64))[:-300], "a file that ends too early ("),
+    "cut WebP": (encoded("WEBP")[:-5], "an image with a broken header ("),
+    "PNG signature": (
+        PNG_SIGNATURE,
+        "8 bytes that are no image, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF",
+    ),
+    "JPEG signature": (
+        b"\xff\xd8\xff",
+        "3 bytes that are no image, allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF",
+    ),
+    "JPEG cut in its header": (
+        encoded("JPEG")[:30],
+        "a file that ends too early (Trunc",
+    ),
     "JPEG of fill bytes": (b"\xff\xd8" + b"\xff" * 99, "101 bytes that are no image"),
     "WebP of nothing": (b"RIFF0000WEBPABCD", "16 bytes that are no image"),
-    "WebP cut in its header": (encoded("WEBP")[:30], "a broken image ("),
-    "missing pixels": (png(100, 100), "a broken image (image file is truncated (0 bytes not proc"),
-    "text bomb": (png(16, 16, BOMB), "a broken image (Decompressed data too large"),
+    "WebP cut in its header": (encoded("WEBP")[:30], "an image with a broken header ("),
+    "missing pixels": (png(100, 100), "a file that ends too early (image file is trunc"),
+    "profile bomb": (png(16, 16, PROFILE_BOMB), "an image with a broken header (Decompressed data"),
+    "no profile": (
+        encoded("PNG", icc_profile=b"x" * 200),
+        "an image whose colour profile",
+    ),
+    "grey profile": (
+        encoded("PNG", icc_profile=GREY),
+        "profile is for GRAY colours, the",
+    ),
+    "pages": (animated("TIFF"), "an image of several pages, allowed: a single page"),
     "animated PNG": (animated("PNG"), "an animated image, allowed: a still image"),
     "animated WebP": (animated("WEBP"), "an animated image, allowed: a still image"),
-    "16 bits": (encoded("PNG", "I;16"), "pixels of type I;16, allowed: 8 bits a channel"),
+    "floats": (encoded("TIFF", "F"), "pixels of type F, allowed: 8 or 16 bits a channel"),
     "17 MiB": (bytes(17 * 2**20), "17825792 bytes, allowed: an image file of at most 16 MiB"),
 }
 

@@ -43,7 +43,10 @@ BAD_STAGES: list[tuple[list[dict[str, object]], str]] = [
         ".stages[0].mask: got a mask, allowed: nothing in a first stage without from, which has",
     ),
     ([{}, {"mask": [0, 0, 1, 2]}], ".stages[1].mask: got [0, 0, 1, 2], allowed: [x0, y0, x1, y1]"),
-    ([{}, {"mask": "m.png"}], ".stages[1].mask: got 'm.png', allowed: a PNG, JPEG or WebP image"),
+    (
+        [{}, {"mask": "m.png"}],
+        ".stages[1].mask: got 'm.png', allowed: a PNG, JPEG, WebP",
+    ),
     ([{}, {"mask": {}}], ".stages[1].mask: got image and region, or neither, allowed: one of the"),
     ([{}, {"from": 1}], ".stages[1].from: got 1, allowed: an earlier panel, 0 to 0"),
     ([{}, {"from": 7}], ".stages[1].from: got 7, allowed: an earlier panel, 0 to 0"),

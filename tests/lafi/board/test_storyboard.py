@@ -168,9 +168,9 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
         "characters[2].name: got 'mia', allowed: a name that no other character has",
     ),
     (
-        {"characters": [MIA | {"name": "Mia"}, TOM]},
-        "characters[0].name: got 'Mia', allowed: a lower-case name of up to 32 letters, "
-        "digits and _, such as mia",
+        {"characters": [MIA | {"name": "m.ia"}, TOM]},
+        "characters[0].name: got 'm.ia', allowed: a name of 1 to 64 letters, digits, _ and -, "
+        "such as mia, 小美 or anna-lena",
     ),
     (
         {"characters": [MIA, TOM | {"prompt": "a {mia}"}]},
@@ -180,11 +180,12 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"characters": [MIA, {"name": "tom"}]}, "characters[1].prompt: got nothing, allowed: what "),
     (
         {"characters": [MIA, TOM | {"reference": "tom.png"}]},
-        "characters[1].reference: got 'tom.png', allowed: a PNG, JPEG or WebP image",
+        "characters[1].reference: got 'tom.png', allowed: a PNG, JPEG, WebP, AVIF, GIF or "
+        "TIFF image",
     ),
     (
         {"characters": [MIA, TOM | {"reference": b"some text"}]},
-        "characters[1].reference: got 9 bytes that are no image, allowed: a PNG, JPEG or",
+        "characters[1].reference: got 9 bytes that are no image, allowed: a PNG, JPEG, ",
     ),
     (
         {"characters": [MIA, TOM | {"reference": {"data": "%%%"}}]},

@@ -98,6 +98,35 @@ def test_words_have_their_regions_where_nothing_is_read() -> None:
     assert torch.equal(batch["region"][1], torch.stack([LEFT, 1.0 - LEFT]))
 
 
+def text_of(tokens: int) -> dict[str, torch.Tensor]:
+    return {"text": torch.full((tokens, 2), float(tokens))}
+
+
+def test_texts_of_different_length_share_a_call() -> None:
+    long = info().model_copy(update={"text_windows": 4})
+    apart = PanelInjection(regions=(LEFT, 1.0 - LEFT))
+    first, second = panel(apart), panel(PanelInjection())
+    first.text, first.negative = text_of(6), text_of(3)
+    second.text, second.negative = text_of(3), text_of(9)
+    first.conditioners = (LimitedWords(torch.tensor([-1, 0, 1, 1, 0, 0], dtype=torch.int32)),)
+    batch = build_batch([first, second], (), PROCESS, long)
+    lengths = [3, 6, 9, 3]
+    assert batch["text"].shape == (4, 9, 2)
+    for row, tokens in enumerate(lengths):
+        assert (batch["text"][row, :tokens] == tokens).all()
+        assert (batch["text"][row, tokens:] == 0).all()
+        assert batch["text_mask"][row].tolist() == [1.0] * tokens + [0.0] * (9 - tokens)
+    assert batch["words"][1].tolist() == [-1, 0, 1, 1, 0, 0, -1, -1, -1]
+    assert (batch["words"][[0, 2, 3]] == -1).all()
+
+
+def test_where_all_texts_are_equally_long_nothing_is_masked() -> None:
+    long = info().model_copy(update={"text_windows": 4})
+    state = panel(PanelInjection())
+    state.text, state.negative = text_of(6), text_of(6)
+    assert "text_mask" not in build_batch([state], (), PROCESS, long).ports
+
+
 def test_without_limited_words_there_are_none_and_no_slot_for_them() -> None:
     batch = build_batch([panel(PanelInjection(regions=(LEFT, LEFT)))], (), PROCESS, info())
     assert "words" not in batch.ports

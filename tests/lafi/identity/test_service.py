@@ -75,9 +75,9 @@ def test_a_picture_of_any_size_is_the_same_picture(identity: Identity) -> None:
     assert identity.identify(png(1, (16, 16))).character == "mia"
 
 
-@pytest.mark.parametrize("name", ["", "Mia", "../mia", "mia\n", "m" * 33, "mia tom"])
+@pytest.mark.parametrize("name", ["", "m.ia", "../mia", "mia\n", "m" * 65, "mia tom"])
 def test_a_name_that_is_not_allowed_is_refused(identity: Identity, name: str) -> None:
-    with pytest.raises(EnrolmentError, match=r"character: got .*, allowed: a lower-case name"):
+    with pytest.raises(EnrolmentError, match=r"character: got .*, allowed: a name of 1 to 64"):
         identity.enrol(name, [png(1)])
     with pytest.raises(EnrolmentError, match="character: got"):
         identity.forget(name)
@@ -87,10 +87,13 @@ def test_a_name_that_is_not_allowed_is_refused(identity: Identity, name: str) ->
     ("images", "message"),
     [
         ([], "images: got 0, allowed: 1 to 16"),
-        ([b""], r"images\[0\]: got an empty file, allowed: a PNG, JPEG or WebP image"),
+        (
+            [b""],
+            r"images\[0\]: got an empty file, allowed: a PNG, JPEG",
+        ),
         ([png(1), b"text"], r"images\[1\]: got 4 bytes that are no image"),
         ([png(1, (4, 4))], r"images\[0\]: got a PNG image of 4 x 4 pixels, allowed: 8 to 4096"),
-        ([png(1)[:60]], r"images\[0\]: got a broken image"),
+        ([png(1)[:60]], r"images\[0\]: got a file that ends too early"),
         ([png(1)] * (MAX_IMAGES + 1), "images: got 17"),
     ],
 )

@@ -18,7 +18,7 @@ LENGTH = 12
 
 
 def token_ids(tokenizers: list[CLIPTokenizer], texts: list[str], length: int) -> Tensor:
-    return torch.from_numpy(ClipReader(tokenizers, length).token_ids(texts))
+    return torch.from_numpy(ClipReader(tokenizers, length, 99).token_ids(texts))
 
 
 def word_slots(
@@ -32,13 +32,44 @@ def tokenizer(checkpoint: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(checkpoint / "tokenizer")
 
 
-def test_ids_are_padded_and_cut_to_the_models_length(tokenizer: CLIPTokenizer) -> None:
-    ids = token_ids([tokenizer], ["", "a child", "a child is running " * 20, "孩子"], LENGTH)
-    assert ids.shape == (4, LENGTH)
+def test_ids_are_padded_to_the_length_of_a_window(tokenizer: CLIPTokenizer) -> None:
+    texts = ["", "a child", "孩子", "İ ﬁ e\u0301  \u00a0"]
+    ids = token_ids([tokenizer], texts, LENGTH)
+    wanted = tokenizer(texts, padding="max_length", max_length=LENGTH).input_ids
     assert ids.dtype == torch.int64
+    assert ids.tolist() == wanted
+
+
+def test_a_long_text_has_windows_that_begin_and_end_each(tokenizer: CLIPTokenizer) -> None:
+    text = "a child is running " * 20
+    ids = token_ids([tokenizer], ["a child", text], LENGTH)
+    assert len(ids) == 1 + -(-80 // (LENGTH - 2))
     assert (ids[:, 0] == tokenizer.bos_token_id).all()
-    assert ids[2, -1] == tokenizer.eos_token_id
-    assert (ids[0, 1:] == tokenizer.pad_token_id).all()
+    assert (ids[1:-1, -1] == tokenizer.eos_token_id).all()
+    assert inner(tokenizer, ids[1:]) == tokens_of(tokenizer, text)
+    assert ClipReader([tokenizer], LENGTH, 99).size(text) == (80, len(ids) - 1)
+
+
+def inner(tokenizer: CLIPTokenizer, ids: Tensor) -> list[int]:
+    """Tokens without those that begin, end and pad."""
+    marks = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return [token for token in ids.flatten().tolist() if token not in marks]
+
+
+def test_no_word_that_fits_is_cut_in_two(learnt: CLIPTokenizer) -> None:
+    reader = ClipReader([learnt], LENGTH, 99)
+    ids = reader.token_ids(["a child is running on the <mia> <mia> <mia>"])
+    assert [inner(learnt, torch.from_numpy(row))[0] for row in ids] == [
+        tokens_of(learnt, "a")[0],
+        tokens_of(learnt, "<mia>")[0],
+    ]
+
+
+def test_a_word_of_more_embeddings_than_a_window_has_all(tokenizer: CLIPTokenizer) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["<big>", *(f"<big>_{i}" for i in range(1, 25))])
+    ids = token_ids([other], ["a <big> child"], LENGTH)
+    assert inner(other, ids) == tokens_of(other, "a <big> child")
 
 
 @pytest.fixture(scope="module")
@@ -117,22 +148,22 @@ def tokens_of(tokenizer: CLIPTokenizer, text: str) -> list[int]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(PIECES, st.sampled_from(BETWEEN), st.integers(2, 90))
+@given(PIECES, st.sampled_from(BETWEEN), st.integers(LENGTH, 90))
 def test_the_tokens_of_a_span_are_its_captions_and_no_others_are_marked(
     learnt: CLIPTokenizer, pieces: list[tuple[str, int]], end: str, length: int
 ) -> None:
     text, spans = written(pieces, end)
     slots = word_slots([learnt], text, spans, length)
-    ids = token_ids([learnt], [text], length)[0].tolist()
-    expected: list[tuple[int, int]] = [(learnt.bos_token_id, -1)]
+    ids = token_ids([learnt], [text], length).flatten().tolist()
+    expected: list[tuple[int, int]] = []
     for between, caption in pieces:
         expected += [(token, -1) for token in tokens_of(learnt, between)]
         expected += [(token, caption) for token in tokens_of(learnt, CAPTIONS[caption])]
     expected += [(token, -1) for token in tokens_of(learnt, end)]
-    expected = expected[: length - 1]
-    expected += [(learnt.eos_token_id, -1)] * (length - len(expected))
+    found = list(zip(ids, slots.tolist(), strict=True))
+    marks = {(learnt.bos_token_id, -1), (learnt.eos_token_id, -1)}
     assert slots.dtype == torch.int32
-    assert list(zip(ids, slots.tolist(), strict=True)) == expected
+    assert [pair for pair in found if pair not in marks] == expected
 
 
 INSIDE, OUTSIDE = st.text("abcé红1!Zo*İ ", min_size=1), st.text("vxyñ白7?<>\u0301 ", max_size=30)
@@ -175,17 +206,18 @@ ENDS = ("", "a child", "a child is running " * 20, "<mia> " * 9, "女孩在海�
 
 
 @pytest.mark.parametrize("text", ENDS)
-def test_what_is_not_read_is_the_end_that_the_ids_lack(learnt: CLIPTokenizer, text: str) -> None:
+def test_what_is_too_much_is_the_end_and_is_refused(learnt: CLIPTokenizer, text: str) -> None:
     reader = ClipReader([learnt], LENGTH)
     end = reader.unread(text)
     assert text.strip().endswith(end)
     whole = tokens_of(learnt, text)
     assert bool(end) == (len(whole) > LENGTH - 2)
-    read = reader.token_ids([text])[0].tolist()
-    kept = [token for token in read[1:] if token != learnt.eos_token_id]
-    assert whole[: len(kept)] == kept
-    if end and "<mia>" not in text:
-        assert tokens_of(learnt, end) == whole[len(kept) :]
+    if not end:
+        assert inner(learnt, torch.from_numpy(reader.token_ids([text]))) == whole
+        return
+    assert whole[-len(tokens_of(learnt, end)) :] == tokens_of(learnt, end)
+    with pytest.raises(ValueError, match="windows, allowed 1 of 10 tokens"):
+        reader.token_ids([text])
 
 
 def test_of_two_tokenizers_the_one_that_reads_least_counts(tokenizer: CLIPTokenizer) -> None:

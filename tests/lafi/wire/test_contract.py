@@ -115,7 +115,8 @@ def test_references_may_be_shared_and_out_of_order(png: bytes) -> None:
 BAD_JSON = [
     (b"", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value), allowed"),
     (b'{"panels": [}', "STORYBOARD: line 1, column 13: got broken JSON (Expecting value)"),
-    (b"panels: []", "STORYBOARD: line 1, column 1: got broken JSON (Expecting value)"),
+    (b"panels: []", "STORYBOARD: got YAML, allowed: JSON; a file of YAML is read by lafi draw"),
+    (b"panels:\n- prompt: a dog\n", "STORYBOARD: got YAML, allowed: JSON"),
     (b'{"panels": \xff}', "STORYBOARD: got byte 0xff at offset 11, allowed: valid UTF-8"),
     (b'{"panels": [], "panels": []}', "STORYBOARD: panels: got the field twice, allowed: each fie"),
     (b"[" * 10**5, "STORYBOARD: got deeply nested JSON, allowed: fewer levels of nesting"),
@@ -192,7 +193,7 @@ def test_pictures_of_stages_are_places_too(png: bytes) -> None:
         ("from", {"image": 2}, ".image: got 2, allowed: a place in REFERENCES, which has 2, or"),
         ("mask", {"image": "x.png"}, ".image: got 'x.png', allowed: a place in REFERENCES, which"),
         ("mask", {"image": {"data": "AA"}}, ".image: got a mapping, allowed: a place in REFERENC"),
-        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG or WebP image"),
+        ("from", "x.png", ": got 'x.png', allowed: a PNG, JPEG, WebP, AVIF, GIF or TIFF image"),
         ("from", 0, ": got 0, allowed: an earlier panel, nothing: no panel comes before panel 0"),
         ("mask", [0, 0, 2, 1], ": got [0, 0, 2, 1], allowed: [x0, y0, x1, y1] with 0 <= x0 < x1"),
         ("from", {}, ": got image and panel, or neither, allowed: one of the two"),

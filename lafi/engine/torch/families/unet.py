@@ -12,6 +12,7 @@ from lafi.engine.torch.attention import Collected, install_processors, packed_by
 from lafi.engine.torch.text_stacks.clip import CLIP_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.info import AttentionSite
+from lafi.model.input_port import TEXT_MASK
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
@@ -56,6 +57,7 @@ def _run(
         batch["latents"].to(dtype),
         batch["timesteps"],
         batch["text"].to(dtype),
+        encoder_attention_mask=batch.ports.get(TEXT_MASK),
         cross_attention_kwargs={"injection": injection},
         return_dict=False,
         **added,

@@ -1,0 +1,79 @@
+"""Colour profiles as cameras and painting programs put them into files, made here."""
+
+import io
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from PIL import ImageCms
+
+Primaries = Mapping[bytes, tuple[float, float, float]]
+"""XYZ of red, green and blue under D50, by their tags."""
+DISPLAY_P3: Final[Primaries] = {
+    b"rXYZ": (0.51512, 0.24120, -0.00105),
+    b"gXYZ": (0.29198, 0.69225, 0.04189),
+    b"bXYZ": (0.15710, 0.06657, 0.78407),
+}
+ADOBE_RGB: Final[Primaries] = {
+    b"rXYZ": (0.60974, 0.31111, 0.01947),
+    b"gXYZ": (0.20528, 0.62567, 0.06087),
+    b"bXYZ": (0.14919, 0.06322, 0.74457),
+}
+_D50: Final = (0.9642, 1.0, 0.8249)
+
+
+def srgb() -> bytes:
+    """littleCMS' own sRGB."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def lab() -> bytes:
+    """A profile for colours that no reference has."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+def with_primaries(primaries: Primaries) -> bytes:
+    """The sRGB profile with other primaries, and its own curve."""
+    profile = bytearray(srgb())
+    (count,) = struct.unpack_from(">I", profile, 128)
+    for entry in range(132, 132 + 12 * count, 12):
+        name, (place,) = (
+            bytes(profile[entry : entry + 4]),
+            struct.unpack_from(">I", profile, entry + 4),
+        )
+        if name in primaries:
+            profile[place + 8 : place + 20] = _fixed(primaries[name])
+    return bytes(profile)
+
+
+def grey(gamma: float) -> bytes:
+    """A profile for grey pictures whose light is value ** gamma."""
+    text = b"grey\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
+        b"kTRC": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        padded = data + bytes(-len(data) % 4)
+        place = 128 + 4 + 12 * len(tags) + len(body)
+        table += name + struct.pack(">II", place, len(data))
+        body += padded
+    header = bytearray(128)
+    struct.pack_into(">I", header, 0, 128 + len(table) + len(body))
+    header[8:12] = b"\x02\x40\0\0"
+    header[12:24] = b"mntrGRAYXYZ "
+    header[36:40] = b"acsp"
+    header[68:80] = _fixed(_D50)
+    return bytes(header) + table + body
+
+
+def opened(profile: bytes) -> ImageCms.ImageCmsProfile:
+    """As Pillow reads it."""
+    return ImageCms.ImageCmsProfile(io.BytesIO(profile))
+
+
+def _fixed(numbers: tuple[float, float, float]) -> bytes:
+    return struct.pack(">3i", *(round(number * 65536) for number in numbers))
