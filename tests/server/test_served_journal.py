@@ -59,11 +59,17 @@ class Served:
         assert len(parts) >= 3
         for pid in (self.process.pid, *parts):
             os.kill(pid, signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=60)
+        assert self.process.wait(60) == 0
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 @pytest.fixture
@@ -78,8 +84,7 @@ def serve(served_repository: Path, tmp_path: Path) -> Iterator[Callable[[], Serv
 
     yield start
     for served in started:
-        served.process.kill()
-        served.process.communicate()
+        served.end()
 
 
 def soon(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
@@ -121,6 +126,7 @@ def check_plain_calls(client: StoryboardClient, url: str) -> None:
         client.cancel(identifier)
 
 
+@pytest.mark.timeout(900)  # two starts of a server
 def test_a_detached_storyboard_survives_the_death_of_everything(
     serve: Callable[[], Served], served_repository: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """Requests to the served models of identity, without a server."""
 
+import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,22 @@ def test_an_enrolment_is_answered_or_refused(identity: Identity) -> None:
     forget = enrolment_to_tensors(Enrolment("forget", "mia", ()))
     assert answer_enrolment(identity, forget) == (np.array([1]),)
     assert answer_enrolment(identity, forget) == (np.array([0]),)
+
+
+def test_what_was_made_of_a_characters_pictures_is_erased_before_it_is_forgotten(
+    identity: Identity,
+) -> None:
+    for name, picture in (("mia", png(1)), ("mia", png(2)), ("tom", png(3))):
+        enrol(identity, name, picture)
+    forget = enrolment_to_tensors(Enrolment("forget", "mia", ()))
+    erased: list[str] = []
+
+    def fails(pictures: Sequence[str]) -> None:
+        raise OSError("the store cannot be reached")
+
+    assert isinstance(answer_enrolment(identity, forget, fails), OSError)
+    assert answer_enrolment(identity, forget, erased.extend) == (np.array([2]),)
+    assert sorted(erased) == sorted(hashlib.sha256(png(n)).hexdigest() for n in (1, 2))
 
 
 def test_a_damaged_file_is_the_servers_fault_and_refused_at_load(
