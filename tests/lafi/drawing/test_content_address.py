@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.reference_image import ReferenceImage
-from lafi.board.storyboard import Storyboard
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address, stage_address
 from lafi.model.info import ModelInfo
