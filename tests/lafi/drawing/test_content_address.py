@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.reference_image import ReferenceImage
-from lafi.board.storyboard import Storyboard
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address, stage_address
 from lafi.model.info import ModelInfo
@@ -261,3 +261,20 @@ def test_the_version_of_the_drawing_code_decides(small_model: ModelInfo) -> None
     panel = story.panels[0]
     newer = content_address(story, panel, {"": small_model}, version=DRAWING_VERSION + 1)
     assert newer != content_address(story, panel, {"": small_model})
+
+
+@pytest.mark.parametrize("prompt", ["a child", "a (child:1.2)", r"a \(child\)"])
+def test_marks_of_weights_count_where_they_are_read(small_model: ModelInfo, prompt: str) -> None:
+    panel = Panel(prompt=prompt)
+    read, written = (
+        content_address(Storyboard(panels=[panel], prompt_weights=on), panel, {"": small_model})
+        for on in (True, False)
+    )
+    assert (read != written) == (prompt != "a child")
+
+
+def test_a_model_that_reads_longer_texts_is_another(small_model: ModelInfo) -> None:
+    panel = Panel(prompt="a child")
+    board, longer = Storyboard(panels=[panel]), small_model.model_copy(update={"text_windows": 16})
+    before, after = (content_address(board, panel, {"": info}) for info in (small_model, longer))
+    assert before != after
