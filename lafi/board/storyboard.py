@@ -159,7 +159,10 @@ class Storyboard(CheckedModel):
     """The variant of the model that draws it; none: the model itself."""
     width: Side = 64
     height: Side = 64
-    """Size of a panel after its last stage and before `upscale`, in pixels."""
+    """Size of a panel after its last stage and before `upscale`, in pixels.
+
+    Where it is not set, the model's own side counts, if that is known.
+    """
     upscale: UpscaleFactor = 1
     """How many times as wide and as high a super-resolution network makes the finished panel."""
     negative_prompt: OptionalText = ""

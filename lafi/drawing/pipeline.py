@@ -27,7 +27,7 @@ from lafi.drawing.notes import all_notes
 from lafi.drawing.panel_files import PanelFiles
 from lafi.drawing.panel_scores import PanelScores
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
-from lafi.drawing.plan import StagePlan, plan_panel
+from lafi.drawing.plan import StagePlan, at_own_size, plan_panel
 from lafi.drawing.shelf import Archive, Shelf, pixels_of
 from lafi.drawing.stage_loop import Done, StageLoop
 from lafi.drawing.staged import Materials, StagedPicture, zero_negative
@@ -80,6 +80,7 @@ def draw(
     StoreError where a finished panel cannot be kept.
     """
     every = {storyboard.variant: engines} if isinstance(engines, Engines) else engines
+    storyboard = at_own_size(storyboard, {v: each.info for v, each in every.items()})
     check_drawable(storyboard, every)
     if denoising is None:
         denoising = OwnDenoising({v: make_batcher(each, max_rows) for v, each in every.items()})

@@ -67,6 +67,18 @@ def plan_panel(
     )
 
 
+def at_own_size(storyboard: Storyboard, models: Mapping[str, ModelInfo]) -> Storyboard:
+    """The storyboard, with the model's own side for a width or height that is not set.
+
+    models: facts by the name of the variant. As it was where its own is not there or not known.
+    """
+    model = models.get(storyboard.variant)
+    unset = {"width", "height"} - storyboard.model_fields_set
+    if model is None or not model.own_side or not unset:
+        return storyboard
+    return storyboard.model_copy(update=dict.fromkeys(unset, model.own_side))
+
+
 def stage_variant(storyboard: Storyboard, stage: SamplingStage) -> str:
     """The variant that draws a stage: its own or the storyboard's."""
     return storyboard.variant if stage.variant is None else stage.variant

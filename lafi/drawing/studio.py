@@ -15,6 +15,7 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.check import check_drawable
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
+from lafi.drawing.plan import at_own_size
 from lafi.drawing.shelf import Archive, Places, Shelf
 from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
@@ -96,10 +97,12 @@ class Studio:
         return Shelf(None, self._filled(storyboard)[0], self._engines).places()
 
     def _filled(self, storyboard: Storyboard) -> tuple[Storyboard, tuple[str, ...]]:
-        """With what the default recipe sets, and what is to be said about it."""
-        if self._default_recipe is None:
-            return storyboard, ()
-        return self._default_recipe.fill(storyboard)
+        """With what the default recipe and the model set, and what is to be said about it."""
+        said: tuple[str, ...] = ()
+        if self._default_recipe is not None:
+            storyboard, said = self._default_recipe.fill(storyboard)
+        models = {variant: each.info for variant, each in self._engines.items()}
+        return at_own_size(storyboard, models), said
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:

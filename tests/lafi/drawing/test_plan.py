@@ -3,7 +3,7 @@
 from typing import Any
 
 from lafi.board.storyboard import Storyboard
-from lafi.drawing.plan import StagePlan, notes, plan_panel
+from lafi.drawing.plan import StagePlan, at_own_size, notes, plan_panel
 from model_infos import model_info
 
 MODEL = model_info(side_multiple=16)
@@ -36,3 +36,14 @@ def test_what_has_no_effect_is_said() -> None:
 def test_nothing_is_said_where_all_is_drawn_as_written() -> None:
     board, plans = planned(negative_prompt="blur", sampling={"guidance": 4.0})
     assert [*notes(board, plans)] == []
+
+
+def test_a_size_that_is_not_set_is_the_models_own() -> None:
+    models = {"": model_info(own_side=256)}
+    panels = [{"prompt": "a hill"}]
+    for given, size in (({}, (256, 256)), ({"width": 64}, (64, 256)), ({"height": 32}, (256, 32))):
+        board = at_own_size(Storyboard.model_validate({"panels": panels, **given}), models)
+        assert (board.width, board.height) == size
+        assert at_own_size(board, {"": model_info(own_side=512)}) == board
+    unknown = Storyboard.model_validate({"panels": panels, "variant": "ink"})
+    assert at_own_size(unknown, models) is unknown
