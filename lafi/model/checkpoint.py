@@ -84,7 +84,7 @@ def manifest(checkpoint: Path, family: Family) -> dict[str, str]:
     parts = {part for parts in family.parts.values() for part in parts}
     found = [folder / "model_index.json"]
     for part in sorted(part for part in parts if (folder / part).is_dir()):
-        if part.startswith("tokenizer"):
+        if part in family.text.tokenizers:
             found += sorted(file for file in (folder / part).iterdir() if file.is_file())
         else:
             found.append(folder / part / _CONFIG_NAMES.get(part, "config.json"))

@@ -25,9 +25,12 @@ MAX_QUEUE_DELAY_US = 2000
 
 
 def bytes_tensor(*elements: bytes) -> npt.NDArray[np.object_]:
-    """A BYTES tensor of shape (n,)."""
+    """A BYTES tensor of shape (n,).
+
+    Of plain bytes: tritonclient sends the text of an object of any class derived from them.
+    """
     tensor = np.empty(len(elements), dtype=object)
-    tensor[:] = elements
+    tensor[:] = [bytes(element) for element in elements]
     return tensor
 
 

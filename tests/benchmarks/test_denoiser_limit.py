@@ -26,15 +26,15 @@ def info(checkpoint: Path) -> ModelInfo:
 def test_a_batch_has_the_rows_asked_for(info: ModelInfo, rows: int) -> None:
     whole = storyboard_batch(info, 32, "none")
     batch = first_rows(whole, rows)
-    assert len(batch.latents) == len(batch.text) == batch.routes.shape[1] == rows
-    torch.testing.assert_close(batch.latents[rows - 1], whole.latents[(rows - 1) % 9])
+    assert len(batch["latents"]) == len(batch["text"]) == batch["routes"].shape[1] == rows
+    torch.testing.assert_close(batch["latents"][rows - 1], whole["latents"][(rows - 1) % 9])
 
 
 def test_all_rows_read_the_one_behind_them(info: ModelInfo) -> None:
     batch = storyboard_batch(info, 32, "all", PANELS)
-    assert len(batch.latents) == ROWS + 1
-    assert (batch.routes[:, :ROWS] == ROWS).all()
-    assert (batch.routes[:, ROWS] == -1).all()
+    assert len(batch["latents"]) == ROWS + 1
+    assert (batch["routes"][:, :ROWS] == ROWS).all()
+    assert (batch["routes"][:, ROWS] == -1).all()
 
 
 def test_operations_are_those_of_the_products() -> None:

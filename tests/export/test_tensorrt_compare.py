@@ -169,6 +169,7 @@ def artifacts(tmp_path: Path) -> Path:
     (tmp_path / "tokenizer").mkdir()
     vocabulary = {str(i): i for i in range(9)}
     (tmp_path / "tokenizer" / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (tmp_path / "tokenizer" / "merges.txt").touch()
     return tmp_path
 
 

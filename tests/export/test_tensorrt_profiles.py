@@ -109,7 +109,7 @@ def test_an_input_that_the_model_adds_has_the_sizes_of_its_axes() -> None:
 
 
 def test_an_input_of_unknown_axes_is_refused() -> None:
-    with pytest.raises(ValidationError, match="Input should be 'rows', 'references', 'height' or"):
+    with pytest.raises(ValidationError, match="Input should be 'rows', 'references', 'height', "):
         InputPort(name="depth", axes=("rows", "frames"))  # type: ignore[arg-type]
     spec = ModelSpec("frames", (TensorSpec("depth", "FP32", (1, -1, -1, -1)),), ())
     with pytest.raises(

@@ -201,7 +201,7 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_done(
     save_file({"unet.nowhere.lora_A.weight": down, "unet.nowhere.lora_B.weight": up}, wrong)
     steps: list[str] = []
     variants = (*parse_variants(variant_options), Variant("wrong", loras=((wrong, 1.0),)))
-    with pytest.raises(LoraError, match=r"wrong.safetensors: .*unet.nowhere \(no such module\)"):
+    with pytest.raises(LoraError, match=r"wrong.safetensors: .*'nowhere'"):
         export_checkpoint(checkpoint, tmp_path / "out", variants=variants, tell=steps.append)
     assert steps == []
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.safetensors"]
@@ -213,7 +213,7 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_is_done(
     )
     (line,) = console.export_text().splitlines()
     assert line.startswith("error: ")
-    assert "unet.nowhere (no such module)" in line
+    assert "'nowhere'" in line
 
 
 @pytest.mark.usefixtures("instant_trace")

@@ -130,6 +130,7 @@ def test_the_inputs_of_the_denoiser_must_agree(
 
 def test_the_vocabulary_is_read_from_either_form_of_a_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 6}))
+    (tmp_path / "merges.txt").touch()
     assert vocabulary_size(tmp_path) == 7
     whole = {"model": {"vocab": {"a": 0, "b": 6}}, "added_tokens": [{"id": 9}]}
     (tmp_path / "tokenizer.json").write_text(json.dumps(whole))

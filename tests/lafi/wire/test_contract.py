@@ -376,3 +376,10 @@ def test_what_is_unset_is_left_out_and_a_short_form_stays_short() -> None:
             {"prompt": "b", "seed": 1, "sampling": {"guidance": 2.0}},
         ],
     }
+
+
+def test_elements_are_plain_bytes_of_whatever_class_they_were_given() -> None:
+    class Named(bytes):
+        pass
+
+    assert [type(element) for element in bytes_tensor(Named(b"a"), b"b")] == [bytes, bytes]
