@@ -13,35 +13,10 @@ import torch
 from torch import Tensor
 
 from lafi.model.info import PREDICTION_TYPES
+from lafi.model.scheduler_classes import DIFFUSION_SCHEDULERS, FLOW_SCHEDULERS
 
 NoiseKind = Literal["diffusion", "flow"]
 Prediction = Literal["epsilon", "v_prediction", "flow"]
-
-FLOW_SCHEDULERS = (
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "FlowMatchLCMScheduler",
-    "LTXEulerAncestralRFScheduler",
-)
-DIFFUSION_SCHEDULERS = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSDEScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-)
-"""`_class_name` of a scheduler config, by what it says of the model's training."""
 
 
 class NoiseModel(Protocol):

@@ -8,26 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lafi.model.config_problems import Config
+from lafi.model.scheduler_classes import DIFFUSION_SCHEDULERS
 
-_SCHEDULERS: Final = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DEISMultistepScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSDEScheduler",
-    "DPMSolverSinglestepScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LCMScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
-    "TCDScheduler",
-    "UniPCMultistepScheduler",
-)
-"""Those of models trained with betas; EDM and flow matching mix noise in otherwise."""
 _BETAS: Final = ("linear", "scaled_linear", "squaredcos_cap_v2")
 DEFAULT_SCALING_FACTOR: Final = 0.18215
 """Of diffusers' AutoencoderKL, where a config does not name it, as SD1.5's first did not."""
@@ -45,9 +27,10 @@ def pixel_problems(parts: Mapping[str, Config]) -> list[str]:
 def _scheduler_problems(scheduler: Config) -> list[str]:
     problems = []
     name = scheduler.get("_class_name")
-    if name is not None and name not in _SCHEDULERS:
+    if name is not None and name not in DIFFUSION_SCHEDULERS:
+        allowed = ", ".join(DIFFUSION_SCHEDULERS)
         problems.append(
-            f"scheduler._class_name: got {name!r}, allowed {', '.join(_SCHEDULERS)} (a model "
+            f"scheduler._class_name: got {name!r}, allowed {allowed} (a model "
             "trained with other noise cannot be drawn)"
         )
     schedule = scheduler.get("beta_schedule", "linear")
