@@ -1,13 +1,14 @@
 """Checks that need several fields of a storyboard, such as names that must match.
 
-Each function returns one line per problem, an empty list when all is well.
+Each function gives one line per problem, none when all is well.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from lafi.board.error import Verbatim, closest, problem
+from lafi.board.error import MAX_LINES, Verbatim, closest, problem
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.stage_checks import (
     injection_problems,
@@ -24,8 +25,8 @@ _LORA: Final = re.compile(r"<\s*(?:lora|lyco|hypernet)\s*:[^<>]*>", re.IGNORECAS
 
 
 def storyboard_problems(storyboard: "Storyboard") -> list[str]:
-    """Checks names, regions, braces, and settings that must fit each other."""
-    return [*_all_problems(storyboard)]
+    """Checks names, regions, braces, and settings that must fit each other; the first problems."""
+    return [*islice(_all_problems(storyboard), MAX_LINES + 1)]
 
 
 def _all_problems(storyboard: "Storyboard") -> Iterator[str]:

@@ -5,7 +5,8 @@ Knows pydantic's error types, not storyboards. Every line has the form
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 MAX_LINES = 20
-"""The most problems listed in one message; the others are only counted."""
+"""The most problems in one message: checking ends at the first ones beyond."""
 
 _LONGEST_VALUE = 80
 _PICTURE = {("reference", "data"), ("image", "data")}
@@ -23,17 +24,18 @@ _SHORT = {("from", "image"), ("from", "panel"), ("mask", "image"), ("mask", "reg
 class StoryboardError(ValueError):
     """A storyboard, a reference image or an event is not accepted.
 
-    `problems` holds one line per problem: field, value, what is allowed.
+    `problems` holds one line per problem: field, value, what is allowed. It takes no more lines
+    than MAX_LINES and one, which stands for all that may follow: finding them costs time.
     """
 
     problems: tuple[str, ...]
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(_one_line(line) for line in problems)
-        shown = list(self.problems[:MAX_LINES])
+        self.problems = tuple(_one_line(line) for line in islice(problems, MAX_LINES + 1))
+        lines = list(self.problems[:MAX_LINES])
         if len(self.problems) > MAX_LINES:
-            shown.append(f"and {len(self.problems) - MAX_LINES} more problems")
-        super().__init__("\n".join(shown))
+            lines.append(f"and more: checking ended after {MAX_LINES} problems")
+        super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type["StoryboardError"], tuple[tuple[str, ...]]]:
         return type(self), (self.problems,)
@@ -88,15 +90,16 @@ def closest(word: object, known: Iterable[str]) -> str:
 
 def storyboard_error(root: type[BaseModel], failed: ValidationError, data: Any) -> StoryboardError:
     """Translate pydantic's errors about `data`, which was validated as `root`."""
-    lines: list[str] = []
-    errors = failed.errors(include_url=False)
+    return StoryboardError(_lines(root, failed.errors(include_url=False), data))
+
+
+def _lines(root: type[BaseModel], errors: Sequence[ErrorDetails], data: Any) -> Iterator[str]:
     for error in errors:
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, StoryboardError):
-            lines.extend(cause.problems)
+            yield from cause.problems
         elif not _follows(error, errors):
-            lines.append(_line(root, error, data))
-    return StoryboardError(lines)
+            yield _line(root, error, data)
 
 
 def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:

@@ -22,6 +22,8 @@ from lafi.board.image_pixels import MODES, ProfileError, upright_rgba
 from lafi.board.limits import MAX_REFERENCE_BYTES, MAX_REFERENCE_SIDE, MIN_REFERENCE_SIDE
 
 T = TypeVar("T")
+DecodePicture = Callable[[bytes], Image.Image]
+"""`decode`, or what does the same elsewhere."""
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF")
 FORMAT_NAMES = "a PNG, JPEG, WebP, AVIF, GIF or TIFF"
 ALLOWED = f"{FORMAT_NAMES} image"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lafi.board import image_file
 from lafi.board.error import problem
-from lafi.board.image_file import ImageFileError
+from lafi.board.image_file import DecodePicture, ImageFileError
 from lafi.board.reference_image import ReferenceImage
 
 _MISSING = ReferenceImage.model_construct(data=b"")
@@ -45,11 +46,15 @@ def picture_slots(document: Any) -> Iterator[PictureSlot]:
         yield from _sampling_slots(f"{field}.sampling", panel)
 
 
-def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> list[str]:
+def put_pictures(
+    document: Any,
+    find: Callable[[PictureSlot], bytes | None],
+    decode: DecodePicture = image_file.decode,
+) -> list[str]:
     """Put the picture that `find` returns for a slot into it. Returns a line per refused picture.
 
     `find` returns None to leave a slot unchanged, and may raise `ImageFileError`. Bytes that
-    several slots share are decoded once.
+    several slots share are one picture. decode: what decodes it, once that is asked for.
     """
     checked: dict[bytes, ReferenceImage | ImageFileError] = {}
     problems = []
@@ -59,7 +64,7 @@ def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> 
             if data is None:
                 continue
             if data not in checked:
-                checked[data] = _checked(data)
+                checked[data] = _checked(data, decode)
             picture = checked[data]
             if isinstance(picture, ImageFileError):
                 raise picture
@@ -70,9 +75,9 @@ def put_pictures(document: Any, find: Callable[[PictureSlot], bytes | None]) -> 
     return problems
 
 
-def _checked(data: bytes) -> ReferenceImage | ImageFileError:
+def _checked(data: bytes, decode: DecodePicture) -> ReferenceImage | ImageFileError:
     try:
-        return ReferenceImage.of_file(data)
+        return ReferenceImage.of_file(data, decode)
     except ImageFileError as refused:
         return refused
 

@@ -22,14 +22,20 @@ class CheckedFile(bytes):
     """The bytes of an image file whose header is within the limits, and its pixels once decoded."""
 
     _kept: Image.Image | None = None
+    _decode: image_file.DecodePicture
 
     @classmethod
-    def of(cls, data: bytes) -> "CheckedFile":
-        """Checks the header unless that was done before. Raises `image_file.ImageFileError`."""
+    def of(cls, data: bytes, decode: image_file.DecodePicture = image_file.decode) -> "CheckedFile":
+        """Checks the header unless that was done before. Raises `image_file.ImageFileError`.
+
+        decode: what decodes the pixels; as a server does it, in a process of its own.
+        """
         if isinstance(data, cls):
             return data
         image_file.check_header(data)
-        return cls(data)
+        made = cls(data)
+        made._decode = decode
+        return made
 
     def image(self) -> Image.Image:
         """Upright, RGBA; decoded once, or each time if it has more than KEPT_PIXELS.
@@ -38,7 +44,7 @@ class CheckedFile(bytes):
         """
         if self._kept is not None:
             return self._kept
-        image = image_file.decode(self)
+        image = self._decode(self)
         if image.width * image.height <= KEPT_PIXELS:
             self._kept = image
         return image
@@ -79,9 +85,11 @@ class ReferenceImage(CheckedModel):
             raise not_allowed(refused.allowed, refused.got) from refused
 
     @classmethod
-    def of_file(cls, data: bytes) -> "ReferenceImage":
+    def of_file(
+        cls, data: bytes, decode: image_file.DecodePicture = image_file.decode
+    ) -> "ReferenceImage":
         """The picture of a file's bytes. Raises `image_file.ImageFileError`."""
-        return cls.model_construct(data=CheckedFile.of(data))
+        return cls.model_construct(data=CheckedFile.of(data, decode))
 
     @property
     def sha256(self) -> str:

@@ -1,9 +1,10 @@
 """Whether engines can draw a storyboard, asked before any work."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from lafi.board.checks import pictures_of
-from lafi.board.error import StoryboardError, Verbatim, closest, problem
+from lafi.board.error import MAX_LINES, StoryboardError, Verbatim, closest, problem
 from lafi.board.image_file import ImageFileError
 from lafi.board.stage_checks import stage_fields
 from lafi.board.stages import SamplingStage
@@ -36,13 +37,8 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
     check_against(storyboard, own.info)
     problems = retry_problems(storyboard, own.recogniser)
     problems += upscale_problems(storyboard, own.upscaler)
-    problems += _picture_problems(storyboard)
-    seen: set[str] = set()
-    for index, panel in enumerate(storyboard.panels):
-        for line in _panel_problems(index, panel, storyboard, engines):
-            if line not in seen:
-                seen.add(line)
-                problems.append(line)
+    problems += islice(_picture_problems(storyboard), MAX_LINES + 1)
+    problems += islice(_every_panels_problems(storyboard, engines), MAX_LINES + 1)
     if not problems:
         models = {variant: each.info for variant, each in engines.items()}
         plans = [plan_panel(storyboard, panel, models) for panel in storyboard.panels]
@@ -55,11 +51,26 @@ def check_drawable(storyboard: Storyboard, engines: Mapping[str, Engines]) -> No
 
 def _picture_problems(storyboard: Storyboard) -> Iterator[str]:
     """A line for each picture that cannot be decoded: senders check headers only."""
+    whole: set[bytes] = set()
     for field, picture in pictures_of(storyboard):
+        if picture.data in whole:
+            continue
         try:
             picture.image()
         except ImageFileError as refused:
             yield problem(field, refused.got, refused.allowed)
+        else:
+            whole.add(picture.data)
+
+
+def _every_panels_problems(storyboard: Storyboard, engines: Mapping[str, Engines]) -> Iterator[str]:
+    """Each line once."""
+    seen: set[str] = set()
+    for index, panel in enumerate(storyboard.panels):
+        for line in _panel_problems(index, panel, storyboard, engines):
+            if line not in seen:
+                seen.add(line)
+                yield line
 
 
 def check_variant(storyboard: Storyboard, engines: Mapping[str, Engines]) -> None:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lafi.board import image_file
 from lafi.board.error import problem
+from lafi.board.image_file import DecodePicture
 from lafi.board.letterbox import fit
 from lafi.board.limits import MAX_PROMPT_BYTES, NAME_ALLOWED, OptionalText, character_name
 from lafi.identity.enrolment_database import EnrolmentDatabase
@@ -41,8 +42,13 @@ class Identity:
         recogniser: Recogniser,
         database: EnrolmentDatabase,
         describe: Callable[[Sequence[str]], Embeddings] | None = None,
+        decode: DecodePicture = image_file.decode,
     ) -> None:
-        """describe: the recogniser's text tower; without one, descriptions are refused."""
+        """describe: the recogniser's text tower; without one, descriptions are refused.
+
+        decode: what decodes pictures' files.
+        """
+        self._decode = decode
         self.recogniser = recogniser
         self._database = database
         self._describe = describe
@@ -69,7 +75,7 @@ class Identity:
         for place, data in enumerate(images):
             try:
                 image_file.check_header(data)
-                pictures.append(fit(image_file.decode(data), side, side).pixels)
+                pictures.append(fit(self._decode(data), side, side).pixels)
             except image_file.ImageFileError as refused:
                 line = problem(f"images[{place}]", refused.got, refused.allowed)
                 raise EnrolmentError(line) from refused
@@ -99,7 +105,7 @@ class Identity:
         """
         side = self.recogniser.info.side
         image_file.check_header(image)
-        pixels = fit(image_file.decode(image), side, side).pixels
+        pixels = fit(self._decode(image), side, side).pixels
         (match,) = self.matches(self.recogniser([pixels]))
         return match
 
@@ -115,6 +121,7 @@ def open_identity(
     recogniser: Recogniser,
     folder: Path,
     describe: Callable[[Sequence[str]], Embeddings] | None = None,
+    decode: DecodePicture = image_file.decode,
 ) -> Identity:
     """An `Identity` with its enrolments in `folder`, which the first enrolment creates.
 
@@ -125,7 +132,7 @@ def open_identity(
     database = EnrolmentDatabase(folder, recogniser.sha256, info.width, describer)
     for path in database.others():
         _log.warning("%s: enrolments of another recogniser, not used: enrol them again", path)
-    return Identity(recogniser, database, describe)
+    return Identity(recogniser, database, describe, decode)
 
 
 def _checked(text: str) -> str:

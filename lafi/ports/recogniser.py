@@ -33,13 +33,15 @@ class Recogniser(Protocol):
         """RGB uint8 (H, W, 3) of any sizes, one or more -> (n, D)."""
 
 
-def letterboxed_row(data: bytes, side: int) -> npt.NDArray[np.float32]:
+def letterboxed_row(
+    data: bytes, side: int, decode: image_file.DecodePicture = image_file.decode
+) -> npt.NDArray[np.float32]:
     """An image file as the network sees it, (3, S, S) float32 in [-1, 1].
 
     Raises `image_file.ImageFileError` for a file that is no allowed reference image.
     """
     image_file.check_header(data)
-    return picture_row(fit(image_file.decode(data), side, side).pixels)
+    return picture_row(fit(decode(data), side, side).pixels)
 
 
 def picture_row(pixels: Pixels) -> npt.NDArray[np.float32]:

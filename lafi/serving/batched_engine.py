@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lafi.board.image_file import ImageFileError
+from lafi.board.image_file import DecodePicture, ImageFileError, decode
 from lafi.model.input_port import REFERENCES, ROWS, InputPort
 from lafi.ports.recogniser import letterboxed_row
 from lafi.wire.model_spec import IMAGE, ModelSpec
@@ -113,12 +113,12 @@ def check_latents(multiple: int, largest: int) -> Check:
     return check
 
 
-def image_rows(side: int) -> Prepare:
+def image_rows(side: int, decode: DecodePicture = decode) -> Prepare:
     """IMAGE (B, 1), image files -> (B, 3, side, side) float32 in [-1, 1], letterboxed."""
 
     def prepare(array: Array) -> Array:
         try:
-            return np.stack([letterboxed_row(data, side) for data in array.reshape(-1)])
+            return np.stack([letterboxed_row(data, side, decode) for data in array.reshape(-1)])
         except ImageFileError as refused:
             raise InputError(f"{IMAGE}: {refused}") from refused
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from lafi.board import image_file
 from lafi.board.error import StoryboardError
+from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Sender, SenderWithout
@@ -39,17 +41,27 @@ class UnknownIdError(LookupError):
 class Desk:
     """Where requests to the model `storyboard` arrive."""
 
-    def __init__(self, service: StoryboardService, keeper: Keeper | None) -> None:
+    def __init__(
+        self,
+        service: StoryboardService,
+        keeper: Keeper | None,
+        decode_picture: DecodePicture = image_file.decode,
+    ) -> None:
         """keeper: the service's own."""
         self._service = service
         self._keeper = keeper
+        self._decode_picture = decode_picture
 
     def receive(self, read: Read, sender: Sender) -> None:
         """Take a request; returns at once. read: gives an input tensor by its name."""
         try:
-            command = command_from_tensors(read(STORYBOARD))
+            storyboard = read(STORYBOARD)
+            command = command_from_tensors(storyboard)
             if command is None:
-                self._service.accept(lambda: _storyboard(read), sender)
+                tensors = (storyboard, read(REFERENCES))
+                self._service.accept(
+                    lambda: storyboard_from_tensors(*tensors, self._decode_picture), sender
+                )
             elif command.action == "attach":
                 self._attach(command, sender)
             else:
@@ -89,10 +101,6 @@ class Desk:
         if left is None:
             raise _unknown(command, "all its panels were acknowledged, ")
         return Acknowledged(id=command.id, left=left)
-
-
-def _storyboard(read: Read) -> Storyboard:
-    return storyboard_from_tensors(read(STORYBOARD), read(REFERENCES))
 
 
 def _unknown(command: Command, why: str) -> UnknownIdError:

@@ -139,5 +139,6 @@ class Job:
     detach: bool
     watches: bool
     began: float = field(default_factory=time.monotonic)
+    accepted: bool = False
     sent: int = 0
     begun: bool = False

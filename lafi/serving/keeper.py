@@ -13,7 +13,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from lafi.board import image_file
 from lafi.board.error import StoryboardError, Verbatim, problem
+from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.shelf import Places
 from lafi.serving.admission import RefusedError
@@ -29,12 +31,17 @@ class Keeper:
     """Journals storyboards, and keeps their panels until they are acknowledged."""
 
     def __init__(
-        self, journal: Journal, panels: PanelStore, places: Callable[[Storyboard], Places]
+        self,
+        journal: Journal,
+        panels: PanelStore,
+        places: Callable[[Storyboard], Places],
+        decode_picture: DecodePicture = image_file.decode,
     ) -> None:
         """places: where what is finished of a storyboard is kept."""
         self._journal = journal
         self._panels = panels
         self._places = places
+        self._decode_picture = decode_picture
         self._lock = threading.Lock()
         self._reserved: dict[str, list[int]] = {}
         """Bytes that each panel of a storyboard in flight may still take; portraits come last."""
@@ -103,7 +110,7 @@ class Keeper:
             return None
         document, pictures = found
         references = np.array(bytes_tensor(*pictures))
-        board = storyboard_from_tensors(bytes_tensor(document), references)
+        board = storyboard_from_tensors(bytes_tensor(document), references, self._decode_picture)
         changes = {"deadline_seconds": None, "keep_stages": False, "stage_previews": False}
         return board.model_copy(update=changes)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lafi.board import image_file
+from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.shelf import Places
 from lafi.serving.keeper import Keeper
@@ -23,13 +25,14 @@ class Keeping:
         state: Path,
         panels: PanelStore | None,
         places: Callable[[Storyboard], Places],
+        decode_picture: DecodePicture = image_file.decode,
     ) -> None:
         """state: the server's own folder. Raises ValueError, OSError and sqlite3.Error."""
         journal = journal_of(environment, state)
         self.keeper: Keeper | None = None
         self._resuming: Resuming | None = None
         if journal is not None and panels is not None:
-            self.keeper = Keeper(journal, panels, places)
+            self.keeper = Keeper(journal, panels, places, decode_picture)
 
     def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
         """Go on with detached storyboards of earlier lives once everything is ready."""

@@ -71,10 +71,8 @@ class Resuming:
             self._begin(identifier)
 
     def _begin(self, identifier: str) -> None:
-        sender = _Nobody()
+        sender = _Nobody(lambda why: self._give_up(identifier, why))
         self._service.accept(lambda: self._storyboard(identifier), sender, known=identifier)
-        if sender.refused == "INVALID_ARGUMENT":
-            self._give_up(identifier, sender.why)
 
     def _storyboard(self, identifier: str) -> Storyboard:
         found = self._keeper.storyboard(identifier)
@@ -88,17 +86,19 @@ class Resuming:
 
 
 class _Nobody:
-    """A client that is not there; keeps only why a storyboard was refused."""
+    """A client that is not there."""
 
-    refused: Status | None = None
-    why = ""
+    def __init__(self, give_up: Callable[[str], None]) -> None:
+        """give_up: told why the storyboard will never be drawn."""
+        self._give_up = give_up
 
     def send(self, event: Event | Answer) -> None:
         """Nothing."""
 
     def refuse(self, status: Status, message: str) -> None:
-        """Keep it."""
-        self.refused, self.why = status, message
+        """It was drawable before, so something changed for good, or it may be tried again."""
+        if status == "INVALID_ARGUMENT":
+            self._give_up(message)
 
     def finish(self) -> None:
         """Nothing."""

@@ -1,8 +1,8 @@
 """Handles requests to the served model `storyboard`, from admission to the final flag.
 
-Each storyboard is drawn by one thread, in the order of arrival; while all threads are busy,
-requests wait in a queue. Knows storyboards, events and a `Sender`, not Triton Server: the adapter
-passes a sender that responds through the server, a test passes one that fills a list.
+Each admitted storyboard has a thread, which reads, checks, journals and draws it: who brings
+requests never waits for any of that. Knows storyboards, events and a `Sender`, not Triton Server:
+the adapter passes a sender that responds through the server, a test one that fills a list.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from lafi.board.cost import Cost, storyboard_cost
 from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
+from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission, RefusedError
 from lafi.serving.failure import log_failure, without_paths
 from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
@@ -29,10 +31,25 @@ from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Prog
 _log = logging.getLogger(__name__)
 
 Drawer = Callable[[Storyboard, Callable[[], bool]], Iterator[Event]]
-SHUTTING_DOWN = "UNAVAILABLE: the server is shutting down; try again later"
+CLOSING = "the server is shutting down; try again later"
+SHUTTING_DOWN = f"UNAVAILABLE: {CLOSING}"
 CALLED_OFF = "the storyboard was cancelled, or its character forgotten"
 _ID_BYTES = 16
 _SHOWN_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """An admitted request that nobody has read yet; `known` and `decode` as `accept` has them.
+
+    watches: another job draws it.
+    """
+
+    decode: Callable[[], Storyboard]
+    sender: Sender
+    admission: Admission
+    known: str
+    watches: bool
 
 
 class ServedModelError(RuntimeError):
@@ -47,11 +64,10 @@ class StoryboardService:
     """Admits storyboards, draws them in threads, and ends every answer with the final flag.
 
     draw: takes a storyboard and a function that says whether to stop, and yields events. The first
-    one, `accepted`, must come without any work: it is sent before a thread is free.
+    one, `accepted`, must come without any work.
     cost: of a storyboard, for its admission.
     keeper: what outlives this process; None: nothing does, and nobody can come back.
     stop_asked: true once the server is about to stop; it then waits for storyboards in flight.
-    threads: how many storyboards are drawn at the same time.
     poll_seconds: time between two checks for cancellation and for the server's stop.
     """
 
@@ -63,7 +79,6 @@ class StoryboardService:
         cost: Callable[[Storyboard], Cost] = storyboard_cost,
         keeper: Keeper | None = None,
         stop_asked: Callable[[], bool] = lambda: False,
-        threads: int = 1,
         poll_seconds: float = 0.02,
     ) -> None:
         self._draw = draw
@@ -72,52 +87,46 @@ class StoryboardService:
         self._admission = admission
         self._watching = Admission(admission.limit)
         self._poll_seconds = poll_seconds
-        self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
         self._jobs: dict[Job, None] = {}
+        self._beginning: set[str] = set()
+        """Ids that were accepted before and come back, until they are among the jobs."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._stop_asked = stop_asked
         # Those who watch a storyboard that another job draws have threads too.
+        count = admission.limit if keeper is None else 2 * admission.limit
         self._threads = [
             threading.Thread(target=self._run, name=f"storyboard-{number}", daemon=True)
-            for number in range(threads if keeper is None else 2 * threads)
+            for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
 
     def accept(self, decode: Callable[[], Storyboard], sender: Sender, known: str = "") -> None:
-        """Accepts or refuses a request and returns at once; the answer goes to `sender`.
+        """Gives a request a thread, or refuses it; returns at once. The answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
         before its first event, the client gets INVALID_ARGUMENT.
         known: the id under which it was accepted before. While another job draws it, this one gets
         the panels without a place of its own: they are found once they are kept.
         """
-        watches = bool(known) and self.in_flight(known)
-        admission = self._watching if watches else self._admission
+        watches = bool(known) and not self._begin_again(known)
+        arrival = _Arrival(
+            decode, sender, self._watching if watches else self._admission, known, watches
+        )
         try:
-            self._admit(admission)
+            self._admit(arrival.admission)
         except RefusedError as error:
+            self._begun(arrival)
             end(sender, "UNAVAILABLE", str(error))
-            return
-        try:
-            job = self._begin(decode(), sender, admission, known)
-        except StoryboardError as error:
-            admission.release()
-            end(sender, "INVALID_ARGUMENT", str(error))
-        except RefusedError as error:
-            admission.release()
-            end(sender, "UNAVAILABLE", str(error))
-        except Exception as error:
-            admission.release()
-            end(sender, "INTERNAL", log_failure(_log, error))
         else:
-            self._waiting.put(job)
+            self._arrivals.put(arrival)
 
     def in_flight(self, identifier: str) -> bool:
-        """Whether a storyboard is being drawn, or waits for it."""
+        """Whether a storyboard is being drawn, or comes back."""
         with self._lock:
-            return any(job.id == identifier and not job.watches for job in self._jobs)
+            return self._is_in_flight(identifier)
 
     def cancel(self, identifier: str) -> bool:
         """Stop a storyboard at its next step and let go what was kept for it. False: not known."""
@@ -127,6 +136,14 @@ class StoryboardService:
             job.stop.call_off()
         kept = self._keeper is not None and self._keeper.forget(identifier)
         return kept or bool(jobs)
+
+    def work(self, studio: Studio) -> tuple[int, int]:
+        """Steps so far, and storyboards that wait for more of them: a sign of life.
+
+        One that is still being read and checked is not among them; no step comes of it yet.
+        """
+        with self._lock:
+            return studio.steps, sum(job.accepted and not job.watches for job in self._jobs)
 
     def queue(self) -> list[QueueEntry]:
         """The storyboards in flight, in order of arrival."""
@@ -154,7 +171,7 @@ class StoryboardService:
         """
         self._closed.set()
         for _ in self._threads:
-            self._waiting.put(None)
+            self._arrivals.put(None)
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -165,14 +182,49 @@ class StoryboardService:
 
     def _admit(self, admission: Admission) -> None:
         if self.closing():
-            raise RefusedError("the server is shutting down; try again later")
+            raise RefusedError(CLOSING)
         admission.admit()
 
-    def _begin(
-        self, storyboard: Storyboard, sender: Sender, admission: Admission, known: str
-    ) -> Job:
+    def _is_in_flight(self, identifier: str) -> bool:
+        drawn = any(job.id == identifier and not job.watches for job in self._jobs)
+        return drawn or identifier in self._beginning
+
+    def _begin_again(self, known: str) -> bool:
+        """Take a storyboard on again, unless another arrival or job has it."""
+        with self._lock:
+            if self._is_in_flight(known):
+                return False
+            self._beginning.add(known)
+            return True
+
+    def _begun(self, arrival: _Arrival) -> None:
+        """It is among the jobs, or will not be."""
+        if arrival.known and not arrival.watches:
+            with self._lock:
+                self._beginning.discard(arrival.known)
+
+    def _job(self, arrival: _Arrival) -> Job | None:
+        """The arrival's job, once its client has heard `accepted`; None if it was refused."""
+        sender = arrival.sender
+        try:
+            if self.closing():
+                raise RefusedError(CLOSING)
+            return self._begin(arrival)
+        except StoryboardError as error:
+            end(sender, "INVALID_ARGUMENT", str(error))
+        except RefusedError as error:
+            end(sender, "UNAVAILABLE", str(error))
+        except Exception as error:
+            end(sender, "INTERNAL", log_failure(_log, error))
+        finally:
+            self._begun(arrival)
+        return None
+
+    def _begin(self, arrival: _Arrival) -> Job:
+        storyboard, sender = arrival.decode(), arrival.sender
+        known, admission = arrival.known, arrival.admission
         identifier = known or secrets.token_hex(_ID_BYTES)
-        watches = admission is self._watching
+        watches = arrival.watches
         detach = storyboard.detach and not watches
         if detach:
             self._check_detach()
@@ -222,13 +274,15 @@ class StoryboardService:
         return self._keeper is not None and not self._keeper.has(identifier)
 
     def _run(self) -> None:
-        while (job := self._waiting.get()) is not None:
+        while (arrival := self._arrivals.get()) is not None:
             try:
-                self._serve(job)
+                job = self._job(arrival)
+                if job is not None:
+                    self._serve(job)
             except Exception:
                 _log.exception("a storyboard could not be answered")
             finally:
-                job.admission.release()
+                arrival.admission.release()
 
     def _serve(self, job: Job) -> None:
         state: State = "open"
@@ -259,6 +313,7 @@ class StoryboardService:
     def _send(self, job: Job, event: Event) -> None:
         match event:
             case Accepted():
+                job.accepted = True
                 event = event.model_copy(update={"id": job.id})
             case Progress():
                 job.begun = True

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lafi.board.error import StoryboardError, Verbatim, problem, shown
 from lafi.board.file import decode_utf8, parse_json
 from lafi.board.given_fields import given_fields
-from lafi.board.image_file import ImageFileError, read_header
+from lafi.board.image_file import DecodePicture, ImageFileError, decode, read_header
 from lafi.board.limits import MAX_FILE_BYTES, MAX_PANELS, MAX_PICTURES
 from lafi.board.picture_slots import PictureSlot, picture_slots, put_pictures
 from lafi.board.storyboard import Storyboard
@@ -63,12 +63,15 @@ def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
 
 
 def storyboard_from_tensors(
-    storyboard: npt.NDArray[Any], references: npt.NDArray[Any]
+    storyboard: npt.NDArray[Any], references: npt.NDArray[Any], decode: DecodePicture = decode
 ) -> Storyboard:
-    """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`."""
+    """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`.
+
+    decode: what decodes its pictures, once somebody needs their pixels.
+    """
     document = _json(STORYBOARD, storyboard)
     images = _elements(REFERENCES, references, MAX_PICTURES + MAX_PANELS)
-    problems = _put_references(document, [] if images == [b""] else images)
+    problems = _put_references(document, [] if images == [b""] else images, decode)
     try:
         made = Storyboard.model_validate(document)
     except StoryboardError as error:
@@ -78,7 +81,7 @@ def storyboard_from_tensors(
     return made
 
 
-def _put_references(document: Any, images: list[bytes]) -> list[str]:
+def _put_references(document: Any, images: list[bytes], decode: DecodePicture) -> list[str]:
     """Put each image into the slots that name its index. Returns a line per refused image."""
     used: set[int] = set()
 
@@ -92,7 +95,7 @@ def _put_references(document: Any, images: list[bytes]) -> list[str]:
         used.add(place)
         return images[place]
 
-    problems = put_pictures(document, find)
+    problems = put_pictures(document, find, decode)
     for resume in _resumes(document):
         place = resume.get("data")
         if type(place) is int and 0 <= place < len(images):

@@ -56,6 +56,7 @@ class Client:
 
     @property
     def id(self) -> str:
+        self.until(lambda client: any(isinstance(event, Accepted) for event in client.sent))
         (identifier,) = [event.id for event in self.sent if isinstance(event, Accepted)]
         return str(identifier)
 
@@ -91,7 +92,6 @@ class Server:
             self._draw,
             Admission(options.pop("limit", 2)),
             keeper=self.keeper,
-            threads=2,
             poll_seconds=0.0,
         )
         self.desk = Desk(self.service, self.keeper)

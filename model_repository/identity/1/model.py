@@ -8,6 +8,7 @@ from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.identity.service import open_identity
 from lafi.serving.batched_engine import BatchedEngine, image_rows
 from lafi.serving.identity_engine import IdentityEngine
+from lafi.serving.picture_decoder import PictureDecoder
 from lafi.wire.model_spec import identity_spec
 from lafi_repository.bridge import ModelSettings, answer_requests
 
@@ -19,13 +20,18 @@ class TritonPythonModel:
         """Loads the network. Characters enrolled later are found from the next request on."""
         settings = ModelSettings(args)
         recogniser = exported_recogniser(settings.artifacts, settings.info(), settings.threads)
+        self._decoder = PictureDecoder()
         self._engine = BatchedEngine(
             identity_spec(recogniser.info),
             IdentityEngine(recogniser, open_identity(recogniser, settings.state)),
-            prepare=image_rows(recogniser.info.side),
+            prepare=image_rows(recogniser.info.side, self._decoder.decode),
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
         responses: list[Any] = answer_requests(self._engine, requests)
         return responses
+
+    def finalize(self) -> None:
+        """Ends the process that decodes pictures."""
+        self._decoder.close()

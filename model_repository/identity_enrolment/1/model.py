@@ -9,6 +9,7 @@ from typing import Any
 from lafi.engine.onnx.describer import exported_describer
 from lafi.identity.service import open_identity
 from lafi.serving.identity_engine import answer_enrolment
+from lafi.serving.picture_decoder import PictureDecoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.store.forgetting import forget_pictures
 from lafi.wire.model_spec import enrolment_spec
@@ -26,11 +27,16 @@ class TritonPythonModel:
         recogniser = RemoteRecogniser(info, call_model)
         describer = exported_describer(settings.artifacts, info, threads=1)
         self._erase = partial(forget_pictures, os.environ, settings.state)
-        self._identity = open_identity(recogniser, settings.state, describer)
+        self._decoder = PictureDecoder()
+        self._identity = open_identity(recogniser, settings.state, describer, self._decoder.decode)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
         return [response(self._spec, self._answer(request)) for request in requests]
+
+    def finalize(self) -> None:
+        """Ends the process that decodes pictures."""
+        self._decoder.close()
 
     def _answer(self, request: Any) -> Any:
         return answer_enrolment(self._identity, input_arrays(request, self._spec), self._erase)

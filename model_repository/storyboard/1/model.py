@@ -15,6 +15,7 @@ from lafi.serving.desk import Desk
 from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.keeping import Keeping
 from lafi.serving.metrics import server_metrics
+from lafi.serving.picture_decoder import PictureDecoder
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
@@ -48,22 +49,22 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        counts = (self._studio, admission, self._panels)
-        self._metrics = MetricsExport(partial(server_metrics, *counts))
-        self._heartbeat = Heartbeat(
-            heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
-        )
-        self._keeping = Keeping(os.environ, settings.state, self._panels, self._studio.places)
+        counts = partial(server_metrics, self._studio, admission, self._panels)
+        self._metrics = MetricsExport(counts)
+        self._decoder = PictureDecoder()
+        kept = (self._panels, self._studio.places, self._decoder.decode)
+        self._keeping = Keeping(os.environ, settings.state, *kept)
         self._service = StoryboardService(
             self._studio.draw,
             admission,
             cost=self._studio.cost,
             keeper=self._keeping.keeper,
             stop_asked=stop_asked,
-            threads=admission.limit,
         )
+        work = partial(self._service.work, self._studio)
+        self._heartbeat = Heartbeat(heartbeat_file(), work)
         self._keeping.resume(self._service, others_ready)
-        self._desk = Desk(self._service, self._keeping.keeper)
+        self._desk = Desk(self._service, self._keeping.keeper, self._decoder.decode)
 
     def execute(self, requests: list[Any]) -> None:
         """Takes each request; the service's threads send the answers."""
@@ -78,3 +79,4 @@ class TritonPythonModel:
         self._metrics.close()
         self._heartbeat.close()
         self._keeping.close()
+        self._decoder.close()

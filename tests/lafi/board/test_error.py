@@ -1,5 +1,7 @@
 import pickle
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,10 +43,27 @@ def test_anything_is_a_storyboard_or_a_printable_error(data: object) -> None:
         assert str(error).encode("utf-8")
 
 
-def test_a_long_list_of_problems_is_cut() -> None:
-    error = StoryboardError(f"field{i}: got 1, allowed: 2" for i in range(30))
-    assert str(error).splitlines()[-1] == "and 10 more problems"
-    assert len(error.problems) == 30
+def test_checking_ends_soon_after_the_problems_that_are_told() -> None:
+    found = []
+
+    def check() -> Iterator[str]:
+        for number in range(10**9):
+            found.append(number)
+            yield f"field{number}: got 1, allowed: 2"
+
+    error = StoryboardError(check())
+    assert str(error).splitlines()[-1] == f"and more: checking ended after {MAX_LINES} problems"
+    assert len(error.problems) == len(found) == MAX_LINES + 1
+
+
+def test_seventy_thousand_unknown_fields_cost_no_more_than_twenty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr("lafi.board.error.closest", lambda word, known: compared.append(word) or "")
+    with pytest.raises(StoryboardError):
+        Storyboard.model_validate({f"key{number}": 1 for number in range(70_000)})
+    assert len(compared) <= MAX_LINES + 1
 
 
 def test_it_survives_pickling() -> None:

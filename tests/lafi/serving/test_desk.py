@@ -121,7 +121,10 @@ def test_a_storyboard_that_another_process_forgets_stops(serve: Callable[..., Se
 
 def test_the_queue_shows_places_and_no_whole_id(serve: Callable[..., Server]) -> None:
     server = serve(open_gate=False)
-    first, second = server.draw(board(1, 2)), server.draw(board(3, 4, detach=True))
+    first = server.draw(board(1, 2))
+    assert first.id
+    second = server.draw(board(3, 4, detach=True))
+    assert second.id
     server.gate.release()
     first.until(lambda _: len(server.drawn) == 1)
     (told,) = server.ask("queue").answer()
@@ -188,6 +191,7 @@ def test_a_journal_that_fails_ends_no_drawing(
 ) -> None:
     server = serve(open_gate=False)
     client = server.draw(board(1))
+    assert client.id
     server.journal.close()
     time.sleep(1.1)
     server.gate.release()

@@ -40,7 +40,7 @@ def test_after_a_restart_the_detached_go_on_and_others_when_their_client_comes(
 
 def test_nothing_is_begun_before_everything_is_there(serve: Callable[..., Server]) -> None:
     server = serve(open_gate=False)
-    server.draw(board(1, detach=True))
+    assert server.draw(board(1, detach=True)).id
     server.end()
     again, ready = serve(), threading.Event()
     resuming = Resuming(again.service, again.keeper, ready.is_set, look_seconds=0.005)
@@ -56,6 +56,7 @@ def test_a_storyboard_that_ends_one_server_after_another_is_given_up(
 ) -> None:
     server = serve(open_gate=False)
     client = server.draw(board(1, detach=True))
+    assert client.id
     for _ in range(LIVES):
         server.end()
         server = serve(open_gate=False)

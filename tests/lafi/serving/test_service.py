@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -160,27 +161,58 @@ def test_a_cancelled_storyboard_frees_the_thread_between_two_steps() -> None:
     assert FINISHED not in first.sent
 
 
-def test_a_storyboard_that_is_cancelled_while_it_waits_is_never_drawn() -> None:
-    first, second = RecordingSender(), RecordingSender()
+def test_a_storyboard_that_is_cancelled_while_it_is_read_is_never_drawn() -> None:
+    reading = threading.Event()
+    sender = RecordingSender()
+
+    def decode() -> Storyboard:
+        reading.wait(10)
+        return STORYBOARD
+
+    service(draw_slowly).accept(decode, sender)
+    sender.cancelled = True
+    reading.set()
+    assert sender.answer() == [ACCEPTED]
+
+
+def test_one_that_is_read_for_long_delays_nobody_and_is_no_sign_of_work() -> None:
+    reading = threading.Event()
+    slow, quick = RecordingSender(), RecordingSender()
+    served = service(draw_quickly)
+
+    def decode() -> Storyboard:
+        reading.wait(10)
+        return STORYBOARD
+
+    served.accept(decode, slow)
+    served.accept(lambda: STORYBOARD, quick)
+    assert quick.answer() == [ACCEPTED, FINISHED]
+    assert slow.sent == []
+    assert served.work(SimpleNamespace(steps=7)) == (7, 0)
+    reading.set()
+    assert slow.answer() == [ACCEPTED, FINISHED]
+
+
+def test_a_server_that_closes_refuses_what_is_being_read() -> None:
+    sender = RecordingSender()
     served = service(draw_slowly)
-    served.accept(lambda: STORYBOARD, first)
-    served.accept(lambda: STORYBOARD, second)
-    second.cancelled = True
-    first.cancelled = True
-    assert second.answer() == [ACCEPTED]
+    served.close()
+    served.accept(lambda: pytest.fail("it was read"), sender)
+    assert sender.answer() == ["UNAVAILABLE: the server is shutting down; try again later"]
 
 
-def test_shutting_down_fails_what_is_drawn_and_what_waits() -> None:
+def test_shutting_down_fails_what_is_drawn() -> None:
     first, second, late = RecordingSender(), RecordingSender(), RecordingSender()
     served = service(draw_slowly)
     served.accept(lambda: STORYBOARD, first)
     served.accept(lambda: STORYBOARD, second)
     started(first)
+    started(second)
     served.close()
     text = "UNAVAILABLE: the server is shutting down; try again later"
     failed = Failed(panel=None, error=text, retryable=True)
     assert first.answer()[-1] == failed
-    assert second.answer() == [ACCEPTED, failed]
+    assert second.answer()[-1] == failed
     served.accept(lambda: STORYBOARD, late)
     assert late.answer() == [text]
 
@@ -209,7 +241,7 @@ def test_as_many_storyboards_are_drawn_at_a_time_as_there_are_threads() -> None:
         yield FINISHED
 
     senders = [RecordingSender() for _ in range(3)]
-    served = StoryboardService(draw, Admission(3), threads=3, poll_seconds=0.0)
+    served = StoryboardService(draw, Admission(3), poll_seconds=0.0)
     for sender in senders:
         served.accept(lambda: STORYBOARD, sender)
     assert [sender.answer() for sender in senders] == [[ACCEPTED, FINISHED]] * 3
