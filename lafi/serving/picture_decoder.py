@@ -38,7 +38,8 @@ class PictureDecoder:
     """`decode` for many threads, which take turns: one picture at a time is in memory there."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        """seconds: for one picture. The process is started by the first picture."""
+        """seconds: for one picture. The process is started by the first picture, and ends at the
+        latest when this one does."""
         self._seconds = seconds
         self._lock = threading.Lock()
         self._child: _Child | None = None

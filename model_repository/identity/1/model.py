@@ -20,18 +20,13 @@ class TritonPythonModel:
         """Loads the network. Characters enrolled later are found from the next request on."""
         settings = ModelSettings(args)
         recogniser = exported_recogniser(settings.artifacts, settings.info(), settings.threads)
-        self._decoder = PictureDecoder()
         self._engine = BatchedEngine(
             identity_spec(recogniser.info),
             IdentityEngine(recogniser, open_identity(recogniser, settings.state)),
-            prepare=image_rows(recogniser.info.side, self._decoder.decode),
+            prepare=image_rows(recogniser.info.side, PictureDecoder().decode),
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
         responses: list[Any] = answer_requests(self._engine, requests)
         return responses
-
-    def finalize(self) -> None:
-        """Ends the process that decodes pictures."""
-        self._decoder.close()

@@ -27,16 +27,13 @@ class TritonPythonModel:
         recogniser = RemoteRecogniser(info, call_model)
         describer = exported_describer(settings.artifacts, info, threads=1)
         self._erase = partial(forget_pictures, os.environ, settings.state)
-        self._decoder = PictureDecoder()
-        self._identity = open_identity(recogniser, settings.state, describer, self._decoder.decode)
+        self._identity = open_identity(
+            recogniser, settings.state, describer, PictureDecoder().decode
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
         return [response(self._spec, self._answer(request)) for request in requests]
-
-    def finalize(self) -> None:
-        """Ends the process that decodes pictures."""
-        self._decoder.close()
 
     def _answer(self, request: Any) -> Any:
         return answer_enrolment(self._identity, input_arrays(request, self._spec), self._erase)

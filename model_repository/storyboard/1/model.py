@@ -49,10 +49,10 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        counts = partial(server_metrics, self._studio, admission, self._panels)
-        self._metrics = MetricsExport(counts)
-        self._decoder = PictureDecoder()
-        kept = (self._panels, self._studio.places, self._decoder.decode)
+        counts = (self._studio, admission, self._panels)
+        self._metrics = MetricsExport(partial(server_metrics, *counts))
+        decode = PictureDecoder().decode
+        kept = (self._panels, self._studio.places, decode)
         self._keeping = Keeping(os.environ, settings.state, *kept)
         self._service = StoryboardService(
             self._studio.draw,
@@ -61,10 +61,9 @@ class TritonPythonModel:
             keeper=self._keeping.keeper,
             stop_asked=stop_asked,
         )
-        work = partial(self._service.work, self._studio)
-        self._heartbeat = Heartbeat(heartbeat_file(), work)
+        self._heartbeat = Heartbeat(heartbeat_file(), partial(self._service.work, self._studio))
         self._keeping.resume(self._service, others_ready)
-        self._desk = Desk(self._service, self._keeping.keeper, self._decoder.decode)
+        self._desk = Desk(self._service, self._keeping.keeper, decode)
 
     def execute(self, requests: list[Any]) -> None:
         """Takes each request; the service's threads send the answers."""
@@ -79,4 +78,3 @@ class TritonPythonModel:
         self._metrics.close()
         self._heartbeat.close()
         self._keeping.close()
-        self._decoder.close()
