@@ -106,6 +106,7 @@ class _Run:
         if self.place.type == "cpu":
             # The fused CPU kernel's backward is several times slower at these head sizes.
             self.model.unet.set_attn_processor(AttnProcessor())
+            self.model.text_encoder.set_attn_implementation("eager")
         self.namer = Namer(plan).to(self.place)
         self.middle = MiddleFeatures(self.model.unet)
         self.both = nn.ModuleDict({"model": self.model, "namer": self.namer})
