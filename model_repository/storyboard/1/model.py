@@ -15,6 +15,7 @@ from lafi.serving.desk import Desk
 from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.keeping import Keeping
 from lafi.serving.metrics import server_metrics
+from lafi.serving.outcomes import Outcomes
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
@@ -48,14 +49,15 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        counts = (self._studio, admission, self._panels)
-        self._metrics = MetricsExport(partial(server_metrics, *counts))
+        outcomes = Outcomes()
         self._heartbeat = Heartbeat(
             heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
         )
         self._keeping = Keeping(os.environ, settings.state, self._panels, self._studio.places)
+        counts = (self._studio, admission, self._panels, outcomes, self._keeping.count)
+        self._metrics = MetricsExport(partial(server_metrics, *counts))
         self._service = StoryboardService(
-            self._studio.draw,
+            outcomes.watched(self._studio.draw),
             admission,
             cost=self._studio.cost,
             keeper=self._keeping.keeper,
