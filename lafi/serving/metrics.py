@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lafi.drawing.outcomes import BUCKETS, Outcomes
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission
-from lafi.serving.outcomes import BUCKETS, Outcomes
 from lafi.store.panels import PanelStore, StoreStats
 
 
@@ -28,7 +28,6 @@ def server_metrics(
     studio: Studio,
     admission: Admission,
     panels: PanelStore | None = None,
-    outcomes: Outcomes | None = None,
     journalled: Callable[[], int] = lambda: 0,
 ) -> Iterator[Metric]:
     """All metrics of one server: always the same names in the same order.
@@ -55,8 +54,7 @@ def server_metrics(
     help_ = "Storyboards in the journal: not finished, or not acknowledged"
     yield Metric("lafi_journal_storyboards", "gauge", help_, journalled())
     yield from _panel_metrics(studio)
-    yield from _outcome_metrics(Outcomes() if outcomes is None else outcomes)
-    yield from _score_metrics(studio)
+    yield from _outcome_metrics(studio.outcomes)
     yield from _denoiser_metrics(studio)
     yield from _bank_metrics(studio)
     yield from _store_metrics(panels.stats() if panels is not None else StoreStats())
@@ -85,12 +83,10 @@ def _outcome_metrics(outcomes: Outcomes) -> Iterator[Metric]:
     yield Metric("lafi_panel_seconds_sum", "counter", help_, outcomes.seconds)
     yield Metric("lafi_panel_seconds_count", "counter", help_, buckets[-1])
 
-
-def _score_metrics(studio: Studio) -> Iterator[Metric]:
     help_ = "Panels that were sent with scores of their characters"
-    yield Metric("lafi_panels_scored_total", "counter", help_, studio.scored)
+    yield Metric("lafi_panels_scored_total", "counter", help_, outcomes.count("scored"))
     help_ = "Drawings of panels beyond the first, since a score was low"
-    yield Metric("lafi_panel_retries_total", "counter", help_, studio.retries)
+    yield Metric("lafi_panel_retries_total", "counter", help_, outcomes.count("retries"))
 
 
 def _denoiser_metrics(studio: Studio) -> Iterator[Metric]:

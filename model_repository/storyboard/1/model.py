@@ -15,7 +15,6 @@ from lafi.serving.desk import Desk
 from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.keeping import Keeping
 from lafi.serving.metrics import server_metrics
-from lafi.serving.outcomes import Outcomes
 from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
@@ -49,15 +48,14 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        outcomes = Outcomes()
         self._heartbeat = Heartbeat(
             heartbeat_file(), lambda: (self._studio.steps, admission.in_flight)
         )
         self._keeping = Keeping(os.environ, settings.state, self._panels, self._studio.places)
-        counts = (self._studio, admission, self._panels, outcomes, self._keeping.count)
+        counts = (self._studio, admission, self._panels, self._keeping.count)
         self._metrics = MetricsExport(partial(server_metrics, *counts))
         self._service = StoryboardService(
-            outcomes.watched(self._studio.draw),
+            self._studio.draw,
             admission,
             cost=self._studio.cost,
             keeper=self._keeping.keeper,

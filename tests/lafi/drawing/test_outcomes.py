@@ -1,24 +1,23 @@
 """What is counted is what was drawn, and counting changes nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lafi.board.storyboard import Panel, Storyboard
-from lafi.serving.outcomes import BUCKETS, Outcomes
+from lafi.drawing.outcomes import BUCKETS, Outcomes
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
 
-BOARD = Storyboard(panels=(Panel(prompt="a child"),) * 2, deadline_seconds=30.0)
+DEADLINE = 30.0
 
 
-def picture(panel: int, kept: bool = False) -> PanelImage:
-    return PanelImage.model_construct(kind="panel", panel=panel, kept=kept)
+def picture(panel: int, kept: bool = False, attempts: int = 1) -> PanelImage:
+    said = {"panel": panel, "kept": kept, "scores": {"mia": 0.5}, "attempts": attempts}
+    return PanelImage.model_construct(**said)
 
 
 def counted(outcomes: Outcomes, *events: Event) -> list[Event]:
-    draw = outcomes.watched(lambda board, stop: iter(events))
-    return [*draw(BOARD, lambda: False)]
+    return [*outcomes.watch(iter(events), DEADLINE)]
 
 
 @given(st.lists(st.floats(0.0, 1000.0), max_size=8))
@@ -26,7 +25,7 @@ def test_every_drawn_panel_is_in_the_buckets_that_hold_its_seconds(took: list[fl
     now = 0.0
     outcomes = Outcomes(lambda: now)
 
-    def draw(board: Storyboard, stop: Callable[[], bool]) -> Iterator[Event]:
+    def draw() -> Iterator[Event]:
         nonlocal now
         for panel, seconds in enumerate(took):
             yield Progress(panel=panel, step=1, steps=2)
@@ -35,7 +34,7 @@ def test_every_drawn_panel_is_in_the_buckets_that_hold_its_seconds(took: list[fl
             now += seconds / 2
             yield picture(panel)
 
-    list(outcomes.watched(draw)(BOARD, lambda: False))
+    list(outcomes.watch(draw(), None))
     assert len(outcomes.buckets()) == len(BUCKETS) + 1
     assert outcomes.buckets()[-1] == outcomes.count("drawn") == len(took)
     assert abs(outcomes.seconds - sum(took)) < 1e-6
@@ -49,7 +48,7 @@ def test_kept_panels_have_no_seconds_and_failures_are_counted() -> None:
     outcomes = Outcomes()
     events = [
         Accepted(panels=2, portraits=0),
-        picture(0, kept=True),
+        picture(0, kept=True, attempts=3),
         Progress(panel=1, step=1, steps=1),
         Failed(panel=1, error="x", retryable=True),
         Finished(panels=1, seconds=0.1),
@@ -58,6 +57,7 @@ def test_kept_panels_have_no_seconds_and_failures_are_counted() -> None:
     counts = {what: outcomes.count(what) for what in ("drawn", "kept", "failed", "finished")}
     assert counts == {"drawn": 0, "kept": 1, "failed": 1, "finished": 1}
     assert outcomes.buckets() == [0] * (len(BUCKETS) + 1)
+    assert (outcomes.count("scored"), outcomes.count("retries")) == (1, 2)
 
 
 def test_a_storyboard_is_late_only_after_its_deadline() -> None:
@@ -72,14 +72,14 @@ def test_a_storyboard_is_late_only_after_its_deadline() -> None:
 def test_the_drawing_ends_when_nobody_asks_for_more() -> None:
     ended = []
 
-    def draw(board: Storyboard, stop: Callable[[], bool]) -> Iterator[Event]:
+    def draw() -> Iterator[Event]:
         try:
             yield Accepted(panels=2, portraits=0)
             yield Finished(panels=2, seconds=0.0)
         finally:
             ended.append(True)
 
-    events = Outcomes().watched(draw)(BOARD, lambda: False)
+    events = Outcomes().watch(draw(), DEADLINE)
     next(events)
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     assert ended == [True]

@@ -1,6 +1,6 @@
-"""What became of panels and storyboards: seconds of each panel, deadlines missed, failures.
+"""What became of panels and storyboards: seconds of each panel, deadlines missed, failures, scores.
 
-Watches the events of every drawing; knows neither clients nor the server.
+Watches the events of every drawing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from typing import Final
 
-from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event, Failed, Finished, PanelImage, Progress
 
 BUCKETS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
 """Upper ends in seconds; what took longer is in none of them."""
-
-Drawer = Callable[[Storyboard, Callable[[], bool]], Iterator[Event]]
 
 
 class Outcomes:
@@ -33,14 +30,6 @@ class Outcomes:
         self._seconds = 0.0
         self._counts: Counter[str] = Counter()
 
-    def watched(self, draw: Drawer) -> Drawer:
-        """The same drawing, counted."""
-
-        def drawn(storyboard: Storyboard, stop: Callable[[], bool]) -> Iterator[Event]:
-            return self._watch(draw(storyboard, stop), storyboard.deadline_seconds)
-
-        return drawn
-
     def buckets(self) -> list[int]:
         """Drawn panels that took at most so long, for each of BUCKETS, and last all of them."""
         with self._lock:
@@ -52,10 +41,14 @@ class Outcomes:
         return self._seconds
 
     def count(self, what: str) -> int:
-        """drawn, kept or failed panels; finished storyboards; late ones, by their deadline."""
+        """How many panels were drawn, kept (found in the store), failed or scored; retries of
+
+        panels beyond the first drawing; storyboards that finished, and those that did so late.
+        """
         return self._counts[what]
 
-    def _watch(self, events: Iterator[Event], deadline: float | None) -> Generator[Event]:
+    def watch(self, events: Iterator[Event], deadline: float | None) -> Generator[Event]:
+        """The same events, counted. deadline: seconds from now until they should have ended."""
         began = self._clock()
         first: dict[int, float] = {}
         with ExitStack() as stack:
@@ -66,7 +59,7 @@ class Outcomes:
                     case Progress(panel=int(panel)):
                         first.setdefault(panel, self._clock())
                     case PanelImage():
-                        self._panel(None if event.kept else first.pop(event.panel, None))
+                        self._panel(event, first.pop(event.panel, began))
                     case Failed():
                         self._add("failed")
                     case Finished():
@@ -75,8 +68,11 @@ class Outcomes:
                             self._add("late")
                 yield event
 
-    def _panel(self, began: float | None) -> None:
-        if began is None:
+    def _panel(self, panel: PanelImage, began: float) -> None:
+        with self._lock:
+            self._counts["scored"] += bool(panel.scores)
+            self._counts["retries"] += panel.attempts - 1
+        if panel.kept:
             self._add("kept")
             return
         seconds = self._clock() - began
