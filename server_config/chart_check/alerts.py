@@ -69,17 +69,29 @@ def _promtool() -> str | None:
 
 
 def _fetch() -> bool:
-    """Fetch Debian's package and unpack it; needs no rights, but a package list and a network."""
+    """Fetch Debian's package and unpack it; needs a network, but no rights and no package list."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return False
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 120}
-    try:
-        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "prometheus"]
-        subprocess.run(command, cwd=_CACHE, check=True, **quiet)  # type: ignore[call-overload]
-        (package,) = _CACHE.glob("prometheus_*.deb")
-        subprocess.run(["dpkg-deb", "-x", package, _CACHE], check=True, **quiet)  # type: ignore[call-overload]
-        package.unlink()
-    except (subprocess.SubprocessError, OSError, ValueError):
+    own = _CACHE / "apt"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (own / folder).mkdir(parents=True, exist_ok=True)
+    lists = ("-o", f"Dir::State={own}/state", "-o", f"Dir::Cache={own}/cache")
+    if not (_downloaded() or (_ran("apt-get", *lists, "update") and _downloaded(*lists))):
         return False
-    return True
+    (package,) = _CACHE.glob("prometheus_*.deb")
+    unpacked = _ran("dpkg-deb", "-x", str(package), str(_CACHE))
+    package.unlink()
+    shutil.rmtree(own)
+    return unpacked
+
+
+def _downloaded(*options: str) -> bool:
+    return _ran("apt-get", *options, "-o", "APT::Sandbox::User=root", "download", "prometheus")
+
+
+def _ran(*command: str) -> bool:
+    try:
+        done = subprocess.run(command, cwd=_CACHE, capture_output=True, timeout=180)
+    except (subprocess.SubprocessError, OSError):
+        return False
+    return done.returncode == 0
