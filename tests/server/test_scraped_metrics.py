@@ -19,6 +19,8 @@ import psutil
 import pytest
 import yaml
 
+from lafi_export.node_engines import put_together
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "server_config/helm/lafi"
 ADDRESS = re.compile(r"--url (\S+)")
@@ -37,8 +39,10 @@ class Served(NamedTuple):
 
 @pytest.fixture
 def served(repository: Path, tmp_path: Path) -> Iterator[Served]:
-    command = [sys.executable, "-m", "lafi.app.cli", "serve", str(repository), "--threads", "1"]
-    options = ["--grpc-port", "0", "--health-port", "0", "--store", str(tmp_path / "store")]
+    served = tmp_path / "served"
+    put_together(repository, served)  # as a pod's init container does
+    command = [sys.executable, "-m", "lafi.app.cli", "serve", str(served), "--threads", "1"]
+    options = ["--grpc-port", "0", "--health-port", "0", "--store", "state"]
     server = subprocess.Popen(
         [*command, *options],
         stdout=subprocess.PIPE,

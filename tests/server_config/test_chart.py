@@ -2,8 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
+import threading
 import tomllib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -114,6 +118,34 @@ def test_queries_use_only_records_that_the_rules_make() -> None:
     records = {*re.findall(r"\blafi:[a-z_0-9]+:[a-z_0-9]+\b", " ".join(texts))}
     assert records
     assert records <= made
+
+
+class _Asked(BaseHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        self.asked.append(f"POST {self.path}")
+        self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_what_runs_before_a_pod_stops_asks_it_to_drain() -> None:
+    golden = (ROOT / "server_config/helm/golden/cpu_demo.yaml").read_text(encoding="utf-8")
+    (served,) = [each for each in yaml.safe_load_all(golden) if each["kind"] == "StatefulSet"]
+    (container,) = served["spec"]["template"]["spec"]["containers"]
+    python, option, code = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert (python, option) == ("python", "-c")
+    server = HTTPServer(("127.0.0.1", 0), _Asked)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = code.replace("8002", str(server.server_port)).replace("sleep(10)", "sleep(0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert _Asked.asked == ["POST /drain"]
 
 
 def test_every_set_of_values_has_a_golden_file() -> None:
