@@ -1,4 +1,8 @@
-"""`make check-chart`: every check, with its seconds; exit code 1 if one has found something.
+"""`make check-chart`: proof of the Helm chart without a cluster.
+
+Runs every check and shows its seconds; exit code 1 if one has found something. It has an
+environment of its own, `.venv-chart`, with real Helm, kubectl, checkov and schemas, and knows the
+rendered manifests, nothing of storyboards.
 
 `--write` renders the golden files and the dashboard anew.
 """
