@@ -43,6 +43,7 @@ def served(repository: Path, tmp_path: Path) -> Iterator[Served]:
     put_together(repository, served)  # as a pod's init container does
     command = [sys.executable, "-m", "lafi.app.cli", "serve", str(served), "--threads", "1"]
     options = ["--grpc-port", "0", "--health-port", "0", "--store", "state"]
+    options += ["--canary-seconds", "0"]  # its panels count too
     server = subprocess.Popen(
         [*command, *options],
         stdout=subprocess.PIPE,

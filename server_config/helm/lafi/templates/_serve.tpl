@@ -1,5 +1,6 @@
 {{/* How the server is started. The one place that names options of `lafi serve`; a test compares them with the
-     command line. Takes (dict "root" $ "repository" FOLDER "store" PLACE). */}}
+     command line. A canary would keep a pod from being idle, so there is none where pods may go to zero.
+     Takes (dict "root" $ "repository" FOLDER "store" PLACE). */}}
 
 {{- define "lafi.serveArguments" -}}
 {{- $v := .root.Values -}}
@@ -10,7 +11,7 @@
 - --health-port=8002
 - --grace={{ $v.drain.longestStoryboardSeconds }}
 - --request-mib={{ $v.serve.requestMebibytes }}
-- --canary-seconds={{ $v.serve.canarySeconds }}
+- --canary-seconds={{ if $v.autoscaling.toZero }}0{{ else }}{{ $v.serve.canarySeconds }}{{ end }}
 - --store={{ .store }}
 - --store-mib={{ $v.store.mebibytes }}
 - --retention-days={{ $v.store.retentionDays }}
