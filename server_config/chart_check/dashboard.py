@@ -187,7 +187,8 @@ def dashboard_json() -> str:
         made = made.with_row(dashboard.Row(title))
         for graph in graphs:
             made = made.with_panel(_panel(graph))
-    return JSONEncoder(sort_keys=True, indent=2).encode(made.build()) + "\n"
+    text: str = JSONEncoder(sort_keys=True, indent=2).encode(made.build())
+    return f"{text}\n"
 
 
 def dashboard_problems() -> list[str]:
