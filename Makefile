@@ -12,6 +12,7 @@ TESTS ?= tests
 
 BIN := .venv/bin
 READY := .venv/.ready
+CHART_READY := .venv-chart/.ready
 REPOSITORY := $(OUT)/repository/artifacts/lafi.json
 DRAWING_CODE := $(wildcard lafi/*.py lafi/*/*.py lafi/*/*/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
 BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/*/*.py)
@@ -23,7 +24,7 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check format types test test-slow demo evaluate lock clean distclean
+.PHONY: help setup check check-chart chart-golden format types test test-slow demo evaluate lock clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,15 @@ types: $(READY)
 	@$(if $(BENCHMARKS),$(BIN)/mypy $(BENCHMARKS))
 	@# The adapters are all modules named `model`, so each is checked on its own.
 	@for file in $(ADAPTERS); do $(BIN)/mypy "$$file" || exit 1; done
+
+check-chart: $(CHART_READY) ## Helm chart, images, alerts and dashboard, without a cluster
+	.venv-chart/bin/python -m server_config.chart_check
+
+chart-golden: $(CHART_READY) ## keep what the chart renders now, and the dashboard, as what is wanted
+	.venv-chart/bin/python -m server_config.chart_check --write
+
+$(CHART_READY): $(READY) server_config/chart_check/requirements.txt scripts/setup_chart.sh
+	@bash scripts/setup_chart.sh
 
 format: $(READY) ## format and sort imports
 	$(BIN)/ruff check --fix --exit-zero .
@@ -71,4 +81,4 @@ clean: ## remove outputs and caches
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
 distclean: clean ## also remove .venv
-	rm -rf .venv *.egg-info
+	rm -rf .venv .venv-chart *.egg-info

@@ -64,6 +64,8 @@ MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}
 FORBIDDEN_NAMES = {"utils.py", "util.py", "common.py", "helpers.py", "helper.py", "misc.py"}
+KSERVE_MODELS = "=/mnt/models"
+"""Where KServe puts a model, on every machine."""
 MACHINE_PATH = re.compile(r"""(?<![\w.:/~-])/(work|tmp|root|home|Users|mnt|opt)/\w""")
 
 
@@ -300,7 +302,7 @@ def test_no_file_names_a_place_on_one_machine():
         if path.suffix not in TEXT or path == Path(__file__):
             continue
         for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
-            if MACHINE_PATH.search(line):
+            if MACHINE_PATH.search(line.replace(KSERVE_MODELS, "")):
                 found.append(f"{name_of(path)}:{number}: {line.strip()[:80]}")
     assert found == []
 

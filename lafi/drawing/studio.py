@@ -3,7 +3,6 @@
 Knows storyboards and engines, neither requests nor Triton Server.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.check import check_drawable
+from lafi.drawing.outcomes import Outcomes
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
 from lafi.drawing.plan import at_own_size
 from lafi.drawing.shelf import Archive, Places, Shelf
@@ -21,7 +21,7 @@ from lafi.ports.engines import Engines
 from lafi.store.claims import Claims
 from lafi.store.leases import Leases
 from lafi.store.panels import PanelStore
-from lafi.wire.events import Event, PanelImage
+from lafi.wire.events import Event
 
 BANK_BYTES = 512 * 2**20
 """Two to eight characters of SDXL at 1024 px, thousands of the bundled model's."""
@@ -51,8 +51,7 @@ class Studio:
         panels: where finished panels are kept, and found again; None: nowhere.
         default_recipe: sets what storyboards leave unset. Raises StoryboardError for one that the
         model cannot draw.
-        Counted since the start: `scored`, panels sent with scores, and `retries`, drawings of
-        panels beyond the first.
+        `outcomes` counts what became of panels since the start.
         """
         self._engines = dict(engines)
         self._default_recipe = default_recipe
@@ -62,9 +61,7 @@ class Studio:
         self.batchers = {
             name: make_batcher(each, max_rows, self.bank) for name, each in engines.items()
         }
-        self._counting = threading.Lock()
-        self.scored = 0
-        self.retries = 0
+        self.outcomes = Outcomes()
         self._leases = None if panels is None else Leases(panels.place)
         self._archive = None if panels is None else Archive(panels, Claims(), self._leases)
         self._denoising = SharedDenoising(self.batchers)
@@ -86,7 +83,7 @@ class Studio:
             archive=self._archive,
             said=said,
         )
-        return self._counted(events)
+        return self.outcomes.watch(events, storyboard.deadline_seconds)
 
     def cost(self, storyboard: Storyboard) -> Cost:
         """What it takes to draw, with the default recipe's settings."""
@@ -103,14 +100,6 @@ class Studio:
             storyboard, said = self._default_recipe.fill(storyboard)
         models = {variant: each.info for variant, each in self._engines.items()}
         return at_own_size(storyboard, models), said
-
-    def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            if isinstance(event, PanelImage):
-                with self._counting:
-                    self.scored += bool(event.scores)
-                    self.retries += event.attempts - 1
-            yield event
 
     def close(self) -> None:
         """Ends the loops; a storyboard that is being drawn fails."""

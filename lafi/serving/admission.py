@@ -88,6 +88,11 @@ class Admission:
         """Cost of the storyboards in flight, as it was when they came."""
         return self._charged
 
+    @property
+    def forecast_seconds(self) -> float:
+        """Of the work in flight; 0 where that cannot be told."""
+        return 0.0 if self._forecast is None else self._forecast.work()
+
     def admit(self) -> None:
         """Take a place. Raises RefusedError if there is none."""
         with self._lock:

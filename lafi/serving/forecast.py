@@ -71,6 +71,12 @@ class Forecast:
         longest = job.cost.longest * job.left / job.cost.megapixel_steps
         return self._error * max((ahead + job.left) / self._full * full, longest * alone)
 
+    def work(self) -> float:
+        """Seconds of all that is in flight; 0 before anything was drawn."""
+        with self._lock:
+            left = sum(job.left for job in self._jobs)
+        return self._error * left / self._full * (self._call_seconds(self._full) or 0.0)
+
     def begin(self, cost: Cost) -> Job:
         """A storyboard is accepted."""
         job = Job(cost, cost.megapixel_steps, self._clock(), self.seconds(cost))

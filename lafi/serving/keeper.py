@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Keeper:
         self._panels = panels
         self._places = places
         self._decode_picture = decode_picture
+        self._count = 0
         self._lock = threading.Lock()
         self._reserved: dict[str, list[int]] = {}
         """Bytes that each panel of a storyboard in flight may still take; portraits come last."""
@@ -142,6 +143,12 @@ class Keeper:
         """Detached storyboards that are not done; lets go what is older than the retention."""
         self._panels.acknowledge(self._journal.expire())
         return self._journal.unfinished()
+
+    def count(self) -> int:
+        """Storyboards in the journal, as it was last read."""
+        with suppress(sqlite3.Error):  # asked too often to be logged
+            self._count = self._journal.count()
+        return self._count
 
     def live(self, identifier: str, lives: int) -> None:
         """Note in how many servers' lives a storyboard was begun without a new panel."""

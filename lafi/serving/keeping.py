@@ -39,6 +39,10 @@ class Keeping:
         if self.keeper is not None:
             self._resuming = Resuming(service, self.keeper, is_ready)
 
+    def count(self) -> int:
+        """Storyboards in the journal, 0 where there is none."""
+        return 0 if self.keeper is None else self.keeper.count()
+
     def stop(self) -> None:
         """Begin nothing more by itself."""
         if self._resuming is not None:

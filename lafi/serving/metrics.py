@@ -3,10 +3,11 @@
 Knows counts, not how they are published: the adapter passes them on to Triton Server's /metrics.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lafi.drawing.outcomes import BUCKETS, Outcomes
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission
 from lafi.store.panels import PanelStore, StoreStats
@@ -24,11 +25,14 @@ class Metric:
 
 
 def server_metrics(
-    studio: Studio, admission: Admission, panels: PanelStore | None = None
+    studio: Studio,
+    admission: Admission,
+    panels: PanelStore | None = None,
+    journalled: Callable[[], int] = lambda: 0,
 ) -> Iterator[Metric]:
     """All metrics of one server: always the same names in the same order.
 
-    panels: where it keeps finished panels, if it does.
+    panels: where it keeps finished panels, if it does. journalled: storyboards in its journal.
     """
     yield Metric(
         "lafi_storyboards_in_flight",
@@ -45,8 +49,12 @@ def server_metrics(
     help_ = "Cost of the storyboards in flight: pixels x steps of all pictures, in millions"
     name = "lafi_megapixel_steps_in_flight"
     yield Metric(name, "gauge", help_, admission.megapixel_steps)
+    help_ = "Seconds of work in flight, as foretold"
+    yield Metric("lafi_forecast_seconds", "gauge", help_, admission.forecast_seconds)
+    help_ = "Storyboards in the journal: not finished, or not acknowledged"
+    yield Metric("lafi_journal_storyboards", "gauge", help_, journalled())
     yield from _panel_metrics(studio)
-    yield from _score_metrics(studio)
+    yield from _outcome_metrics(studio.outcomes)
     yield from _denoiser_metrics(studio)
     yield from _bank_metrics(studio)
     yield from _store_metrics(panels.stats() if panels is not None else StoreStats())
@@ -60,11 +68,25 @@ def _panel_metrics(studio: Studio) -> Iterator[Metric]:
     yield Metric("lafi_panels", "gauge", help_, waiting, {"state": "waiting"})
 
 
-def _score_metrics(studio: Studio) -> Iterator[Metric]:
+def _outcome_metrics(outcomes: Outcomes) -> Iterator[Metric]:
+    for what in ("drawn", "kept", "failed"):
+        help_ = "Panels that were drawn, found in the store, or failed"
+        yield Metric("lafi_panels_total", "counter", help_, outcomes.count(what), {"how": what})
+    help_ = "Storyboards that were drawn to their end"
+    yield Metric("lafi_storyboards_finished_total", "counter", help_, outcomes.count("finished"))
+    help_ = "Storyboards that were finished after their deadline"
+    yield Metric("lafi_deadlines_missed_total", "counter", help_, outcomes.count("late"))
+    help_ = "Seconds of drawn panels, from the first step until they were handed over"
+    buckets = outcomes.buckets()
+    for end, number in zip((*map("{:g}".format, BUCKETS), "+Inf"), buckets, strict=True):
+        yield Metric("lafi_panel_seconds_bucket", "counter", help_, number, {"le": end})
+    yield Metric("lafi_panel_seconds_sum", "counter", help_, outcomes.seconds)
+    yield Metric("lafi_panel_seconds_count", "counter", help_, buckets[-1])
+
     help_ = "Panels that were sent with scores of their characters"
-    yield Metric("lafi_panels_scored_total", "counter", help_, studio.scored)
+    yield Metric("lafi_panels_scored_total", "counter", help_, outcomes.count("scored"))
     help_ = "Drawings of panels beyond the first, since a score was low"
-    yield Metric("lafi_panel_retries_total", "counter", help_, studio.retries)
+    yield Metric("lafi_panel_retries_total", "counter", help_, outcomes.count("retries"))
 
 
 def _denoiser_metrics(studio: Studio) -> Iterator[Metric]:
@@ -106,11 +128,15 @@ def _bank_metrics(studio: Studio) -> Iterator[Metric]:
 def _store_metrics(stats: StoreStats) -> Iterator[Metric]:
     yield Metric("lafi_store_panels", "gauge", "Finished panels that are kept", stats.panels)
     yield Metric("lafi_store_bytes", "gauge", "Bytes of finished panels", stats.bytes)
+    help_ = "The most bytes of finished panels that are kept"
+    yield Metric("lafi_store_max_bytes", "gauge", help_, stats.max_bytes)
     help_ = "Bytes of finished panels that must stay, since nobody has acknowledged them"
     yield Metric("lafi_store_pinned_bytes", "gauge", help_, stats.pinned_bytes)
     yield Metric("lafi_store_hits_total", "counter", "Panels found in the store", stats.hits)
     yield Metric("lafi_store_misses_total", "counter", "Panels not found there", stats.misses)
     help_ = "Panels in the store that were damaged"
     yield Metric("lafi_store_damaged_total", "counter", help_, stats.damaged)
+    help_ = "Times that the store could not be read or written"
+    yield Metric("lafi_store_errors_total", "counter", help_, stats.errors)
     help_ = "Panels dropped to make room"
     yield Metric("lafi_store_evictions_total", "counter", help_, stats.evictions)

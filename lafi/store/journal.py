@@ -187,6 +187,11 @@ class Journal:
             found = rows.execute("SELECT id FROM storyboard WHERE accepted < ?", (before,))
             return _removed(rows, [row[0] for row in found.fetchall()])
 
+    def count(self) -> int:
+        """Storyboards that are known."""
+        with self._change() as rows:
+            return int(rows.execute("SELECT count(*) FROM storyboard").fetchone()[0])
+
     def bytes(self) -> int:
         """Of all documents and pictures."""
         with self._change() as rows:

@@ -48,6 +48,8 @@ class StoreStats:
     misses: int = 0
     damaged: int = 0
     evictions: int = 0
+    errors: int = 0
+    max_bytes: int = 0
 
 
 class PanelStore:
@@ -79,7 +81,7 @@ class PanelStore:
         self._max_bytes = max_bytes
         self._retention = retention
         self._clock = clock
-        self._hits = self._misses = self._damaged = self._evictions = 0
+        self._hits = self._misses = self._damaged = self._evictions = self._errors = 0
 
     def get(self, address: str) -> Record | None:
         """The panel of an address; None if there is none, or a damaged one, which is removed.
@@ -90,6 +92,7 @@ class PanelStore:
             data = self._place.read(_name(address))
         except OSError:
             _log.exception("the store cannot be read")
+            self._errors += 1
             return None
         if data is None:
             self._misses += 1
@@ -121,6 +124,7 @@ class PanelStore:
             self._place.write(_name(address), data)
             self._enter(record, len(data), self._clock() + pinned)
         except (OSError, sqlite3.Error) as error:
+            self._errors += 1
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise StoreError(f"a finished panel could not be kept: {reason}") from error
 
@@ -243,6 +247,8 @@ class PanelStore:
             misses=self._misses,
             damaged=self._damaged,
             evictions=self._evictions,
+            errors=self._errors,
+            max_bytes=self._max_bytes,
         )
 
     def close(self) -> None:

@@ -49,11 +49,11 @@ class TritonPythonModel:
             default_recipe=settings.default_recipe(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        counts = (self._studio, admission, self._panels)
-        self._metrics = MetricsExport(partial(server_metrics, *counts))
         decode = PictureDecoder().decode
         kept = (self._panels, self._studio.places, decode)
         self._keeping = Keeping(os.environ, settings.state, *kept)
+        counts = (self._studio, admission, self._panels, self._keeping.count)
+        self._metrics = MetricsExport(partial(server_metrics, *counts))
         self._service = StoryboardService(
             self._studio.draw,
             admission,

@@ -97,3 +97,18 @@ def test_what_is_left_falls_with_every_step_to_nothing(
 def test_what_is_left_is_not_known_before_a_call_was_timed() -> None:
     told = Forecast(lambda megapixels: None, 1.0, Clock())
     assert told.left(told.begin(SMALL)) is None
+
+
+def test_the_work_in_flight_is_what_is_left_of_it() -> None:
+    told = forecast()
+    assert told.work() == 0.0
+    job = told.begin(Cost(2.0, 2, 2))
+    told.begin(Cost(6.0, 6, 6))
+    assert told.work() == pytest.approx(8 * 1.1)
+    told.step(job)
+    assert told.work() == pytest.approx(7 * 1.1)
+    told.end(job, whole=False)
+    assert told.work() == pytest.approx(6 * 1.1)
+    unknown = Forecast(lambda megapixels: None, 1.0, Clock())
+    unknown.begin(SMALL)
+    assert unknown.work() == 0.0

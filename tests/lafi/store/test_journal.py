@@ -31,6 +31,15 @@ def journal(tmp_path: Path) -> Journal:
     return opened(tmp_path)
 
 
+def test_it_counts_what_it_knows(journal: Journal) -> None:
+    assert journal.count() == 0
+    added(journal, "a")
+    added(journal, "b")
+    assert journal.count() == 2
+    journal.remove(["a"])
+    assert journal.count() == 1
+
+
 def test_it_outlives_whoever_wrote_it_and_belongs_to_its_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "journal"
     added(opened(folder), detach=True)  # and never closed

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.store.index import Index
-from lafi.store.panels import PanelStore, StoreFullError, open_store
+from lafi.store.panels import PanelStore, StoreError, StoreFullError, open_store
 from lafi.store.place import Folder
 from lafi.store.record import Facts, Record
 
@@ -117,6 +117,17 @@ def test_a_damaged_file_is_as_good_as_none(store: PanelStore, tmp_path: Path) ->
     assert store.get(address(1)) is None
     assert not path.exists()
     assert store.stats().damaged == 1
+
+
+def test_a_place_that_fails_is_counted(store: PanelStore, tmp_path: Path) -> None:
+    store.put(record(1))
+    (path,) = (tmp_path / "panels").rglob(address(1))
+    path.unlink()
+    path.mkdir()
+    assert store.get(address(1)) is None
+    with pytest.raises(StoreError):
+        store.put(record(1))
+    assert store.stats().errors == 2
 
 
 def test_panels_of_a_forgotten_picture_are_erased(store: PanelStore, tmp_path: Path) -> None:
