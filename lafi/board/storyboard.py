@@ -24,6 +24,7 @@ from lafi.board.limits import (
     MAX_CHARACTERS_PER_PANEL,
     MAX_PANELS,
     NAME_ALLOWED,
+    ClipSkip,
     DeadlineSeconds,
     Description,
     Name,
@@ -170,6 +171,12 @@ class Storyboard(CheckedModel):
     """Whether `(a red coat:1.3)`, `(so)` and `[less]` in texts weight words; else they are letters.
 
     On, as people who bring prompts expect; the answer names each text in which it has an effect.
+    """
+    clip_skip: ClipSkip = 0
+    """How many of the text encoder's last layers have no part in prompts' embeddings.
+
+    Counted as diffusers' `clip_skip`, one less than AUTOMATIC1111's "Clip skip". As in diffusers'
+    pipelines, negative prompts skip none.
     """
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"

@@ -90,6 +90,8 @@ def content_address(
         decides["upscale"] = {"factor": factor, "network": upscaler}
     if _weighted(storyboard, panel):
         decides["prompt_weights"] = True
+    if storyboard.clip_skip:
+        decides["clip_skip"] = storyboard.clip_skip
     if limited := limited_words(storyboard, panel):
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)

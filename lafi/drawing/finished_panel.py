@@ -63,6 +63,7 @@ def panel_settings(
     return {
         "prompt": panel.prompt_text(storyboard),
         "negative_prompt": panel.negative_text(storyboard),
+        "clip_skip": storyboard.clip_skip,
         "characters": list(panel.characters),
         "regions": {name: list(box) for name, box in panel.regions.items()},
         "conditions": [given.model_dump(mode="json") for given in panel.conditions],

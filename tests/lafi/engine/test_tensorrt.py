@@ -278,7 +278,7 @@ def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[
     padding = batch_padding(metadata.model_copy(update={"profile": profile}))
     runner = GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding)
     names = ("text", "pooled")[: len(outputs)]
-    encoded = TensorRTTextEncoder(runner, names)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
+    encoded = TensorRTTextEncoder(runner, names, 0)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
     assert encoded["text"].dtype == torch.float32
     assert encoded["text"].flatten().tolist() == list(range(3 * TOKENS))
     if "POOLED" in outputs:

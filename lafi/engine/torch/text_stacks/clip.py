@@ -40,20 +40,38 @@ class TorchClipTexts:
                     inner.register_buffer(name, positions, persistent=False)
         return model
 
-    def encode(self, models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, models: Sequence[nn.Module], *inputs: Tensor) -> tuple[Tensor, ...]:
         """As `TorchTextStack`.
 
-        One model (SD): token_ids (B, T) -> (text (B, T, D),), its last hidden state.
+        One model (SD): token_ids (B, T) -> (text (B, T, D),), the hidden state behind all layers
+        but the last clip_skip ones, normed as the last is.
         Two models (SDXL, arXiv:2307.01952): token_ids (B, 2, T) -> (text (B, T, D1 + D2), the
-        penultimate hidden states side by side, pooled (B, P), the second model's projection).
+        hidden states behind all layers but the last 1 + clip_skip ones side by side, pooled (B, P),
+        the second model's projection of its last).
+        Source: `encode_prompt` in diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline.
         """
+        token_ids, *skips = inputs
+        clip_skip = skips[0] if skips else None
         if len(models) == 1:
-            return (models[0](token_ids, return_dict=False)[0],)
+            states = models[0](token_ids, output_hidden_states=True).hidden_states
+            norm: nn.Module = models[0].final_layer_norm
+            return (norm(_chosen(states, clip_skip)),)
         first, second = models
         one = first(token_ids[:, 0], output_hidden_states=True)
         two = second(token_ids[:, 1], output_hidden_states=True)
-        hidden = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
-        return hidden, two.text_embeds
+        chosen = [_chosen(each.hidden_states[:-1], clip_skip) for each in (one, two)]
+        return torch.cat(chosen, dim=-1), two.text_embeds
+
+
+def _chosen(states: Sequence[Tensor], clip_skip: Tensor | None) -> Tensor:
+    """(B, T, D): for each row the state (B, T, D) that is as many before the last, (B, 1)."""
+    chosen, *before = reversed(states)
+    if clip_skip is None:
+        return chosen
+    # Values pass as they are, so that a text's embeddings do not depend on the texts beside it.
+    for skipped, state in enumerate(before, 1):
+        chosen = torch.where(clip_skip[:, :, None] == skipped, state, chosen)
+    return chosen
 
 
 CLIP_TEXTS: Final = TorchClipTexts()
