@@ -41,6 +41,7 @@ from lafi.wire.model_spec import (
     vae_decoder_spec,
     vae_encoder_spec,
 )
+from lafi_export.ending import put_in_place
 from lafi_export.recogniser_files import write_identity_models
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
@@ -237,9 +238,7 @@ def _write_models(
             _write_served(new / spec.name, spec, repository / ARTIFACTS / made[name].plan)
         write_identity_models(new, f"../{ARTIFACTS}", info)
         write_upscaler_model(new, repository / ARTIFACTS, ENGINE, "KIND_GPU")
-        if models.exists():
-            models.rename(work / "old")
-        new.rename(models)
+        put_in_place(new, models, work / "old")
     finally:
         shutil.rmtree(work)
 

@@ -49,7 +49,7 @@ class Desk:
         try:
             command = command_from_tensors(read(STORYBOARD))
             if command is None:
-                self._service.accept(lambda: _storyboard(read), sender)
+                self._service.accept(lambda: self._storyboard(read), sender)
             elif command.action == "attach":
                 self._attach(command, sender)
             else:
@@ -61,6 +61,12 @@ class Desk:
             end(sender, "NOT_FOUND", str(error))
         except Exception as error:
             end(sender, "INTERNAL", log_failure(_log, error))
+
+    def _storyboard(self, read: Read) -> Storyboard:
+        tensors = read(STORYBOARD), read(REFERENCES)
+        if self._keeper is None:
+            return storyboard_from_tensors(*tensors)
+        return storyboard_from_tensors(*tensors, self._keeper.picture)
 
     def _attach(self, command: Command, sender: Sender) -> None:
         keeper = self._keeper
@@ -89,10 +95,6 @@ class Desk:
         if left is None:
             raise _unknown(command, "all its panels were acknowledged, ")
         return Acknowledged(id=command.id, left=left)
-
-
-def _storyboard(read: Read) -> Storyboard:
-    return storyboard_from_tensors(read(STORYBOARD), read(REFERENCES))
 
 
 def _unknown(command: Command, why: str) -> UnknownIdError:

@@ -11,7 +11,7 @@ from lafi.serving.keeper import Keeper
 from lafi.serving.resuming import Resuming
 from lafi.serving.service import StoryboardService
 from lafi.store.panels import PanelStore
-from lafi.store.settings import journal_of
+from lafi.store.settings import journal_of, sent_pictures_of
 
 
 class Keeping:
@@ -29,7 +29,7 @@ class Keeping:
         self.keeper: Keeper | None = None
         self._resuming: Resuming | None = None
         if journal is not None and panels is not None:
-            self.keeper = Keeper(journal, panels, places)
+            self.keeper = Keeper(journal, panels, places, sent_pictures_of(environment, state))
 
     def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
         """Go on with detached storyboards of earlier lives once everything is ready."""

@@ -25,6 +25,7 @@ from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
+from lafi.wire.picture_names import UnknownPicturesError
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ class StoryboardService:
         """Accepts or refuses a request and returns at once; the answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
-        before its first event, the client gets INVALID_ARGUMENT.
+        before its first event, the client gets INVALID_ARGUMENT; for UnknownPicturesError it gets
+        NOT_FOUND.
         known: the id under which it was accepted before. While another job draws it, this one gets
         the panels without a place of its own: they are found once they are kept.
         """
@@ -105,6 +107,9 @@ class StoryboardService:
         except StoryboardError as error:
             admission.release()
             end(sender, "INVALID_ARGUMENT", str(error))
+        except UnknownPicturesError as error:
+            admission.release()
+            end(sender, "NOT_FOUND", str(error))
         except RefusedError as error:
             admission.release()
             end(sender, "UNAVAILABLE", str(error))
@@ -259,7 +264,8 @@ class StoryboardService:
     def _send(self, job: Job, event: Event) -> None:
         match event:
             case Accepted():
-                event = event.model_copy(update={"id": job.id})
+                keeps = self._keeper is not None and self._keeper.keeps_pictures
+                event = event.model_copy(update={"id": job.id, "keeps_pictures": keeps})
             case Progress():
                 job.begun = True
                 job.admission.step(job.charge)
