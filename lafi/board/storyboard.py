@@ -166,6 +166,8 @@ class Storyboard(CheckedModel):
     """
     upscale: UpscaleFactor = 1
     """How many times as wide and as high a super-resolution network makes the finished panel."""
+    trigger: OptionalText = ""
+    """Text in front of every prompt of panels, stages and portraits, with a comma."""
     negative_prompt: OptionalText = ""
     prompt_weights: bool = Field(default=True, strict=True)
     """Whether `(a red coat:1.3)`, `(so)` and `[less]` in texts weight words; else they are letters.

@@ -62,6 +62,7 @@ def panel_settings(
     large = network.sha256 if network is not None else ""
     return {
         "prompt": panel.prompt_text(storyboard),
+        "trigger": storyboard.trigger,
         "negative_prompt": panel.negative_text(storyboard),
         "clip_skip": storyboard.clip_skip,
         "characters": list(panel.characters),
