@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from quick_clients import async_client_of, client_of
 
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.wire.picture_names import NAMED_BYTES, picture_name
-from lafi_client.aio import AsyncStoryboardClient
-from lafi_client.client import StoryboardClient
 from lafi_client.errors import PicturesUnknown
 
 
@@ -38,7 +37,7 @@ def board(*pictures: bytes) -> Storyboard:
 
 
 def in_turn(server: Any, boards: list[Storyboard], before: Callable[[int], None]) -> None:
-    with StoryboardClient(server.url, timeout=20.0) as client:
+    with client_of(server) as client:
         for place, each in enumerate(boards):
             before(place)
             assert len(client.draw_all(each)) == 1
@@ -46,7 +45,7 @@ def in_turn(server: Any, boards: list[Storyboard], before: Callable[[int], None]
 
 def in_turn_async(server: Any, boards: list[Storyboard], before: Callable[[int], None]) -> None:
     async def run() -> None:
-        async with AsyncStoryboardClient(server.url, timeout=20.0) as client:
+        async with async_client_of(server) as client:
             for place, each in enumerate(boards):
                 before(place)
                 assert len(await client.draw_all(each)) == 1
@@ -88,7 +87,7 @@ def test_a_server_that_does_not_know_what_it_was_sent_is_not_asked_for_ever(serv
     text = f"NOT_FOUND: pictures: got {name.decode()}, not kept here (any more); send their bytes"
     server.scripts = [lambda storyboard, context: iter([text])]
     with (
-        StoryboardClient(server.url, timeout=20.0) as client,
+        client_of(server) as client,
         pytest.raises(PicturesUnknown) as error,
     ):
         client.draw_all(board(LARGE))
