@@ -126,8 +126,11 @@ def build_repository(
 def served_specs(info: ModelInfo, limits: Limits) -> dict[str, ModelSpec]:
     """By ONNX file; a batch is at most what the engines are built for."""
     batch = limits.batch.largest
+    text = text_encoder_spec(info, batch)
+    # Unlike the Python backend, a plan needs every input.
+    inputs = tuple(replace(tensor, optional=False) for tensor in text.inputs)
     return {
-        TEXT_ENCODER: text_encoder_spec(info, batch),
+        TEXT_ENCODER: replace(text, inputs=inputs),
         VAE_ENCODER: vae_encoder_spec(info, batch),
         VAE_DECODER: vae_decoder_spec(info, batch),
     }

@@ -13,6 +13,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
+from drawn_twice import stock_pipeline
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -36,10 +37,8 @@ def whole(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pipe(whole: Path) -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(whole)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def pipe(whole: Path) -> Any:
+    return stock_pipeline(whole)
 
 
 @pytest.fixture(scope="module")

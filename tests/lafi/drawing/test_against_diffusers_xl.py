@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionXLPipeline
+from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 
+from drawn_twice import stock_pipeline
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
@@ -21,11 +22,8 @@ WIDTH, HEIGHT, STEPS, GUIDANCE = 96, 64, 4, 5.0
 
 
 @pytest.fixture(scope="module")
-def pipe(small_checkpoints: Callable[[str], Path]) -> StableDiffusionXLPipeline:
-    pipe = StableDiffusionXLPipeline.from_pretrained(small_checkpoints("sdxl"))
-    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def pipe(small_checkpoints: Callable[[str], Path]) -> Any:
+    return stock_pipeline(small_checkpoints("sdxl"))
 
 
 @pytest.fixture(scope="module")
