@@ -14,6 +14,7 @@ from transformers import CLIPTokenizer
 from lafi.board import image_file
 from lafi.board.error import StoryboardError
 from lafi.board.image_file import ImageFileError
+from lafi.board.reference_image import CheckedFile
 from lafi.board.storyboard import load_storyboard
 from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
@@ -77,7 +78,9 @@ def _said(file: Path, repository: Path | None) -> Iterator[str]:
     elif suffix in _TENSORS:
         yield from _tensors(file, repository)
     else:
-        header = image_file.read_header(file.read_bytes())
+        data = file.read_bytes()
+        header = image_file.read_header(data)
+        CheckedFile.of(data).image()
         yield f"a picture, {header.format}, {header.width} x {header.height} pixels"
 
 

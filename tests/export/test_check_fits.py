@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import profiles
 import pytest
 import torch
 from PIL import Image
@@ -69,8 +70,8 @@ def test_a_learnt_word(check: Check, repository: Path, tmp_path: Path) -> None:
     [
         ("width: 32\nheight: 32\npanels:\n  - prompt: a child\n", ""),
         (
-            "width: 33\nheight: 32\npanels:\n  - prompt: a child\n",
-            "width: got 33, allowed: a multiple of",
+            "width: 40\nheight: 32\npanels:\n  - prompt: a child\n",
+            "width: got 40, allowed: a multiple of",
         ),
         (
             "width: 32\nheight: 32\nclip_skip: 40\npanels:\n  - prompt: a child\n",
@@ -102,13 +103,21 @@ def test_a_storyboard(
 
 
 def test_a_picture(check: Check, tmp_path: Path) -> None:
-    Image.new("RGB", (40, 32)).save(tmp_path / "good.png")
+    noise = Image.effect_noise((40, 32), 50)
+    noise.save(tmp_path / "good.png")
     Image.new("RGB", (4, 32)).save(tmp_path / "small.png")
+    whole = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    noise.convert("RGB").save(tmp_path / "cmyk.png", icc_profile=profiles.cmyk())
     assert check(tmp_path / "good.png")[0] == 0
-    code, text = check(tmp_path / "small.png")
-    assert code == 1
-    assert "4 x 32 pixels" in text
-    assert "8 to 4096" in text
+    for name, error in (
+        ("small.png", "a PNG image of 4 x 32 pixels, allowed: 8 to 4096"),
+        ("half.png", "ends too early"),
+        ("cmyk.png", "colour profile is for CMYK colours"),
+    ):
+        code, text = check(tmp_path / name)
+        assert code == 1
+        assert error in text
 
 
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
