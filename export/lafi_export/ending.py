@@ -18,7 +18,10 @@ _ENDING: Final = tuple(
 
 @contextmanager
 def ended_like_an_error() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise SystemExit inside, so that folders are removed as after an error."""
+    """SIGTERM and SIGHUP raise SystemExit inside, so that folders are removed as after an error.
+
+    What is ignored stays so: `nohup lafi export` outlives its terminal.
+    """
 
     def end(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
@@ -26,7 +29,8 @@ def ended_like_an_error() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, end) for number in _ENDING}
+    heeded = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heeded}
     try:
         yield
     finally:

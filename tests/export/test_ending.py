@@ -149,6 +149,15 @@ def test_handlers_are_as_before(block: Callable[[], object]) -> None:
     assert [signal.getsignal(number) for number in numbers] == before
 
 
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_like_an_error(), uninterrupted():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_folders_above_that_were_made_go_again_if_they_are_empty(tmp_path: Path) -> None:
     with pytest.raises(KeyError), made_folder(tmp_path / "a" / "b"):
         raise KeyError
