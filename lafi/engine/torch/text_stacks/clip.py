@@ -54,24 +54,33 @@ class TorchClipTexts:
         clip_skip = skips[0] if skips else None
         if len(models) == 1:
             states = models[0](token_ids, output_hidden_states=True).hidden_states
-            norm: nn.Module = models[0].final_layer_norm
-            return (norm(_chosen(states, clip_skip)),)
+            (chosen,) = _chosen([states], clip_skip)
+            return (models[0].final_layer_norm(chosen),)
         first, second = models
         one = first(token_ids[:, 0], output_hidden_states=True)
         two = second(token_ids[:, 1], output_hidden_states=True)
-        chosen = [_chosen(each.hidden_states[:-1], clip_skip) for each in (one, two)]
-        return torch.cat(chosen, dim=-1), two.text_embeds
+        states = [each.hidden_states[:-1] for each in (one, two)]
+        return torch.cat(_chosen(states, clip_skip), dim=-1), two.text_embeds
 
 
-def _chosen(states: Sequence[Tensor], clip_skip: Tensor | None) -> Tensor:
-    """(B, T, D): for each row the state (B, T, D) that is as many before the last, (B, 1)."""
-    chosen, *before = reversed(states)
+def _chosen(states: Sequence[Sequence[Tensor]], clip_skip: Tensor | None) -> list[Tensor]:
+    """Of each encoder (B, T, D): for each row the state that is clip_skip (B, 1) before the last.
+
+    states: of each encoder, behind each of its layers. Those that are too early for another encoder
+    are never chosen. Values pass as they are, so that a text's embeddings do not depend on the
+    texts beside it.
+    """
     if clip_skip is None:
-        return chosen
-    # Values pass as they are, so that a text's embeddings do not depend on the texts beside it.
-    for skipped, state in enumerate(before, 1):
-        chosen = torch.where(clip_skip[:, :, None] == skipped, state, chosen)
-    return chosen
+        return [several[-1] for several in states]
+    count = min(map(len, states))
+    found = []
+    for several in states:
+        # In the layers' order, so that a runtime need not keep them all to the end.
+        chosen, *later = several[-count:]
+        for skipped, state in zip(range(count - 2, -1, -1), later, strict=True):
+            chosen = torch.where(clip_skip[:, :, None] > skipped, chosen, state)
+        found.append(chosen)
+    return found
 
 
 CLIP_TEXTS: Final = TorchClipTexts()
