@@ -45,10 +45,10 @@ def load_prompt_reader(artifacts: Path, info: ModelInfo) -> PromptReader:
     missing folder, a file of a tokenizer that is missing, new or changed, and a config that is
     changed. Exports of earlier versions have no hashes of them, and are not checked.
     """
-    for name, expected in info.files_sha256.items():
+    for name, digest in info.files_sha256.items():
         for config in (Path(artifacts) / name, Path(artifacts) / CONFIGS / name):
             if config.is_file():
-                check_file(config, expected)
+                check_file(config, digest)
     for folder in tokenizer_folders(artifacts, info):
         if not folder.is_dir():
             raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")

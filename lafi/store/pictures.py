@@ -80,8 +80,8 @@ class PictureStore:
         with self._lock:
             self._make_room(0)
 
-    def bytes(self) -> int:
-        """Of all files."""
+    def size(self) -> int:
+        """Bytes of all files."""
         return sum(file.size for file in self._files())
 
     def _make_room(self, more: int) -> None:

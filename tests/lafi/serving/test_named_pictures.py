@@ -68,7 +68,7 @@ def test_a_refused_storyboards_picture_is_not_kept(serve: Callable[..., Server])
     server = serve(max_bytes=1)
     (told,) = server.draw(board(LARGE)).answer()
     assert told.startswith("INVALID_ARGUMENT")
-    assert server.pictures.bytes() == 0
+    assert server.pictures.size() == 0
 
 
 def test_the_hash_of_a_file_does_not_give_it_out(serve: Callable[..., Server]) -> None:

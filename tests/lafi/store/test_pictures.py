@@ -45,7 +45,7 @@ def test_those_that_were_used_last_are_there_within_the_bound(
             assert found == (data if is_put or number in used else None)
             if found is not None:
                 used = [*(other for other in used if other != number), number][-4:]
-            assert store.bytes() == 10 * len(used)
+            assert store.size() == 10 * len(used)
 
 
 def test_one_that_is_larger_than_all_is_not_kept(tmp_path: Path) -> None:
