@@ -154,6 +154,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
     try:
         with ended_like_an_error(), uninterrupted():
             signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
 
