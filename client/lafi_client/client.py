@@ -18,9 +18,16 @@ from lafi.wire.events import Accepted, Event, Failed, PanelImage
 from lafi_client.attached import Attached, Pursuit
 from lafi_client.channel import open_channel, parse_target
 from lafi_client.drawing import Drawing
-from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, error_from_status
+from lafi_client.errors import (
+    LafiError,
+    PanelFailed,
+    PicturesUnknown,
+    ServerUnavailable,
+    error_from_status,
+)
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RETRIES, RetryPolicy
+from lafi_client.sent_pictures import SentPictures
 from lafi_client.wire import MODEL_NAME, control_request, event_in, pursued_request, queue_in
 
 
@@ -52,6 +59,7 @@ class StoryboardClient:
         self._target = parse_target(url)
         self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
+        self._sent = SentPictures()
         self._channel = open_channel(self._target, credentials)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
@@ -162,6 +170,9 @@ class StoryboardClient:
             try:
                 yield from self._one_stream(pursuit, deadline)
                 pursuit.end_stream()
+            except PicturesUnknown as error:
+                if not self._sent.forget(error.names):
+                    raise
             except LafiError as error:
                 _sleep(pursuit.delay_after(error), deadline)
         self._acknowledge(pursuit, last=True)
@@ -179,12 +190,14 @@ class StoryboardClient:
                 continue
 
     def _one_stream(self, pursuit: Pursuit, deadline: Deadline) -> Generator[Event, None, None]:
-        request = pursued_request(pursuit.next_request())
+        asked = pursuit.next_request()
+        request = pursued_request(asked, self._sent.name)
         with closing(self._responses(request, deadline, pursuit)) as responses:
             for response in responses:
                 event = event_in(response, self._target)
                 if event is None:
                     continue
+                self._sent.answered(asked, event)
                 seen = pursuit.receive(event)
                 if seen is not None:
                     yield seen

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from lafi.wire.picture_names import unknown_names
+
 if TYPE_CHECKING:
     from lafi.wire.events import Failed, PanelImage
 
@@ -70,6 +72,14 @@ class StoryboardUnknown(LafiError):
     """The server knows no storyboard with this id, or not any more."""
 
 
+class PicturesUnknown(LafiError):
+    """The server has no pictures of these names, or not any more: their bytes must be sent."""
+
+    def __init__(self, message: str, names: frozenset[bytes]) -> None:
+        super().__init__(message, retryable=True)
+        self.names = names
+
+
 class IdentityRefused(LafiError):
     """The server refused to enrol or identify this; the message is the server's."""
 
@@ -123,7 +133,9 @@ def error_from_text(text: str, target: str) -> LafiError:
 
 
 def _not_found(text: str, target: str) -> LafiError:
-    """A model that the server does not serve, or a storyboard that it does not know."""
+    """A model that the server does not serve, or pictures or a storyboard that it does not know."""
+    if names := unknown_names(text):
+        return PicturesUnknown(text, names)
     if _mentions(text, _MISSING_TEXTS):
         return ServerUnavailable(f"{target}: {text}")
     return StoryboardUnknown(text)

@@ -22,22 +22,25 @@ from lafi.wire.control import (
     command_to_tensors,
 )
 from lafi.wire.events import Event
+from lafi.wire.picture_names import NamePicture
 from lafi_client.errors import LafiError, error_from_text
 
 MODEL_NAME = "storyboard"
 
 
 def storyboard_request(
-    storyboard: Storyboard, request_id: str = ""
+    storyboard: Storyboard, request_id: str = "", name: NamePicture = lambda data: None
 ) -> service_pb2.ModelInferRequest:
-    """The request of a drawing: every input is a BYTES tensor."""
-    return bytes_request(MODEL_NAME, storyboard_to_tensors(storyboard), request_id)
+    """The request of a drawing: every input is a BYTES tensor. name: pictures that are known."""
+    return bytes_request(MODEL_NAME, storyboard_to_tensors(storyboard, name), request_id)
 
 
-def pursued_request(asked: Storyboard | Command) -> service_pb2.ModelInferRequest:
+def pursued_request(
+    asked: Storyboard | Command, name: NamePicture
+) -> service_pb2.ModelInferRequest:
     """The request of a stream: to draw a storyboard, or to attach to one."""
     if isinstance(asked, Storyboard):
-        return storyboard_request(asked)
+        return storyboard_request(asked, name=name)
     return bytes_request(MODEL_NAME, command_to_tensors(asked))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lafi.model.artifacts import WEIGHTS, file_sha256
+from lafi.model.artifacts import CONFIGS, WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, variant_folder
@@ -25,8 +25,6 @@ from lafi_export.onnx_export import Graph, export_graph, graphs
 from lafi_export.part_weights import PartWeights
 
 Tell = Callable[[str], None]
-CONFIGS = "configs"
-"""The folder of the networks' configs, by which a file is checked without weights."""
 
 
 @dataclass(frozen=True, slots=True)

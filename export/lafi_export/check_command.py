@@ -14,13 +14,13 @@ from transformers import CLIPTokenizer
 from lafi.board import image_file
 from lafi.board.error import StoryboardError
 from lafi.board.image_file import ImageFileError
+from lafi.board.reference_image import CheckedFile
 from lafi.board.storyboard import load_storyboard
-from lafi.model.artifacts import tokenizer_folders
+from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
 from lafi.model.info import ModelInfoError, load_model_info, load_variant_infos
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
-from lafi_export.artifacts import CONFIGS
 from lafi_export.bare_pipeline import bare_pipeline
 from lafi_export.learnt_words import (
     LearntWord,
@@ -78,7 +78,9 @@ def _said(file: Path, repository: Path | None) -> Iterator[str]:
     elif suffix in _TENSORS:
         yield from _tensors(file, repository)
     else:
-        header = image_file.read_header(file.read_bytes())
+        data = file.read_bytes()
+        header = image_file.read_header(data)
+        CheckedFile.of(data).image()
         yield f"a picture, {header.format}, {header.width} x {header.height} pixels"
 
 
@@ -96,7 +98,8 @@ def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:
     artifacts = repository / ARTIFACTS
     models = {"": load_model_info(artifacts)}
     models |= {info.variant: info for info in load_variant_infos(artifacts)}
-    stages = board.sampling.stages
+    samplings = [board.sampling, *map(board.effective_sampling, board.panels)]
+    stages = (stage for sampling in samplings for stage in sampling.stages)
     named = [board.variant, *(stage.variant for stage in stages if stage.variant is not None)]
     for name in dict.fromkeys(named):
         if name not in models:

@@ -1,9 +1,6 @@
 """`lafi export`: exports, prints each step and shows the parity reports."""
 
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +12,7 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import variant_folder
 from lafi.model.tensor_file import TensorFileError
+from lafi_export.ending import ended_like_an_error, made_folder
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
@@ -48,16 +46,16 @@ def export_command(
 ) -> int:
     """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
-    given: a folder, a file, or files of parts. Ended by SIGTERM, it leaves nothing behind.
+    given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
     variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder;
     None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
         wanted = parse_variants(variants, triggers)
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
         with (
             ended_like_an_error(),
+            made_folder(out.absolute().parent),
             console.status("starting") as status,
             prepared(given, out.absolute().parent) as checkpoint,
         ):
@@ -86,23 +84,6 @@ def export_command(
         console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
-
-
-@contextmanager
-def ended_like_an_error() -> Iterator[None]:
-    """SIGTERM raises SystemExit inside, so that temporary folders are removed as after an error."""
-
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def parity_table(report: ParityReport) -> Table:

@@ -25,7 +25,7 @@ from lafi_export.part_weights import PartWeights, write_part
 
 
 class TextEncoderModule(nn.Module):
-    """token_ids (B, ...) int64 -> the outputs of the model's text stack, each (B, ...).
+    """`lafi.ports.text_tensors`, each (B, ...) -> the outputs of the model's text stack.
 
     The networks are attributes named as their parts, so that weights' names tell their file.
     """
@@ -37,8 +37,9 @@ class TextEncoderModule(nn.Module):
         for part, model in models.items():
             self.add_module(part, model)
 
-    def forward(self, token_ids: Tensor) -> tuple[Tensor, ...]:
-        return self._stack.encode(list(self.children()), token_ids)
+    def forward(self, token_ids: Tensor, clip_skip: Tensor | None = None) -> tuple[Tensor, ...]:
+        skips = () if clip_skip is None else (clip_skip,)
+        return self._stack.encode(list(self.children()), token_ids, *skips)
 
 
 class VaeEncoderModule(nn.Module):

@@ -25,6 +25,7 @@ from lafi.model.families.registry import input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
 from lafi.model.input_port import TOKENS, InputPort
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
+from lafi.ports.text_tensors import TOKEN_IDS, text_tensors
 from lafi_export.attention_op import translation_table, with_attention_function
 from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights
@@ -127,11 +128,13 @@ def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
     ids = text_stack_of(info).ids(info)
     shape = (info.text_length if axis == TOKENS else int(axis) for axis in ids)
     lengths = {place: Dim("tokens") for place, axis in enumerate(ids, 1) if axis == TOKENS}
+    token_ids = torch.ones(2, *shape, dtype=torch.int64)
+    example = text_tensors(token_ids, 0, info.most_clip_skip)
     return Graph(
         file="text_encoder.onnx",
         module=modules.text_encoder,
-        example={"token_ids": torch.ones(2, *shape, dtype=torch.int64)},
-        dynamic={"token_ids": {0: _BATCH, **lengths}},
+        example=example,
+        dynamic={name: {0: _BATCH, **(lengths if name == TOKEN_IDS else {})} for name in example},
         outputs=text_names(info),
     )
 

@@ -50,8 +50,8 @@ def compare_engines(
     without a reference reader it is never compared.
     """
     rows = []
-    for case, tokens in token_cases(reference.info, vocabulary):
-        want, got = reference.text_encoder(tokens), candidate.text_encoder(tokens)
+    for case, tokens, skip in token_cases(reference.info, vocabulary):
+        want, got = (each.text_encoder(tokens, skip) for each in (reference, candidate))
         for name, value in want.items():
             where = case if name == "text" else f"{case}, {name}"
             rows.append(_judge("text_encoder", where, candidate, "f32", value, got[name]))

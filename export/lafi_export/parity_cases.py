@@ -58,13 +58,16 @@ def parity_storyboard(info: ModelInfo) -> Storyboard:
     )
 
 
-def token_cases(info: ModelInfo, vocabulary: int) -> Iterator[tuple[str, Tensor]]:
-    """Random token ids (B, ...), as the model's text stack shapes them."""
+def token_cases(info: ModelInfo, vocabulary: int) -> Iterator[tuple[str, Tensor, int]]:
+    """Random token ids (B, ...), as the model's text stack shapes them, and a clip_skip."""
     generator = torch.Generator().manual_seed(0)
     for batch in (1, 5):
         ids = text_stack_of(info).ids(info)
         shape = (batch, *(info.text_length if axis == TOKENS else int(axis) for axis in ids))
-        yield f"batch {batch}", torch.randint(0, vocabulary, shape, generator=generator)
+        tokens = torch.randint(0, vocabulary, shape, generator=generator)
+        yield f"batch {batch}", tokens, 0
+    if info.most_clip_skip:
+        yield f"clip_skip {info.most_clip_skip}", tokens, info.most_clip_skip
 
 
 def image_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Tensor]]:

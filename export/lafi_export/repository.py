@@ -31,6 +31,7 @@ from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
+from lafi_export.ending import put_in_place, uninterrupted
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
 from lafi_export.parity_report import (
@@ -249,13 +250,14 @@ def _replaced(out: Path) -> Iterator[Path]:
     """A new folder beside `out`, which replaces it unless an error is raised."""
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    new, old = work / "new", work / "old"
-    new.mkdir()
+    work: Path | None = None
     try:
+        with uninterrupted():
+            work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        (new := work / "new").mkdir()
         yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
+        put_in_place(new, out, work / "old")
     finally:
-        shutil.rmtree(work)
+        with uninterrupted():
+            if work is not None:
+                shutil.rmtree(work)

@@ -9,6 +9,7 @@ from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi_export.ending import ended_like_an_error
 from lafi_export.parity_report import ParityError
 from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.tensorrt_build import build_engine
@@ -58,7 +59,8 @@ def build_command(
     limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
         machine = gpu_machine()
-        made = _build(checkpoint, out, machine, options, limits, recogniser, console)
+        with ended_like_an_error():
+            made = _build(checkpoint, out, machine, options, limits, recogniser, console)
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1

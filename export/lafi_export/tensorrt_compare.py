@@ -20,6 +20,7 @@ from lafi.model.engine_metadata import EngineMetadata, Shape
 from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import load_model_info
 from lafi.model.input_port import NOWHERE, InputPort
+from lafi.wire.model_spec import CLIP_SKIP, TOKEN_IDS
 from lafi_export.tensorrt_graph import rename
 from lafi_export.tensorrt_plan import BuildError
 
@@ -161,8 +162,11 @@ def _values(
     """Of one input; port: the denoiser's of that name, None for other engines and the bank."""
     shape = _shape(metadata, name, port)
     kind = port.example if port is not None else "weight" if name == BANK_MASK else "normal"
-    if name == "TOKEN_IDS":
+    if name == TOKEN_IDS:
         return generator.integers(0, vocabulary, shape, dtype=np.int64)
+    if name == CLIP_SKIP:
+        # Every model that has it has a layer to skip.
+        return np.arange(shape[0], dtype=np.int64).reshape(shape) % 2
     if kind in ("route", "slot"):
         return np.full(shape, NOWHERE, np.int32)
     if kind in ("timestep", "pixels"):

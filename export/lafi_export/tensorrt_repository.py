@@ -41,6 +41,7 @@ from lafi.wire.model_spec import (
     vae_decoder_spec,
     vae_encoder_spec,
 )
+from lafi_export.ending import put_in_place
 from lafi_export.recogniser_files import write_identity_models
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
@@ -125,8 +126,11 @@ def build_repository(
 def served_specs(info: ModelInfo, limits: Limits) -> dict[str, ModelSpec]:
     """By ONNX file; a batch is at most what the engines are built for."""
     batch = limits.batch.largest
+    text = text_encoder_spec(info, batch)
+    # Unlike the Python backend, a plan needs every input.
+    inputs = tuple(replace(tensor, optional=False) for tensor in text.inputs)
     return {
-        TEXT_ENCODER: text_encoder_spec(info, batch),
+        TEXT_ENCODER: replace(text, inputs=inputs),
         VAE_ENCODER: vae_encoder_spec(info, batch),
         VAE_DECODER: vae_decoder_spec(info, batch),
     }
@@ -237,9 +241,7 @@ def _write_models(
             _write_served(new / spec.name, spec, repository / ARTIFACTS / made[name].plan)
         write_identity_models(new, f"../{ARTIFACTS}", info)
         write_upscaler_model(new, repository / ARTIFACTS, ENGINE, "KIND_GPU")
-        if models.exists():
-            models.rename(work / "old")
-        new.rename(models)
+        put_in_place(new, models, work / "old")
     finally:
         shutil.rmtree(work)
 

@@ -35,6 +35,7 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
         if name in names[:index]:
             yield problem(f"characters[{index}].name", name, "a name that no other character has")
     yield from _lora_problems("negative_prompt", storyboard.negative_prompt)
+    yield from _lora_problems("trigger", storyboard.trigger)
     for index, character in enumerate(storyboard.characters):
         yield from _lora_problems(f"characters[{index}].trigger", character.trigger)
         yield from _lora_problems(f"characters[{index}].prompt", character.prompt)

@@ -139,15 +139,6 @@ def _header(image: Image.Image) -> ImageHeader:
     return ImageHeader(kind or "", *image.size)
 
 
-def check_reference(data: bytes) -> Image.Image:
-    """The image upright, as RGBA in sRGB.
-
-    Raises `ImageFileError` unless `data` is one decodable still image within the limits.
-    """
-    check_header(data)
-    return decode(data)
-
-
 def check_header(data: bytes) -> None:
     """Raise `ImageFileError` unless bytes and sides are within the limits. Decodes no pixels."""
     if len(data) > MAX_REFERENCE_BYTES:

@@ -29,6 +29,8 @@ MAX_STRENGTH = 10.0
 UPSCALES = (2, 3, 4)
 """How many times as wide and as high a finished panel may be made; 1 leaves it as it is."""
 MAX_RETRIES = 8
+MAX_CLIP_SKIP = 48
+"""More layers than the text encoder of any model has; the model's own number counts."""
 MAX_SEED = 2**63 - 1
 MAX_PRIORITY = 9
 MAX_DEADLINE = 86_400
@@ -199,6 +201,11 @@ UpscaleFactor = Annotated[
     int, Field(strict=True, ge=1, le=max(UPSCALES)), Allowed("2, 3 or 4, or 1 for none")
 ]
 Score = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False), Allowed("-1 to 1")]
+ClipSkip = Annotated[
+    int,
+    Field(strict=True, ge=0, le=MAX_CLIP_SKIP),
+    Allowed("a whole number, 0 to the layers of the model's text encoder"),
+]
 Retries = Annotated[
     int, Field(strict=True, ge=0, le=MAX_RETRIES), Allowed(f"a whole number, 0 to {MAX_RETRIES}")
 ]

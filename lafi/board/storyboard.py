@@ -24,6 +24,7 @@ from lafi.board.limits import (
     MAX_CHARACTERS_PER_PANEL,
     MAX_PANELS,
     NAME_ALLOWED,
+    ClipSkip,
     DeadlineSeconds,
     Description,
     Name,
@@ -165,11 +166,19 @@ class Storyboard(CheckedModel):
     """
     upscale: UpscaleFactor = 1
     """How many times as wide and as high a super-resolution network makes the finished panel."""
+    trigger: OptionalText = ""
+    """Text in front of every prompt of panels, stages and portraits, with a comma."""
     negative_prompt: OptionalText = ""
     prompt_weights: bool = Field(default=True, strict=True)
     """Whether `(a red coat:1.3)`, `(so)` and `[less]` in texts weight words; else they are letters.
 
     On, as people who bring prompts expect; the answer names each text in which it has an effect.
+    """
+    clip_skip: ClipSkip = 0
+    """How many of the text encoder's last layers have no part in prompts' embeddings.
+
+    Counted as diffusers' `clip_skip`, one less than AUTOMATIC1111's "Clip skip". As in diffusers'
+    pipelines, negative prompts skip none.
     """
     sampling: Sampling = Field(
         default=Sampling(), description="a mapping with steps, sampler, sigmas, guidance"

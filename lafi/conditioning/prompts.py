@@ -4,6 +4,7 @@ Knows encoders of texts, not storyboards.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
 import torch
 
@@ -18,6 +19,23 @@ from lafi.model.input_port import TEXT, TOKENS, InputPort
 from lafi.model.text_stack import PromptReader
 from lafi.ports.engines import EncodedText, TextEncoder
 
+
+class TextReading(NamedTuple):
+    """How a storyboard's texts are read.
+
+    weighted   whether parentheses and brackets give words a weight
+               (`lafi.conditioning.prompt_weights`)
+    clip_skip  how many of the encoder's last layers have no part in a prompt's embeddings
+    """
+
+    weighted: bool = False
+    clip_skip: int = 0
+
+
+PLAIN: Final = TextReading()
+"""Letters as they are written, and all layers."""
+
+
 MAX_BATCH = 8
 """Rows of one call of an encoder; the same with and without a server, so that bytes agree."""
 
@@ -27,24 +45,22 @@ def encode_texts(
     reader: PromptReader,
     encoder: TextEncoder,
     ports: Sequence[InputPort],
-    *,
-    weighted: bool = False,
+    reading: TextReading = PLAIN,
 ) -> dict[str, EncodedText]:
     """Every distinct text with its encoding, without the batch.
 
     ports: the denoiser's inputs. Those of a text of several windows that have an axis of tokens
-    are joined on it; the others are the first window's. weighted: whether parentheses and brackets
-    give words a weight (`lafi.conditioning.prompt_weights`).
+    are joined on it; the others are the first window's.
     Raises ValueError for a text too long, and WeightError.
     """
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return {}
-    read = [as_read(text, weighted=weighted) for text in distinct]
+    read = [as_read(text, weighted=reading.weighted) for text in distinct]
     token_ids = torch.from_numpy(reader.token_ids([each.text for each in read]))
     windows: list[EncodedText] = []
     for ids in token_ids.split(MAX_BATCH):
-        rows = encoder(ids)
+        rows = encoder(ids, reading.clip_skip)
         windows += [{port: values[row] for port, values in rows.items()} for row in range(len(ids))]
     joined = {port.name for port in ports if port.axis(TOKENS) is not None}
     encoded: dict[str, EncodedText] = {}

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lafi.conditioning.prompts import PLAIN, TextReading
 from lafi.ports.engines import EncodedText
 from lafi.sampling.noise_model import NoiseModel
 
@@ -27,8 +28,9 @@ class Reference:
     noise    (C, h, w) float32
     mask     (h, w) float32 in [0, 1], the foreground
     text     the encoded caption
+    reading  how the caption was encoded
 
-    Two are equal if content, caption and size are, since the rest follows from these.
+    Two are equal if content, caption, its reading and size are, since the rest follows from these.
     """
 
     content: str
@@ -37,12 +39,13 @@ class Reference:
     noise: Tensor
     mask: Tensor
     text: EncodedText
+    reading: TextReading = PLAIN
 
     @property
-    def key(self) -> tuple[str, str, tuple[int, int]]:
-        """Content, caption, and latent height and width."""
+    def key(self) -> tuple[str, str, TextReading, tuple[int, int]]:
+        """Content, caption and how it is read, and latent height and width."""
         height, width = self.latents.shape[-2:]
-        return self.content, self.caption, (height, width)
+        return self.content, self.caption, self.reading, (height, width)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Reference) and self.key == other.key

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from lafi.conditioning.prompts import TextReading
 from lafi.ports.bank_entry import BankEntry
 
 
@@ -17,7 +18,8 @@ class BankKey:
     """Everything that decides a reference's keys and values.
 
     image_sha256  of the picture's file; its fixed noise and its mask follow from it
-    caption       the character's text, as it is encoded
+    caption       the character's text
+    reading       how the text is encoded
     timestep      at which the reference is read
     size          latent height and width
     weights       hash of the model's weights
@@ -27,6 +29,7 @@ class BankKey:
 
     image_sha256: str
     caption: str
+    reading: TextReading
     timestep: float
     size: tuple[int, int]
     weights: str

@@ -76,10 +76,11 @@ class KeptReferences:
             self._bank.put(self._key(source), entry)
 
     def _key(self, source: Source) -> BankKey:
-        content, caption, size = source.reference.key
+        content, caption, reading, size = source.reference.key
         return BankKey(
             image_sha256=content,
             caption=caption,
+            reading=reading,
             timestep=source.timestep,
             size=size,
             weights=self._info.weights_sha256,

@@ -18,7 +18,7 @@ from lafi.drawing.panel_scores import retry_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
 from lafi.drawing.weighted_texts import weight_problems
-from lafi.model.check import check_against
+from lafi.model.check import check_against, clip_skip_problems
 from lafi.model.families.registry import family_of
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
@@ -100,6 +100,7 @@ def _panel_problems(
             continue
         info = engines[variant].info
         yield from _stage_problems(where, stage, info)
+        yield from clip_skip_problems(storyboard, info)
         size = stage_size(stage, storyboard.effective_size(panel), info.side_multiple)
         cells = (size[1] // info.vae_scale, size[0] // info.vae_scale)
         yield from _condition_problems(f"panels[{index}].conditions", panel, info, cells)

@@ -13,7 +13,7 @@ from typing import Any
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
-from lafi.drawing.plan import stage_variant, with_samplers
+from lafi.drawing.plan import in_front, stage_variant, with_samplers
 from lafi.model.info import ModelInfo
 
 DRAWING_VERSION = 1
@@ -90,6 +90,10 @@ def content_address(
         decides["upscale"] = {"factor": factor, "network": upscaler}
     if _weighted(storyboard, panel):
         decides["prompt_weights"] = True
+    if trigger := in_front(storyboard.trigger):
+        decides["trigger"] = trigger
+    if storyboard.clip_skip:
+        decides["clip_skip"] = storyboard.clip_skip
     if limited := limited_words(storyboard, panel):
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -106,7 +110,7 @@ def _weighted(storyboard: Storyboard, panel: Panel) -> bool:
     stages = storyboard.effective_sampling(panel).stages
     captions = (storyboard.character(name).caption for name in panel.characters)
     texts = (panel.stage_text(storyboard, stage) for stage in stages)
-    every = (*texts, *captions, panel.negative_text(storyboard))
+    every = (*texts, *captions, panel.negative_text(storyboard), storyboard.trigger)
     return any(mark in text for text in every for mark in "()[]\\")
 
 

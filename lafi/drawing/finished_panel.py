@@ -62,7 +62,9 @@ def panel_settings(
     large = network.sha256 if network is not None else ""
     return {
         "prompt": panel.prompt_text(storyboard),
+        "trigger": storyboard.trigger,
         "negative_prompt": panel.negative_text(storyboard),
+        "clip_skip": storyboard.clip_skip,
         "characters": list(panel.characters),
         "regions": {name: list(box) for name, box in panel.regions.items()},
         "conditions": [given.model_dump(mode="json") for given in panel.conditions],

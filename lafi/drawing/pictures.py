@@ -14,7 +14,7 @@ from PIL import Image
 from lafi.board import image_file
 from lafi.board.letterbox import Pixels, fit
 from lafi.board.storyboard import Character
-from lafi.conditioning.prompts import MAX_BATCH
+from lafi.conditioning.prompts import MAX_BATCH, TextReading
 from lafi.conditioning.reference import Reference, fixed_noise, latent_mask, noise_seed
 from lafi.drawing import images
 from lafi.ports.engines import EncodedText, Engines
@@ -61,11 +61,15 @@ def drawn_picture(character: Character, pixels: Pixels, sizes: Iterable[Size]) -
 
 
 def encoded_references(
-    pictures: Sequence[Picture], size: Size, engines: Engines, texts: Mapping[str, EncodedText]
+    pictures: Sequence[Picture],
+    size: Size,
+    engines: Engines,
+    texts: Mapping[str, EncodedText],
+    reading: TextReading,
 ) -> dict[str, Reference]:
     """Pictures of one size as the denoiser reads them, by the characters' names.
 
-    texts: the encoded captions.
+    texts: the encoded captions. reading: how they were encoded.
     """
     info = engines.info
     width, height = size
@@ -83,6 +87,7 @@ def encoded_references(
                 noise=fixed_noise(picture.noise_seed, shape),
                 mask=latent_mask(picture.fitted[size].mask, info.vae_scale),
                 text=texts[picture.caption],
+                reading=reading,
             )
     return references
 

@@ -12,7 +12,6 @@ import torch
 
 from lafi.board.letterbox import Pixels
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.conditioning.prompts import encode_texts
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher
 from lafi.denoising.kept_references import KeptReferences
@@ -21,6 +20,7 @@ from lafi.denoising.loop import HEARTBEAT_SECONDS, POLL_SECONDS, Denoising, OwnD
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
+from lafi.drawing.encoded_texts import encode_all_texts
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.notes import all_notes
@@ -30,8 +30,7 @@ from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_referenc
 from lafi.drawing.plan import StagePlan, at_own_size, plan_panel
 from lafi.drawing.shelf import Archive, Shelf, pixels_of
 from lafi.drawing.stage_loop import Done, StageLoop
-from lafi.drawing.staged import Materials, StagedPicture, zero_negative
-from lafi.model.families.registry import input_ports
+from lafi.drawing.staged import Materials, StagedPicture
 from lafi.ports.engines import Engines
 from lafi.sampling.noise_model import noise_model_of
 from lafi.store.record import Record
@@ -153,7 +152,8 @@ class _Drawing:
         read = self._read_sizes(self._open)
         kept = {n: pixels_of(record) for n in without if (record := self._shelf.find(n))}
         portraits = {n: self._storyboard.portrait_panel(n) for n in without if n not in kept}
-        self._encode_texts(read, [self._planned(panel) for panel in portraits.values()])
+        drawn_first = [self._planned(panel) for panel in portraits.values()]
+        encode_all_texts(self._materials, read, [*drawn_first, *self._needed(self._open)])
         pictures = {
             name: self._picture(name, {*read.get(name, ())}, kept.get(name))
             for name in shown
@@ -217,30 +217,6 @@ class _Drawing:
                     found.setdefault(name, {}).setdefault(stage.size, set()).add(stage.variant)
         return found
 
-    def _encode_texts(
-        self,
-        read: Mapping[str, Mapping[Size, set[str]]],
-        portraits: Sequence[tuple[StagePlan, ...]],
-    ) -> None:
-        """Every distinct text of every variant: captions first, then prompts in panels' order."""
-        texts: dict[str, list[str]] = {variant: [] for variant in self._models}
-        for name, sizes in read.items():
-            for variant in dict.fromkeys(v for used in sizes.values() for v in sorted(used)):
-                texts[variant].append(self._storyboard.character(name).caption)
-        for stage in (
-            stage for stages in (*portraits, *self._needed(self._open)) for stage in stages
-        ):
-            texts[stage.variant].append(stage.text)
-            engines = self._materials.engines[stage.variant]
-            if stage.guided and not zero_negative(stage, engines):
-                texts[stage.variant].append(stage.negative)
-        for variant, wanted in texts.items():
-            engines = self._materials.engines[variant]
-            self._materials.texts[variant] = encode_texts(
-                *(wanted, engines.prompts, engines.text_encoder, input_ports(engines.info)),
-                weighted=self._storyboard.prompt_weights,
-            )
-
     def _own_size(self) -> Size:
         return self._storyboard.width, self._storyboard.height
 
@@ -302,7 +278,8 @@ class _Drawing:
                     wanted.setdefault((variant, size), []).append(picture)
         for (variant, size), several in wanted.items():
             self._materials.references[variant, size] = encoded_references(
-                several, size, self._materials.engines[variant], self._materials.texts[variant]
+                *(several, size, self._materials.engines[variant]),
+                *(self._materials.prompts(variant), self._materials.reading),
             )
 
     def _draw_or_wait(self) -> Iterator[Event]:

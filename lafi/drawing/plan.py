@@ -23,9 +23,9 @@ class StagePlan:
     number    from 1
     settings  as the storyboard has them, with a sampler
     size      width and height in pixels, multiples of what the model allows
-    text      the prompt with everybody's description, behind the variant's trigger; negative: the
-              negative prompt, "" for none
-    trigger   the variant's, with its comma; "" for none
+    text      the prompt with everybody's description, behind the triggers; negative: the negative
+              prompt, "" for none
+    trigger   the variant's and the storyboard's, each with its comma; "" for none
     layers    in which references are read; reads: whose, empty where no step injects
     variant   of the model that draws it, "" for the model itself
     """
@@ -130,7 +130,7 @@ def _plan_stage(
     injection = storyboard.effective_injection(panel, stage)
     layers = injected_layers(info, injection.layers)
     window = (in_window(i, stage.steps, injection.start, injection.end) for i in range(stage.steps))
-    trigger = f"{info.trigger}, " if info.trigger else ""
+    trigger = in_front(info.trigger) + in_front(storyboard.trigger)
     return StagePlan(
         number=number,
         settings=stage,
@@ -145,6 +145,12 @@ def _plan_stage(
     )
 
 
+def in_front(trigger: str) -> str:
+    """A trigger as it stands in front of a prompt; "" for none."""
+    words = trigger.strip().removesuffix(",").rstrip()
+    return f"{words}, " if words else ""
+
+
 def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -> Iterator[str]:
     alone = len(storyboard.effective_sampling(panel).stages) == 1
     own = panel.sampling is not None
@@ -157,8 +163,8 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
     if asked != stage.size:
         said = " x ".join(map(str, asked))
         yield f"{where}.size: {said} is drawn as {stage.size[0]} x {stage.size[1]}"
-    if stage.trigger:
-        yield f"variant: {stage.variant} puts {stage.trigger.rstrip()!r} in front of every prompt"
+    if trigger := stage.trigger.removesuffix(in_front(storyboard.trigger)):
+        yield f"variant: {stage.variant} puts {trigger.rstrip()!r} in front of every prompt"
     begins = stage.number > 1 or stage.settings.source is not None
     if begins and stage.from_noise and stage.settings.mask is None:
         yield f"{where}.denoise: 1 draws everything anew, and nothing of what came before stays"

@@ -19,7 +19,7 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import EVERYWHERE, limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
 from lafi.conditioning.prompt_weights import as_read
-from lafi.conditioning.prompts import zeros_like
+from lafi.conditioning.prompts import TextReading, zeros_like
 from lafi.conditioning.reference import Reference
 from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
@@ -41,14 +41,27 @@ class Materials:
     """What all stages of a storyboard share, encoded once.
 
     engines     by the name of the variant
-    texts       variant -> text -> its encoding
+    texts       (variant, clip_skip) -> text -> its encoding
     references  (variant, size) -> character -> its reference at that size
     """
 
     storyboard: Storyboard
     engines: Mapping[str, Engines]
-    texts: dict[str, dict[str, EncodedText]] = field(default_factory=dict)
+    texts: dict[tuple[str, int], dict[str, EncodedText]] = field(default_factory=dict)
     references: dict[tuple[str, Size], dict[str, Reference]] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> TextReading:
+        """How prompts and captions are read."""
+        return TextReading(self.storyboard.prompt_weights, self.storyboard.clip_skip)
+
+    def prompts(self, variant: str) -> dict[str, EncodedText]:
+        """Prompts and captions as a variant reads them; those that are encoded so far."""
+        return self.texts.setdefault((variant, self.storyboard.clip_skip), {})
+
+    def negatives(self, variant: str) -> dict[str, EncodedText]:
+        """Negative prompts: no layer is skipped, as in diffusers' pipelines."""
+        return self.texts.setdefault((variant, 0), {})
 
 
 @dataclass(slots=True)
@@ -93,15 +106,14 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
         latents = schedule.initial_noise((info.latent_channels, *size))
     else:
         latents = schedule.start(original)
-    texts = materials.texts[plan.variant]
     guidance = guidance_of(stage, family.guidance)
     embedded = guidance.ports()
     return PanelState(
         name=picture.key,
         latents=latents,
         schedule=schedule,
-        text=texts[plan.text],
-        negative=negative_text(plan, texts, engines) if isinstance(guidance, TwoRows) else None,
+        text=materials.prompts(plan.variant)[plan.text],
+        negative=negative_text(plan, materials) if isinstance(guidance, TwoRows) else None,
         guidance=guidance,
         injection=_injection(picture, materials, size),
         reuse=_reuse(plan, engines),
@@ -128,13 +140,11 @@ def zero_negative(plan: StagePlan, engines: Engines) -> bool:
     return engines.info.zero_empty_negative and not plan.negative
 
 
-def negative_text(
-    plan: StagePlan, texts: Mapping[str, EncodedText], engines: Engines
-) -> EncodedText:
+def negative_text(plan: StagePlan, materials: Materials) -> EncodedText:
     """Text of the row without prompt."""
-    if zero_negative(plan, engines):
-        return zeros_like(texts[plan.text])
-    return texts[plan.negative]
+    if zero_negative(plan, materials.engines[plan.variant]):
+        return zeros_like(materials.prompts(plan.variant)[plan.text])
+    return materials.negatives(plan.variant)[plan.negative]
 
 
 def _original(picture: StagedPicture, before: Tensor | None, engines: Engines) -> Tensor | None:

@@ -1,6 +1,8 @@
 """The files of an exported model: finds them and checks that they are unchanged.
 
-Every file is checked against the hash that `lafi export` wrote. Knows files, not runtimes.
+Every file is checked against the hash that `lafi export` wrote, each time it is loaded. To read a
+file takes longer than to hash it (0.8 s for a GiB on one core), and what a size and a date say of
+it may be wrong: a copy from elsewhere has any date. Knows files, not runtimes.
 """
 
 import hashlib
@@ -21,6 +23,9 @@ FILES: Final = (TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, DENOISER, REFERENCE)
 WEIGHTS: Final = "weights"
 """The folder of the weights, beside the ONNX files."""
 
+CONFIGS: Final = "configs"
+"""The folder of the networks' configs, as the checkpoint has them; `lafi check` reads them."""
+
 AGAIN: Final = "run `lafi export CHECKPOINT --out REPO` again"
 
 
@@ -36,16 +41,21 @@ def file_folder(artifacts: Path, info: ModelInfo, name: str) -> Path:
 def load_prompt_reader(artifacts: Path, info: ModelInfo) -> PromptReader:
     """The tokenizers of an exported model, their files checked against `lafi.json`.
 
-    Raises ArtifactsError for a missing folder, and for a file that is missing, new or changed.
-    Exports of earlier versions have no hashes of them, and are not checked.
+    So are the kept configs, which say what the graphs were made of. Raises ArtifactsError for a
+    missing folder, a file of a tokenizer that is missing, new or changed, and a config that is
+    changed. Exports of earlier versions have no hashes of them, and are not checked.
     """
+    for name, digest in info.files_sha256.items():
+        for config in (Path(artifacts) / name, Path(artifacts) / CONFIGS / name):
+            if config.is_file():
+                check_file(config, digest)
     for folder in tokenizer_folders(artifacts, info):
         if not folder.is_dir():
             raise ArtifactsError(f"{folder}: no such folder; {AGAIN}")
         if info.files_sha256:
             expected = {name for name in info.files_sha256 if Path(name).parent.name == folder.name}
             there = {f"{folder.name}/{file.name}" for file in folder.iterdir()}
-            for name in sorted(expected | there):
+            for name in sorted(expected ^ there):
                 check_file(Path(artifacts) / name, info.files_sha256.get(name))
     return text_stack_of(info).reader(Path(artifacts), info)
 

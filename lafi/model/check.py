@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from lafi.board.error import StoryboardError, problem
 from lafi.board.injection import Injection
 from lafi.board.storyboard import Storyboard
+from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo
 
 
@@ -22,10 +23,25 @@ def model_problems(storyboard: Storyboard, model: ModelInfo) -> list[str]:
 def _all_model_problems(storyboard: Storyboard, model: ModelInfo) -> Iterator[str]:
     yield from _side_problems("", storyboard.width, storyboard.height, model)
     yield from _layer_problems("injection", storyboard.injection, model)
+    yield from clip_skip_problems(storyboard, model)
     for index, panel in enumerate(storyboard.panels):
         yield from _side_problems(f"panels[{index}].", panel.width, panel.height, model)
         if panel.injection is not None:
             yield from _layer_problems(f"panels[{index}].injection", panel.injection, model)
+
+
+def clip_skip_problems(storyboard: Storyboard, model: ModelInfo) -> Iterator[str]:
+    """A line if prompts are to skip more layers than the model's text encoder can."""
+    most = model.most_clip_skip
+    if storyboard.clip_skip <= most:
+        return
+    allowed = f"0 to {most} with {model.name}" if most else f"0 with {model.name}"
+    if not most and text_stack_of(model).skips_layers:
+        allowed += (
+            ", which was exported before layers could be skipped; export it again: "
+            "lafi export CHECKPOINT --out REPOSITORY"
+        )
+    yield problem("clip_skip", storyboard.clip_skip, allowed)
 
 
 def _side_problems(

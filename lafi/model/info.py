@@ -106,6 +106,8 @@ class ModelInfo(BaseModel):
     """
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
+    most_clip_skip: int = Field(default=0, ge=0)
+    """The most layers that a prompt's encoding may skip; exports of before skip none."""
     pooled_width: int = Field(default=0, ge=0)
     """Channels of a prompt's pooled embedding, P; 0 if the denoiser takes none.
 

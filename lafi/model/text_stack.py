@@ -83,11 +83,18 @@ class TextStack(Protocol):
         Of a longer text nothing is cut: it is refused.
         """
 
+    @property
+    def skips_layers(self) -> bool:
+        """Whether its encoders have layers that a prompt's encoding may skip (`clip_skip`)."""
+
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
         """One line for each value of a checkpoint's configs that does not fit its tokenizers."""
 
     def describe(self, parts: Mapping[str, Config]) -> Mapping[str, Any]:
-        """`text_length` (the most tokens), `text_width` and other facts of `ModelInfo` on texts."""
+        """Facts of `ModelInfo` on texts.
+
+        `text_length` (the most tokens), `text_width`, `most_clip_skip` and others.
+        """
 
     def tokenizers_of(self, info: "ModelInfo") -> tuple[str, ...]:
         """Those of `tokenizers` that this model has."""

@@ -89,9 +89,13 @@ class ReferenceReader(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Token ids int64, (B, ...) as the model's text stack shapes them -> encoded text."""
+    """Token ids int64, (B, ...) as the model's text stack shapes them -> encoded text.
 
-    def __call__(self, token_ids: Tensor, /) -> EncodedText: ...
+    clip_skip: how many of its last layers have no part in the text's embeddings, 0 to
+    `most_clip_skip` of the model. Raises ValueError for more.
+    """
+
+    def __call__(self, token_ids: Tensor, clip_skip: int = 0, /) -> EncodedText: ...
 
 
 class VaeEncoder(Protocol):

@@ -59,9 +59,7 @@ class Desk:
             command = command_from_tensors(storyboard)
             if command is None:
                 tensors = (storyboard, read(REFERENCES))
-                self._service.accept(
-                    lambda: storyboard_from_tensors(*tensors, self._decode_picture), sender
-                )
+                self._service.accept(lambda: self._storyboard(*tensors), sender)
             elif command.action == "attach":
                 self._attach(command, sender)
             else:
@@ -73,6 +71,12 @@ class Desk:
             end(sender, "NOT_FOUND", str(error))
         except Exception as error:
             end(sender, "INTERNAL", log_failure(_log, error))
+
+    def _storyboard(self, storyboard: npt.NDArray[Any], references: npt.NDArray[Any]) -> Storyboard:
+        decode = self._decode_picture
+        if self._keeper is None:
+            return storyboard_from_tensors(storyboard, references, decode=decode)
+        return storyboard_from_tensors(storyboard, references, self._keeper.picture, decode)
 
     def _attach(self, command: Command, sender: Sender) -> None:
         keeper = self._keeper

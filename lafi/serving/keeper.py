@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 from lafi.board import image_file
+from lafi.board.checks import pictures_of
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
@@ -21,8 +22,10 @@ from lafi.drawing.shelf import Places
 from lafi.serving.admission import RefusedError
 from lafi.store.journal import Journal, JournalFullError, State, Unfinished
 from lafi.store.panels import PanelStore
+from lafi.store.pictures import PictureStore
 from lafi.wire.contract import storyboard_from_tensors, storyboard_to_tensors
 from lafi.wire.model_spec import REFERENCES, STORYBOARD, bytes_tensor
+from lafi.wire.picture_names import NAMED_BYTES, picture_name
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +39,10 @@ class Keeper:
         panels: PanelStore,
         places: Callable[[Storyboard], Places],
         decode_picture: DecodePicture = image_file.decode,
+        pictures: PictureStore | None = None,
     ) -> None:
-        """places: where what is finished of a storyboard is kept."""
+        """places: where what is finished of a storyboard is kept. pictures: that were sent."""
+        self._pictures = pictures
         self._journal = journal
         self._panels = panels
         self._places = places
@@ -73,6 +78,24 @@ class Keeper:
             raise RefusedError(f"the storyboard could not be journalled: {why}") from error
         self._panels.acknowledge(free)
         self._panels.pin(places.all())
+        self._keep_pictures(storyboard)
+
+    @property
+    def keeps_pictures(self) -> bool:
+        """Whether what was sent may be named afterwards."""
+        return self._pictures is not None
+
+    def picture(self, name: bytes) -> bytes | None:
+        """A picture that was sent before, by its name on the wire."""
+        return None if self._pictures is None else self._pictures.find(_digits(name))
+
+    def _keep_pictures(self, storyboard: Storyboard) -> None:
+        if self._pictures is None:
+            return
+        with _logged():
+            for data in {picture.data for _, picture in pictures_of(storyboard)}:
+                if len(data) >= NAMED_BYTES:
+                    self._pictures.put(_digits(picture_name(data)), data)
 
     def take_again(self, identifier: str, storyboard: Storyboard) -> None:
         """Go on with a storyboard that is journalled. Raises as `take`."""
@@ -111,7 +134,8 @@ class Keeper:
             return None
         document, pictures = found
         references = np.array(bytes_tensor(*pictures))
-        board = storyboard_from_tensors(bytes_tensor(document), references, self._decode_picture)
+        decode = self._decode_picture
+        board = storyboard_from_tensors(bytes_tensor(document), references, decode=decode)
         changes = {"deadline_seconds": None, "keep_stages": False, "stage_previews": False}
         return board.model_copy(update=changes)
 
@@ -186,6 +210,10 @@ class Keeper:
     def _room(self, places: Places) -> list[int]:
         several = [*places.panels, places.portraits]
         return [self._panels.missing_room(dict(each)) for each in several]
+
+
+def _digits(name: bytes) -> str:
+    return name.decode().partition(":")[2]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lafi.serving.keeper import Keeper
 from lafi.serving.resuming import Resuming
 from lafi.serving.service import StoryboardService
 from lafi.store.panels import PanelStore
-from lafi.store.settings import journal_of
+from lafi.store.settings import journal_of, sent_pictures_of
 
 
 class Keeping:
@@ -32,7 +32,8 @@ class Keeping:
         self.keeper: Keeper | None = None
         self._resuming: Resuming | None = None
         if journal is not None and panels is not None:
-            self.keeper = Keeper(journal, panels, places, decode_picture)
+            pictures = sent_pictures_of(environment, state)
+            self.keeper = Keeper(journal, panels, places, decode_picture, pictures)
 
     def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
         """Go on with detached storyboards of earlier lives once everything is ready."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lafi.ports.engines import EncodedText
+from lafi.ports.text_tensors import text_tensors
 from lafi.wire.model_spec import ModelSpec
 
 Array = npt.NDArray[Any]
@@ -30,14 +31,17 @@ class RemoteEngine:
         """(B, ...) of the model's input -> (B, ...) of its first output; B is 1 or more."""
         return self.outputs(rows)[0]
 
-    def outputs(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """(B, ...) of the model's input -> (B, ...) of each of its outputs, in order."""
-        chunks = rows.contiguous().split(self._spec.max_batch_size)
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """(B, ...) of each of the model's inputs -> (B, ...) of each of its outputs, in order."""
+        most = self._spec.max_batch_size
+        chunks = zip(*(rows.contiguous().split(most) for rows in inputs), strict=True)
         answers = [self._call(chunk) for chunk in chunks]
         return tuple(torch.cat(output) for output in zip(*answers, strict=True))
 
-    def _call(self, rows: Tensor) -> tuple[Tensor, ...]:
-        outputs = self._call_model(self._spec.name, {self._spec.inputs[0].name: rows.numpy()})
+    def _call(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        named = zip(self._spec.inputs, inputs, strict=True)
+        given = {spec.name: rows.numpy() for spec, rows in named}
+        outputs = self._call_model(self._spec.name, given)
         # Copies, because the arrays may lie in memory that is freed with the response.
         return tuple(torch.from_numpy(np.array(outputs[spec.name])) for spec in self._spec.outputs)
 
@@ -45,10 +49,12 @@ class RemoteEngine:
 class RemoteTextEncoder:
     """`lafi.ports.engines.TextEncoder` that calls the served model `text_encoder`."""
 
-    def __init__(self, spec: ModelSpec, call_model: CallModel) -> None:
+    def __init__(self, spec: ModelSpec, call_model: CallModel, most_clip_skip: int) -> None:
         self._engine = RemoteEngine(spec, call_model)
         self._names = [output.name.lower() for output in spec.outputs]
+        self._most = most_clip_skip
 
-    def __call__(self, token_ids: Tensor) -> EncodedText:
+    def __call__(self, token_ids: Tensor, clip_skip: int = 0) -> EncodedText:
         """Token ids as in the protocol, any batch size -> encoded text."""
-        return dict(zip(self._names, self._engine.outputs(token_ids), strict=True))
+        tensors = text_tensors(token_ids, clip_skip, self._most)
+        return dict(zip(self._names, self._engine.outputs(*tensors.values()), strict=True))

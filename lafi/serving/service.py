@@ -27,6 +27,7 @@ from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
+from lafi.wire.picture_names import UnknownPicturesError
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +108,8 @@ class StoryboardService:
         """Gives a request a thread, or refuses it; returns at once. The answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
-        before its first event, the client gets INVALID_ARGUMENT.
+        before its first event, the client gets INVALID_ARGUMENT; for UnknownPicturesError it gets
+        NOT_FOUND.
         known: the id under which it was accepted before. While another job draws it, this one gets
         the panels without a place of its own: they are found once they are kept.
         """
@@ -212,6 +214,8 @@ class StoryboardService:
             return self._begin(arrival)
         except StoryboardError as error:
             end(sender, "INVALID_ARGUMENT", str(error))
+        except UnknownPicturesError as error:
+            end(sender, "NOT_FOUND", str(error))
         except RefusedError as error:
             end(sender, "UNAVAILABLE", str(error))
         except Exception as error:
@@ -314,7 +318,8 @@ class StoryboardService:
         match event:
             case Accepted():
                 job.accepted = True
-                event = event.model_copy(update={"id": job.id})
+                keeps = self._keeper is not None and self._keeper.keeps_pictures
+                event = event.model_copy(update={"id": job.id, "keeps_pictures": keeps})
             case Progress():
                 job.begun = True
                 job.admission.step(job.charge)

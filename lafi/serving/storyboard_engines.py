@@ -77,7 +77,7 @@ class _Loader:
         decoder = _limited(vae_decoder_spec(info), VAE_DECODER, most)
         networks = read_upscaler_info(upscaler_folder(artifacts, info))
         return Engines(
-            text_encoder=RemoteTextEncoder(text, self.call_model),
+            text_encoder=RemoteTextEncoder(text, self.call_model, info.most_clip_skip),
             vae_encoder=RemoteEngine(encoder, self.call_model),
             vae_decoder=RemoteEngine(decoder, self.call_model),
             denoiser=self._denoiser(artifacts),
@@ -99,7 +99,7 @@ class _Loader:
         text = _limited(text_encoder_spec(info), TEXT_ENCODER, most)
         engines = replace(
             base,
-            text_encoder=RemoteTextEncoder(text, self.call_model),
+            text_encoder=RemoteTextEncoder(text, self.call_model, info.most_clip_skip),
             prompts=load_prompt_reader(folder, info),
             info=info,
         )

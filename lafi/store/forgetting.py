@@ -1,4 +1,4 @@
-"""Erases what a server has kept of a character's pictures: panels, and journalled storyboards.
+"""Erases what a server has kept of a character's pictures: panels, storyboards, sent files.
 
 Any process of the server may do it: the one that draws notices that a storyboard is no longer
 journalled, and stops.
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from lafi.store.settings import journal_of, store_of
+from lafi.store.settings import journal_of, sent_pictures_of, store_of
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +27,10 @@ def forget_pictures(environment: Mapping[str, str], state: Path, pictures: Seque
         with closing(journal):
             for picture in pictures:
                 journal.remove(journal.with_picture(picture))
+    sent = sent_pictures_of(environment, state)
+    if sent is not None:
+        for picture in pictures:
+            sent.forget(picture)
     panels = store_of(environment, state)
     if panels is not None:
         with closing(panels):

@@ -6,6 +6,7 @@ from typing import Final
 
 from lafi.store.journal import JOURNAL_FILE, Journal
 from lafi.store.panels import RETENTION_SECONDS, STORE_BYTES, PanelStore, open_store
+from lafi.store.pictures import PictureStore
 
 STORE: Final = "LAFI_STORE"
 """A folder or URL; `state`: beside the enrolments; empty or not set: nothing is kept."""
@@ -38,6 +39,16 @@ def journal_of(environment: Mapping[str, str], state: Path) -> Journal | None:
     if not environment.get(STORE):
         return None
     return Journal(state / "journal" / JOURNAL_FILE, retention=_retention(environment))
+
+
+def sent_pictures_of(environment: Mapping[str, str], state: Path) -> PictureStore | None:
+    """Sent pictures, in a folder of their own below `state`; None where no panels are kept.
+
+    Raises ValueError and OSError.
+    """
+    if not environment.get(STORE):
+        return None
+    return PictureStore(state / "pictures", retention=_retention(environment))
 
 
 def _retention(environment: Mapping[str, str]) -> float:

@@ -34,6 +34,12 @@ from lafi.wire.model_spec import (
     STORYBOARD,
     bytes_tensor,
 )
+from lafi.wire.picture_names import (
+    FindPicture,
+    NamePicture,
+    UnknownPicturesError,
+    is_picture_name,
+)
 
 Tensors = dict[str, npt.NDArray[Any]]
 _YAML = re.compile(r"(?:\s*(?:---|#[^\n]*\n))*\s*[A-Za-z_]+[ \t]*:(?:\s|$)")
@@ -43,34 +49,40 @@ WITH_PICTURE = (PanelImage, Portrait, Preview)
 """The events with a PNG file in IMAGE."""
 
 
-def storyboard_to_tensors(storyboard: Storyboard) -> Tensors:
+def storyboard_to_tensors(storyboard: Storyboard, name: NamePicture = lambda data: None) -> Tensors:
     """STORYBOARD (1,), and REFERENCES (n,): its different pictures, then latents.
 
     Fields that are unset are left out, so that the server's default recipe may set them.
+    name: what stands for a picture that the server has.
     """
     document = given_fields(storyboard)
     places: dict[bytes, int] = {}
     for slot in picture_slots(document):
         if isinstance(slot.value, dict):
             slot.holder[slot.key] = places.setdefault(slot.value["data"], len(places))
+    elements = [name(data) or data for data in places]
     for resume in _resumes(document):
         resume["data"] = places.setdefault(resume["data"], len(places))
     text = json.dumps(document, ensure_ascii=False, allow_nan=False)
     return {
         STORYBOARD: bytes_tensor(text.encode()),
-        REFERENCES: bytes_tensor(*(places or [b""])),
+        REFERENCES: bytes_tensor(*([*elements, *[*places][len(elements) :]] or [b""])),
     }
 
 
 def storyboard_from_tensors(
-    storyboard: npt.NDArray[Any], references: npt.NDArray[Any], decode: DecodePicture = decode
+    storyboard: npt.NDArray[Any],
+    references: npt.NDArray[Any],
+    find: FindPicture = lambda name: None,
+    decode: DecodePicture = decode,
 ) -> Storyboard:
-    """The storyboard in STORYBOARD and REFERENCES. Raises `StoryboardError`.
+    """The storyboard in STORYBOARD and REFERENCES. find: pictures that are named.
 
-    decode: what decodes its pictures, once somebody needs their pixels.
+    decode: what decodes its pictures, once somebody needs their pixels. Raises `StoryboardError`,
+    and UnknownPicturesError for names without a picture.
     """
     document = _json(STORYBOARD, storyboard)
-    images = _elements(REFERENCES, references, MAX_PICTURES + MAX_PANELS)
+    images = _found(_elements(REFERENCES, references, MAX_PICTURES + MAX_PANELS), find)
     problems = _put_references(document, [] if images == [b""] else images, decode)
     try:
         made = Storyboard.model_validate(document)
@@ -79,6 +91,14 @@ def storyboard_from_tensors(
     if problems:
         raise StoryboardError(problems)
     return made
+
+
+def _found(elements: list[bytes], find: FindPicture) -> list[bytes]:
+    """The elements, with the pictures in place of names."""
+    named = {each: find(each) for each in elements if is_picture_name(each)}
+    if unknown := [name for name, data in named.items() if data is None]:
+        raise UnknownPicturesError(unknown)
+    return [named.get(each) or each for each in elements]
 
 
 def _put_references(document: Any, images: list[bytes], decode: DecodePicture) -> list[str]:

@@ -42,6 +42,8 @@ class Accepted(EventModel):
     """128 random bits, hexadecimal: whoever has it may attach to the storyboard, or cancel it."""
     notes: tuple[Text, ...] = ()
     """One line for each thing drawn differently than written, such as a rounded size."""
+    keeps_pictures: bool = False
+    """Whether its pictures may be named from now on instead of sent; WIRE.md says how."""
 
 
 class Progress(EventModel):

@@ -14,6 +14,7 @@ from lafi.model.input_port import Axis, InputPort
 
 STORYBOARD, REFERENCES, EVENT, IMAGE = "STORYBOARD", "REFERENCES", "EVENT", "IMAGE"
 FACTOR, ENLARGED = "FACTOR", "ENLARGED"
+TOKEN_IDS, CLIP_SKIP = "TOKEN_IDS", "CLIP_SKIP"
 EMBEDDING, CHARACTER, SCORE = "EMBEDDING", "CHARACTER", "SCORE"
 ACTION, IMAGES, PICTURES, DESCRIPTION = "ACTION", "IMAGES", "PICTURES", "DESCRIPTION"
 ANY = -1
@@ -75,7 +76,8 @@ def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
     """TOKEN_IDS INT64 -> what the model's text stack gives, such as TEXT FP32 (T, D).
 
     With one CLIP encoder TOKEN_IDS is (T); with two it is (2, T), and POOLED FP32 (P) is a second
-    output. A variant with its own text encoder has its own served model,
+    output. CLIP_SKIP INT64 (1), which may be left out, is 0 to `most_clip_skip`; models without
+    layers to skip do not have it. A variant with its own text encoder has its own served model,
     `text_encoder_<variant>`.
     """
     stack = text_stack_of(model)
@@ -83,10 +85,11 @@ def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
         TensorSpec(output.port.upper(), "FP32", _sizes(output.shape))
         for output in stack.outputs(model)
     )
+    skip = (TensorSpec(CLIP_SKIP, "INT64", (1,), optional=True),) if model.most_clip_skip else ()
     own = bool(model.variant) and TEXT_ENCODER not in model.shared
     return ModelSpec(
         name=f"text_encoder_{model.variant}" if own else "text_encoder",
-        inputs=(TensorSpec("TOKEN_IDS", "INT64", _sizes(stack.ids(model))),),
+        inputs=(TensorSpec(TOKEN_IDS, "INT64", _sizes(stack.ids(model))), *skip),
         outputs=outputs,
         max_batch_size=max_batch_size,
         dynamic_batching=True,

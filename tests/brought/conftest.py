@@ -36,11 +36,13 @@ class Record:
         counts.update(["tried", outcome])
 
     def save(self, path: Path) -> None:
-        total: Counter[str] = sum(self.counts.values(), Counter())
+        """Kinds of input that this run did not try stay as the file has them."""
+        earlier = json.loads(path.read_text(encoding="utf-8"))["kinds"] if path.exists() else {}
+        kinds = earlier | {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()}
         content = {
-            **{kind: total[kind] for kind in KINDS},
-            "kinds": {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()},
-            "made_by": f"python -m pytest tests/brought {RECORD} {path}",
+            **{k: sum(counts[k] for counts in kinds.values()) for k in KINDS},
+            "kinds": dict(sorted(kinds.items())),
+            "made_by": f"python -m pytest tests/brought -m 'slow or not slow' {RECORD} FILE",
         }
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
+from drawn_twice import stock_pipeline
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -36,10 +37,8 @@ def whole(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pipe(whole: Path) -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(whole)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def pipe(whole: Path) -> Any:
+    return stock_pipeline(whole)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,13 @@ def engines(whole: Path) -> Engines:
 
 
 @torch.no_grad()
-def embedded(pipe: StableDiffusionPipeline, windows: Sequence[Sequence[Piece]]) -> Tensor:
-    """As diffusers' lpw_stable_diffusion: tokens of each piece, weights, the mean of before."""
+def embedded(
+    pipe: StableDiffusionPipeline, windows: Sequence[Sequence[Piece]], clip_skip: int = 0
+) -> Tensor:
+    """As diffusers' lpw_stable_diffusion: tokens of each piece, weights, the mean of before.
+
+    clip_skip: as in `encode_prompt` of the pipeline.
+    """
     tokenizer, rows, weights = pipe.tokenizer, [], []
     length = tokenizer.model_max_length
     for pieces in windows:
@@ -60,7 +64,9 @@ def embedded(pipe: StableDiffusionPipeline, windows: Sequence[Sequence[Piece]]) 
         rows[-1] += [tokenizer.pad_token_id] * padding
         own = [weight for tokens, weight in ids for _ in tokens]
         weights += [1.0, *own, 1.0, *[1.0] * padding]
-    states = pipe.text_encoder(torch.tensor(rows))[0].flatten(0, 1)[None]
+    layers = pipe.text_encoder(torch.tensor(rows), output_hidden_states=True).hidden_states
+    chosen = pipe.text_encoder.final_layer_norm(layers[-(clip_skip + 1)])
+    states = chosen.flatten(0, 1)[None]
     weighted = states * torch.tensor(weights)[None, :, None]
     return weighted * (states.mean() / weighted.mean())
 
@@ -68,7 +74,7 @@ def embedded(pipe: StableDiffusionPipeline, windows: Sequence[Sequence[Piece]]) 
 def by_stock(pipe: StableDiffusionPipeline, prompt: Prompt) -> Any:
     """A negative prompt is repeated for each window, which changes nothing in a softmax."""
     image = pipe(
-        prompt_embeds=embedded(pipe, prompt.windows),
+        prompt_embeds=embedded(pipe, prompt.windows, prompt.board.get("clip_skip", 0)),
         negative_prompt_embeds=embedded(pipe, [prompt.negative]).repeat(1, len(prompt.windows), 1),
         num_inference_steps=STEPS,
         guidance_scale=GUIDANCE,

@@ -98,7 +98,7 @@ def profiled(kind: str, profile: bytes, image: Image.Image = BASE) -> tuple[byte
     data = saved(image, kind, icc_profile=profile, **options)
     stored = Image.open(io.BytesIO(data))
     shown: Any = ImageCms.profileToProfile(
-        stored.convert("L" if image.mode == "L" else "RGB"),
+        stored.convert(image.mode if image.mode in ("L", "CMYK") else "RGB"),
         profiles.opened(profile),
         ImageCms.createProfile("sRGB"),
         outputMode="RGB",
@@ -117,12 +117,26 @@ def _profiles() -> list[Picture]:
     half = Image.fromarray(left_clear(COLOURS))
     clear = shown.copy()
     clear[:, :HALF, 3] = 0
-    grey = profiles.grey(1.0)
+    grey, inks, printed = profiles.grey(1.0), profiles.cmyk(), BASE.convert("CMYK")
     same = opaque(COLOURS)
     return [
         *made,
         Picture("Display P3 with alpha", saved(half, "PNG", icc_profile=p3), clear),
         Picture("grey of linear light", *profiled("PNG", grey, Image.fromarray(GREYS))),
+        *(
+            Picture(f"CMYK with its profile in {kind}", *profiled(kind, inks, printed))
+            for kind in ("JPEG", "TIFF")
+        ),
+        Picture(
+            "a CMYK profile for colours",
+            saved(BASE, "PNG", icc_profile=inks),
+            error="colour profile is for CMYK colours, the pixels are RGB",
+        ),
+        Picture(
+            "an RGB profile for CMYK",
+            saved(printed, "JPEG", icc_profile=p3),
+            error="colour profile is for RGB colours, the pixels are CMYK",
+        ),
         Picture("sRGB keeps its pixels", saved(BASE, "PNG", icc_profile=profiles.srgb()), same),
         Picture(
             "a grey profile for colours",

@@ -18,6 +18,7 @@ from lafi.serving.service import StoryboardService
 from lafi.store.claims import Claims
 from lafi.store.journal import JOURNAL_FILE, Journal
 from lafi.store.panels import PanelStore, open_store
+from lafi.store.pictures import PictureStore
 from lafi.store.record import Facts, Record
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.control import Answer, Command, command_to_tensors
@@ -83,7 +84,8 @@ class Server:
         most = options.pop("max_bytes", 2**20)
         self.panels: PanelStore = open_store(str(folder / "panels"), folder, max_bytes=most)
         self.journal = Journal(folder / "journal" / JOURNAL_FILE, retention=1000.0)
-        self.keeper = Keeper(self.journal, self.panels, places)
+        self.pictures = PictureStore(folder / "pictures", retention=1000.0)
+        self.keeper = Keeper(self.journal, self.panels, places, self.pictures)
         self.drawn: list[str] = []
         self.gate = threading.Semaphore(10**6 if open_gate else 0)
         self.failing: Exception | None = None

@@ -12,6 +12,7 @@ from PIL import Image
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
 from lafi_export.bare_pipeline import quiet_libraries
 
@@ -49,16 +50,22 @@ def drawn_by_stock(pipeline: Any, prompt: str = PROMPT, **settings: Any) -> Pixe
     return np.asarray(image, dtype=np.int16)
 
 
-def drawn_by_us(folder: Path, prompt: str = PROMPT) -> Pixels:
-    """The same picture by the torch engines of a folder."""
+def drawn_by_us(folder: Path, prompt: str = PROMPT, **settings: Any) -> Pixels:
+    """The same picture by the torch engines of a folder. settings: of the storyboard."""
+    return drawn_by_engines(load_torch_engines(folder), prompt, **settings)
+
+
+def drawn_by_engines(engines: Engines, prompt: str = PROMPT, **settings: Any) -> Pixels:
+    """The same picture by any engines."""
     board = Storyboard(
         width=SIDE,
         height=SIDE,
         sampling={"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
         injection={"layers": "none"},
         panels=[Panel(prompt=prompt, seed=SEED)],
+        **settings,
     )
-    events = draw(board, load_torch_engines(folder))
+    events = draw(board, engines)
     (panel,) = (event for event in events if isinstance(event, PanelImage))
     return np.asarray(Image.open(io.BytesIO(panel.png)).convert("RGB"), dtype=np.int16)
 

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 from PIL import ImageCms
 
 Primaries = Mapping[bytes, tuple[float, float, float]]
@@ -55,6 +56,33 @@ def grey(gamma: float) -> bytes:
         b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
         b"kTRC": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)),
     }
+    return _profile(b"mntrGRAYXYZ ", tags)
+
+
+def cmyk() -> bytes:
+    """A printer's profile: what its inks look like, alone and one over another."""
+    inks = np.stack(np.meshgrid(*[[0.0, 1.0]] * 4, indexing="ij"), axis=-1)
+    seen = (1 - 0.8 * inks[..., :3]) * (1 - 0.9 * inks[..., 3:])
+    lightness = 100 * seen.mean(axis=-1)
+    red_green = 80 * (seen[..., 0] - seen[..., 1])
+    yellow_blue = 80 * (seen[..., :2].mean(axis=-1) - seen[..., 2])
+    lab = np.stack([lightness * 2.55, red_green + 128, yellow_blue + 128], axis=-1)
+    even = bytes(range(256))
+    matrix = struct.pack(">9i", *(65536 * (place % 4 == 0) for place in range(9)))
+    corners = lab.round().clip(0, 255).astype(np.uint8).tobytes()
+    table = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + matrix + 4 * even + corners + 3 * even
+    text = b"inks\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
+        b"A2B0": table,
+    }
+    return _profile(b"prtrCMYKLab ", tags)
+
+
+def _profile(kind: bytes, tags: Mapping[bytes, bytes]) -> bytes:
+    """kind: the class, the colours and the space between profiles, four letters each."""
     table, body = struct.pack(">I", len(tags)), b""
     for name, data in tags.items():
         padded = data + bytes(-len(data) % 4)
@@ -64,7 +92,7 @@ def grey(gamma: float) -> bytes:
     header = bytearray(128)
     struct.pack_into(">I", header, 0, 128 + len(table) + len(body))
     header[8:12] = b"\x02\x40\0\0"
-    header[12:24] = b"mntrGRAYXYZ "
+    header[12:24] = kind
     header[36:40] = b"acsp"
     header[68:80] = _fixed(_D50)
     return bytes(header) + table + body

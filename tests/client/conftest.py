@@ -14,6 +14,7 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
+from lafi.board.checks import pictures_of
 from lafi.board.storyboard import Storyboard
 from lafi.front.control_model import command_in
 from lafi.wire.contract import event_to_tensors, storyboard_from_tensors
@@ -29,6 +30,7 @@ from lafi.wire.events import (
     Progress,
 )
 from lafi.wire.model_spec import bytes_tensor
+from lafi.wire.picture_names import UnknownPicturesError, picture_name
 
 Script = Callable[[Storyboard, grpc.ServicerContext], Iterator[Event | str | None]]
 
@@ -90,6 +92,11 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         """Whether storyboards get ids, as they do from a server that keeps a journal."""
         self.known: dict[str, Storyboard] = {}
         self.commands: list[Command] = []
+        self.keeps_pictures = False
+        """Whether pictures may be named once they were sent."""
+        self.pictures: dict[bytes, bytes] = {}
+        self.sent: list[list[bytes]] = []
+        """REFERENCES of each storyboard."""
         self.queue: tuple[QueueEntry, ...] = ()
         self.live = True
         self.probes = 0
@@ -145,7 +152,16 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         tensors = _tensors_in(next(requests))
         command = command_from_tensors(tensors["STORYBOARD"])
         if command is None:
-            storyboard = storyboard_from_tensors(tensors["STORYBOARD"], tensors["REFERENCES"])
+            self.sent.append(tensors["REFERENCES"].tolist())
+            try:
+                storyboard = storyboard_from_tensors(
+                    tensors["STORYBOARD"], tensors["REFERENCES"], self.pictures.get
+                )
+            except UnknownPicturesError as error:
+                yield service_pb2.ModelStreamInferResponse(error_message=f"NOT_FOUND: {error}")
+                return
+            if self.keeps_pictures:
+                self.pictures |= {picture_name(p.data): p.data for _, p in pictures_of(storyboard)}
             self.received.append(storyboard)
             identifier = f"{self.streams:032x}" if self.ids else ""
             self.known[identifier] = storyboard
@@ -164,7 +180,8 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
             if isinstance(item, PanelImage) and item.panel in held:
                 continue
             if isinstance(item, Accepted):
-                item = item.model_copy(update={"id": identifier})
+                update = {"id": identifier, "keeps_pictures": self.keeps_pictures}
+                item = item.model_copy(update=update)
             if isinstance(item, str):
                 yield service_pb2.ModelStreamInferResponse(error_message=item)
             else:

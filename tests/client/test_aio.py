@@ -11,32 +11,19 @@ from typing import Any
 
 import grpc
 import pytest
+from quick_clients import async_client_of, silent
 
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
-from lafi_client.aio import AsyncStoryboardClient
 from lafi_client.errors import DrawTimeout, PanelFailed, ServerUnavailable, StoryboardRefused
 from lafi_client.retry import RetryPolicy
-
-QUICK = RetryPolicy(retries=3, first_delay=0.02, max_delay=0.1)
-
-
-def client_of(server: Any, **options: Any) -> AsyncStoryboardClient:
-    return AsyncStoryboardClient(server.url, **{"retries": QUICK, "timeout": 20.0, **options})
-
-
-def silent(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event]:
-    yield Accepted(panels=len(storyboard.panels), portraits=0)
-    yield Progress(panel=0, step=1, steps=2)
-    while context.is_active():
-        time.sleep(0.01)
 
 
 def test_panels_come_as_they_finish_and_events_in_order(
     server: Any, storyboard: Storyboard
 ) -> None:
     async def run() -> tuple[list[Event], list[int], list[int]]:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             assert await client.ready()
             events = [event async for event in client.events(storyboard)]
             drawn = [panel.panel async for panel in client.draw(storyboard)]
@@ -58,7 +45,7 @@ def test_many_storyboards_at_once(server: Any, storyboard: Storyboard) -> None:
         yield from well(asked, context)
 
     async def run() -> list[list[PanelImage]]:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             return await asyncio.gather(*(client.draw_all(storyboard) for _ in range(3)))
 
     server.scripts = [meet]
@@ -77,7 +64,7 @@ def test_a_broken_stream_asks_only_for_what_has_not_arrived(
                 context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
     async def run() -> list[PanelImage]:
-        async with client_of(server, retries=RetryPolicy(1, first_delay=0.01)) as client:
+        async with async_client_of(server, retries=RetryPolicy(1, first_delay=0.01)) as client:
             return await client.draw_all(storyboard)
 
     server.scripts = [breaks]
@@ -91,7 +78,7 @@ def test_a_refused_stream_is_read_to_its_end(server: Any, storyboard: Storyboard
         time.sleep(0.3)
 
     async def run() -> None:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             with pytest.raises(StoryboardRefused):
                 await client.draw_all(storyboard)
 
@@ -112,7 +99,7 @@ def test_errors(
     server: Any, storyboard: Storyboard, text: str, error: type[Exception], streams: int
 ) -> None:
     async def run() -> None:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             await client.draw_all(storyboard)
 
     server.scripts = [lambda asked, context: iter([text])]
@@ -132,7 +119,7 @@ def test_failed_panels_are_told_and_the_others_come(server: Any, storyboard: Sto
                 yield event
 
     async def run() -> None:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             await client.draw_all(storyboard)
 
     server.scripts = [one_fails]
@@ -143,7 +130,7 @@ def test_failed_panels_are_told_and_the_others_come(server: Any, storyboard: Sto
 
 def test_silence_ends_a_drawing(server: Any, storyboard: Storyboard) -> None:
     async def run() -> None:
-        async with client_of(server, idle_timeout=0.5, probe_interval=0.1) as client:
+        async with async_client_of(server, idle_timeout=0.5, probe_interval=0.1) as client:
             await client.draw_all(storyboard)
 
     server.scripts = [silent]
@@ -155,7 +142,7 @@ def test_silence_ends_a_drawing(server: Any, storyboard: Storyboard) -> None:
 
 def test_silence_of_a_server_that_is_going_away(server: Any, storyboard: Storyboard) -> None:
     async def run() -> None:
-        async with client_of(server, probe_interval=0.05, retries=0) as client:
+        async with async_client_of(server, probe_interval=0.05, retries=0) as client:
             await client.draw_all(storyboard)
 
     server.scripts, server.live = [silent], False
@@ -170,7 +157,7 @@ def test_the_whole_takes_too_long(server: Any, storyboard: Storyboard) -> None:
             time.sleep(0.02)
 
     async def run() -> None:
-        async with client_of(server, timeout=0.5) as client:
+        async with async_client_of(server, timeout=0.5) as client:
             await client.draw_all(storyboard)
 
     server.scripts = [endless]
@@ -180,7 +167,7 @@ def test_the_whole_takes_too_long(server: Any, storyboard: Storyboard) -> None:
 
 def test_cancelling_the_task_cancels_on_the_server(server: Any, storyboard: Storyboard) -> None:
     async def run() -> bool:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             task = asyncio.create_task(client.draw_all(storyboard))
             while not server.received:
                 await asyncio.sleep(0.01)
@@ -199,7 +186,7 @@ def test_leaving_early_cancels_on_the_server(
     server: Any, storyboard: Storyboard, leave: str
 ) -> None:
     async def run() -> bool:
-        async with client_of(server) as client:
+        async with async_client_of(server) as client:
             if leave == "aclosing":
                 async with aclosing(client.events(storyboard)) as events:
                     await anext(events)

@@ -10,18 +10,17 @@ from typing import Any
 
 import grpc
 import pytest
+from quick_clients import QUICK, client_of
 from rich.console import Console
 
 from lafi.board.storyboard import Storyboard
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage
-from lafi_client import AsyncStoryboardClient, StoryboardClient, StoryboardUnknown
+from lafi_client import AsyncStoryboardClient, StoryboardUnknown
 from lafi_client.control_commands import attach, cancel, queue, submit
 from lafi_client.errors import LafiError, ServerUnavailable
 from lafi_client.held import ACKNOWLEDGE_SECONDS, Held
-from lafi_client.retry import RetryPolicy
 
-QUICK = RetryPolicy(retries=3, first_delay=0.01, max_delay=0.05)
 ID = f"{1:032x}"
 
 
@@ -43,10 +42,6 @@ def breaking(server: Any, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -
                 context.abort(code, "Socket closed")
 
     return script
-
-
-def client_of(server: Any, **options: Any) -> StoryboardClient:
-    return StoryboardClient(server.url, **{"retries": QUICK, "timeout": 20.0, **options})
 
 
 def actions(server: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from quick_clients import QUICK, client_of, silent
 
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Portrait, Progress
@@ -20,16 +21,6 @@ from lafi_client.errors import (
     StoryboardRefused,
 )
 from lafi_client.retry import RetryPolicy
-
-QUICK = RetryPolicy(retries=3, first_delay=0.02, max_delay=0.1)
-
-
-def silent(storyboard: Storyboard, context: grpc.ServicerContext) -> Iterator[Event | str]:
-    """Begin, then say nothing for as long as anybody listens, as a killed model process does."""
-    yield Accepted(panels=len(storyboard.panels), portraits=0)
-    yield Progress(panel=0, step=1, steps=2)
-    while context.is_active():
-        time.sleep(0.01)
 
 
 def one_then(end: Any) -> Any:
@@ -65,10 +56,6 @@ def failing(*failures: Failed) -> Any:
         yield Finished(panels=0, seconds=0.1)
 
     return script
-
-
-def client_of(server: Any, **options: Any) -> StoryboardClient:
-    return StoryboardClient(server.url, **{"retries": QUICK, "timeout": 20.0, **options})
 
 
 def test_panels_come_as_they_finish_and_events_in_order(

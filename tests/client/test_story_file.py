@@ -107,7 +107,7 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
         ("recipe: lost", "recipe lost: sampling.mask: got 'gone.png', allowed: a PNG, JPEG, We"),
         ("recipie: a", "recipie: unknown field, allowed: recipe, negative, title, variant, width"),
         ("negatives: [a]", "negatives: unknown field, allowed: recipe, negative, title, variant,"),
-        ("titel: a", "titel: unknown field, allowed: title, variant, width, height, upscale, nega"),
+        ("titel: a", "titel: unknown field, allowed: title, variant, width, height, upscale, trig"),
         ("negative: [stok-photo]", "negative[0]: got 'stok-photo', allowed: anime-style, anime-st"),
         ("negative: {a: b}", "negative: got a mapping, allowed: a list of anime-style, anime-styl"),
         ("recipe: progressive\nsampling: {stages: {2: {}}}", "sampling.stages: got 2, allowed: 0"),

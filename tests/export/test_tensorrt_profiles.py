@@ -89,6 +89,9 @@ def test_what_reads_references_has_a_row_for_each_entry_and_nothing_to_read() ->
 def test_text_and_vae() -> None:
     text = batched_profile(text_encoder_spec(INFO), INFO, LIMITS)
     assert text["TOKEN_IDS"].largest == (8, 77)
+    skipping = INFO.model_copy(update={"most_clip_skip": 12})
+    skips = batched_profile(text_encoder_spec(skipping), skipping, LIMITS)["CLIP_SKIP"]
+    assert (skips.smallest, skips.largest) == ((1, 1), (8, 1))
     image = batched_profile(vae_encoder_spec(INFO), INFO, LIMITS)
     assert image["IMAGE"].tuned == (2, 3, 512, 512)
     latent = batched_profile(vae_decoder_spec(INFO), INFO, LIMITS)

@@ -25,6 +25,12 @@ def test_each_served_engine_gives_what_the_engine_gives(caller: Any, engines: En
     answer = caller.infer("text_encoder", {"TOKEN_IDS": TOKENS})
     expected = engines.text_encoder(torch.from_numpy(TOKENS))["text"]
     np.testing.assert_array_equal(answer["TEXT"], expected.numpy())
+    skips = np.array([[1], [0]])
+    mixed = caller.infer("text_encoder", {"TOKEN_IDS": TOKENS, "CLIP_SKIP": skips})["TEXT"]
+    skipping = engines.text_encoder(torch.from_numpy(TOKENS), 1)["text"].numpy()
+    np.testing.assert_allclose(mixed[0], skipping[0], atol=1e-5)
+    np.testing.assert_allclose(mixed[1], expected[1].numpy(), atol=1e-5)
+    assert not np.allclose(mixed[0], mixed[1], atol=1e-2)
     calls = [
         ("vae_encoder", "IMAGE", IMAGE, engines.vae_encoder, "LATENT"),
         ("vae_decoder", "LATENT", LATENT, engines.vae_decoder, "IMAGE"),
@@ -62,6 +68,11 @@ def test_callers_at_the_same_time_each_get_their_own_answer(caller: Any, engines
 
 BAD: Mapping[str, tuple[str, dict[str, np.ndarray], str]] = {
     "token too large": ("text_encoder", {"TOKEN_IDS": TOKENS * 10**6}, "TOKEN_IDS: got 1000000"),
+    "a layer that is not there": (
+        "text_encoder",
+        {"TOKEN_IDS": TOKENS, "CLIP_SKIP": np.full((2, 1), 40)},
+        "CLIP_SKIP: got 40, allowed: 0 to",
+    ),
     "token below zero": ("text_encoder", {"TOKEN_IDS": -TOKENS}, "TOKEN_IDS: got -1, allowed: 0"),
     "prompt too short": (
         "text_encoder",

@@ -1,5 +1,6 @@
 """The whole real server is killed while it draws a detached storyboard, and nothing is lost."""
 
+import io
 import os
 import re
 import signal
@@ -13,13 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
+from PIL import Image
 
+import lafi_client.client
 from lafi.board.stages import Sampling, SamplingStage
-from lafi.board.storyboard import Panel, Storyboard
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.server import processes
 from lafi.store.settings import STORE, journal_of
 from lafi.wire.events import Event, PanelImage
 from lafi_client import StoryboardClient, StoryboardUnknown
+from lafi_client.wire import pursued_request
 
 LONG = Storyboard(
     width=64,
@@ -126,9 +130,47 @@ def check_plain_calls(client: StoryboardClient, url: str) -> None:
         client.cancel(identifier)
 
 
+def check_named_pictures(
+    client: StoryboardClient, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large reference is sent, named, and sent again once the server has let it go."""
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    mia = Character(name="mia", prompt="a child", reference=stream.getvalue())
+    sizes = []
+
+    def noted(asked: Any, name: Any) -> Any:
+        sizes.append(request := pursued_request(asked, name))
+        return request
+
+    monkeypatch.setattr(lafi_client.client, "pursued_request", noted)
+    drawn = set()
+    for skip in range(3):
+        board = Storyboard(
+            width=64,
+            height=64,
+            clip_skip=skip % 2,
+            sampling={"steps": 2},
+            characters=(mia,),
+            panels=(Panel(prompt="{mia} runs", seed=7 + skip // 2),),
+        )
+        (panel,) = client.draw(board)
+        drawn.add(panel.png)
+        (file,) = kept.iterdir()
+        if skip == 1:
+            file.unlink()
+    assert len(drawn) == 3
+    large = [request.ByteSize() > len(stream.getvalue()) for request in sizes]
+    assert large == [True, False, False, True]
+
+
 @pytest.mark.timeout(900)  # two starts of a server
 def test_a_detached_storyboard_survives_the_death_of_everything(
-    serve: Callable[[], Served], served_repository: Path, tmp_path: Path
+    serve: Callable[[], Served],
+    served_repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served = serve()
     with StoryboardClient(served.url, retries=0) as client:
@@ -153,5 +195,6 @@ def test_a_detached_storyboard_survives_the_death_of_everything(
         with pytest.raises(StoryboardUnknown):
             list(client.attach(identifier))
         check_plain_calls(client, again.url)
+        check_named_pictures(client, served_repository / "state" / "pictures", monkeypatch)
     journal.close()
     again.stop()

@@ -10,6 +10,7 @@ from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.info import ModelInfoError
 from lafi_export.command import parity_table
+from lafi_export.ending import ended_like_an_error
 from lafi_export.parity_report import ParityError
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_graph import GraphError
@@ -57,8 +58,9 @@ def upscaler_command(
     try:
         if tensorrt:
             gpu_machine()
-        facts = export_upscaler(source, out, tell=tell)
-        serve(out)
+        with ended_like_an_error():
+            facts = export_upscaler(source, out, tell=tell)
+            serve(out)
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1

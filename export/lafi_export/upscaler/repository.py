@@ -22,6 +22,7 @@ from lafi.model.upscaler_files import (
     read_upscaler_info,
 )
 from lafi.wire.model_spec import InstanceKind, upscaler_spec
+from lafi_export.ending import put_in_place
 from lafi_export.parity_report import PARITY_FILE, ParityReport
 from lafi_export.recogniser_files import write_adapter
 from lafi_export.upscaler.onnx_file import write_network
@@ -161,6 +162,4 @@ def serve_upscaler(repository: Path) -> None:
 
 def _replace(target: Path, new: Path, old: Path) -> None:
     target.parent.mkdir(exist_ok=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
+    put_in_place(new, target, old)

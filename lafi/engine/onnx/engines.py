@@ -46,6 +46,7 @@ from lafi.ports.engines import (
     ReferenceBatch,
     VaeDecoder,
 )
+from lafi.ports.text_tensors import text_tensors
 
 
 def load_onnx_engines(
@@ -80,14 +81,15 @@ def load_onnx_engines(
 class OnnxTextEncoder:
     """`lafi.ports.engines.TextEncoder` on an ONNX file."""
 
-    def __init__(self, run: RunGraph, names: Sequence[str]) -> None:
+    def __init__(self, run: RunGraph, names: Sequence[str], most_clip_skip: int) -> None:
         """names: the ports that its outputs fill."""
         self._run = run
         self._names = names
+        self._most = most_clip_skip
 
-    def __call__(self, token_ids: Tensor) -> EncodedText:
+    def __call__(self, token_ids: Tensor, clip_skip: int = 0) -> EncodedText:
         """Token ids as in the protocol -> encoded text."""
-        outputs = self._run({"token_ids": _array(token_ids)})
+        outputs = self._run(_arrays(text_tensors(token_ids, clip_skip, self._most)))
         return {n: torch.from_numpy(x) for n, x in zip(self._names, outputs, strict=True)}
 
 
@@ -159,7 +161,8 @@ def denoiser_feed(
 def load_text_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> OnnxTextEncoder:
     """Token ids int64, (B, ...) -> encoded text."""
     graph = load_graph(artifacts, TEXT_ENCODER, runtime, "f32", threads)
-    return OnnxTextEncoder(graph, text_names(load_model_info(artifacts)))
+    info = load_model_info(artifacts)
+    return OnnxTextEncoder(graph, text_names(info), info.most_clip_skip)
 
 
 def load_vae_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> ImageEngine:

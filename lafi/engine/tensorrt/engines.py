@@ -46,6 +46,7 @@ from lafi.model.input_port import REFERENCES, ROWS, InputPort
 from lafi.ports.bank_entry import BankEntry, BankInputs, split_bank
 from lafi.ports.denoiser_tensors import complete, denoiser_tensors, reference_ports
 from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, ReferenceBatch
+from lafi.ports.text_tensors import text_tensors
 
 ENGINE: Final = "tensorrt"
 PLANS: Final = {
@@ -160,14 +161,16 @@ class TensorRTReferenceReader:
 class TensorRTTextEncoder:
     """`lafi.ports.engines.TextEncoder` on a plan whose tensors have the served model's names."""
 
-    def __init__(self, runner: GraphRunner, names: Sequence[str]) -> None:
+    def __init__(self, runner: GraphRunner, names: Sequence[str], most_clip_skip: int) -> None:
         """names: of the ports that its outputs fill."""
         self._runner = runner
         self._names = names
+        self._most = most_clip_skip
 
-    def __call__(self, token_ids: Tensor) -> EncodedText:
+    def __call__(self, token_ids: Tensor, clip_skip: int = 0) -> EncodedText:
         """Token ids as the protocol says -> encoded text, float32."""
-        outputs = self._runner({"TOKEN_IDS": token_ids})
+        tensors = text_tensors(token_ids, clip_skip, self._most)
+        outputs = self._runner({name.upper(): value for name, value in tensors.items()})
         return {name: outputs[name.upper()].float() for name in self._names}
 
 
@@ -252,7 +255,8 @@ def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
     """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, TEXT_ENCODER)
     runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
-    return TensorRTTextEncoder(runner, text_names(load_model_info(artifacts)))
+    info = load_model_info(artifacts)
+    return TensorRTTextEncoder(runner, text_names(info), info.most_clip_skip)
 
 
 def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
@@ -315,9 +319,9 @@ def denoiser_row_counts(metadata: EngineMetadata) -> tuple[int, ...]:
 
 
 def batch_padding(metadata: EngineMetadata) -> Padding:
-    """The batch padded to few sizes; for an engine with one input."""
-    (name,) = metadata.profile
-    return Padding(rows_of=name, axes={name: {0: _sizes(metadata, name, 0)}})
+    """The batch, the first axis of every input, padded to few sizes."""
+    axes = {name: {0: _sizes(metadata, name, 0)} for name in metadata.profile}
+    return Padding(rows_of=next(iter(axes)), axes=axes)
 
 
 def _sizes(metadata: EngineMetadata, name: str, axis: int) -> tuple[int, ...]:

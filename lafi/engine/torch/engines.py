@@ -150,7 +150,7 @@ def torch_engines(
     """Engines of loaded modules, each on its device. folder: holds the tokenizers."""
     stack = torch_family_of(info).text
     return Engines(
-        text_encoder=TorchTextEncoder(stack, texts, text_names(info)),
+        text_encoder=TorchTextEncoder(stack, texts, text_names(info), info.most_clip_skip),
         vae_encoder=TorchVaeEncoder(vae),
         vae_decoder=TorchVaeDecoder(vae),
         denoiser=torch_denoiser(module, info, running),

@@ -23,8 +23,9 @@ class TorchTextStack(Protocol):
         What is not among its weights has values. Built of operators that the exporter writes well.
         """
 
-    def encode(self, models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
-        """Token ids (B, ...) on the models' device -> `TextStack.outputs`, each (B, ...).
+    def encode(self, models: Sequence[nn.Module], *inputs: Tensor) -> tuple[Tensor, ...]:
+        """`lafi.ports.text_tensors` on the models' device -> `TextStack.outputs`, each (B, ...).
 
+        inputs: token ids (B, ...), and clip_skip (B, 1), which only a stack that skips layers has.
         In the models' dtype. Can be traced.
         """

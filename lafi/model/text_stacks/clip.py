@@ -34,6 +34,7 @@ class ClipTexts:
     encoders: Final = ("text_encoder", "text_encoder_2")
     tokenizers: Final = ("tokenizer", "tokenizer_2")
     windows: Final = 16
+    skips_layers: Final = True
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`: encoders without an embedding for each of their tokenizer's ids."""
@@ -52,10 +53,13 @@ class ClipTexts:
     def describe(self, parts: Mapping[str, Config]) -> dict[str, Any]:
         """As `TextStack`."""
         encoders = [parts[part] for part in self.encoders if part in parts]
+        layers = min(encoder["num_hidden_layers"] for encoder in encoders)
         return {
             "text_length": min(encoder["max_position_embeddings"] for encoder in encoders),
             "text_windows": self.windows,
             "text_width": sum(encoder["hidden_size"] for encoder in encoders),
+            # With two encoders the last layer is never read; what lies below the first is.
+            "most_clip_skip": layers if len(encoders) == 1 else layers - 1,
             "pooled_width": encoders[1]["projection_dim"] if len(encoders) > 1 else 0,
         }
 

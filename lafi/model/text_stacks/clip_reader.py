@@ -92,29 +92,23 @@ class ClipReader:
 
 
 def _tokens(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:
-    expanded, origins = _expanded(tokenizer, text)
+    whole, origins = expanded(tokenizer, text)
     origins.append((len(text), len(text)))
-    read = tokenizer(expanded, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    read = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     return [
         Token(number, origins[start][0], origins[max(start, stop - 1)][1])
         for number, (start, stop) in zip(read.input_ids, read.offset_mapping, strict=True)
     ]
 
 
-def expand_words(tokenizer: "CLIPTokenizer", text: str) -> str:
+def expanded(tokenizer: "CLIPTokenizer", text: str) -> tuple[str, list[tuple[int, int]]]:
     """`text` with every learnt word of several embeddings written out, one token for each.
 
     Such a word is `<mia>` with the tokens `<mia>`, `<mia>_1`, `<mia>_2` ... in the tokenizer; the
     same rule as `maybe_convert_prompt` in diffusers' loaders/textual_inversion.py. Here letters
     may be upper or lower case, as for CLIP's tokenizers, and what is written out already stays.
-    """
-    return _expanded(tokenizer, text)[0]
-
-
-def _expanded(tokenizer: "CLIPTokenizer", text: str) -> tuple[str, list[tuple[int, int]]]:
-    """`text` with learnt words written out; and for each of its letters where in `text` it is from.
-
-    Every letter of a written-out word is from [start, stop), all of the word.
+    Also, for each letter of the result, where in `text` it is from: a written-out word's letters
+    are all from [start, stop) of the word.
     """
     written = _written_out(tokenizer)
     if not written:

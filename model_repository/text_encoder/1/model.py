@@ -6,9 +6,9 @@ from typing import Any
 
 from lafi.model.artifacts import TEXT_ENCODER
 from lafi.model.families.registry import text_stack_of
-from lafi.serving.batched_engine import BatchedEngine, check_token_ids
-from lafi.wire.model_spec import text_encoder_spec
-from lafi_repository.bridge import ModelSettings, answer_requests
+from lafi.serving.batched_engine import check_token_ids
+from lafi.serving.text_engine import TextEngine
+from lafi_repository.bridge import ModelSettings, input_arrays, response
 
 
 class TritonPythonModel:
@@ -20,11 +20,10 @@ class TritonPythonModel:
         info = settings.info()
         run = settings.graph(TEXT_ENCODER)
         check = check_token_ids(*text_stack_of(info).vocabularies(settings.artifacts, info))
-        self._engine = BatchedEngine(
-            text_encoder_spec(info), lambda rows: run({"token_ids": rows}), check
-        )
+        self._engine = TextEngine(info, run, check)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request."""
-        responses: list[Any] = answer_requests(self._engine, requests)
-        return responses
+        spec = self._engine.spec
+        answers = self._engine.answer([input_arrays(request, spec) for request in requests])
+        return [response(spec, answer) for answer in answers]

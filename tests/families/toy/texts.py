@@ -54,6 +54,7 @@ class ToyTexts:
     encoders: Final = ("embedding",)
     tokenizers: Final = ("vocabulary",)
     windows: Final = 1
+    skips_layers: Final = False
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:
         count = _vocabulary(folder / "vocabulary")

@@ -30,8 +30,8 @@ class TorchToyTexts:
         with torch.device("meta"):
             return ToyEmbedding.from_config(ToyEmbedding.load_config(part))
 
-    def encode(self, models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
-        (model,) = models
+    def encode(self, models: Sequence[nn.Module], *inputs: Tensor) -> tuple[Tensor, ...]:
+        (model,), (token_ids,) = models, inputs
         text = model.table(token_ids)
         return text, (token_ids != PADDING).to(text.dtype)
 

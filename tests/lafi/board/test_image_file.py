@@ -12,12 +12,12 @@ from PIL import Image, ImageFile
 from lafi.board.image_file import (
     FORMATS,
     ImageFileError,
-    check_reference,
     decode,
     read_header,
     rgba_pixels,
     sha256_hex,
 )
+from lafi.board.reference_image import CheckedFile
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TOO_MANY = "an image of far too many pixels, allowed: 8 to 4096 pixels a side"
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_refused_or_still_an_image(data: bytes, draw: st.DataO
         damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     damaged = damaged[: draw.draw(st.integers(1, len(data)))]
     try:
-        check_reference(bytes(damaged))
+        CheckedFile.of(bytes(damaged)).image()
     except ImageFileError as refused:
         said = str(refused)
     else:
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_refused_or_still_an_image(data: bytes, draw: st.DataO
 
 @pytest.mark.parametrize("data", GOOD)
 def test_header_agrees_with_the_decoder(data: bytes) -> None:
-    check_reference(data)
+    CheckedFile.of(data).image()
     header = read_header(data)
     assert (header.width, header.height) == decode(data).size == (24, 16)
     assert header.format in FORMATS
@@ -154,7 +154,7 @@ def test_header_agrees_with_the_decoder(data: bytes) -> None:
 @pytest.mark.parametrize(("data", "got"), BAD.values(), ids=BAD.keys())
 def test_bad_image_is_refused(data: bytes, got: str) -> None:
     with pytest.raises(ImageFileError) as refused:
-        check_reference(data)
+        CheckedFile.of(data).image()
     assert got in str(refused.value)
     assert str(refused.value).startswith("got ")
 
@@ -168,7 +168,7 @@ def test_a_huge_image_is_refused_before_it_is_decoded(
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", no_decoder)
     with pytest.raises(ImageFileError, match="allowed: 8 to 4096 pixels a side"):
-        check_reference(data)
+        CheckedFile.of(data).image()
     with pytest.raises(ImageFileError, match="allowed: 8 to 4096 pixels a side"):
         decode(data)
 

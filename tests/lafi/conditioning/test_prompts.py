@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.conditioning.prompts import MAX_BATCH, encode_texts, zeros_like
+from lafi.conditioning.prompts import MAX_BATCH, TextReading, encode_texts, zeros_like
 from lafi.model.families.registry import input_ports
 from lafi.model.text_stacks.clip_reader import ClipReader
 from lafi.ports.engines import EncodedText
@@ -36,7 +36,7 @@ def tokenizer(checkpoint: Path) -> CLIPTokenizer:
 def test_every_text_has_its_own_encoding(tokenizer: CLIPTokenizer, texts: list[str]) -> None:
     calls: list[int] = []
 
-    def encoder(ids: Tensor) -> EncodedText:
+    def encoder(ids: Tensor, clip_skip: int = 0) -> EncodedText:
         calls.append(len(ids))
         return {"text": ids[..., None].float()}
 
@@ -55,7 +55,7 @@ def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> N
     other.pad_token = "!"
     texts = ["a child", "running"]
 
-    def encoder(ids: Tensor) -> EncodedText:
+    def encoder(ids: Tensor, clip_skip: int = 0) -> EncodedText:
         return {"text": ids[:, 0, :, None].float(), "pooled": ids[:, 1].float()}
 
     encoded = encode_texts(texts, ClipReader([tokenizer, other], LENGTH), encoder, PORTS)
@@ -69,7 +69,7 @@ def test_two_tokenizers_each_pad_in_their_own_way(tokenizer: CLIPTokenizer) -> N
 def test_the_pooled_embedding_of_a_long_text_is_its_first_windows(
     tokenizer: CLIPTokenizer,
 ) -> None:
-    def encoder(ids: Tensor) -> EncodedText:
+    def encoder(ids: Tensor, clip_skip: int = 0) -> EncodedText:
         return {"text": ids[..., None].float(), "pooled": ids.sum(1, keepdim=True).float()}
 
     reader = ClipReader([tokenizer], LENGTH, 9)
@@ -81,11 +81,12 @@ def test_the_pooled_embedding_of_a_long_text_is_its_first_windows(
 
 
 def test_weighted_words_are_multiplied_and_others_are_not(tokenizer: CLIPTokenizer) -> None:
-    def encoder(ids: Tensor) -> EncodedText:
+    def encoder(ids: Tensor, clip_skip: int = 0) -> EncodedText:
         return {"text": torch.ones(*ids.shape, 2)}
 
     reader, text = ClipReader([tokenizer], LENGTH, 9), "a (child:1.5) running BREAK (night:2)"
-    weighted = encode_texts([text], reader, encoder, PORTS, weighted=True)[text]["text"][:, 0]
+    encoded = encode_texts([text], reader, encoder, PORTS, TextReading(weighted=True))
+    weighted = encoded[text]["text"][:, 0]
     row = weighted / weighted[0]
     ones = [1.0] * LENGTH
     expected = [*ones[:2], 1.5, *ones[3:], 1.0, 2.0, *ones[2:]]

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from lafi.conditioning.prompts import PLAIN
 from lafi.denoising.bank import Bank, BankKey, BankStats
 from lafi.ports.bank_entry import BankEntry, split_bank, stack_bank
 
-KEY = BankKey("ab" * 32, "a girl", 100.0, (8, 8), "cd" * 32)
+KEY = BankKey("ab" * 32, "a girl", PLAIN, 100.0, (8, 8), "cd" * 32)
 FLOAT = 4
 BOUND = 40 * FLOAT
 

@@ -15,6 +15,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
+from drawn_twice import stock_pipeline
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -28,10 +29,8 @@ NEGATIVE = "a night"
 
 
 @pytest.fixture(scope="module")
-def pipe(checkpoint: Path) -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(checkpoint)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def pipe(checkpoint: Path) -> Any:
+    return stock_pipeline(checkpoint)
 
 
 @pytest.fixture(scope="module")

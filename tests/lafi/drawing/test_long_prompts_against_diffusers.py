@@ -12,6 +12,7 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
+from drawn_twice import stock_pipeline
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
@@ -26,10 +27,8 @@ NEGATIVE = "a night"
 
 
 @pytest.fixture(scope="module")
-def pipe(checkpoint: Path) -> StableDiffusionPipeline:
-    pipe = StableDiffusionPipeline.from_pretrained(checkpoint)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+def pipe(checkpoint: Path) -> Any:
+    return stock_pipeline(checkpoint)
 
 
 @pytest.fixture(scope="module")

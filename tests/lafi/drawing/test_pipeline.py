@@ -250,9 +250,9 @@ def test_a_panel_that_is_no_picture_fails_alone(engines: Engines) -> None:
 def test_the_encoders_get_small_batches(engines: Engines) -> None:
     sizes: list[int] = []
 
-    def text_encoder(ids: Tensor) -> EncodedText:
+    def text_encoder(ids: Tensor, clip_skip: int = 0) -> EncodedText:
         sizes.append(len(ids))
-        return engines.text_encoder(ids)
+        return engines.text_encoder(ids, clip_skip)
 
     panels = [Panel(prompt=f"a child {'is ' * i}running") for i in range(11)]
     storyboard = board(panels, injection={"layers": "none"})

@@ -12,7 +12,6 @@ from diffusers import (
     DDIMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
 )
 from diffusers.pipelines.stable_diffusion import (
     pipeline_stable_diffusion_inpaint as inpainting,
@@ -20,6 +19,7 @@ from diffusers.pipelines.stable_diffusion import (
 from PIL import Image
 from torch import Tensor
 
+from drawn_twice import stock_pipeline
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
@@ -34,9 +34,7 @@ Pixels = np.ndarray[Any, np.dtype[np.int16]]
 
 @pytest.fixture(scope="module")
 def pipe(checkpoint: Path) -> Any:
-    pipe = StableDiffusionPipeline.from_pretrained(checkpoint)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return stock_pipeline(checkpoint)
 
 
 @pytest.fixture(scope="module")

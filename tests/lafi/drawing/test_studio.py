@@ -3,6 +3,7 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,28 @@ def test_a_character_is_read_once_however_many_storyboards_have_it(engines: Engi
     studio.close()
     assert (stats.entries, stats.misses, stats.hits) == (1, 1, 2)
     assert stats.bytes > 0
+
+
+@pytest.mark.parametrize("other", [{"clip_skip": 1}, {"prompt_weights": False}])
+@pytest.mark.parametrize("noise", ["panel", 0.1])
+def test_texts_that_are_read_in_other_ways_share_calls_and_nothing_else(
+    engines: Engines, noise: str | float, other: dict[str, Any]
+) -> None:
+    """One character, whose caption has other embeddings in each of two storyboards."""
+    one = board(1, reference_noise=noise)
+    mia = one.characters[0].model_copy(update={"prompt": "a (child:1.9) running"})
+    one = one.model_copy(update={"characters": (mia,)})
+    boards = [one, one.model_copy(update=other)]
+    studio = Studio({"": engines})
+    with ThreadPoolExecutor(len(boards)) as threads:
+        together = list(threads.map(lambda b: list(studio.draw(b, lambda: False)), boards))
+    again = [list(studio.draw(given, lambda: False)) for given in reversed(boards)][::-1]
+    studio.close()
+    alone = [pixels(list(draw(given, engines))) for given in boards]
+    for events in (together, again):
+        for found, expected in zip(map(pixels, events), alone, strict=True):
+            assert all(np.abs(a - b).max() <= 2 for a, b in zip(found, expected, strict=True))
+    assert any(np.abs(a - b).max() > 2 for a, b in zip(*alone, strict=True))
 
 
 def test_a_variant_that_is_not_there_is_refused(engines: Engines) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from lafi.engine.onnx.engines import (
 )
 from lafi.engine.onnx.graph import RuntimeName, cpu_has_bf16, model_info, open_graph
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.artifacts import ArtifactsError, file_sha256
+from lafi.model.artifacts import ArtifactsError, file_sha256, load_prompt_reader
 from lafi.model.info import ModelInfo, ModelInfoError, load_model_info
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
 
@@ -235,6 +236,16 @@ def change_a_weight(folder: Path) -> None:
     path.write_bytes(content)
 
 
+def change_json(file: str) -> Callable[[Path], None]:
+    """Changes a file so that it can still be read."""
+
+    def change(folder: Path) -> None:
+        with (folder / file).open("a", encoding="utf-8") as stream:
+            stream.write("\n")
+
+    return change
+
+
 def forget_the_hash(folder: Path) -> None:
     path = folder / "lafi.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -250,12 +261,47 @@ def forget_the_hash(folder: Path) -> None:
         (lambda folder: (folder / "denoiser.onnx").unlink(), "denoiser.onnx: no such file"),
         (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer: no such folder"),
         (forget_the_hash, "denoiser.onnx: lafi.json has no hash of this file"),
+        (
+            change_json("tokenizer/tokenizer.json"),
+            r"tokenizer.json: got SHA-256 \w{12}, lafi.json says \w{12}",
+        ),
     ],
 )
 def test_a_spoilt_folder_asks_for_another_export(copied: Path, spoil: Any, error: str) -> None:
     spoil(copied)
     with pytest.raises(ArtifactsError, match=f"{error}; run `lafi export CHECKPOINT --out REPO`"):
         load_onnx_engines(copied, threads=1)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tokenizer/tokenizer_config.json",
+        "scheduler/scheduler_config.json",
+        "configs/unet/config.json",
+        "configs/text_encoder/config.json",
+        "configs/model_index.json",
+    ],
+)
+def test_a_changed_config_is_refused_by_name(copied: Path, file: str) -> None:
+    info = load_model_info(copied)
+    load_prompt_reader(copied, info)
+    change_json(file)(copied)
+    with pytest.raises(ArtifactsError, match=rf"{file}: got SHA-256 \w{{12}}, lafi.json says"):
+        load_prompt_reader(copied, info)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda file: file.unlink(), r"tokenizer_config.json: no such file"),
+        (lambda file: (file.parent / "new.json").touch(), "new.json: lafi.json has no hash of"),
+    ],
+)
+def test_a_tokenizer_has_the_files_that_it_had(copied: Path, spoil: Any, error: str) -> None:
+    spoil(copied / "tokenizer" / "tokenizer_config.json")
+    with pytest.raises(ArtifactsError, match=error):
+        load_prompt_reader(copied, load_model_info(copied))
 
 
 def test_a_folder_without_lafi_json(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -258,18 +258,32 @@ class EncodingSession:
 
     def enqueue(self) -> None:
         ids = self.bound["TOKEN_IDS"]
-        self.bound["TEXT"].copy_(ids[:, :, None])
+        skips = self.bound.get("CLIP_SKIP", torch.zeros(len(ids), 1))
+        self.bound["TEXT"].copy_(ids[:, :, None] + 100 * skips[:, :, None])
         if "POOLED" in self.bound:
             self.bound["POOLED"].copy_(ids[:, -1:])
 
 
 class EncodingEngine:
-    def __init__(self, *outputs: str) -> None:
-        self.inputs = {"TOKEN_IDS": torch.int64}
+    def __init__(self, *outputs: str, inputs: Sequence[str] = ("TOKEN_IDS",)) -> None:
+        self.inputs = dict.fromkeys(inputs, torch.int64)
         self.outputs = dict.fromkeys(outputs, torch.float16)
 
     def session(self, shapes: Mapping[str, Shape]) -> EncodingSession:
         return EncodingSession(shapes, self.outputs)
+
+
+def test_every_row_skips_the_layers_of_its_call(metadata: EngineMetadata) -> None:
+    shapes = {"TOKEN_IDS": ranged((1, TOKENS), (4, TOKENS)), "CLIP_SKIP": ranged((1, 1), (4, 1))}
+    padding = batch_padding(metadata.model_copy(update={"profile": shapes}))
+    runner = GraphRunner(EncodingEngine("TEXT", inputs=[*shapes]), CpuDevice(), padding)
+    encoder = TensorRTTextEncoder(runner, ("text",), 2)
+    ids = torch.arange(3 * TOKENS).reshape(3, TOKENS)
+    for skip in (2, 0, 1):
+        expected = (ids + 100 * skip).float()
+        assert torch.equal(encoder(ids, skip)["text"][..., 0], expected)
+    with pytest.raises(ValueError, match="clip_skip: got 3, allowed 0 to 2"):
+        encoder(ids, 3)
 
 
 @pytest.mark.parametrize("outputs", [("TEXT",), ("TEXT", "POOLED"), ("POOLED", "TEXT")])
@@ -278,7 +292,7 @@ def test_encoded_text_is_known_by_name(metadata: EngineMetadata, outputs: tuple[
     padding = batch_padding(metadata.model_copy(update={"profile": profile}))
     runner = GraphRunner(EncodingEngine(*outputs), CpuDevice(), padding)
     names = ("text", "pooled")[: len(outputs)]
-    encoded = TensorRTTextEncoder(runner, names)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
+    encoded = TensorRTTextEncoder(runner, names, 0)(torch.arange(3 * TOKENS).reshape(3, TOKENS))
     assert encoded["text"].dtype == torch.float32
     assert encoded["text"].flatten().tolist() == list(range(3 * TOKENS))
     if "POOLED" in outputs:

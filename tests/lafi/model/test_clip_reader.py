@@ -12,13 +12,17 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi.model.text_stack import WordSpan
-from lafi.model.text_stacks.clip_reader import ClipReader, expand_words
+from lafi.model.text_stacks.clip_reader import ClipReader, expanded
 
 LENGTH = 12
 
 
 def token_ids(tokenizers: list[CLIPTokenizer], texts: list[str], length: int) -> Tensor:
     return torch.from_numpy(ClipReader(tokenizers, length, 99).token_ids(texts))
+
+
+def expand_words(tokenizer: CLIPTokenizer, text: str) -> str:
+    return expanded(tokenizer, text)[0]
 
 
 def word_slots(

@@ -43,7 +43,7 @@ def test_a_remote_text_encoder_gives_all_that_its_model_gives() -> None:
         return {"POOLED": ids + 1, "TEXT": ids[..., None]}
 
     ids = torch.arange(10).reshape(5, 2)
-    text = RemoteTextEncoder(spec, infer)(ids)
+    text = RemoteTextEncoder(spec, infer, 0)(ids)
     assert torch.equal(text["text"], ids[..., None].float())
     assert text.keys() == {"text", "pooled"}
     assert torch.equal(text["pooled"], ids.float() + 1)

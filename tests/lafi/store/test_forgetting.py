@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lafi.store.forgetting import forget_pictures
 from lafi.store.record import Facts, Record
-from lafi.store.settings import STORE, journal_of, store_of
+from lafi.store.settings import STORE, journal_of, sent_pictures_of, store_of
 
 PICTURE, OTHER = b"mia", b"tom"
 
@@ -29,7 +29,12 @@ def test_panels_and_storyboards_with_the_picture_go_and_others_stay(tmp_path: Pa
     assert journal is not None
     journal.add("with", b"{}", [OTHER, PICTURE], [["x"]])
     journal.add("without", b"{}", [OTHER], [["y"]])
+    sent = sent_pictures_of(environment, ours)
+    assert sent is not None
+    sent.put("one", PICTURE)
+    sent.put("two", OTHER)
     forget_pictures(environment, ours, [digest(PICTURE)])
+    assert (sent.find("one"), sent.find("two")) == (None, OTHER)
     left = {path.name for path in (tmp_path / "place").rglob("*") if path.is_file()}
     assert left == {f"{number:064x}" for number in (1, 3)}
     assert [name for name in ("with", "without") if journal.has(name)] == ["without"]

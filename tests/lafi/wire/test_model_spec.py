@@ -125,6 +125,8 @@ def test_the_served_models(small_model: ModelInfo) -> None:
         assert spec.dynamic_batching
         assert not spec.decoupled
     assert text.inputs == (TensorSpec("TOKEN_IDS", "INT64", (48,)),)
+    skipping = served_models(small_model.model_copy(update={"most_clip_skip": 2}))[1]
+    assert skipping.inputs[1:] == (TensorSpec("CLIP_SKIP", "INT64", (1,), optional=True),)
     assert text.outputs == (TensorSpec("TEXT", "FP32", (48, 64)),)
     assert encoder.inputs == decoder.outputs == (TensorSpec("IMAGE", "FP32", (3, -1, -1)),)
     assert encoder.outputs == decoder.inputs == (TensorSpec("LATENT", "FP32", (4, -1, -1)),)

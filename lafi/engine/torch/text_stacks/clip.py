@@ -40,20 +40,47 @@ class TorchClipTexts:
                     inner.register_buffer(name, positions, persistent=False)
         return model
 
-    def encode(self, models: Sequence[nn.Module], token_ids: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, models: Sequence[nn.Module], *inputs: Tensor) -> tuple[Tensor, ...]:
         """As `TorchTextStack`.
 
-        One model (SD): token_ids (B, T) -> (text (B, T, D),), its last hidden state.
+        One model (SD): token_ids (B, T) -> (text (B, T, D),), the hidden state behind all layers
+        but the last clip_skip ones, normed as the last is.
         Two models (SDXL, arXiv:2307.01952): token_ids (B, 2, T) -> (text (B, T, D1 + D2), the
-        penultimate hidden states side by side, pooled (B, P), the second model's projection).
+        hidden states behind all layers but the last 1 + clip_skip ones side by side, pooled (B, P),
+        the second model's projection of its last).
+        Source: `encode_prompt` in diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline.
         """
+        token_ids, *skips = inputs
+        clip_skip = skips[0] if skips else None
         if len(models) == 1:
-            return (models[0](token_ids, return_dict=False)[0],)
+            states = models[0](token_ids, output_hidden_states=True).hidden_states
+            (chosen,) = _chosen([states], clip_skip)
+            return (models[0].final_layer_norm(chosen),)
         first, second = models
         one = first(token_ids[:, 0], output_hidden_states=True)
         two = second(token_ids[:, 1], output_hidden_states=True)
-        hidden = torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1)
-        return hidden, two.text_embeds
+        states = [each.hidden_states[:-1] for each in (one, two)]
+        return torch.cat(_chosen(states, clip_skip), dim=-1), two.text_embeds
+
+
+def _chosen(states: Sequence[Sequence[Tensor]], clip_skip: Tensor | None) -> list[Tensor]:
+    """Of each encoder (B, T, D): for each row the state that is clip_skip (B, 1) before the last.
+
+    states: of each encoder, behind each of its layers. Those that are too early for another encoder
+    are never chosen. Values pass as they are, so that a text's embeddings do not depend on the
+    texts beside it.
+    """
+    if clip_skip is None:
+        return [several[-1] for several in states]
+    count = min(map(len, states))
+    found = []
+    for several in states:
+        # In the layers' order, so that a runtime need not keep them all to the end.
+        chosen, *later = several[-count:]
+        for skipped, state in zip(range(count - 2, -1, -1), later, strict=True):
+            chosen = torch.where(clip_skip[:, :, None] > skipped, chosen, state)
+        found.append(chosen)
+    return found
 
 
 CLIP_TEXTS: Final = TorchClipTexts()

@@ -1,0 +1,172 @@
+"""An export that is ended leaves nothing behind, and an earlier export stays whole."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from lafi_export.ending import ended_like_an_error, made_folder, put_in_place, uninterrupted
+
+QUICK = """
+import shutil, sys
+from pathlib import Path
+import lafi_export.artifacts
+from lafi.model.info import load_model_info
+
+exported = Path(sys.argv.pop(1))
+
+def copy(graph, path, weights):
+    shutil.copy(exported / graph.file, path)
+    return load_model_info(exported).onnx_weights[graph.file]
+
+lafi_export.artifacts.export_graph = copy
+from lafi.app.cli import main
+main()
+"""
+"""`lafi` whose tracing of each graph takes no time: an earlier export has them."""
+ALL = "exporting text_encoder.onnx", "exporting denoiser.onnx", "comparing with torch"
+CASES = [
+    (signal.SIGTERM, ALL[0], False),
+    (signal.SIGINT, ALL[1], True),
+    (signal.SIGTERM, ALL[2], True),
+    (signal.SIGINT, ALL[2], False),
+    (signal.SIGHUP, "writing the model repository", True),
+]
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file and folder, with the SHA-256 of files."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else ""
+        for path in folder.rglob("*")
+    }
+
+
+def end_at(command: list[str], step: str, number: int, temporary: Path) -> int:
+    """Runs a command, sends the signal once it says the step, and gives its exit code."""
+    temporary.mkdir()
+    environment: Mapping[str, str] = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "COLUMNS": "200",
+        "TMPDIR": str(temporary),
+    }
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while step not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended early: {said}"
+            said += line
+        process.send_signal(number)
+        said += process.communicate(timeout=120)[0]
+    assert "Traceback" not in said, said
+    return process.returncode
+
+
+def check_ended(
+    command: list[str], case: tuple[int, str, bool], repository: Path, tmp_path: Path
+) -> None:
+    number, step, existing = case
+    place = tmp_path / "place"
+    out = place / "deep" / "out"
+    place.mkdir()
+    if existing:
+        shutil.copytree(repository, out)
+    before = content(place)
+    code = end_at([*command, "--out", str(out)], step, number, tmp_path / "temporary")
+    assert code not in (0, None)
+    assert content(place) == before
+    assert not content(tmp_path / "temporary")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}, {case[1]}")
+def test_nothing_is_left_and_what_was_there_is_whole(
+    case: tuple[int, str, bool], checkpoint: Path, repository: Path, tmp_path: Path
+) -> None:
+    child = [sys.executable, "-W", "ignore", "-c", QUICK, str(repository / "artifacts")]
+    options = ["--runtime", "onnxruntime", "--denoiser"]
+    check_ended([*child, "export", str(checkpoint), *options], case, repository, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}, {case[1]}")
+def test_a_real_export_leaves_nothing(
+    case: tuple[int, str, bool], checkpoint: Path, repository: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "lafi.app.cli", "export", str(checkpoint)]
+    check_ended([*command, "--runtime", "onnxruntime"], case, repository, tmp_path)
+
+
+def test_a_folder_is_replaced_or_stays(tmp_path: Path) -> None:
+    new, target, aside = (tmp_path / name for name in ("new", "target", "aside"))
+    for folder in (new, target):
+        folder.mkdir()
+        (folder / folder.name).touch()
+    put_in_place(new, target, aside)
+    assert {*content(tmp_path)} == {"target", "target/new", "aside", "aside/target"}
+    with pytest.raises(FileNotFoundError):
+        put_in_place(new, target, tmp_path / "second")
+    assert {*content(tmp_path)} == {"target", "target/new", "aside", "aside/target"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_between_two_renames_waits(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, target, aside = (tmp_path / name for name in ("new", "target", "aside"))
+    new.mkdir()
+    target.mkdir()
+    rename = Path.rename
+
+    def signalled(path: Path, other: Path) -> Path:
+        moved = rename(path, other)
+        signal.raise_signal(number)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", signalled)
+    with pytest.raises((SystemExit, KeyboardInterrupt)), ended_like_an_error():
+        put_in_place(new, target, aside)
+    assert {*content(tmp_path)} == {"target", "aside"}
+
+
+@pytest.mark.parametrize("block", [ended_like_an_error, uninterrupted])
+def test_handlers_are_as_before(block: Callable[[], object]) -> None:
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    with block():  # type: ignore[attr-defined]
+        assert [signal.getsignal(number) for number in numbers] != before
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_like_an_error(), uninterrupted():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_folders_above_that_were_made_go_again_if_they_are_empty(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), made_folder(tmp_path / "a" / "b"):
+        raise KeyError
+    assert not content(tmp_path)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(KeyError), made_folder(tmp_path / "a" / "b"):
+        raise KeyError
+    assert {*content(tmp_path)} == {"a"}
+    with made_folder(tmp_path / "c"):
+        pass
+    assert (tmp_path / "c").is_dir()
