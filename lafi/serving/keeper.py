@@ -38,8 +38,8 @@ class Keeper:
         journal: Journal,
         panels: PanelStore,
         places: Callable[[Storyboard], Places],
-        decode_picture: DecodePicture = image_file.decode,
         pictures: PictureStore | None = None,
+        decode_picture: DecodePicture = image_file.decode,
     ) -> None:
         """places: where what is finished of a storyboard is kept. pictures: that were sent."""
         self._pictures = pictures

@@ -33,7 +33,7 @@ class Keeping:
         self._resuming: Resuming | None = None
         if journal is not None and panels is not None:
             pictures = sent_pictures_of(environment, state)
-            self.keeper = Keeper(journal, panels, places, decode_picture, pictures)
+            self.keeper = Keeper(journal, panels, places, pictures, decode_picture)
 
     def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
         """Go on with detached storyboards of earlier lives once everything is ready."""

@@ -55,7 +55,8 @@ class TorchClipTexts:
         if len(models) == 1:
             states = models[0](token_ids, output_hidden_states=True).hidden_states
             (chosen,) = _chosen([states], clip_skip)
-            return (models[0].final_layer_norm(chosen),)
+            normed: Tensor = models[0].get_submodule("final_layer_norm")(chosen)
+            return (normed,)
         first, second = models
         one = first(token_ids[:, 0], output_hidden_states=True)
         two = second(token_ids[:, 1], output_hidden_states=True)
