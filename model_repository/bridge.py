@@ -25,6 +25,7 @@ from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
 from lafi.serving.service import ServedModelError
+from lafi.wire.caller import CALLER, Caller
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.control import Answer as ControlAnswer
 from lafi.wire.events import Event
@@ -152,6 +153,7 @@ def _error(status: Status, message: str) -> Any:
     codes: Mapping[Status, int] = {
         "INVALID_ARGUMENT": pb_utils.TritonError.INVALID_ARG,
         "NOT_FOUND": pb_utils.TritonError.NOT_FOUND,
+        "PERMISSION_DENIED": pb_utils.TritonError.UNSUPPORTED,
         "UNAVAILABLE": pb_utils.TritonError.UNAVAILABLE,
         "INTERNAL": pb_utils.TritonError.INTERNAL,
     }
@@ -196,6 +198,13 @@ class ResponseSender:
         if self._cancelled is not None and self._cancelled.exists():
             return True
         return bool(self._sender.is_cancelled())
+
+
+def client_of(request: Any) -> tuple[ResponseSender, Caller | None]:
+    """Who gets the answers, and who asks, as the front says: None without keys."""
+    told = json.loads(request.parameters() or "{}").get(CALLER)
+    caller = Caller.model_validate_json(told) if isinstance(told, str) else None
+    return ResponseSender(request), caller
 
 
 def _cancel_file(request: Any) -> Path | None:

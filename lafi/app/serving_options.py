@@ -54,3 +54,26 @@ RetentionDays = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
 ]
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LAFI_KEYS",
+        help="Let in only who has a key of this file, which `lafi keys add` makes.",
+        show_default="everybody",
+    ),
+]
+ServerCertificate = Annotated[
+    Path | None, typer.Option("--tls-certificate", help="Serve with TLS: the certificate (PEM).")
+]
+ServerKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key (PEM).")]
+ClientCa = Annotated[
+    Path | None,
+    typer.Option("--tls-client-ca", help="Clients must have a certificate signed by this (PEM)."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond loopback without keys or TLS.")
+]
+OpenParts = Annotated[
+    bool,
+    typer.Option("--open-parts", help="Let clients call text_encoder, vae_decoder and so on."),
+]

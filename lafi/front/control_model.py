@@ -16,10 +16,12 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from lafi.board.error import StoryboardError
+from lafi.front.door import tell_caller
 from lafi.front.gate import Gate
 from lafi.front.request_check import RequestRefused
 from lafi.front.run_folder import REQUEST_KEY
 from lafi.front.upstream import Upstream
+from lafi.wire.caller import Caller
 from lafi.wire.control import (
     ANSWER,
     CONTROL,
@@ -34,9 +36,15 @@ from lafi.wire.model_spec import ACTION, EVENT, bytes_tensor, config_pbtxt, stor
 
 
 async def answer_control(
-    gate: Gate, upstream: Upstream, request: service_pb2.ModelInferRequest
+    gate: Gate,
+    upstream: Upstream,
+    request: service_pb2.ModelInferRequest,
+    caller: Caller | None = None,
 ) -> bytes:
-    """The response to a checked request. Raises RequestRefused, Closed and grpc.RpcError."""
+    """The response to a checked request.
+
+    caller: who sends it. Raises RequestRefused, Closed and grpc.RpcError.
+    """
     try:
         command = command_in(request)
     except StoryboardError as error:
@@ -50,6 +58,7 @@ async def answer_control(
     key = uuid4().hex
     forwarded = service_pb2.ModelInferRequest(model_name=storyboard_spec().name, id=request.id)
     forwarded.parameters[REQUEST_KEY].string_param = key
+    tell_caller(forwarded, caller)
     for name, elements in command_to_tensors(command).items():
         forwarded.inputs.add(name=name, datatype="BYTES", shape=elements.shape)
         forwarded.raw_input_contents.append(serialize_byte_tensor(elements).item())

@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from lafi.front.control import Close, Connect, Drain, FrontSettings
+from lafi.front.door import door_of
 from lafi.server.free_ports import PortTakenError, choose_ports
 from lafi.server.front_process import FrontProcess
 from lafi.server.health_pages import Health, HealthPages
@@ -78,6 +79,8 @@ class Parts:
             health=self.health,
             drain=self._begin_to_drain,
             metrics_url=lambda: server.metrics_url if (server := self.server) else "",
+            door=door_of(settings.front),
+            tls=settings.front.tls,
         )
         self.watchdog = self._new_watchdog()
         self.front, self._front_began = self._new_front(), time.monotonic()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lafi.server.exposure import Exposure
+
 REQUEST_MIB = 128
 CANARY_SECONDS = 60.0
 GRACE_SECONDS = 25.0
@@ -32,3 +34,4 @@ class ServeSettings:
     grace: float = GRACE_SECONDS
     request_mib: int = REQUEST_MIB
     canary_seconds: float = CANARY_SECONDS
+    exposure: Exposure = field(default_factory=Exposure)

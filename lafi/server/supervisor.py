@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lafi.front.control import FrontSettings
+from lafi.server.exposure import Exposure
 from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
@@ -38,7 +39,10 @@ class Supervisor:
     folder, kept only if the server failed at its end). threads: CPU threads for each engine
     (default: the cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
-    request_mib: most MiB of one request.
+    request_mib: most MiB of one request. exposure: what protects the ports.
+
+    Raises ValueError for settings that make no sense, ExposureError, KeyFileError and
+    TlsFilesError among them.
     """
 
     def __init__(
@@ -58,7 +62,9 @@ class Supervisor:
         stop_timeout: float = 10.0,
         canary_seconds: float = CANARY_SECONDS,
         request_mib: int = REQUEST_MIB,
+        exposure: Exposure = Exposure(),  # noqa: B008 - frozen
     ) -> None:
+        exposure.check(host, http=http_port is not None)
         if not 1 <= request_mib < 2048:
             raise ValueError(f"request_mib: got {request_mib}, allowed: 1 to 2047")
         self.repository = repository
@@ -76,6 +82,7 @@ class Supervisor:
         self._environment = dict(environment or {})
         self._timeouts = (startup_timeout, stop_timeout)
         self._canary_seconds = canary_seconds
+        self._exposure = exposure
         self._request_bytes = request_mib * 2**20
         self._parts: Parts | None = None
         self._log_file: Path | None = None
@@ -86,6 +93,11 @@ class Supervisor:
         return f"{url_host(self.host)}:{self.ports['grpc']}"
 
     @property
+    def client_url(self) -> str:
+        """The same as our own clients take it: with `grpcs://` before it where there is TLS."""
+        return f"grpcs://{self.grpc_url}" if self._exposure.tls else self.grpc_url
+
+    @property
     def http_url(self) -> str | None:
         """ "http://host:port" of Triton Server's HTTP; None where it is closed."""
         port = self.ports.get("http")
@@ -93,8 +105,9 @@ class Supervisor:
 
     @property
     def health_url(self) -> str:
-        """ "http://host:port", below which /livez, /readyz and /drain are."""
-        return f"http://{url_host(self.host)}:{self.ports['health']}"
+        """ "http://host:port", below which /livez, /readyz and /drain are; https with TLS."""
+        scheme = "https" if self._exposure.tls else "http"
+        return f"{scheme}://{url_host(self.host)}:{self.ports['health']}"
 
     @property
     def metrics_url(self) -> str:
@@ -177,6 +190,8 @@ class Supervisor:
             artifacts=str((self.repository / "artifacts").resolve()),
             request_bytes=self._request_bytes,
             canary_seconds=self._canary_seconds,
+            keys=str(self._exposure.keys.resolve()) if self._exposure.keys else "",
+            tls=self._exposure.tls,
         )
         settings = PartsSettings(
             self.models, run, front, (self.host, self.ports["health"]), folder, self._log_file

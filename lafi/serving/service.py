@@ -23,6 +23,7 @@ from lafi.serving.failure import log_failure, without_paths
 from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
 from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
+from lafi.wire.caller import Caller
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
 
@@ -41,6 +42,10 @@ class ServedModelError(RuntimeError):
     def __init__(self, model: str, message: str) -> None:
         super().__init__(f"the model {model} failed: {message}")
         self.retryable = not message.startswith("INVALID_ARGUMENT")
+
+
+class NotAllowedError(RuntimeError):
+    """The caller's key lacks a right."""
 
 
 class StoryboardService:
@@ -85,13 +90,20 @@ class StoryboardService:
         for thread in self._threads:
             thread.start()
 
-    def accept(self, decode: Callable[[], Storyboard], sender: Sender, known: str = "") -> None:
+    def accept(
+        self,
+        decode: Callable[[], Storyboard],
+        sender: Sender,
+        known: str = "",
+        caller: Caller | None = None,
+    ) -> None:
         """Accepts or refuses a request and returns at once; the answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
         before its first event, the client gets INVALID_ARGUMENT.
         known: the id under which it was accepted before. While another job draws it, this one gets
         the panels without a place of its own: they are found once they are kept.
+        caller: who sends it; None: the server itself, or whoever where there are no keys.
         """
         watches = bool(known) and self.in_flight(known)
         admission = self._watching if watches else self._admission
@@ -101,7 +113,10 @@ class StoryboardService:
             end(sender, "UNAVAILABLE", str(error))
             return
         try:
-            job = self._begin(decode(), sender, admission, known)
+            job = self._begin(decode(), sender, admission, known, caller)
+        except NotAllowedError as error:
+            admission.release()
+            end(sender, "PERMISSION_DENIED", str(error))
         except StoryboardError as error:
             admission.release()
             end(sender, "INVALID_ARGUMENT", str(error))
@@ -119,6 +134,14 @@ class StoryboardService:
         with self._lock:
             return any(job.id == identifier and not job.watches for job in self._jobs)
 
+    def owner(self, identifier: str) -> str | None:
+        """Name of the key that sent it, "": none; None for an id that is not known."""
+        with self._lock:
+            found = [job.owner for job in self._jobs if job.id == identifier]
+        if not found and self._keeper is not None:
+            return self._keeper.owner(identifier)
+        return found[0] if found else None
+
     def cancel(self, identifier: str) -> bool:
         """Stop a storyboard at its next step and let go what was kept for it. False: not known."""
         with self._lock:
@@ -128,8 +151,8 @@ class StoryboardService:
         kept = self._keeper is not None and self._keeper.forget(identifier)
         return kept or bool(jobs)
 
-    def queue(self) -> list[QueueEntry]:
-        """The storyboards in flight, in order of arrival."""
+    def queue(self, owner: str | None = None) -> list[QueueEntry]:
+        """The storyboards in flight, in order of arrival. owner: of this key alone; None: all."""
         with self._lock:
             jobs = [job for job in self._jobs if not job.watches]
         now = time.monotonic()
@@ -145,6 +168,7 @@ class StoryboardService:
                 detach=job.detach,
             )
             for place, job in enumerate(jobs, 1)
+            if owner is None or job.owner == owner
         ]
 
     def close(self, timeout: float = 10.0) -> None:
@@ -169,8 +193,16 @@ class StoryboardService:
         admission.admit()
 
     def _begin(
-        self, storyboard: Storyboard, sender: Sender, admission: Admission, known: str
+        self,
+        storyboard: Storyboard,
+        sender: Sender,
+        admission: Admission,
+        known: str,
+        caller: Caller | None,
     ) -> Job:
+        if not known:
+            _check_priority(storyboard, caller)
+        owner = (self.owner(known) or "") if known else caller.name if caller else ""
         identifier = known or secrets.token_hex(_ID_BYTES)
         watches = admission is self._watching
         detach = storyboard.detach and not watches
@@ -181,8 +213,13 @@ class StoryboardService:
             self.closing, sender, self._poll_seconds, lambda: self._forgotten(identifier)
         )
         events = self._draw(storyboard, stop)
-        charge = admission.charge(self._cost(storyboard), storyboard.deadline_seconds)
-        shape = (len(storyboard.panels), detach, watches)
+        charge = admission.charge(
+            self._cost(storyboard),
+            storyboard.deadline_seconds,
+            owner,
+            caller.megapixel_steps if caller else None,
+        )
+        shape = (len(storyboard.panels), detach, watches, owner)
         job = Job(identifier, events, stop, sender, admission, charge, *shape)
         try:
             self._keep(job, storyboard, known)
@@ -208,7 +245,7 @@ class StoryboardService:
             if known:
                 self._keeper.take_again(known, storyboard)
             else:
-                self._keeper.take(job.id, storyboard, others)
+                self._keeper.take(job.id, storyboard, others, job.owner)
 
     def _leave(self, job: Job, state: State, *, whole: bool) -> None:
         """The job is over. whole: it was drawn to its end."""
@@ -268,6 +305,14 @@ class StoryboardService:
                 if self._keeper is not None:
                     self._keeper.sent(job.id, event.panel, drawn=not event.kept)
         job.sender.send(event)
+
+
+def _check_priority(storyboard: Storyboard, caller: Caller | None) -> None:
+    if storyboard.priority > 0 and caller is not None and "priority" not in caller.rights:
+        raise NotAllowedError(
+            f"priority: got {storyboard.priority}, allowed: at most 0, since the key {caller.name} "
+            'lacks the right "priority"'
+        )
 
 
 def end(sender: Sender, status: Status, message: str) -> None:

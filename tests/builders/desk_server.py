@@ -19,6 +19,7 @@ from lafi.store.claims import Claims
 from lafi.store.journal import JOURNAL_FILE, Journal
 from lafi.store.panels import PanelStore, open_store
 from lafi.store.record import Facts, Record
+from lafi.wire.caller import Caller
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.control import Answer, Command, command_to_tensors
 from lafi.wire.events import Accepted, Event, Finished, PanelImage, Progress
@@ -96,16 +97,24 @@ class Server:
         )
         self.desk = Desk(self.service, self.keeper)
 
-    def receive(self, tensors: dict[str, npt.NDArray[Any]], client: Client) -> Client:
-        self.desk.receive(tensors.__getitem__, client)
+    def receive(
+        self, tensors: dict[str, npt.NDArray[Any]], client: Client, caller: Caller | None = None
+    ) -> Client:
+        self.desk.receive(tensors.__getitem__, client, caller)
         return client
 
-    def draw(self, board: Storyboard) -> Client:
-        return self.receive(storyboard_to_tensors(board), Client())
+    def draw(self, board: Storyboard, caller: Caller | None = None) -> Client:
+        return self.receive(storyboard_to_tensors(board), Client(), caller)
 
-    def ask(self, action: Any, identifier: str = "", panels: tuple[int, ...] = ()) -> Client:
+    def ask(
+        self,
+        action: Any,
+        identifier: str = "",
+        panels: tuple[int, ...] = (),
+        caller: Caller | None = None,
+    ) -> Client:
         command = Command(action=action, id=identifier, panels=panels)
-        return self.receive(command_to_tensors(command), Client())
+        return self.receive(command_to_tensors(command), Client(), caller)
 
     def end(self) -> None:
         self.service.close()
