@@ -10,7 +10,7 @@ from uuid import uuid4
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 
-from lafi.front.door import Door, check_right, right_for, tell_caller
+from lafi.front.door import Door, tell_caller
 from lafi.front.gate import Closed, Gate
 from lafi.front.request_check import EMPTY_FINAL, RequestRefused, clean, parse
 from lafi.front.run_folder import REQUEST_KEY
@@ -90,7 +90,7 @@ class ClientStream:
             if self._gate.enter() is not self._upstream:
                 raise self._gate.closed("the server was started anew")
             cleaned = clean(request, self._upstream.models, self._limit)
-            check_right(caller, right_for(cleaned.request))
+            self._door.check(caller, cleaned.request)
             if cleaned.spec.name == CONTROL:
                 raise RequestRefused(f"{CONTROL} answers at once: use ModelInfer")
         except RequestRefused as error:

@@ -91,6 +91,8 @@ class FrontSettings(_Line):
     """After how long without a request the canary is drawn; 0: never."""
     keys: str = ""
     """The file of API keys; "": everybody may do everything."""
+    open_parts: bool = False
+    """Whether clients reach the served parts too."""
     tls: TlsFiles | None = None
     """None: clients speak without encryption."""
 

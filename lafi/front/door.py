@@ -16,11 +16,14 @@ from lafi.front.control import FrontSettings
 from lafi.front.keys import KeyRing
 from lafi.front.request_check import RequestRefused
 from lafi.wire.caller import CALLER, Caller, Right
-from lafi.wire.identity import ENROLMENT
-from lafi.wire.model_spec import ACTION
+from lafi.wire.control import CONTROL
+from lafi.wire.identity import ENROLMENT, IDENTITY
+from lafi.wire.model_spec import ACTION, storyboard_spec
 
 HEADER = "authorization"
 """Where a key is sent, with gRPC as with HTTP: `authorization: Bearer KEY`."""
+OUTER = (storyboard_spec().name, CONTROL, IDENTITY, ENROLMENT)
+"""Models for clients. The others are parts that the server itself calls, within its own limits."""
 PROBES = ("ServerLive", "ServerReady", "ModelReady", "Check")
 """Whether the server works may be asked without a key."""
 METRICS_PAGE = "/metrics"
@@ -32,9 +35,10 @@ _SCHEME = "bearer "
 class Door:
     """Lets callers in by their keys."""
 
-    def __init__(self, keys: KeyRing | None = None) -> None:
-        """keys: None lets in everybody."""
+    def __init__(self, keys: KeyRing | None = None, *, open_parts: bool = False) -> None:
+        """keys: None lets in everybody. open_parts: whether clients reach models beside `OUTER`."""
         self._keys = keys
+        self._open_parts = open_parts
 
     def admit(
         self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None
@@ -51,6 +55,16 @@ class Door:
             check_right(caller, METHOD_RIGHTS[method])
         return caller
 
+    def check(self, caller: Caller | None, request: service_pb2.ModelInferRequest) -> None:
+        """Whether a checked request to a model may pass. Raises RequestRefused."""
+        if request.model_name not in OUTER and not self._open_parts:
+            raise RequestRefused(
+                f"the model {request.model_name} is a part of the server, which alone calls it; "
+                "`lafi serve --open-parts` lets clients call it too",
+                grpc.StatusCode.PERMISSION_DENIED,
+            )
+        check_right(caller, right_for(request))
+
     def _caller(self, keys: KeyRing, metadata: Iterable[tuple[str, str | bytes]] | None) -> Caller:
         given = [value for name, value in metadata or () if name.lower() == HEADER]
         if len(given) != 1:
@@ -66,7 +80,8 @@ class Door:
 
 def door_of(settings: FrontSettings) -> Door:
     """As the settings say. Raises KeyFileError."""
-    return Door(KeyRing(Path(settings.keys)) if settings.keys else None)
+    keys = KeyRing(Path(settings.keys)) if settings.keys else None
+    return Door(keys, open_parts=settings.open_parts)
 
 
 def check_right(caller: Caller | None, right: Right) -> None:

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from lafi.front.client_stream import ClientStream, Context, tell_ignored
 from lafi.front.control_model import about_control, answer_control
-from lafi.front.door import Door, check_right, right_for
+from lafi.front.door import Door
 from lafi.front.gate import Closed, Gate
 from lafi.front.request_check import RequestRefused, check_model, clean, parse
 from lafi.front.upstream import SERVICE
@@ -140,7 +140,7 @@ class FrontService:
             caller = self._door.admit("ModelInfer", context.invocation_metadata())
             upstream = self._gate.enter()
             cleaned = clean(parse(raw, pb.ModelInferRequest), upstream.models, self._limit)
-            check_right(caller, right_for(cleaned.request))
+            self._door.check(caller, cleaned.request)
             if cleaned.spec.name == CONTROL:
                 return await answer_control(self._gate, upstream, cleaned.request, caller)
             if cleaned.spec.decoupled:

@@ -67,3 +67,7 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+OPEN_PARTS = Exposure(open_parts=True)
+"""For measurements and tests of the served parts, on loopback."""

@@ -192,6 +192,7 @@ class Supervisor:
             canary_seconds=self._canary_seconds,
             keys=str(self._exposure.keys.resolve()) if self._exposure.keys else "",
             tls=self._exposure.tls,
+            open_parts=self._exposure.open_parts,
         )
         settings = PartsSettings(
             self.models, run, front, (self.host, self.ports["health"]), folder, self._log_file
