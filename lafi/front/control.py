@@ -89,6 +89,10 @@ class FrontSettings(_Line):
     request_bytes: int
     canary_seconds: float
     """After how long without a request the canary is drawn; 0: never."""
+    bytes_in_flight: int = 2**29
+    """Of the requests of all clients that are under way."""
+    unread_seconds: float = 30.0
+    """For how long a client may leave an answer unread."""
     keys: str = ""
     """The file of API keys; "": everybody may do everything."""
     open_parts: bool = False

@@ -17,6 +17,7 @@ from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from lafi.board.error import StoryboardError
 from lafi.front.door import tell_caller
+from lafi.front.failures import split_status, told
 from lafi.front.gate import Gate
 from lafi.front.request_check import RequestRefused
 from lafi.front.run_folder import REQUEST_KEY
@@ -88,13 +89,10 @@ def response_of(answers: list[bytes], request_id: str) -> bytes:
     for answer in answers:
         came = service_pb2.ModelStreamInferResponse.FromString(answer)
         if came.error_message:
-            status, _, text = came.error_message.partition(": ")
-            known = {code.name: code for code in grpc.StatusCode}
-            if status in known:
-                raise RequestRefused(text, known[status])
-            raise RequestRefused(came.error_message, grpc.StatusCode.INTERNAL)
-        told = came.infer_response
-        named = zip(told.outputs, told.raw_output_contents, strict=True)
+            status, text = told(*split_status(came.error_message))
+            raise RequestRefused(text, grpc.StatusCode[status])
+        given = came.infer_response
+        named = zip(given.outputs, given.raw_output_contents, strict=True)
         for output, raw in named:
             if output.name == EVENT:
                 response = service_pb2.ModelInferResponse(

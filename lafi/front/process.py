@@ -15,6 +15,7 @@ from lafi.front.canary import acknowledgement, canary_request, id_in, outcome_of
 from lafi.front.control import TELL_SECONDS, Close, Connect, Drain, FrontSettings, State, order_in
 from lafi.front.door import door_of
 from lafi.front.gate import Closed, Gate
+from lafi.front.load import Limits
 from lafi.front.run_folder import RunFolder
 from lafi.front.service import FrontService
 from lafi.front.tls import server_credentials
@@ -53,7 +54,8 @@ def new_server(settings: FrontSettings, gate: Gate) -> tuple[grpc.aio.Server, in
         ],
         maximum_concurrent_rpcs=MAX_CALLS,
     )
-    service = FrontService(gate, settings.request_bytes, door_of(settings))
+    limits = Limits(settings.request_bytes, settings.bytes_in_flight, settings.unread_seconds)
+    service = FrontService(gate, door_of(settings), limits)
     server.add_generic_rpc_handlers(service.handlers())
     if settings.tls is None:
         return server, server.add_insecure_port(settings.address)

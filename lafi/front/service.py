@@ -16,7 +16,9 @@ from tritonclient.grpc import service_pb2 as pb
 from lafi.front.client_stream import ClientStream, Context, tell_ignored
 from lafi.front.control_model import about_control, answer_control
 from lafi.front.door import Door
+from lafi.front.failures import told_of_call, told_of_exception
 from lafi.front.gate import Closed, Gate
+from lafi.front.load import Limits, RequestBytes
 from lafi.front.request_check import RequestRefused, check_model, clean, parse
 from lafi.front.upstream import SERVICE
 from lafi.wire.control import CONTROL
@@ -41,11 +43,11 @@ _NOT_SERVING = b"\x08\x02"
 class FrontService:
     """The methods of the service, each from bytes to bytes."""
 
-    def __init__(self, gate: Gate, limit: int, door: Door) -> None:
-        """limit: most bytes of a request."""
+    def __init__(self, gate: Gate, door: Door, limits: Limits) -> None:
         self._gate = gate
-        self._limit = limit
         self._door = door
+        self._limits = limits
+        self._bytes = RequestBytes(limits.in_flight)
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a gRPC server needs to know."""
@@ -82,7 +84,7 @@ class FrontService:
             try:
                 self._door.admit(name, context.invocation_metadata())
                 return await method(raw)
-            except (Closed, RequestRefused, grpc.RpcError) as error:
+            except Exception as error:
                 await _abort(context, error)
 
         return answer
@@ -138,29 +140,33 @@ class FrontService:
     async def _model_infer(self, raw: bytes, context: Context) -> bytes:
         try:
             caller = self._door.admit("ModelInfer", context.invocation_metadata())
-            upstream = self._gate.enter()
-            cleaned = clean(parse(raw, pb.ModelInferRequest), upstream.models, self._limit)
-            self._door.check(caller, cleaned.request)
-            if cleaned.spec.name == CONTROL:
-                return await answer_control(self._gate, upstream, cleaned.request, caller)
-            if cleaned.spec.decoupled:
-                raise RequestRefused(
-                    f"{cleaned.spec.name} sends a stream of answers: use ModelStreamInfer",
-                    grpc.StatusCode.UNIMPLEMENTED,
+            with self._bytes.held_until_passed_on(len(raw)) as held:
+                upstream = self._gate.enter()
+                cleaned = clean(
+                    parse(raw, pb.ModelInferRequest), upstream.models, self._limits.request
                 )
-            tell_ignored(context, cleaned.ignored)
-            request = cleaned.request.SerializeToString()
-            return await self._gate.call(upstream, "ModelInfer", request)
-        except (Closed, RequestRefused, grpc.RpcError) as error:
+                self._door.check(caller, cleaned.request)
+                if cleaned.spec.name == CONTROL:
+                    return await answer_control(self._gate, upstream, cleaned.request, caller)
+                if cleaned.spec.decoupled:
+                    raise RequestRefused(
+                        f"{cleaned.spec.name} sends a stream of answers: use ModelStreamInfer",
+                        grpc.StatusCode.UNIMPLEMENTED,
+                    )
+                tell_ignored(context, cleaned.ignored)
+                request = cleaned.request.SerializeToString()
+                return await self._gate.call(upstream, "ModelInfer", request, held.pass_on())
+        except Exception as error:
             await _abort(context, error)
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Context) -> None:
         try:
             self._door.admit("ModelStreamInfer", context.invocation_metadata())
             upstream = self._gate.enter()
-            stream = ClientStream(self._gate, upstream, context, self._limit, self._door)
+            load = (self._limits, self._bytes)
+            stream = ClientStream(self._gate, upstream, context, self._door, *load)
             await stream.run(requests)
-        except (Closed, RequestRefused, grpc.RpcError) as error:
+        except Exception as error:
             await _abort(context, error)
 
 
@@ -172,11 +178,14 @@ async def _refuse_closed(raw: bytes) -> bytes:
 
 
 async def _abort(context: Context, error: Exception) -> NoReturn:
-    """End the call as the error says: one of ours, or a status of Triton Server's."""
-    if isinstance(error, Closed):
-        hint = (("retry-after", f"{error.retry_after:.0f}"),)
-        await context.abort(grpc.StatusCode.UNAVAILABLE, str(error), hint)
-    if isinstance(error, RequestRefused):
-        await context.abort(error.code, str(error))
-    assert isinstance(error, grpc.RpcError)
-    await context.abort(error.code(), error.details() or "")
+    """End the call as the error says: one of ours, a status of Triton Server's, or neither."""
+    match error:
+        case Closed():
+            hint = (("retry-after", f"{error.retry_after:.0f}"),)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error), hint)
+        case RequestRefused():
+            await context.abort(error.code, str(error))
+        case grpc.RpcError():
+            await context.abort(*told_of_call(error))
+        case _:
+            await context.abort(grpc.StatusCode.INTERNAL, told_of_exception(error))

@@ -19,13 +19,14 @@ from lafi.board.cost import Cost, storyboard_cost
 from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi.serving.admission import Admission, RefusedError
-from lafi.serving.failure import log_failure, without_paths
+from lafi.serving.failure import log_failure
 from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
 from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
 from lafi.wire.caller import Caller
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
+from lafi.wire.failure import without_paths
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +38,17 @@ _SHOWN_DIGITS = 8
 
 
 class ServedModelError(RuntimeError):
-    """A served model answered with an error. retryable: whether another try may succeed."""
+    """A served model answered with an error. retryable: whether another try may succeed.
+
+    told: what clients may be told of it: only what our own models say of their input.
+    """
 
     def __init__(self, model: str, message: str) -> None:
         super().__init__(f"the model {model} failed: {message}")
         self.retryable = not message.startswith("INVALID_ARGUMENT")
+        self.told = f"the model {model} failed"
+        if not self.retryable:
+            self.told += f": {without_paths(message)}"
 
 
 class NotAllowedError(RuntimeError):
@@ -325,10 +332,12 @@ def end(sender: Sender, status: Status, message: str) -> None:
 
 
 def _fail(sender: Sender, error: Exception) -> None:
-    """Fails a storyboard; what a served model said is passed on, all else is for the log only."""
+    """Fails a storyboard. Which model failed, or memory, is told; all else is for the log only."""
     text = f"INTERNAL: {log_failure(_log, error)}"
-    if isinstance(error, ServedModelError | MemoryError):
-        text = without_paths(f"{type(error).__name__}: {error}" if str(error) else "MemoryError")
+    if isinstance(error, ServedModelError):
+        text = f"{error.told}; {text}"
+    elif isinstance(error, MemoryError):
+        text = f"there was no memory for it; {text}"
     sender.send(Failed(panel=None, error=text, retryable=_is_retryable(error)))
 
 

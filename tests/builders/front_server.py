@@ -111,6 +111,7 @@ def front_server(folder: Path, **settings: Any) -> Iterator[FrontServer]:
     """folder: a short path, for a Unix socket. settings: of `FrontSettings`."""
     run = RunFolder(folder / "run")
     run.cancelled("").mkdir(parents=True)
+    run.taken("").mkdir()
     triton = FakeTriton()
     behind = grpc.server(ThreadPoolExecutor(40), options=[("grpc.max_send_message_length", -1)])
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, behind)

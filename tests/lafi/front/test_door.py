@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 import pytest
+from front_requests import IDENTIFY, STORY, enrolment, outcome
 from front_server import FrontServer, front_server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
-from tritonclient.utils import serialize_byte_tensor
 
 from lafi.front.door import METRICS_PAGE, Door
 from lafi.front.keys import Key, KeyFile, KeyRing, hash_of, write_keys
@@ -20,26 +20,11 @@ from lafi.front.run_folder import REQUEST_KEY
 from lafi.front.service import CLOSED_METHODS
 from lafi.wire.caller import CALLER, RIGHTS, Caller, Right
 from lafi.wire.control import Command
-from lafi.wire.model_spec import bytes_tensor
 from lafi_client.wire import control_request
 
 OK, DENIED = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED
 STRANGER = grpc.StatusCode.UNAUTHENTICATED
 SUBSETS = st.sets(st.sampled_from(RIGHTS)).map(sorted).map(tuple)
-
-
-def of(model: str, *tensors: tuple[str, bytes]) -> Any:
-    request = service_pb2.ModelInferRequest(model_name=model)
-    for name, value in tensors:
-        request.inputs.add(name=name, datatype="BYTES", shape=[1])
-        request.raw_input_contents.append(serialize_byte_tensor(bytes_tensor(value)).item())
-    return request
-
-
-def enrolment(action: bytes) -> Any:
-    return of(
-        "identity_enrolment", ("ACTION", action), ("CHARACTER", b"mia"), ("IMAGES", b"picture")
-    )
 
 
 def in_contents(action: bytes) -> Any:
@@ -51,10 +36,6 @@ def in_contents(action: bytes) -> Any:
     return request
 
 
-STORY = of("storyboard", ("STORYBOARD", b"{}"), ("REFERENCES", b""))
-IDENTIFY = service_pb2.ModelInferRequest(model_name="identity")
-IDENTIFY.inputs.add(name="IMAGE", datatype="BYTES", shape=[1, 1])
-IDENTIFY.raw_input_contents.append(serialize_byte_tensor(bytes_tensor(b"picture")).item())
 ID = "0" * 32
 COMMANDS = [Command(action="queue")] + [
     Command(action=action, id=ID) for action in ("cancel", "acknowledge")
@@ -116,24 +97,6 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontServer]:
         front_server(Path(folder), keys=str(file)) as running,
     ):
         yield running
-
-
-def outcome(
-    front: FrontServer, method: str, request: Any, metadata: list[tuple[str, str]]
-) -> tuple[grpc.StatusCode, str]:
-    """The status with which a call ends, or that an answer of a stream names."""
-    call = getattr(front.stub(), method)
-    try:
-        if method != "ModelStreamInfer":
-            call(request, metadata=metadata, timeout=20)
-            return OK, ""
-        for answer in call(iter([request]), metadata=metadata, timeout=20):
-            if answer.error_message:
-                status, _, text = answer.error_message.partition(": ")
-                return grpc.StatusCode[status], text
-        return OK, ""
-    except grpc.RpcError as error:
-        return error.code(), error.details()
 
 
 def bearer(key: str) -> list[tuple[str, str]]:
