@@ -93,13 +93,7 @@ def draw(
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
     try:
         folders = _folders(stories, Path(out))
-        client = StoryboardClient(
-            url,
-            timeout=timeout,
-            idle_timeout=idle_timeout,
-            retries=retries,
-            **(access or Access()).options(url),
-        )
+        client = _client(url, access, timeout, idle_timeout, retries)
     except ValueError as error:
         return fail(console, BAD_STORYBOARD, error)
     jobs, codes, now = [], [DRAWN], datetime.now()
@@ -123,6 +117,18 @@ def draw(
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
+
+
+def _client(
+    url: str, access: Access | None, timeout: float | None, idle_timeout: float, retries: int
+) -> StoryboardClient:
+    return StoryboardClient(
+        url,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
+        retries=retries,
+        **(access or Access()).options(url),
+    )
 
 
 def _greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:

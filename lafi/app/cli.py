@@ -54,6 +54,7 @@ from lafi.app.serving_options import (
     Port,
     Repository,
     RequestMib,
+    RequestsMib,
     RetentionDays,
     ServedRecipe,
     ServerCertificate,
@@ -61,6 +62,7 @@ from lafi.app.serving_options import (
     StoreMib,
     StorePlace,
     Threads,
+    UnreadSeconds,
     Verbose,
 )
 from lafi.app.store_commands import app as store_app
@@ -110,6 +112,8 @@ def serve(
     http_port: Port = 8000,
     grace: Grace = 25.0,
     request_mib: RequestMib = 128,
+    requests_mib: RequestsMib = 512,
+    unread_seconds: UnreadSeconds = 30.0,
     canary_seconds: CanarySeconds = 60.0,
     threads: Threads = None,
     log_file: LogFile = None,
@@ -146,6 +150,8 @@ def serve(
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
+        requests_mib=requests_mib,
+        unread_seconds=unread_seconds,
         canary_seconds=canary_seconds,
         exposure=exposure_of(
             keys,

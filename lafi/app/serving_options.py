@@ -23,6 +23,13 @@ Grace = Annotated[
     float, typer.Option(min=0, help="Seconds to finish what is in flight once it is to stop.")
 ]
 RequestMib = Annotated[int, typer.Option(min=1, max=2047, help="Most MiB of one request.")]
+RequestsMib = Annotated[
+    int, typer.Option(min=1, help="Most MiB of all clients' requests that are under way.")
+]
+UnreadSeconds = Annotated[
+    float,
+    typer.Option(min=1, help="End a stream whose client has not read an answer for so long."),
+]
 CanarySeconds = Annotated[
     float,
     typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),

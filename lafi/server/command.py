@@ -86,6 +86,8 @@ def _supervisor(
         environment=asked.environment,
         canary_seconds=asked.canary_seconds,
         request_mib=asked.request_mib,
+        requests_mib=asked.requests_mib,
+        unread_seconds=asked.unread_seconds,
         exposure=asked.exposure,
     )
 

@@ -24,7 +24,12 @@ from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
 from lafi.server.parts import Parts, PartsSettings
-from lafi.server.serve_settings import CANARY_SECONDS, REQUEST_MIB
+from lafi.server.serve_settings import (
+    CANARY_SECONDS,
+    REQUEST_MIB,
+    REQUESTS_MIB,
+    UNREAD_SECONDS,
+)
 from lafi.server.triton_server import RunSettings, find_models
 from lafi.server.wheel import find_embedded_server
 
@@ -39,7 +44,9 @@ class Supervisor:
     folder, kept only if the server failed at its end). threads: CPU threads for each engine
     (default: the cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
-    request_mib: most MiB of one request. exposure: what protects the ports.
+    request_mib, requests_mib: most MiB of one request, and of all clients' that are under way.
+    unread_seconds: for how long a client may leave an answer unread. exposure: what protects the
+    ports.
 
     Raises ValueError for settings that make no sense, ExposureError, KeyFileError and
     TlsFilesError among them.
@@ -62,11 +69,17 @@ class Supervisor:
         stop_timeout: float = 10.0,
         canary_seconds: float = CANARY_SECONDS,
         request_mib: int = REQUEST_MIB,
+        requests_mib: int = REQUESTS_MIB,
+        unread_seconds: float = UNREAD_SECONDS,
         exposure: Exposure = Exposure(),  # noqa: B008 - frozen
     ) -> None:
         exposure.check(host, http=http_port is not None)
         if not 1 <= request_mib < 2048:
             raise ValueError(f"request_mib: got {request_mib}, allowed: 1 to 2047")
+        if requests_mib < request_mib:
+            raise ValueError(
+                f"requests_mib: got {requests_mib}, allowed: {request_mib} or more, the size of one"
+            )
         self.repository = repository
         self.host = host
         self.ports: dict[str, int] = {}
@@ -84,6 +97,8 @@ class Supervisor:
         self._canary_seconds = canary_seconds
         self._exposure = exposure
         self._request_bytes = request_mib * 2**20
+        self._bytes_in_flight = requests_mib * 2**20
+        self._unread_seconds = unread_seconds
         self._parts: Parts | None = None
         self._log_file: Path | None = None
 
@@ -190,6 +205,8 @@ class Supervisor:
             artifacts=str((self.repository / "artifacts").resolve()),
             request_bytes=self._request_bytes,
             canary_seconds=self._canary_seconds,
+            bytes_in_flight=self._bytes_in_flight,
+            unread_seconds=self._unread_seconds,
             keys=str(self._exposure.keys.resolve()) if self._exposure.keys else "",
             tls=self._exposure.tls,
             open_parts=self._exposure.open_parts,

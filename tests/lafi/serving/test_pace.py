@@ -36,9 +36,11 @@ def test_never_more_than_the_limit_is_on_its_way_but_one_that_is_larger(
 
 
 def test_nobody_is_waited_for_who_is_gone(tmp_path: Path) -> None:
-    pace = Pace(tmp_path / "never", lambda: True, 10)
+    asked: list[int] = []
+    pace = Pace(tmp_path / "never", lambda: not asked.append(1), 10)
     for _ in range(5):
         pace.wait(100)
+    assert len(asked) == 4, "the first goes without a question"
 
 
 def test_it_waits_until_it_is_read(tmp_path: Path) -> None:
@@ -60,6 +62,8 @@ def test_it_waits_until_it_is_read(tmp_path: Path) -> None:
 
 
 def test_without_a_front_nothing_waits() -> None:
-    pace = Pace(None, lambda: False, 1)
+    asked: list[int] = []
+    pace = Pace(None, lambda: bool(asked.append(1)), 1)
     for _ in range(5):
         pace.wait(100)
+    assert asked == []
