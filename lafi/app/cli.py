@@ -63,6 +63,7 @@ from lafi.app.serving_options import (
     StorePlace,
     Threads,
     UnreadSeconds,
+    UseEnvoy,
     Verbose,
 )
 from lafi.app.store_commands import app as store_app
@@ -128,6 +129,7 @@ def serve(
     tls_client_ca: ClientCa = None,
     insecure: Insecure = False,
     open_parts: OpenParts = False,
+    envoy: UseEnvoy = False,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
@@ -158,6 +160,7 @@ def serve(
             (tls_certificate, tls_key, tls_client_ca),
             insecure=insecure,
             open_parts=open_parts,
+            envoy=envoy,
         ),
     )
     raise typer.Exit(serve_command(repository, settings))

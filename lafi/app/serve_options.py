@@ -47,6 +47,7 @@ def exposure_of(
     *,
     insecure: bool,
     open_parts: bool,
+    envoy: bool,
 ) -> Exposure:
     """What protects the server. tls: certificate, key and the clients' CA.
 
@@ -58,10 +59,10 @@ def exposure_of(
     if certificate is None or key is None:
         if client_ca is not None:
             raise typer.BadParameter("--tls-client-ca needs --tls-certificate and --tls-key")
-        return Exposure(keys, None, insecure, open_parts)
+        return Exposure(keys, None, insecure, open_parts, envoy)
     files = TlsFiles(
         certificate=str(certificate.absolute()),
         key=str(key.absolute()),
         client_ca=str(client_ca.absolute()) if client_ca else "",
     )
-    return Exposure(keys, files, insecure, open_parts)
+    return Exposure(keys, files, insecure, open_parts, envoy)

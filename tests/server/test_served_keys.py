@@ -1,5 +1,7 @@
 """The real server with keys and TLS: who may come in, whose storyboards are whose, and metrics."""
 
+import os
+import signal
 import ssl
 import urllib.error
 import urllib.request
@@ -126,3 +128,45 @@ def test_metrics_are_for_who_has_the_right_and_probes_for_all(guarded: Guarded) 
     assert found == 200
     assert "lafi_ready 1" in text
     assert "nv_inference" in text
+
+
+def test_the_whole_server_draws_behind_envoy_which_is_started_again(
+    served_repository: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("envoy")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "root.pem")
+    for name in ("server.pem", "client.pem"):
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / name)
+    pem, root = str(tmp_path / "server.pem"), tmp_path / "root.pem"
+    write_keys(
+        tmp_path / "keys.json",
+        KeyFile(keys=(Key(name="mia", sha256=hash_of("mia"), rights=("draw",)),)),
+    )
+    tls = TlsFiles(certificate=pem, key=pem, client_ca=str(root))
+    exposure = Exposure(tmp_path / "keys.json", tls, envoy=True)
+    access = Access("mia", root, tmp_path / "client.pem", tmp_path / "client.pem")
+    with Supervisor(served_repository, threads=1, exposure=exposure) as server:
+        with StoryboardClient(server.client_url, **access.options("")) as client:
+            assert len(client.draw_all(BOARD)) == 2
+            first = server.envoy_pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            assert len(client.draw_all(BOARD)) == 2, "the client comes back by itself"
+            assert server.envoy_pid != first
+            assert server.health().restarts == {"front": 0, "server": 0, "envoy": 1}
+        with (
+            pytest.raises(NotAllowed),
+            StoryboardClient(
+                server.client_url, **Access("", *_files(access)).options("")
+            ) as stranger,
+        ):
+            stranger.draw_all(BOARD)
+        last = server.envoy_pid
+    assert last is not None
+    assert not Path(f"/proc/{last}").exists()
+
+
+def _files(access: Access) -> tuple[Path | None, Path | None, Path | None]:
+    return access.tls_ca, access.tls_certificate, access.tls_key
