@@ -175,10 +175,11 @@ def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class ResponseSender:
-    """`lafi.serving.job.Sender` for one request of a decoupled model."""
+    """`lafi.serving.desk.Asker` for one request of a decoupled model."""
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
+        self.caller = _caller_of(request)
         self._cancelled, taken = _files_of(request)
         self._pace = Pace(taken, lambda: self.is_cancelled() or stop_asked())
 
@@ -207,11 +208,10 @@ class ResponseSender:
         return bool(self._sender.is_cancelled())
 
 
-def client_of(request: Any) -> tuple[ResponseSender, Caller | None]:
-    """Who gets the answers, and who asks, as the front says: None without keys."""
+def _caller_of(request: Any) -> Caller | None:
+    """Who asks, as the front says; None without keys, and for the server's own requests."""
     told = json.loads(request.parameters() or "{}").get(CALLER)
-    caller = Caller.model_validate_json(told) if isinstance(told, str) else None
-    return ResponseSender(request), caller
+    return Caller.model_validate_json(told) if isinstance(told, str) else None
 
 
 def _files_of(request: Any) -> tuple[Path | None, Path | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -37,6 +37,14 @@ class UnknownIdError(LookupError):
     """No storyboard has this id, or not any more."""
 
 
+class Asker(Sender, Protocol):
+    """Who gets the answers, and by which key he came."""
+
+    @property
+    def caller(self) -> Caller | None:
+        """He sees only storyboards of the same key; None: sees all."""
+
+
 class Desk:
     """Where requests to the model `storyboard` arrive."""
 
@@ -45,11 +53,9 @@ class Desk:
         self._service = service
         self._keeper = keeper
 
-    def receive(self, read: Read, sender: Sender, caller: Caller | None = None) -> None:
-        """Take a request; returns at once. read: gives an input tensor by its name.
-
-        caller: who sends it, who then sees only storyboards of the same key; None: sees all.
-        """
+    def receive(self, read: Read, sender: Asker) -> None:
+        """Take a request; returns at once. read: gives an input tensor by its name."""
+        caller = sender.caller
         try:
             command = command_from_tensors(read(STORYBOARD))
             if command is None:

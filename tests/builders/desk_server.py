@@ -30,7 +30,8 @@ PANEL_BYTES = 3 * 64 * 64
 class Client:
     """Keeps what it is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller | None = None) -> None:
+        self.caller = caller
         self.sent: list[Any] = []
         self.gone = False
         self.done = threading.Event()
@@ -97,14 +98,12 @@ class Server:
         )
         self.desk = Desk(self.service, self.keeper)
 
-    def receive(
-        self, tensors: dict[str, npt.NDArray[Any]], client: Client, caller: Caller | None = None
-    ) -> Client:
-        self.desk.receive(tensors.__getitem__, client, caller)
+    def receive(self, tensors: dict[str, npt.NDArray[Any]], client: Client) -> Client:
+        self.desk.receive(tensors.__getitem__, client)
         return client
 
     def draw(self, board: Storyboard, caller: Caller | None = None) -> Client:
-        return self.receive(storyboard_to_tensors(board), Client(), caller)
+        return self.receive(storyboard_to_tensors(board), Client(caller))
 
     def ask(
         self,
@@ -114,7 +113,7 @@ class Server:
         caller: Caller | None = None,
     ) -> Client:
         command = Command(action=action, id=identifier, panels=panels)
-        return self.receive(command_to_tensors(command), Client(), caller)
+        return self.receive(command_to_tensors(command), Client(caller))
 
     def end(self) -> None:
         self.service.close()

@@ -18,6 +18,7 @@ from lafi.front.control import TlsFiles
 from lafi.front.keys import Key, KeyFile, hash_of, write_keys
 from lafi.server.exposure import Exposure
 from lafi.server.supervisor import Supervisor
+from lafi.store.settings import STORE
 from lafi_client import StoryboardClient
 from lafi_client.access import Access
 from lafi_client.errors import NotAllowed, ServerUnavailable, StoryboardRefused, StoryboardUnknown
@@ -60,7 +61,10 @@ def guarded(served_repository: Path, tmp_path_factory: pytest.TempPathFactory) -
     write_keys(folder / "keys.json", KeyFile(keys=entries))
     pem = str(folder / "server.pem")
     exposure = Exposure(folder / "keys.json", TlsFiles(certificate=pem, key=pem))
-    with Supervisor(served_repository, threads=1, exposure=exposure) as running:
+    environment = {STORE: str(folder / "store")}
+    with Supervisor(
+        served_repository, threads=1, exposure=exposure, environment=environment
+    ) as running:
         yield Guarded(running, folder / "root.pem")
 
 

@@ -20,8 +20,8 @@ from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
 from lafi_repository.bridge import (
     ModelSettings,
+    ResponseSender,
     call_model,
-    client_of,
     heartbeat_file,
     input_array,
     others_ready,
@@ -68,7 +68,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Takes each request; the service's threads send the answers."""
         for request in requests:
-            self._desk.receive(partial(input_array, request), *client_of(request))
+            self._desk.receive(partial(input_array, request), ResponseSender(request))
 
     def finalize(self) -> None:
         """Ends the storyboards that are not drawn yet with an error, so that no client waits."""
