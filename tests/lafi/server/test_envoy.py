@@ -125,12 +125,13 @@ def test_nobody_else_is_heard(guarded: Guarded) -> None:
 def test_a_new_certificate_counts_without_a_restart(guarded: Guarded) -> None:
     second = trustme.CA()
     second.cert_pem.write_to_path(guarded.folder / "second.pem")
-    guarded.issue("server.pem", second)
 
     def answered() -> bool:
         with guarded.client(guarded.access(root="second.pem")) as client:
             return client.ready()
 
+    assert not answered()
+    guarded.issue("server.pem", second)
     until(answered)
     guarded.issue("server.pem")
     until(lambda: not answered())
