@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-UNREAD_BYTES = 8 * 2**20
+UNREAD_BYTES = 4 * 2**20
 """Bytes of answers that may be on their way to a client; a larger one goes alone."""
 _LOOK_SECONDS = 0.02
 
