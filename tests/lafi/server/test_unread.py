@@ -1,10 +1,10 @@
 """Sixteen streams that nobody reads, on a real Triton Server with a model that only sends."""
 
+import os
 import time
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from front_requests import STORY
 from tritonclient.grpc import service_pb2_grpc
@@ -20,7 +20,8 @@ import threading
 from lafi.wire.events import PanelImage
 from lafi_repository.bridge import ModelSettings, ResponseSender
 
-PANEL = PanelImage(panel=0, png=bytes({PANEL_BYTES}), seed=1, prompt="", address="0" * 64, seconds=0)
+PNG = bytes({PANEL_BYTES})
+PANEL = PanelImage(panel=0, png=PNG, seed=1, prompt="", address="0" * 64, seconds=0)
 
 
 def answer(sender):
@@ -42,7 +43,8 @@ class TritonPythonModel:
 
 
 def mebibytes(pids: list[int]) -> float:
-    return sum(psutil.Process(pid).memory_info().rss for pid in pids) / 2**20
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    return sum(pages) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 def test_unread_answers_stay_within_a_bound_and_are_given_back(tmp_path: Path) -> None:
@@ -64,8 +66,9 @@ def test_unread_answers_stay_within_a_bound_and_are_given_back(tmp_path: Path) -
             assert time.monotonic() < deadline, "they were never ended"
             most = max(most, mebibytes(pids) - before)
             time.sleep(0.2)
-        # What the model may send ahead lies twice in Triton Server; the rest is in gRPC's hands.
-        bound = STREAMS * (2 * UNREAD_BYTES / 2**20 + 6)
+        # What the model may send ahead lies twice in Triton Server (234 MiB in all were measured,
+        # and 1,154 without a pace); the rest is in gRPC's hands.
+        bound = STREAMS * (2 * UNREAD_BYTES / 2**20 + 10)
         assert bound < STREAMS * PANELS / 2
         assert most < bound
         with pytest.raises(grpc.RpcError, match="nobody read this stream for 6 s"):
