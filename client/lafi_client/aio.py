@@ -14,8 +14,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from lafi.board.storyboard import Storyboard
 from lafi.wire.control import Command, QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, PanelImage
+from lafi_client.access import key_metadata
 from lafi_client.attached import Attached, Pursuit
-from lafi_client.channel import channel_options, parse_target
+from lafi_client.channel import channel_options, credentials_for, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import (
     LafiError,
@@ -47,12 +48,14 @@ class AsyncStoryboardClient:
         probe_interval: float = 5.0,
         retries: int | RetryPolicy = RETRIES,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
     ) -> None:
         self._target = parse_target(url)
         self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
         self._sent = SentPictures()
-        self._credentials = credentials
+        self._credentials = credentials_for(url, credentials)
+        self._metadata = key_metadata(api_key)
 
     async def __aenter__(self) -> AsyncStoryboardClient:
         # A channel of grpc.aio belongs to the event loop that created it.
@@ -76,7 +79,9 @@ class AsyncStoryboardClient:
         """True if the server answers and has the storyboard model loaded."""
         request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
         try:
-            response = await self._stub.ModelReady(request, timeout=self._timeouts.probe)
+            response = await self._stub.ModelReady(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError:
             return False
         return bool(response.ready)
@@ -142,7 +147,9 @@ class AsyncStoryboardClient:
     async def _control(self, command: Command) -> service_pb2.ModelInferResponse:
         try:
             request = control_request(command)
-            return await self._stub.ModelInfer(request, timeout=self._timeouts.probe)
+            return await self._stub.ModelInfer(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise error_from_status(error.code(), error.details(), self._target) from error
 
@@ -198,7 +205,9 @@ class AsyncStoryboardClient:
         self, request: service_pb2.ModelInferRequest, deadline: Deadline, pursuit: Pursuit
     ) -> AsyncGenerator[service_pb2.ModelStreamInferResponse, None]:
         deadline.check()
-        call = self._stub.ModelStreamInfer([request], timeout=deadline.remaining())
+        call = self._stub.ModelStreamInfer(
+            [request], timeout=deadline.remaining(), metadata=self._metadata
+        )
         silence = Silence(self._timeouts, deadline)
         refused = False
         try:
@@ -234,7 +243,9 @@ class AsyncStoryboardClient:
         """Check a silent server. Raises ServerUnavailable if it does not answer."""
         try:
             request = service_pb2.ServerLiveRequest()
-            answer = await self._stub.ServerLive(request, timeout=self._timeouts.probe)
+            answer = await self._stub.ServerLive(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise ServerUnavailable(
                 f"{self._target}: stopped answering ({error.details()})", retryable=True

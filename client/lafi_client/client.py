@@ -15,8 +15,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from lafi.board.storyboard import Storyboard
 from lafi.wire.control import Command, QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, PanelImage
+from lafi_client.access import key_metadata
 from lafi_client.attached import Attached, Pursuit
-from lafi_client.channel import open_channel, parse_target
+from lafi_client.channel import credentials_for, open_channel, parse_target
 from lafi_client.drawing import Drawing
 from lafi_client.errors import (
     LafiError,
@@ -39,7 +40,8 @@ class StoryboardClient:
     queue_timeout   seconds that an accepted storyboard may wait for its turn
     probe_interval  seconds of silence before the server is asked whether it is alive
     retries         a RetryPolicy, or the number of retries in a row without a new panel
-    credentials     for TLS; default: no TLS
+    credentials     for TLS; default: none, or the usual authorities for a url with grpcs://
+    api_key         of a server with keys; it is sent with every call and written nowhere
 
     Use it as a context manager. Threads may share one client: each drawing has its own stream.
     Closing a generator (or leaving its loop) cancels the stream on the server.
@@ -55,12 +57,14 @@ class StoryboardClient:
         probe_interval: float = 5.0,
         retries: int | RetryPolicy = RETRIES,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
     ) -> None:
         self._target = parse_target(url)
         self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
         self._sent = SentPictures()
-        self._channel = open_channel(self._target, credentials)
+        self._channel = open_channel(self._target, credentials_for(url, credentials))
+        self._metadata = key_metadata(api_key)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> StoryboardClient:
@@ -82,7 +86,11 @@ class StoryboardClient:
         """True if the server answers and has the storyboard model loaded."""
         request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
         try:
-            return bool(self._stub.ModelReady(request, timeout=self._timeouts.probe).ready)
+            return bool(
+                self._stub.ModelReady(
+                    request, timeout=self._timeouts.probe, metadata=self._metadata
+                ).ready
+            )
         except grpc.RpcError:
             return False
 
@@ -159,7 +167,9 @@ class StoryboardClient:
     def _control(self, command: Command) -> service_pb2.ModelInferResponse:
         try:
             request = control_request(command)
-            return self._stub.ModelInfer(request, timeout=self._timeouts.probe)
+            return self._stub.ModelInfer(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             raise error_from_status(error.code(), error.details(), self._target) from error
 
@@ -210,7 +220,9 @@ class StoryboardClient:
         self, request: service_pb2.ModelInferRequest, deadline: Deadline, pursuit: Pursuit
     ) -> Generator[service_pb2.ModelStreamInferResponse, None, None]:
         deadline.check()
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining())
+        call = self._stub.ModelStreamInfer(
+            iter([request]), timeout=deadline.remaining(), metadata=self._metadata
+        )
         reader = _StreamReader(call)
         silence = Silence(self._timeouts, deadline)
         refused = False
@@ -245,7 +257,9 @@ class StoryboardClient:
         """Check a silent server. Raises ServerUnavailable if it does not answer."""
         try:
             request = service_pb2.ServerLiveRequest()
-            alive = self._stub.ServerLive(request, timeout=self._timeouts.probe).live
+            alive = self._stub.ServerLive(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            ).live
         except grpc.RpcError as error:
             raise ServerUnavailable(
                 f"{self._target}: stopped answering ({error.details()})", retryable=True

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 
 from lafi.front.control import FrontSettings
 from lafi.front.process import serve
 
+_LINE = (
+    "%(levelname).1s%(asctime)s.%(msecs)03d000 %(process)d %(module)s.py:%(lineno)d] %(message)s"
+)
+"""As Triton Server writes its log, so that the supervisor shows our lines as it shows those."""
+
 if __name__ == "__main__":
     # Ctrl-C in a terminal reaches the supervisor, which decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(format=_LINE, datefmt="%m%d %H:%M:%S", level=logging.WARNING)
     asyncio.run(serve(FrontSettings.model_validate_json(sys.argv[1])))
