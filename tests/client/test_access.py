@@ -48,7 +48,7 @@ def use(client: StoryboardClient, storyboard: Storyboard) -> None:
         assert client.ready()
         client.draw_all(storyboard)
         client.queue()
-        client._probe()
+        client._probe(client._servers.all[0])
 
 
 async def use_async(client: AsyncStoryboardClient, storyboard: Storyboard) -> None:
@@ -56,7 +56,7 @@ async def use_async(client: AsyncStoryboardClient, storyboard: Storyboard) -> No
         assert await client.ready()
         await client.draw_all(storyboard)
         await client.queue()
-        await client._probe()
+        await client._probe(client._servers.all[0])
 
 
 @pytest.mark.parametrize("key", [KEY, ""])

@@ -21,6 +21,8 @@ from lafi_client.wire import bytes_request, storyboard_request
 
 STREAMS = 32
 MIB = 2**20
+METRICS_SECONDS = 1.5
+"""After which the numbers of /metrics are those of now."""
 
 
 class Load:
@@ -162,9 +164,9 @@ class Disconnects:
 
                 _all_of(leave, range(self.at_once))
                 took = seconds_until(lambda: not served.metric("lafi_storyboards_in_flight"), 10.0)
-                time.sleep(0.3)
+                time.sleep(METRICS_SECONDS)
                 steps = served.metric("lafi_panel_steps_total")
-                time.sleep(0.5)
+                time.sleep(METRICS_SECONDS)
                 more = served.metric("lafi_panel_steps_total") - steps
                 wrong = "" if took is not None else "still in flight after 10 s"
                 if more:
