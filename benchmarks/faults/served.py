@@ -46,6 +46,10 @@ class Served:
         found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, found))
 
+    def restarts(self) -> float:
+        """How often a part was started again."""
+        return self.metric("lafi_restarts_total")
+
     def parts(self) -> list[int]:
         """All processes of the server but the supervisor and its watchdog."""
         names = {path.name.rsplit("-", 1)[0] for path in self.folder.glob("lafi-*")}
