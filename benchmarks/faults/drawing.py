@@ -36,7 +36,7 @@ def board(number: int, panels: int = 8, steps: int = 2, *, detach: bool = False)
     )
 
 
-def client_of(*urls: str, retries: int = 60) -> StoryboardClient:
+def client_of(*urls: str, retries: int = 600) -> StoryboardClient:
     """A client that waits for a restart, and no longer between two tries than a second."""
     return StoryboardClient(urls, retries=RetryPolicy(retries, max_delay=1.0))
 

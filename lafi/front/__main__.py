@@ -7,6 +7,8 @@ import logging
 import signal
 import sys
 
+import uvloop
+
 from lafi.front.control import FrontSettings
 from lafi.front.process import serve
 
@@ -19,4 +21,6 @@ if __name__ == "__main__":
     # Ctrl-C in a terminal reaches the supervisor, which decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(format=_LINE, datefmt="%m%d %H:%M:%S", level=logging.WARNING)
-    asyncio.run(serve(FrontSettings.model_validate_json(sys.argv[1])))
+    settings = FrontSettings.model_validate_json(sys.argv[1])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))

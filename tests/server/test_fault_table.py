@@ -12,8 +12,16 @@ from benchmarks.faults.attempt import Bench, FaultTest
 from benchmarks.faults.served import Served, serve
 from benchmarks.faults.table import TESTS, numbered
 
-OWN_SERVER = ("SIGTERM", "kill -9 of front", "disk full", "damage", "two servers", "overload")
-"""How the names of tests begin that are slow."""
+OWN_SERVER = (
+    "SIGTERM",
+    "kill -9",
+    "disk full",
+    "damage",
+    "two servers",
+    "overload",
+    "disconnects",
+)
+"""How the names of tests begin that are slow; `test_faults.py` kills a model's process always."""
 
 
 @pytest.fixture(scope="module")

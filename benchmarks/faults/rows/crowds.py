@@ -21,6 +21,8 @@ from lafi_client.wire import bytes_request, storyboard_request
 
 STREAMS = 32
 MIB = 2**20
+REFUSED = ("INVALID_ARGUMENT", "UNAVAILABLE: this server draws at most")
+"""How refusals begin: what is sent is no storyboard, and there may be no place to read it."""
 METRICS_SECONDS = 1.5
 """After which the numbers of /metrics are those of now."""
 
@@ -133,7 +135,7 @@ class Refusals:
                 workers = (1, 8)[number % 2]
                 with ThreadPoolExecutor(workers) as pool, bare_stub(served.url) as stub:
                     said = list(pool.map(lambda _, stub=stub: _refusal(stub), range(self.at_once)))
-                wrong = [line for line in said if not line.startswith("INVALID_ARGUMENT")]
+                wrong = [line for line in said if not line.startswith(REFUSED)]
                 if served.restarts() > restarts or not served.is_ready():
                     wrong.append("a part was started again")
                 yield Attempt("; ".join(wrong[:3]))
