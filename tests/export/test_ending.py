@@ -97,7 +97,7 @@ def check_ended(
     before = content(place)
     code = end_at([*command, "--out", str(out)], step, number, tmp_path / "temporary")
     assert code not in (0, None)
-    assert content(place) == before
+    assert content(place) == before, f"exit status {code}"
     assert not content(tmp_path / "temporary")
 
 
@@ -131,26 +131,51 @@ def test_a_folder_is_replaced_or_stays(tmp_path: Path) -> None:
     assert {*content(tmp_path)} == {"target", "target/new", "aside", "aside/target"}
 
 
-@pytest.mark.slow  # it crashed the interpreter once, in a process that had drawn before
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_between_two_renames_waits(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if signal.getsignal(number) == signal.SIG_IGN:
-        pytest.skip("this run was started with the signal ignored, so it stays ignored")
-    new, target, aside = (tmp_path / name for name in ("new", "target", "aside"))
-    new.mkdir()
-    target.mkdir()
-    rename = Path.rename
+def run_alone(code: str, *arguments: str) -> None:
+    """Runs a test of signals in a process of its own: they are a matter of the whole process."""
+    subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, timeout=120, preexec_fn=heed_all
+    )
 
-    def signalled(path: Path, other: Path) -> Path:
-        moved = rename(path, other)
-        signal.raise_signal(number)
-        return moved
 
-    monkeypatch.setattr(Path, "rename", signalled)
-    with pytest.raises((SystemExit, KeyboardInterrupt)), ended_like_an_error():
+RENAMES = """
+import signal, sys
+from pathlib import Path
+from lafi_export.ending import ended_like_an_error, put_in_place
+
+folder, number = Path(sys.argv[1]), int(sys.argv[2])
+new, target, aside = (folder / name for name in ("new", "target", "aside"))
+rename = Path.rename
+
+def signalled(path, other):
+    moved = rename(path, other)
+    signal.raise_signal(number)
+    return moved
+
+Path.rename = signalled
+try:
+    with ended_like_an_error():
         put_in_place(new, target, aside)
+except (SystemExit, KeyboardInterrupt):
+    sys.exit(0)
+sys.exit("nothing was raised")
+"""
+IGNORED = """
+import signal
+from lafi_export.ending import ended_like_an_error, uninterrupted
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with ended_like_an_error(), uninterrupted():
+    signal.raise_signal(signal.SIGHUP)
+assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_between_two_renames_waits(number: int, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "target").mkdir()
+    run_alone(RENAMES, str(tmp_path), str(int(number)))
     assert {*content(tmp_path)} == {"target", "aside"}
 
 
@@ -164,13 +189,7 @@ def test_handlers_are_as_before(block: Callable[[], object]) -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with ended_like_an_error(), uninterrupted():
-            signal.raise_signal(signal.SIGHUP)
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    run_alone(IGNORED)
 
 
 def test_folders_above_that_were_made_go_again_if_they_are_empty(tmp_path: Path) -> None:
