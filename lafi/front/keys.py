@@ -20,6 +20,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lafi.front.file_signature import signature
 from lafi.wire.caller import Caller
 
 _LOOK_SECONDS = 1.0
@@ -105,7 +106,7 @@ class KeyRing:
         """Raises KeyFileError."""
         self._path = path
         self._clock = clock
-        self._seen = _signature(path)
+        self._seen = signature(path)
         self._keys = _by_hash(read_keys(path))
         self._looked = clock()
 
@@ -118,7 +119,7 @@ class KeyRing:
         return self._keys.get(hash_of(key))
 
     def _look(self) -> None:
-        seen = _signature(self._path)
+        seen = signature(self._path)
         if seen == self._seen:
             return
         self._seen = seen
@@ -132,11 +133,3 @@ class KeyRing:
 
 def _by_hash(file: KeyFile) -> dict[str, Caller]:
     return {key.sha256: key.caller for key in file.keys}
-
-
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

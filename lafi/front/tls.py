@@ -9,9 +9,9 @@ from pathlib import Path
 import grpc
 
 from lafi.front.control import TlsFiles
+from lafi.front.file_signature import signature
 
 _log = logging.getLogger(__name__)
-_Signature = tuple[tuple[int, int, int], ...]
 
 
 class TlsFilesError(ValueError):
@@ -54,11 +54,11 @@ class WatchedFiles:
 
     def __init__(self, files: TlsFiles) -> None:
         self.files = files
-        self._seen = signature(files)
+        self._seen = signature(*files.paths())
 
     def changed(self) -> bool:
         """Whether there are new files that can be used; the log tells of those that cannot."""
-        now = signature(self.files)
+        now = signature(*self.files.paths())
         if now == self._seen:
             return False
         try:
@@ -68,7 +68,7 @@ class WatchedFiles:
                 self._seen = now
             _log.error("%s; the certificate from before stays in use", error)
             return False
-        if signature(self.files) != now:
+        if signature(*self.files.paths()) != now:
             return False  # they change this moment: the next handshake looks again
         self._seen = now
         _log.warning("the certificate has changed and was read")
@@ -93,15 +93,6 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         _configuration(files), fetch, require_client_authentication=bool(files.client_ca)
     )
-
-
-def signature(files: TlsFiles) -> _Signature | None:
-    """Changes when a file does; None while one is missing."""
-    try:
-        found = [Path(path).stat() for path in files.paths()]
-    except OSError:
-        return None
-    return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
 
 
 def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:

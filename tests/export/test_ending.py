@@ -131,11 +131,10 @@ def test_a_folder_is_replaced_or_stays(tmp_path: Path) -> None:
     assert {*content(tmp_path)} == {"target", "target/new", "aside", "aside/target"}
 
 
-def run_alone(code: str, *arguments: str) -> None:
-    """Runs a test of signals in a process of its own: they are a matter of the whole process."""
-    subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=True, timeout=120, preexec_fn=heed_all
-    )
+def exit_status(code: str, *arguments: str) -> int:
+    """Of a process of its own with this code: signals are a matter of the whole process."""
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, timeout=120, preexec_fn=heed_all).returncode
 
 
 RENAMES = """
@@ -175,7 +174,7 @@ assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 def test_a_signal_between_two_renames_waits(number: int, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "target").mkdir()
-    run_alone(RENAMES, str(tmp_path), str(int(number)))
+    assert exit_status(RENAMES, str(tmp_path), str(int(number))) == 0
     assert {*content(tmp_path)} == {"target", "aside"}
 
 
@@ -189,7 +188,7 @@ def test_handlers_are_as_before(block: Callable[[], object]) -> None:
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
-    run_alone(IGNORED)
+    assert exit_status(IGNORED) == 0
 
 
 def test_folders_above_that_were_made_go_again_if_they_are_empty(tmp_path: Path) -> None:

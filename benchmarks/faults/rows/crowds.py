@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import threading
 import time
@@ -13,11 +12,17 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from benchmarks.faults.attempt import Attempt, Bench, rng_of
-from benchmarks.faults.drawing import OPTIONS, bare_stub, board, client_of, draw
+from benchmarks.faults.drawing import (
+    OPTIONS,
+    bare_stub,
+    board,
+    client_of,
+    document_request,
+    draw,
+)
 from benchmarks.faults.served import Served, seconds_until
-from lafi.wire.model_spec import bytes_tensor
 from lafi_client import LafiError, ServerUnavailable, StoryboardClient
-from lafi_client.wire import bytes_request, storyboard_request
+from lafi_client.wire import storyboard_request
 
 STREAMS = 32
 MIB = 2**20
@@ -136,8 +141,7 @@ class Refusals:
                 with ThreadPoolExecutor(workers) as pool, bare_stub(served.url) as stub:
                     said = list(pool.map(lambda _, stub=stub: _refusal(stub), range(self.at_once)))
                 wrong = [line for line in said if not line.startswith(REFUSED)]
-                if served.restarts() > restarts or not served.is_ready():
-                    wrong.append("a part was started again")
+                wrong += served.harm_since(restarts)
                 yield Attempt("; ".join(wrong[:3]))
 
 
@@ -216,9 +220,7 @@ class SlowReaders:
 
 
 def _refusal(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> str:
-    empty = bytes_tensor(json.dumps({"panels": []}).encode())
-    tensors = {"STORYBOARD": empty, "REFERENCES": bytes_tensor(b"")}
-    call = stub.ModelStreamInfer(iter([bytes_request("storyboard", tensors)]), timeout=60)
+    call = stub.ModelStreamInfer(iter([document_request(b'{"panels": []}')]), timeout=60)
     try:
         said = next(call).error_message
     except grpc.RpcError as error:
