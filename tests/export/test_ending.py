@@ -101,7 +101,7 @@ def check_ended(
     assert not content(tmp_path / "temporary")
 
 
-@pytest.mark.parametrize("case", CASES[:-1], ids=lambda case: f"{case[0].name}, {case[1]}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}, {case[1]}")
 def test_nothing_is_left_and_what_was_there_is_whole(
     case: tuple[int, str, bool], checkpoint: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from lafi.engine.onnx.signal_stack import kept_signal_stack
 from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
 from lafi.model.families.registry import input_ports
@@ -104,7 +105,8 @@ def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 natively, as OpenVINO sees it."""
     import openvino
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    with kept_signal_stack():
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunGraph:
@@ -138,7 +140,8 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGrap
         settings |= BF16_SETTINGS
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
+    with kept_signal_stack():
+        compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
     # One request for all calls keeps its preparation for each shape. It runs one call at a time.
     request = compiled.create_infer_request()
     one_at_a_time = threading.Lock()
