@@ -21,11 +21,11 @@ from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph,
 from lafi.front.run_folder import REQUEST_KEY, own_run_folder
 from lafi.model.info import ModelInfo
 from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
+from lafi.serving.answers import ServedModelError
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
 from lafi.serving.pace import Pace
-from lafi.serving.service import ServedModelError
 from lafi.wire.caller import CALLER, Caller
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.control import Answer as ControlAnswer

@@ -3,8 +3,10 @@
 import fcntl
 import os
 import shutil
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 from lafi.model.info import load_model_info
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

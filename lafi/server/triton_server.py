@@ -222,7 +222,8 @@ def server_environment(
     """The environment of the server's processes.
 
     PATH begins with our Python's folder, because the stub uses the packages of the first `python`
-    on it. OpenMP threads wait passively, so that they leave the cores to other engines.
+    on it. OpenMP threads wait passively, so that they leave the cores to other engines. No ONNX
+    Runtime, Triton Server's own neither, reports to its makers.
     """
     inherited = os.environ.get("LD_LIBRARY_PATH", "")
     paths = [str(folder) for folder in libraries] + ([inherited] if inherited else [])
@@ -232,6 +233,7 @@ def server_environment(
         "LD_LIBRARY_PATH": os.pathsep.join(paths),
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",
+        "ORT_DISABLE_TELEMETRY": os.environ.get("ORT_DISABLE_TELEMETRY", "1"),
         "OMP_NUM_THREADS": str(threads),
         THREADS: str(threads),
         "PYTHONUNBUFFERED": "1",

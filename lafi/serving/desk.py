@@ -5,7 +5,6 @@ Knows tensors, a service and a keeper, not Triton Server.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,10 +14,10 @@ from lafi.board import image_file
 from lafi.board.error import StoryboardError
 from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
-from lafi.serving.failure import log_failure
+from lafi.serving.answers import UnknownIdError, refuse
 from lafi.serving.job import Sender, SenderWithout
 from lafi.serving.keeper import Keeper
-from lafi.serving.service import StoryboardService, end
+from lafi.serving.service import StoryboardService
 from lafi.wire.caller import Caller
 from lafi.wire.contract import storyboard_from_tensors
 from lafi.wire.control import (
@@ -31,12 +30,7 @@ from lafi.wire.control import (
 )
 from lafi.wire.model_spec import REFERENCES, STORYBOARD
 
-_log = logging.getLogger(__name__)
 Read = Callable[[str], npt.NDArray[Any]]
-
-
-class UnknownIdError(LookupError):
-    """No storyboard has this id, or not any more."""
 
 
 class Asker(Sender, Protocol):
@@ -75,12 +69,8 @@ class Desk:
             else:
                 sender.send(self._answer(command, caller))
                 sender.finish()
-        except StoryboardError as error:
-            end(sender, "INVALID_ARGUMENT", str(error))
-        except UnknownIdError as error:
-            end(sender, "NOT_FOUND", str(error))
         except Exception as error:
-            end(sender, "INTERNAL", log_failure(_log, error))
+            refuse(sender, error)
 
     def _storyboard(self, storyboard: npt.NDArray[Any], references: npt.NDArray[Any]) -> Storyboard:
         decode = self._decode_picture

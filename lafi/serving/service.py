@@ -21,15 +21,13 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission, RefusedError
-from lafi.serving.failure import log_failure
-from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
+from lafi.serving.answers import NotAllowedError, end, fail, is_retryable, refuse
+from lafi.serving.job import DetachedSender, Job, Sender, StopSignal
 from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
 from lafi.wire.caller import Caller
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
-from lafi.wire.failure import without_paths
-from lafi.wire.picture_names import UnknownPicturesError
 
 _log = logging.getLogger(__name__)
 
@@ -54,24 +52,6 @@ class _Arrival:
     known: str
     watches: bool
     caller: Caller | None
-
-
-class ServedModelError(RuntimeError):
-    """A served model answered with an error. retryable: whether another try may succeed.
-
-    told: what clients may be told of it: only what our own models say of their input.
-    """
-
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__(f"the model {model} failed: {message}")
-        self.retryable = not message.startswith("INVALID_ARGUMENT")
-        self.told = f"the model {model} failed"
-        if not self.retryable:
-            self.told += f": {without_paths(message)}"
-
-
-class NotAllowedError(RuntimeError):
-    """The caller's key lacks a right."""
 
 
 class StoryboardService:
@@ -240,16 +220,8 @@ class StoryboardService:
             if self.closing():
                 raise RefusedError(CLOSING)
             return self._begin(arrival)
-        except NotAllowedError as error:
-            end(sender, "PERMISSION_DENIED", str(error))
-        except StoryboardError as error:
-            end(sender, "INVALID_ARGUMENT", str(error))
-        except UnknownPicturesError as error:
-            end(sender, "NOT_FOUND", str(error))
-        except RefusedError as error:
-            end(sender, "UNAVAILABLE", str(error))
         except Exception as error:
-            end(sender, "INTERNAL", log_failure(_log, error))
+            refuse(sender, error)
         finally:
             self._begun(arrival)
         return None
@@ -348,8 +320,8 @@ class StoryboardService:
         except Exception as error:
             if job.stop.was_client or job.stop.called_off or self.closing():
                 return "open"
-            _fail(job.sender, error)
-            return "open" if _is_retryable(error) else "failed"
+            fail(job.sender, error)
+            return "open" if is_retryable(error) else "failed"
         return "finished" if isinstance(event, Finished) else "open"
 
     def _send(self, job: Job, event: Event) -> None:
@@ -374,27 +346,3 @@ def _check_priority(storyboard: Storyboard, caller: Caller | None) -> None:
             f"priority: got {storyboard.priority}, allowed: at most 0, since the key {caller.name} "
             'lacks the right "priority"'
         )
-
-
-def end(sender: Sender, status: Status, message: str) -> None:
-    """Refuses a request; never raises, since a lost client must not end the caller's thread."""
-    try:
-        sender.refuse(status, message)
-        sender.finish()
-    except Exception:
-        _log.exception("a client could not be told: %s", message)
-
-
-def _fail(sender: Sender, error: Exception) -> None:
-    """Fails a storyboard. Which model failed, or memory, is told; all else is for the log only."""
-    text = f"INTERNAL: {log_failure(_log, error)}"
-    if isinstance(error, ServedModelError):
-        text = f"{error.told}; {text}"
-    elif isinstance(error, MemoryError):
-        text = f"there was no memory for it; {text}"
-    sender.send(Failed(panel=None, error=text, retryable=_is_retryable(error)))
-
-
-def _is_retryable(error: Exception) -> bool:
-    """True if another try may succeed: out of memory, or the error's own `retryable` is true."""
-    return isinstance(error, MemoryError) or bool(getattr(error, "retryable", False))

@@ -7,7 +7,7 @@ anew from what lies in the store. Times are seconds since 1970.
 import sqlite3
 import threading
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,10 +49,15 @@ class Index:
         """Add or replace a panel; pictures: SHA-256 of the references that it was drawn from."""
         with self._lock, closing(self._rows.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
-            cursor.execute("INSERT OR REPLACE INTO panel VALUES (?, ?, ?, ?)", kept)
-            rows = [(picture, kept.address) for picture in pictures]
-            cursor.executemany("INSERT OR IGNORE INTO reference VALUES (?, ?)", rows)
-            cursor.execute("COMMIT")
+            try:
+                cursor.execute("INSERT OR REPLACE INTO panel VALUES (?, ?, ?, ?)", kept)
+                rows = [(picture, kept.address) for picture in pictures]
+                cursor.executemany("INSERT OR IGNORE INTO reference VALUES (?, ?)", rows)
+                cursor.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # SQLite has done it already where the disk is full
+                    cursor.execute("ROLLBACK")
+                raise
 
     def use(self, address: str, used: float) -> None:
         """Note that a panel was asked for."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from lafi.engine.onnx.packages import onnxruntime_package, openvino_package
 from lafi.engine.onnx.signal_stack import kept_signal_stack
 from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
@@ -103,16 +104,13 @@ def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bf16 natively, as OpenVINO sees it."""
-    import openvino
-
     with kept_signal_stack():
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in openvino_package().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunGraph:
     """precision: f32, the one that it offers."""
-    import onnxruntime
-
+    onnxruntime = onnxruntime_package()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Errors only: the optimiser warns of every value that the attention op's branches share.
@@ -128,9 +126,7 @@ def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunG
 
 
 def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGraph:
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_package().Core()
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": 1,

@@ -1,7 +1,10 @@
 """ONNX engines are the torch engines in another runtime, and refuse what was tampered with."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +23,16 @@ from lafi.engine.onnx.engines import (
     load_reference_reader,
     load_text_encoder,
 )
-from lafi.engine.onnx.graph import RuntimeName, cpu_has_bf16, model_info, open_graph
+from lafi.engine.onnx.graph import (
+    RUNTIMES,
+    RuntimeName,
+    cpu_has_bf16,
+    model_info,
+    open_graph,
+)
+from lafi.engine.onnx.packages import NO_TELEMETRY
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.artifacts import ArtifactsError, file_sha256, load_prompt_reader
+from lafi.model.artifacts import VAE_DECODER, ArtifactsError, file_sha256, load_prompt_reader
 from lafi.model.info import ModelInfo, ModelInfoError, load_model_info
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
 
@@ -168,6 +178,25 @@ def test_threads_may_share_an_engine(engines: Engines) -> None:
         together = list(pool.map(engines.denoiser, batches))
     for got, wanted in zip(together, alone, strict=True):
         assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_no_runtime_reports_to_its_makers(
+    runtime: RuntimeName, artifacts: Path, tmp_path: Path
+) -> None:
+    """Both would begin with files of their own."""
+    code = (
+        "import sys; from pathlib import Path; from lafi.engine.onnx.graph import open_graph; "
+        "open_graph(Path(sys.argv[1]), sys.argv[2], threads=1)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != NO_TELEMETRY}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(artifacts / VAE_DECODER), runtime],
+        env={**environment, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
+        timeout=120,
+        check=True,
+    )
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_info_names_the_runtime(engines: Engines, artifacts: Path) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.serving.admission import Admission
-from lafi.serving.service import Drawer, ServedModelError, Status, StoryboardService
+from lafi.serving.answers import ServedModelError
+from lafi.serving.job import Status
+from lafi.serving.service import Drawer, StoryboardService
 from lafi.wire.events import Accepted, Event, Failed, Finished, Progress
 
 STORYBOARD = Storyboard(panels=(Panel(prompt="a house"),))
