@@ -23,7 +23,7 @@ def train_all(folder: Path | None = FOLDER, cores: int = 2) -> None:
 
 @app.command()
 def new_stage(name: str, folder: Path | None = FOLDER, cores: int = 2) -> None:
-    """One stage of the 128 px model alone: autoencoder, reader or denoiser."""
+    """One stage of the 128 px model alone."""
     from lafi_tiny.stages.train_all import STAGES
 
     if name not in STAGES:

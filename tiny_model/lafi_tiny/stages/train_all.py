@@ -1,4 +1,4 @@
-"""All stages in their order, each where it stopped: autoencoder, reader, denoiser."""
+"""All stages in their order, each where it stopped."""
 
 import os
 from functools import partial
@@ -8,6 +8,8 @@ import torch
 
 from lafi_tiny.stages.autoencoder import AutoencoderTraining, train_autoencoder
 from lafi_tiny.stages.blueprint import BLUEPRINT
+from lafi_tiny.stages.few_steps import FewStepsTraining, train_few_steps
+from lafi_tiny.stages.larger import LargerTraining, train_larger
 from lafi_tiny.stages.stage_folder import has_finished
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, train_denoiser
 from lafi_tiny.stages.train_reader import ReaderTraining, train_reader
@@ -31,7 +33,24 @@ def denoiser_stage(folder: Path, cores: int) -> None:
     run_team(partial(train_denoiser, BLUEPRINT, DenoiserTraining(), folder), cores, folder)
 
 
-STAGES = {"autoencoder": autoencoder_stage, "reader": reader_stage, "denoiser": denoiser_stage}
+def larger_stage(folder: Path, cores: int) -> None:
+    """The denoiser at larger sides, with as many workers of one thread each."""
+    run_team(partial(train_larger, BLUEPRINT, LargerTraining(), folder), cores, folder)
+
+
+def few_steps_stage(folder: Path, cores: int) -> None:
+    """The LoRA that draws in a few steps, on as many threads."""
+    torch.set_num_threads(cores)
+    train_few_steps(BLUEPRINT, FewStepsTraining(), folder)
+
+
+STAGES = {
+    "autoencoder": autoencoder_stage,
+    "reader": reader_stage,
+    "denoiser": denoiser_stage,
+    "larger": larger_stage,
+    "few_steps": few_steps_stage,
+}
 
 
 def train_all(folder: Path, cores: int = 2) -> None:

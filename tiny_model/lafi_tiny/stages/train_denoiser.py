@@ -234,7 +234,15 @@ def denoising_loss(
     batch: Batch,
     place: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Mean squared error of v where the latent is fresh, and the loss of the names."""
+    """`velocity_loss`, and the loss of the names."""
+    loss = velocity_loss(model, schedule, batch, place)
+    return loss, naming_loss(namer, middle.take(), batch, schedule)
+
+
+def velocity_loss(
+    model: TextToLatent, schedule: DDIMScheduler, batch: Batch, place: torch.device
+) -> Tensor:
+    """Mean squared error of v where the latent is fresh."""
     latents, fresh = batch.latents.to(place), batch.fresh.to(place)
     timesteps = batch.timesteps.to(place)
     noise = torch.randn_like(latents)
@@ -246,7 +254,7 @@ def denoising_loss(
         predicted = model(mixed, timesteps, batch.token_ids.to(place))
     error = (predicted.float() - target).pow(2) * fresh
     loss: Tensor = error.sum() / fresh.expand_as(error).sum()
-    return loss, naming_loss(namer, middle.take(), batch, schedule)
+    return loss
 
 
 def naming_loss(namer: Namer, features: Tensor, batch: Batch, schedule: DDIMScheduler) -> Tensor:

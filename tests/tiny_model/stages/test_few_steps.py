@@ -1,0 +1,113 @@
+"""The stage `few_steps`: what diffusers' `LCMScheduler` asks of it, resuming, and the LoRA file."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import LCMScheduler, StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from lafi_tiny.architecture import build_noise_schedule
+from lafi_tiny.stages import few_steps
+from lafi_tiny.stages.autoencoder import load_average
+from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.few_steps import (
+    FAST_FOLDER,
+    FewStepsTraining,
+    boundary,
+    neighbours,
+    train_few_steps,
+)
+from lafi_tiny.stages.stage_folder import has_finished
+from lafi_tiny.stages.text_to_latent import BEST_FILE, TextToLatent, load_denoiser
+from lafi_tiny.training import save_state
+
+SHORT = FewStepsTraining(steps=3, batch=2, rank=2, pictures=20)
+
+
+@pytest.fixture
+def folder(
+    plan: Blueprint, with_autoencoder: Path, tokenizer: CLIPTokenizer, tmp_path: Path
+) -> Path:
+    """A folder with a denoiser of random weights."""
+    run = Path(shutil.copytree(with_autoencoder, tmp_path / "run"))
+    average = TextToLatent(plan, tokenizer).state_dict()
+    save_state(run / BEST_FILE, {"step": 0, "average": average})
+    return run
+
+
+def scheduler() -> LCMScheduler:
+    return LCMScheduler.from_config(build_noise_schedule().config)
+
+
+def test_the_boundary_is_the_schedulers() -> None:
+    timesteps = torch.arange(0, 1000, 37)
+    skip, out = boundary(timesteps)
+    wanted = [scheduler().get_scalings_for_boundary_condition_discrete(int(t)) for t in timesteps]
+    torch.testing.assert_close(skip.flatten(), torch.tensor([float(w[0]) for w in wanted]))
+    torch.testing.assert_close(out.flatten(), torch.tensor([float(w[1]) for w in wanted]))
+
+
+@pytest.mark.parametrize("steps", [2, 4, 8])
+def test_the_levels_are_those_that_the_scheduler_draws_at(steps: int) -> None:
+    drawn = scheduler()
+    drawn.set_timesteps(steps)
+    high, low = neighbours(np.random.default_rng(0), 5000, FewStepsTraining())
+    assert {*drawn.timesteps.tolist()} <= {*high.tolist()}
+    assert ((high - low == 20) | (low == 0)).all()
+
+
+def test_at_the_lowest_level_the_clean_latent_is_the_noisy_one() -> None:
+    skip, out = boundary(torch.zeros(1))
+    assert (float(skip), float(out)) == (1, 0)
+
+
+def test_a_step_of_the_solver_is_diffusers_ddim(
+    plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer
+) -> None:
+    model, schedule = load_denoiser(plan, folder, tokenizer), build_noise_schedule()
+    model.unet.add_adapter(few_steps.LoraConfig(r=2, target_modules=["to_q"]))
+    schedule.set_timesteps(50)
+    noisy, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, plan.text_width)
+    high = torch.tensor([int(schedule.timesteps[10])])
+    with torch.no_grad():
+        ours = few_steps._solved(model, schedule, noisy, high, high - 20, text, 3.0)
+        model.unet.disable_adapters()
+        both = few_steps._velocity(model, torch.cat([noisy] * 2), torch.cat([high] * 2), text)
+    said, unsaid = both.chunk(2)
+    wanted = schedule.step(unsaid + 3.0 * (said - unsaid), high[0], noisy).prev_sample
+    torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_it_resumes_and_diffusers_reads_the_lora(
+    plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer
+) -> None:
+    train_few_steps(plan, replace(SHORT, steps=2), folder)
+    train_few_steps(plan, SHORT, folder)
+    assert torch.load(folder / few_steps.STATE_FILE, weights_only=True)["step"] == 3
+    assert has_finished(folder, "few_steps")
+    model = load_denoiser(plan, folder, tokenizer)
+    pipeline = StableDiffusionPipeline(
+        vae=load_average(plan, folder),
+        unet=model.unet,
+        text_encoder=model.text_encoder,
+        tokenizer=tokenizer,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+    def draw() -> np.ndarray:
+        gen = torch.Generator().manual_seed(0)
+        drawn = pipeline(
+            "a child", num_inference_steps=2, guidance_scale=1, generator=gen, output_type="np"
+        )
+        return drawn.images[0]
+
+    plain = draw()
+    pipeline.load_lora_weights(folder / FAST_FOLDER)
+    assert np.abs(draw() - plain).max() > 0
