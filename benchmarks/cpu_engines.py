@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="the diffusers folder it was made from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--side", type=int, default=64, help="pixels")
+    parser.add_argument("--side", type=int, default=128, help="pixels")
     options = parser.parse_args()
     info = load_model_info(options.repository / "artifacts")
     engines = load_all(options.repository, options.checkpoint, options.threads)

@@ -40,7 +40,7 @@ RESULTS = Path("benchmarks/results")
 MAX_ROWS = 16
 CALL_SECONDS, ROW_SECONDS = 0.006, 0.006
 STEPS = 10
-SIDE = 64
+SIDE = 128
 """Pixels, of a model that does not say at which size it was trained."""
 PANELS = (1, 2, 4, 8)
 SLACK = (1.5, 6.0)

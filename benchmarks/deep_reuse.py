@@ -4,7 +4,7 @@
     python -m benchmarks.deep_reuse tiny_model/weights --count-only
 
 The cut is before the first injected layer, so that every injected layer still reads references at
-every step. Counts operations for the bundled model at 64 px, SD1.5 at 512 px and SDXL at 1024 px.
+every step. Counts operations for the bundled model at 128 px, SD1.5 at 512 px and SDXL at 1024 px.
 Draws with the bundled model in torch: kept features for intervals of 2, 3 and 5 steps, EasyCache,
 and fewer steps; PSNR against all steps computed, over the counted share of the denoiser's work.
 Writes `deep_reuse.json` and `.png` to `benchmarks/results`.
@@ -44,7 +44,7 @@ from lafi.engine.torch.engines import load_torch_engines, torch_denoiser
 from lafi.model.architectures import TEXT_LENGTH, architecture
 from lafi.model.families.unet import self_attention_layers
 from lafi.ports.engines import Engines
-from lafi_tiny.evaluate import held_out_wanted
+from lafi_tiny.stages.agreement import held_out_wanted
 
 PRESETS: tuple[LayerPreset, ...] = ("decoder", "balanced", "texture")
 DRAWN_PRESETS: tuple[LayerPreset, ...] = ("texture",)
@@ -90,7 +90,7 @@ def unets(checkpoint: Path) -> dict[str, tuple[Any, int, int]]:
     bundled = json.loads((checkpoint / "unet" / "config.json").read_text())
     with torch.device("meta"):
         return {
-            "bundled, 64 px": (UNet2DConditionModel.from_config(bundled), 16, 48),
+            "bundled, 128 px": (UNet2DConditionModel.from_config(bundled), 16, TEXT_LENGTH),
             "SD1.5, 512 px": (_published("sd15"), 64, TEXT_LENGTH),
             "SDXL, 1024 px": (_published("sdxl"), 128, TEXT_LENGTH),
         }

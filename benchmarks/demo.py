@@ -26,16 +26,17 @@ from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 from lafi_client import StoryboardClient
 from lafi_client.commands import draw
-from lafi_tiny.attributes import ACTIONS, BACKGROUNDS, TIMES, Identity, Scene
-from lafi_tiny.caption import plain_caption
-from lafi_tiny.reader import Reader, load_reader
-from lafi_tiny.reference_sheet import reference_png
-from lafi_tiny.scores import Scores, Wanted, score
+from lafi_tiny.hand.attributes import ACTIONS, LIGHTS, PLACES, Identity, Scene
+from lafi_tiny.hand.caption import plain_caption
+from lafi_tiny.hand.reference_sheet import reference_png
+from lafi_tiny.stages.agreement import Wanted
+from lafi_tiny.stages.reader import Reader, load_reader
+from lafi_tiny.stages.scores import Scores, score
 from lafi_tiny.training import from_pixels
 
 STORY = Path("client/examples/day_with_mia.yaml")
 READER = Path("tiny_model/reader.safetensors")
-MIA = Identity("pale", "red", "long", "blue", "striped", "brown", "glasses", "slim")
+MIA = Identity("pale", "red", "long", "blue", "striped", "skirt", "pink", "glasses", "slim")
 INJECTIONS: dict[str, Injection] = {
     "none": Injection(layers="none"),
     "all": Injection.as_published(layers="all"),
@@ -55,7 +56,7 @@ CLEARLY = 0.05
 def wanted_panels() -> list[Wanted]:
     """Every action once, in different scenes."""
     return [
-        Wanted(MIA, action, Scene(BACKGROUNDS[i % 6], TIMES[i % 3]))
+        Wanted(MIA, action, Scene(PLACES[i], LIGHTS[i % len(LIGHTS)]))
         for i, action in enumerate(ACTIONS)
     ]
 
@@ -64,7 +65,7 @@ def strip_storyboard(wanted: list[Wanted], injection: Injection) -> Storyboard:
     """The same prompts and seeds for every injection; the prompts do not describe her looks."""
     mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=reference_png(MIA)))
     panels = tuple(
-        Panel(prompt=plain_caption(w.action, w.scene, who="{mia}"), seed=100 + i)
+        Panel(prompt=plain_caption(w.action, w.scene, who="{mia}"), seed=i)
         for i, w in enumerate(wanted)
     )
     return Storyboard(

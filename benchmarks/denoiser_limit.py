@@ -3,8 +3,8 @@
     python -m benchmarks.denoiser_limit out/repository tiny_model/weights \\
         --also out/repository_bf16
 
-Times one call of the UNet at 64 px, without the rest of a server: diffusers' UNet in torch f32, and
-the exported ones with and without injection, all in turns. `floor_vs_plain` is how many times as
+Times one call of the UNet at 128 px, without the rest of a server: diffusers' UNet in torch f32,
+and the exported ones with and without injection, all in turns. `floor_vs_plain` is how many times as
 fast as plain diffusers a storyboard of eight panels could be drawn if only these calls took time:
 16 rows of torch against 17 of ours in 80% of the steps and 16 in the others.
 """
@@ -36,7 +36,7 @@ from lafi.ports.engines import Denoiser, DenoiserBatch
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("openvino", "torch", "diffusers")
-SIDE, PANELS, INJECTED = 64, 8, 0.8
+SIDE, PANELS, INJECTED = 128, 8, 0.8
 ROWS = 2 * PANELS
 """Rows of a storyboard's panels in both branches of guidance; one more with their reference."""
 SIZES = (4, 8, ROWS, 2 * ROWS)

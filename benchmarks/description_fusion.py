@@ -3,7 +3,7 @@
     python -m benchmarks.description_fusion
 
 Characters that are in no training picture are enrolled by one picture, by a description of some of
-their eight attributes, or by both (late fusion). Measures open-set identification among growing
+their nine attributes, or by both (late fusion). Measures open-set identification among growing
 numbers of them, and verification against characters that differ in one attribute. The weight of a
 description is that of `recogniser.json`, chosen on other characters.
 """
@@ -25,9 +25,9 @@ from benchmarks.identity_service import ENROLLED, STRANGERS, characters_for_the_
 from benchmarks.provenance import surroundings
 from lafi.engine.onnx.describer import load_describer
 from lafi.model.recogniser_files import read_recogniser_info
-from lafi_tiny.export_describer import CARD_KEY
-from lafi_tiny.export_recogniser import onnx_embedder
-from lafi_tiny.fusion import (
+from lafi_tiny.who.export_describer import CARD_KEY
+from lafi_tiny.who.export_recogniser import onnx_embedder
+from lafi_tiny.who.fusion import (
     IMAGES,
     Enrolled,
     Probes,
@@ -36,13 +36,12 @@ from lafi_tiny.fusion import (
     lookalike_error,
     see,
 )
-from lafi_tiny.open_set import TEST_SEED, portraits
-from lafi_tiny.recogniser import SIDE
-from lafi_tiny.verification import Array, identified
+from lafi_tiny.who.open_set import TEST_SEED, portraits
+from lafi_tiny.who.verification import Array, identified
 
 RESULTS = Path("benchmarks/results")
 WAYS = ("pictures", "words", "both")
-SAID = (8, 4, 2)
+SAID = (9, 4, 2)
 """Numbers of attributes in a description."""
 
 
@@ -119,7 +118,8 @@ def main(
         return describer(texts).astype(np.float64)
 
     pictures, probes = see(embed, known, TEST_SEED)
-    unknown = embed(portraits(strangers, IMAGES, TEST_SEED + 1).reshape(-1, SIDE, SIDE, 3))
+    unseen = portraits(strangers, IMAGES, TEST_SEED + 1)
+    unknown = embed(unseen.reshape(-1, *unseen.shape[2:]))
     figures = []
     for said in SAID:
         words = describe(descriptions(known, (said, said), TEST_SEED))

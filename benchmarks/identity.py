@@ -30,11 +30,11 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.wire.events import PanelImage
-from lafi_tiny.caption import plain_caption
-from lafi_tiny.evaluate import held_out_wanted
-from lafi_tiny.reader import Reader, load_reader
-from lafi_tiny.reference_sheet import reference_png
-from lafi_tiny.scores import Scores, Wanted, score
+from lafi_tiny.hand.caption import plain_caption
+from lafi_tiny.hand.reference_sheet import reference_png
+from lafi_tiny.stages.agreement import Wanted, held_out_wanted
+from lafi_tiny.stages.reader import Reader, load_reader
+from lafi_tiny.stages.scores import Scores, score
 from lafi_tiny.training import from_pixels, save_grid
 
 SETTINGS: dict[str, Injection] = {
@@ -52,7 +52,7 @@ SETTINGS: dict[str, Injection] = {
     "all, noise 0.1": Injection.as_published(layers="all", reference_noise=0.1),
 }
 
-COLUMNS = ("identity", "action", "background", "time", "scene")
+COLUMNS = ("identity", "action", "place", "light", "scene")
 Figures = dict[str, dict[str, Any]]
 
 
@@ -140,10 +140,7 @@ def _print(figures: Figures) -> None:
     for name, scores in figures.items():
         table.add_row(
             name,
-            *(
-                f"{scores[key]:.3f}"
-                for key in ("identity", "action", "background", "time", "scene")
-            ),
+            *(f"{scores[key]:.3f}" for key in COLUMNS),
         )
     Console().print(table)
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.provenance import provenance
-from benchmarks.several.casts import SIDE, Cast, Way, casts, real_pictures, storyboards, ways
+from benchmarks.several.casts import Cast, Way, casts, real_pictures, storyboards, ways
 from benchmarks.several.confusion import Pixels, figures, read_figures
 from lafi.board.injection import Injection
 from lafi.board.stages import Sampling
@@ -32,8 +32,9 @@ from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
-from lafi_tiny.reader import load_reader
-from lafi_tiny.reference_sheet import reference_png
+from lafi_tiny.hand.picture import SIDE
+from lafi_tiny.hand.reference_sheet import reference_png
+from lafi_tiny.stages.reader import load_reader
 from lafi_tiny.training import save_grid
 
 INJECTIONS = {
@@ -99,8 +100,7 @@ def _measured(
     reader, console = load_reader(reader_file), Console(highlight=False)
     count = len(given[0].identities)
     found: Figures = {}
-    if count == 2:
-        found[FLOOR] = figures(read_figures(reader, given, _through_vae(given, engines)))
+    found[FLOOR] = figures(read_figures(reader, given, _through_vae(given, engines)))
     grid = results / f"several_characters_{count}_panels.png"
     shown = [_references(cast) for cast in given[:SHOWN]]
     for way in ways(INJECTIONS):
@@ -113,7 +113,7 @@ def _measured(
 
 
 def draw_way(given: list[Cast], way: Way, engines: Engines, sampling: Sampling) -> Pixels:
-    """RGB uint8 (panels, 64, width, 3). Raises RuntimeError if a panel fails."""
+    """RGB uint8 (panels, 128, 128, 3). Raises RuntimeError if a panel fails."""
     boards = storyboards(given, way, sampling)
     return np.stack([pixels for board in boards for pixels in _drawn(board, engines)])
 
@@ -127,10 +127,14 @@ def _drawn(board: Storyboard, engines: Engines) -> list[Pixels]:
 
 def _references(cast: Cast) -> Pixels:
     """The middle parts of the cast's references side by side, as wide as a panel."""
-    whole = [
-        _pixels(reference_png(who, seed=cast.seed + i)) for i, who in enumerate(cast.identities)
-    ]
-    return np.concatenate([one[:, SIDE // 4 : -SIDE // 4] for one in whole], axis=1)
+    count = len(cast.identities)
+    edges = [round(i * SIDE / count) for i in range(count + 1)]
+    parts = []
+    for i, who in enumerate(cast.identities):
+        width = edges[i + 1] - edges[i]
+        left = (SIDE - width) // 2
+        parts.append(_pixels(reference_png(who, seed=cast.seed + i))[:, left : left + width])
+    return np.concatenate(parts, axis=1)
 
 
 def _through_vae(given: list[Cast], engines: Engines) -> Pixels:

@@ -40,9 +40,8 @@ from lafi.drawing.pipeline import draw, make_batcher
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
-from lafi_tiny.evaluate import held_out_wanted
-from lafi_tiny.reader import Reader, load_reader
-from lafi_tiny.scores import Wanted
+from lafi_tiny.stages.agreement import Wanted, held_out_wanted
+from lafi_tiny.stages.reader import Reader, load_reader
 from lafi_tiny.training import save_grid
 
 STEPS = 30

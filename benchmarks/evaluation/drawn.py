@@ -6,19 +6,22 @@ how panels are drawn.
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.evaluation.pairs import Group, Pixels, ReferencePicture, Shown, Target
-from lafi_tiny.attributes import Identity, random_identity, random_setting
-from lafi_tiny.caption import IDENTITY_NAMES, describe, plain_caption
-from lafi_tiny.figure import OVERSAMPLE, draw_figure
-from lafi_tiny.picture import Figure, Picture, random_picture, render
-from lafi_tiny.pose import ANGLES, CENTRES, Pose, random_pose
-from lafi_tiny.reader import Reader, load_reader
+from lafi_tiny.hand.attributes import Identity, random_identity, random_setting
+from lafi_tiny.hand.caption import plain_caption
+from lafi_tiny.hand.figure import Figure, draw_figure
+from lafi_tiny.hand.looks import describe
+from lafi_tiny.hand.pen import OVERSAMPLE, UNITS, Pen
+from lafi_tiny.hand.picture import SIDE, Picture, plain_picture, render
+from lafi_tiny.hand.pose import ANGLES, CENTRES, Pose
+from lafi_tiny.hand.visibility import visible_attributes, visible_looks
+from lafi_tiny.stages.reader import Reader, load_reader
 from lafi_tiny.training import from_pixels
 
 TARGETS = 4
@@ -30,29 +33,25 @@ READER_FILE = Path("tiny_model/reader.safetensors")
 
 
 class DrawnReader:
-    """`PanelReader` with the bundled reader, which reads 64 pixels a side."""
+    """`PanelReader` with the bundled reader, which reads 128 pixels a side."""
 
-    side = 64
+    side = SIDE
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def read(self, pixels: Pixels) -> list[Shown]:
-        """RGB uint8 (N, 64, 64, 3) -> one reading each; angles rounded to 0.01 degrees.
+        """RGB uint8 (N, SIDE, SIDE, 3) -> one reading each; angles rounded to 0.01 degrees.
 
         The rounding hides torch's last bits, which differ from run to run.
         """
-        readings = [
-            reading
-            for start in range(0, len(pixels), 64)
-            for reading in self._reader.read(from_pixels(pixels[start : start + 64]))
-        ]
+        readings = self._reader.read(from_pixels(pixels))
         return [
             Shown(
                 identity=asdict(reading.identity),
                 action=reading.action,
-                background=reading.scene.background,
-                time=reading.scene.time,
+                background=reading.scene.place,
+                time=reading.scene.light,
                 angles=tuple(round(reading.angles[name], 2) for name in ANGLES),
             )
             for reading in readings
@@ -74,20 +73,20 @@ def drawn_groups(first: int, count: int, *, seed: int, side: int) -> Sequence[Gr
 def _group(rng: np.random.Generator, side: int, index: int) -> Group:
     identity = random_identity(rng, held_out=True)
     return Group(
-        reference=_reference(_picture_of(rng, identity, side), side),
-        second=_reference(_picture_of(rng, identity, side), side),
+        reference=_reference(_picture_of(rng, identity), side),
+        second=_reference(_picture_of(rng, identity), side),
         caption=CAPTION,
-        description=describe(identity, IDENTITY_NAMES),
+        description=describe(identity, _seen(identity)),
         targets=tuple(
             _target(rng, identity, side, seed=10_000 + TARGETS * index + i) for i in range(TARGETS)
         ),
     )
 
 
-def _picture_of(rng: np.random.Generator, identity: Identity, side: int) -> Picture:
+def _picture_of(rng: np.random.Generator, identity: Identity) -> Picture:
     """A held-out action in a held-out scene, somewhere in the picture."""
-    picture = random_picture(rng, "single", side=side, held_out=True)
-    return replace(picture, figures=(replace(picture.figures[0], identity=identity),))
+    action, scene = random_setting(rng, held_out=True)
+    return plain_picture(rng, identity, action, scene)
 
 
 def _reference(picture: Picture, side: int) -> ReferencePicture:
@@ -99,33 +98,35 @@ def _reference(picture: Picture, side: int) -> ReferencePicture:
 
 def _target(rng: np.random.Generator, identity: Identity, side: int, seed: int) -> Target:
     action, scene = random_setting(rng, held_out=True)
-    truths = []
-    for _ in range(TRUTHS):
-        figure = random_picture(rng, "single", side=side).figures[0]
-        figure = replace(figure, identity=identity, action=action, pose=random_pose(rng, action))
-        picture = Picture("single", (figure,), (scene,), int(rng.integers(2**31)))
-        truths.append(np.asarray(render(picture, side)))
+    truths = [plain_picture(rng, identity, action, scene) for _ in range(TRUTHS)]
     return Target(
         shown=Shown(
-            identity=asdict(identity),
+            identity={name: getattr(identity, name) for name in _seen(identity)},
             action=action,
-            background=scene.background,
-            time=scene.time,
+            background=scene.place,
+            time=scene.light,
             angles=_angles(CENTRES[action]),
         ),
         prompt=plain_caption(action, scene, who="{who}"),
         seed=seed,
-        truth=tuple(truths),
+        truth=tuple(np.asarray(render(picture, side)) for picture in truths),
     )
 
 
+def _seen(identity: Identity) -> tuple[str, ...]:
+    """Attributes that a whole figure shows from the front, which is what targets ask for."""
+    return visible_looks(identity, "front", "medium")
+
+
 def _shown(picture: Picture) -> Shown:
+    """What the picture shows; without attributes that cannot be seen in it."""
     figure, scene = picture.figures[0], picture.scenes[0]
+    seen = visible_attributes(picture, figure)
     return Shown(
-        identity=asdict(figure.identity),
+        identity={k: v for k, v in asdict(figure.identity).items() if k in seen},
         action=figure.action,
-        background=scene.background,
-        time=scene.time,
+        background=scene.place,
+        time=scene.light,
         angles=_angles(figure.pose),
     )
 
@@ -139,15 +140,7 @@ def _foreground(figure: Figure, side: int) -> Image.Image:
     canvases = []
     for colour in ((255, 0, 255), (0, 255, 0)):
         canvas = Image.new("RGB", (side * OVERSAMPLE, side * OVERSAMPLE), colour)
-        draw_figure(
-            canvas,
-            figure.identity,
-            figure.pose,
-            x=figure.x,
-            ground=figure.ground,
-            scale=figure.scale,
-            facing=figure.facing,
-        )
+        draw_figure(Pen(canvas, side * OVERSAMPLE / UNITS), figure)
         canvases.append(np.asarray(canvas))
     covered = (canvases[0] == canvases[1]).all(axis=2)
     return Image.fromarray(np.where(covered, 255, 0).astype(np.uint8)).reduce(OVERSAMPLE)

@@ -3,7 +3,8 @@
 Knows readings and pixels, not methods. Every measure is a `Statistic`, so that a difference
 between two methods is resampled over the same panels.
 
-identity              share of identity attributes that are the reference's
+identity              share of identity attributes that are the reference's, of those that can be
+                      seen both in the reference and in what was asked for
 identity_exact        panels on which all of them are
 attribute.<name>      the same for one attribute
 action_accuracy       panels that show the requested action
@@ -91,20 +92,25 @@ def diversity(pixels: NDArray[np.uint8]) -> Statistic:
 
 
 def _identity(panels: Panels) -> dict[str, Statistic]:
-    names = list(panels.pairs[0].reference.identity)
+    names = list(dict.fromkeys(name for p in panels.pairs for name in p.reference.identity))
+    counted = np.array(
+        [
+            [n in p.reference.identity and n in p.target.identity for n in names]
+            for p in panels.pairs
+        ]
+    )
     hits = np.array(
         [
-            [reading.identity.get(name) == pair.reference.identity[name] for name in names]
+            [reading.identity.get(name) == pair.reference.identity.get(name) for name in names]
             for pair, reading in zip(panels.pairs, panels.readings, strict=True)
         ],
         dtype=float,
     )
-    by_name = {f"attribute.{name}": mean(hits[:, i]) for i, name in enumerate(names)}
-    return {
-        "identity": mean(hits.mean(axis=1)),
-        "identity_exact": mean(hits.min(axis=1)),
-        **by_name,
-    }
+    share = (hits * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
+    exact = np.where(counted, hits, 1.0).min(axis=1)
+    known = counted.any(axis=1)
+    by_name = {f"attribute.{n}": mean(hits[:, i], counted[:, i]) for i, n in enumerate(names)}
+    return {"identity": mean(share, known), "identity_exact": mean(exact, known), **by_name}
 
 
 def _obedience(panels: Panels) -> dict[str, Statistic]:

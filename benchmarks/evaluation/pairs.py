@@ -21,9 +21,9 @@ Pixels = NDArray[np.uint8]
 class Shown:
     """The content of a picture, true or read by a reader.
 
-    identity    attribute -> name
+    identity    attribute -> name; of a reference or a target only what can be seen of it
     angles      joint angles in degrees, always the same joints; empty if none are known
-    background, time   empty if not known
+    background, time   place and light; empty if not known
     """
 
     identity: Mapping[str, str]

@@ -31,7 +31,7 @@ class Arrivals:
     steps: int = 8
     at_once: int = 16
     samples: int = 16
-    side: int = 64
+    side: int = 128
 
 
 QUICK = Arrivals(queries={1: 8, 2: 4}, shares=(0.5, 4.0), steps=2, at_once=2, samples=3, side=32)

@@ -28,7 +28,7 @@ class Endurance:
     in_flight: int = 4
     steps: int = 2
     bank_megabytes: int = 32
-    side: int = 64
+    side: int = 128
 
     def __post_init__(self) -> None:
         if self.storyboards - self.warm_up < 2 * self.every:

@@ -35,7 +35,7 @@ class PerfRuns:
     concurrency: tuple[int, ...] = (1, 4)
     panels: int = 4
     steps: int = 8
-    side: int = 64
+    side: int = 128
     timeout: float = 300.0
 
 

@@ -30,7 +30,7 @@ class Queues:
     panels: tuple[int, ...] = (1, 4)
     repeats: int = 8
     steps: int = 6
-    side: int = 64
+    side: int = 128
 
     @property
     def places(self) -> int:

@@ -15,28 +15,32 @@ from lafi.board.limits import MAX_CHARACTERS
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi_tiny.attributes import (
-    IDENTITY_CHOICES,
+from lafi_tiny.hand.attributes import (
+    IDENTITY_NAMES,
     Identity,
     Scene,
     is_held_out_setting,
     random_identity,
     random_setting,
 )
-from lafi_tiny.caption import ACTION_WORDS, PLACE_WORDS, TIME_WORDS, describe
-from lafi_tiny.picture import Picture, random_picture, render
-from lafi_tiny.pose import random_pose
-from lafi_tiny.reference_sheet import reference_png
+from lafi_tiny.hand.caption import POSITIONS, SEVERAL
+from lafi_tiny.hand.looks import describe
+from lafi_tiny.hand.picture import SIDE, Picture, random_picture, render
+from lafi_tiny.hand.pose import random_pose
+from lafi_tiny.hand.reference_sheet import reference_png
+from lafi_tiny.hand.visibility import visible_looks
+from lafi_tiny.hand.words import ACTION_WORDS, LIGHT_WORDS, PLACE_WORDS
 
-SHARE = 32
-"""Pixels of a panel's width per character; two fill the 64 px of the training."""
-SIDE = 64
 NAMED = ("hair", "top")
-"""Attributes that a description names, as captions of the data set do: two, not all eight."""
+"""Attributes that a description names: two, as many captions of the data set do."""
 LEAST_TELLING = 4
 """The least number of attributes in which all characters of a panel differ."""
-_COUNTS = {2: "two", 3: "three"}
-_PLACES = {2: ("left", "right"), 3: ("left", "in the middle", "right")}
+_KINDS = {2: "pair", 3: "trio"}
+
+
+def seen_of(who: Identity) -> tuple[str, ...]:
+    """Attributes that a whole figure shows from the front."""
+    return visible_looks(who, "front", "medium")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,12 @@ class Cast:
 
     @property
     def telling(self) -> tuple[str, ...]:
-        """Attributes in which no two of its characters agree: only these tell them apart."""
+        """Attributes seen of all its characters in which no two agree: these tell them apart."""
         return tuple(
             name
-            for name in IDENTITY_CHOICES
-            if len({getattr(who, name) for who in self.identities}) == len(self.identities)
+            for name in IDENTITY_NAMES
+            if all(name in seen_of(who) for who in self.identities)
+            and len({getattr(who, name) for who in self.identities}) == len(self.identities)
         )
 
 
@@ -110,7 +115,7 @@ def storyboards(given: Sequence[Cast], way: Way, sampling: Sampling) -> list[Sto
         panels = tuple(_panel(i, cast, way) for i, cast in enumerate(part))
         boards.append(
             Storyboard(
-                width=SHARE * count,
+                width=SIDE,
                 height=SIDE,
                 characters=characters,
                 panels=panels,
@@ -122,19 +127,20 @@ def storyboards(given: Sequence[Cast], way: Way, sampling: Sampling) -> list[Sto
 
 
 def real_pictures(given: Sequence[Cast]) -> list[Image.Image]:
-    """The data set's own pictures of casts of two, (64, 64) each."""
+    """The data set's own pictures of casts, (SIDE, SIDE) each."""
     return [render(_real(cast)) for cast in given]
 
 
 def _real(cast: Cast) -> Picture:
-    rng = np.random.default_rng(cast.seed)
+    rng, kind = np.random.default_rng(cast.seed), _KINDS[len(cast.identities)]
+    plain = {"view": "front", "expression": "neutral", "prop": "none"}
     figures = tuple(
-        replace(figure, identity=who, action=action, pose=random_pose(rng, action))
+        replace(figure, identity=who, action=action, pose=random_pose(rng, action), **plain)
         for figure, who, action in zip(
-            random_picture(rng, "pair").figures, cast.identities, cast.actions, strict=True
+            random_picture(rng, kind).figures, cast.identities, cast.actions, strict=True
         )
     )
-    return Picture("pair", figures, (cast.scene,), cast.seed)
+    return Picture(kind, figures, (cast.scene,), cast.seed)
 
 
 def _cast(rng: np.random.Generator, characters: int) -> Cast:
@@ -154,7 +160,7 @@ def _cast(rng: np.random.Generator, characters: int) -> Cast:
 def _character(name: str, who: Identity, way: Way, seed: int) -> Character:
     return Character(
         name=name,
-        prompt=describe(who, NAMED) if way.described else "a child",
+        prompt=describe(who, set(NAMED) & set(seen_of(who))) if way.described else "a child",
         reference=ReferenceImage(data=reference_png(who, seed=seed)),
     )
 
@@ -174,12 +180,12 @@ def _panel(index: int, cast: Cast, way: Way) -> Panel:
 
 
 def _prompt(cast: Cast, names: Sequence[str] | None) -> str:
-    """Worded like captions of two different characters, which never describe looks."""
+    """Worded like captions of different characters; with names, each is described in its place."""
     count = len(cast.identities)
-    where = PLACE_WORDS["en"][cast.scene.background][0]
-    when = TIME_WORDS["en"][cast.scene.time][0]
+    where = PLACE_WORDS["en"][cast.scene.place][0]
+    when = LIGHT_WORDS["en"][cast.scene.light][0]
     doing = [
         " ".join([place, *([f"{{{names[i]}}}"] if names else []), ACTION_WORDS["en"][action][0]])
-        for i, (place, action) in enumerate(zip(_PLACES[count], cast.actions, strict=True))
+        for i, (place, action) in enumerate(zip(POSITIONS[count]["en"], cast.actions, strict=True))
     ]
-    return f"{_COUNTS[count]} different children {where} {when}, {', '.join(doing)}"
+    return f"{SEVERAL[count]['en'][0]} {where} {when}, {', '.join(doing)}"

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.evaluation.bootstrap import Resampling, interval, mean
-from benchmarks.several.casts import NAMED, SHARE, Cast
-from lafi_tiny.attributes import Identity
-from lafi_tiny.reader import Reader, Reading
-from lafi_tiny.scores import identity_match
+from benchmarks.several.casts import NAMED, Cast, seen_of
+from lafi_tiny.stages.agreement import match
+from lafi_tiny.stages.reader import Reader, Reading, columns
 from lafi_tiny.training import from_pixels
 
 Pixels = NDArray[np.uint8]
@@ -32,18 +29,10 @@ class Seen:
 
 
 def read_figures(reader: Reader, casts: Sequence[Cast], panels: Pixels) -> Seen:
-    """panels (N, 64, SHARE * characters, 3) RGB: reads each character's share by itself."""
-    shares = [reader.read(share) for share in figure_shares(from_pixels(panels))]
+    """panels (N, 128, 128, 3) RGB: reads each character's column of the panel by itself."""
+    count = len(casts[0].identities)
+    shares = [reader.read(share) for share in columns(from_pixels(panels), count)]
     return Seen(tuple(casts), tuple(zip(*shares, strict=True)))
-
-
-def figure_shares(images: Tensor) -> list[Tensor]:
-    """(N, 3, 64, SHARE * n) -> n pictures (N, 3, 64, 64), grey beside the share, left to right.
-
-    For two characters as `lafi_tiny.reader.halves` does, which the reader's floor is measured with.
-    """
-    margin = (images.shape[-2] - SHARE) // 2
-    return [F.pad(share, (margin, margin)) for share in images.split(SHARE, dim=-1)]
 
 
 def confusion(seen: Seen, attributes: Sequence[str] | None = None) -> Matrix:
@@ -62,7 +51,7 @@ def figures(seen: Seen) -> dict[str, Any]:
 
     own, other       telling attributes of a figure that match its own character, or another one
     named_own, named_other  the same of the attributes that descriptions name
-    identity         all eight attributes that match the own reference
+    identity         attributes that match the own reference, of all that can be seen
     action           figures that do what was asked for
     own_wins         figures that show more of their own character than of each other one
     """
@@ -87,15 +76,8 @@ def _panel_matrix(
     if not counted:
         return np.full((len(cast.identities),) * 2, np.nan)
     return np.array(
-        [
-            [_agreement(reading.identity, who, counted) for who in cast.identities]
-            for reading in readings
-        ]
+        [[match(reading, who, counted) for who in cast.identities] for reading in readings]
     )
-
-
-def _agreement(seen: Identity, who: Identity, attributes: Sequence[str]) -> float:
-    return float(np.mean([getattr(seen, name) == getattr(who, name) for name in attributes]))
 
 
 def _own(matrices: Matrix) -> Matrix:
@@ -121,7 +103,7 @@ def _own_wins(matrices: Matrix) -> Matrix:
 
 def _identity(cast: Cast, readings: Sequence[Reading]) -> float:
     pairs = zip(readings, cast.identities, strict=True)
-    return float(np.mean([identity_match(reading.identity, who) for reading, who in pairs]))
+    return float(np.mean([match(reading, who, seen_of(who)) for reading, who in pairs]))
 
 
 def _action(cast: Cast, readings: Sequence[Reading]) -> float:

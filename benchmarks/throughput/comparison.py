@@ -205,7 +205,7 @@ def _tutorial(checkpoint: Path, load: Workload) -> Iterator[Supervisor]:
     with (
         tempfile.TemporaryDirectory() as folder,
         tutorial_server(
-            checkpoint, Path(folder), side=64, steps=load.steps, guidance=guidance, threads=2
+            checkpoint, Path(folder), side=128, steps=load.steps, guidance=guidance, threads=2
         ) as server,
     ):
         yield server

@@ -27,7 +27,7 @@ class Axes:
     """What is measured: one storyboard at a time, `rounds` times for each point."""
 
     characters: tuple[int, ...] = (0, 1, 2, 3, 4)
-    sides: tuple[int, ...] = (64, 96, 128)
+    sides: tuple[int, ...] = (128, 192, 256)
     panels: int = 4
     steps: int = 12
     rounds: int = 3

@@ -7,9 +7,9 @@ from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi_tiny.caption import plain_caption
-from lafi_tiny.evaluate import held_out_wanted
-from lafi_tiny.reference_sheet import reference_png
+from lafi_tiny.hand.caption import plain_caption
+from lafi_tiny.hand.reference_sheet import reference_png
+from lafi_tiny.stages.agreement import held_out_wanted
 
 PLAIN = Injection(layers="none")
 PUBLISHED = Injection.as_published()
@@ -31,7 +31,7 @@ class Workload:
     in_flight: int
     steps: int
     characters: int = 1
-    side: int = 64
+    side: int = 128
 
     def __post_init__(self) -> None:
         if not 0 <= self.characters <= len(NAMES):

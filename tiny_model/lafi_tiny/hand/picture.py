@@ -79,6 +79,26 @@ def random_picture(
     return Picture(kind, figures, scenes, int(rng.integers(2**31)), framing, horizon)
 
 
+def plain_picture(
+    rng: np.random.Generator,
+    identity: Identity,
+    action: str,
+    scene: Scene,
+    *,
+    view: str = "front",
+    expression: str = "neutral",
+) -> Picture:
+    """One whole figure with nothing in its hands, near enough that its looks can be seen.
+
+    It is what a caption means that says no more than who, what and where.
+    """
+    x, ground, scale = _placed(rng, "medium", 1, 0.5)
+    pose, facing = random_pose(rng, action), pick(rng, FACINGS)
+    figure = Figure(identity, action, pose, x, ground, scale, facing, view, expression)
+    horizon = rng.uniform(74, 86)
+    return Picture("single", (figure,), (scene,), int(rng.integers(2**31)), "medium", horizon)
+
+
 def _identities(rng: np.random.Generator, kind: str, held_out: bool) -> tuple[Identity, ...]:
     first = random_identity(rng, held_out=held_out)
     if kind in ("twins", "strip"):

@@ -1,1 +1,1 @@
-"""The training stages of the 128 px model: autoencoder, reader, denoiser."""
+"""The bundled model's networks and training stages: autoencoder, reader, denoiser, few steps."""

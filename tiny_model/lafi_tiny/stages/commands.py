@@ -1,4 +1,4 @@
-"""`python -m lafi_tiny train-all` and single stages of the 128 px model."""
+"""`python -m lafi_tiny`: train the bundled model, measure it and write its files."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,25 @@ import typer
 
 from lafi_tiny.stages.stage_folder import training_folder
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 FOLDER = typer.Option(
     None, help="Where the stages keep their state; default: LAFI_TRAINING, else out/training."
 )
 
+WEIGHTS = typer.Option(Path("tiny_model/weights"), help="The packed model.")
+
 
 @app.command()
 def train_all(folder: Path | None = FOLDER, cores: int = 2) -> None:
-    """Train the 128 px model: every stage in its order, each where it stopped."""
+    """Train the model: every stage in its order, each where it stopped."""
     from lafi_tiny.stages.train_all import train_all as run
 
     run(folder or training_folder(), cores)
 
 
 @app.command()
-def new_stage(name: str, folder: Path | None = FOLDER, cores: int = 2) -> None:
-    """One stage of the 128 px model alone."""
+def stage(name: str, folder: Path | None = FOLDER, cores: int = 2) -> None:
+    """One stage alone."""
     from lafi_tiny.stages.train_all import STAGES
 
     if name not in STAGES:
@@ -40,24 +42,49 @@ def finish_denoiser(folder: Path | None = FOLDER, steps: int = 4000) -> None:
 
 
 @app.command()
-def new_evaluate(folder: Path | None = FOLDER, panels: int = 128, twins: int = 128) -> None:
+def evaluate(folder: Path | None = FOLDER, panels: int = 128, twins: int = 128) -> None:
     """All figures of the best checkpoint so far, without injection, on held-out combinations."""
     from lafi_tiny.stages.blueprint import BLUEPRINT
-    from lafi_tiny.stages.pack import evaluate
+    from lafi_tiny.stages.pack import evaluate as measure
     from lafi_tiny.stages.score import ScoreSizes
 
     sizes = ScoreSizes(panels=panels, twins=twins)
-    typer.echo(json.dumps(evaluate(BLUEPRINT, folder or training_folder(), sizes), indent=2))
+    typer.echo(json.dumps(measure(BLUEPRINT, folder or training_folder(), sizes), indent=2))
 
 
 @app.command()
-def new_pack(out: Path, folder: Path | None = FOLDER) -> None:
+def pack(out: Path = WEIGHTS, folder: Path | None = FOLDER) -> None:
     """Write the best checkpoint as a `StableDiffusionPipeline` folder, and the reader beside it."""
     from lafi_tiny.stages.blueprint import BLUEPRINT
     from lafi_tiny.stages.pack import pack_model
 
     size = pack_model(BLUEPRINT, folder or training_folder(), out)
     typer.echo(f"{out}: {size / 2**20:.1f} MiB")
+
+
+@app.command()
+def unpack(weights: Path = WEIGHTS, folder: Path | None = FOLDER) -> None:
+    """Make training state of the packed model, to train it on."""
+    from lafi_tiny.stages.blueprint import BLUEPRINT
+    from lafi_tiny.stages.pack import unpack_model
+
+    unpack_model(BLUEPRINT, weights, folder or training_folder())
+
+
+@app.command()
+def export_recogniser(
+    folder: Path | None = FOLDER,
+    out: Path = Path("tiny_model/recogniser"),
+    note: str = typer.Option("", help="How it was trained; goes into recogniser.json."),
+) -> None:
+    """Write what the stage `recogniser` left as ONNX, and `recogniser.json` with its threshold."""
+    from lafi_tiny.stages.stage_folder import RECOGNISER
+    from lafi_tiny.stages.tokenizer import stage_tokenizer
+    from lafi_tiny.who.export_recogniser import export_recognisers
+
+    state = folder or training_folder()
+    card = export_recognisers(state / RECOGNISER, stage_tokenizer(state), out, note)
+    typer.echo(json.dumps(card, indent=2))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import build_noise_schedule
+from lafi_tiny.stages.blueprint import build_noise_schedule
 from lafi_tiny.stages.text_to_latent import TextToLatent
 from lafi_tiny.stages.tokenizer import token_ids
 

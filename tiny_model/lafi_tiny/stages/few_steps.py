@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 
-from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batch, Batches
-from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
 from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
 from lafi_tiny.stages.text_to_latent import TextToLatent, load_denoiser

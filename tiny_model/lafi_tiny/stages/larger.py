@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 
-from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batches
-from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
 from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.muon import Muon
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished

@@ -1,4 +1,4 @@
-"""Stages `evaluate` and `pack`: all figures of the best checkpoint, and the model as a folder."""
+"""All figures of the best checkpoint, the model as a folder, and training state made of that."""
 
 import json
 import shutil
@@ -7,18 +7,20 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 
-from lafi_tiny.architecture import build_noise_schedule
+from lafi_tiny.stages.autoencoder import STATE_FILE as AUTOENCODER_FILE
 from lafi_tiny.stages.autoencoder import load_average
-from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.blueprint import Blueprint, save_pipeline
 from lafi_tiny.stages.draw import draw_pictures
 from lafi_tiny.stages.reader import load_reader
 from lafi_tiny.stages.score import ScoreSizes, score_model
-from lafi_tiny.stages.text_to_latent import load_denoiser
+from lafi_tiny.stages.stage_folder import mark_finished
+from lafi_tiny.stages.text_to_latent import STATE_FILE, Namer, TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer
+from lafi_tiny.stages.train_denoiser import DenoiserTraining, build_optimizer
 from lafi_tiny.stages.train_reader import READER_FILE
-from lafi_tiny.training import save_grid, to_pixels
+from lafi_tiny.training import save_grid, save_state, to_pixels
 
 STEPS, GUIDANCE = 30, 4.0
 
@@ -46,16 +48,13 @@ def pack_model(plan: Blueprint, folder: Path, out: Path) -> int:
     model = load_denoiser(plan, folder, tokenizer)
     if out.exists():
         shutil.rmtree(out)
-    StableDiffusionPipeline(
+    save_pipeline(
+        out,
         vae=load_average(plan, folder).to(torch.float16),
         unet=model.unet.to(torch.float16),
         text_encoder=model.text_encoder.to(torch.float16),
         tokenizer=tokenizer,
-        scheduler=build_noise_schedule(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(out, safe_serialization=True)
+    )
     _load_as_float32(out / "text_encoder" / "config.json")
     reader = out.parent / READER_FILE
     shutil.copy(folder / READER_FILE, reader)
@@ -66,3 +65,31 @@ def _load_as_float32(config: Path) -> None:
     """transformers loads at the dtype of the file, diffusers in float32: make them agree."""
     fields = {**json.loads(config.read_text()), "dtype": "float32"}
     config.write_text(json.dumps(fields, indent=2) + "\n")
+
+
+def unpack_model(plan: Blueprint, weights: Path, folder: Path) -> None:
+    """Make of a packed model the state from which its training goes on with a new optimizer.
+
+    Autoencoder and reader are finished then, and the denoiser begins with the packed weights.
+    Raises FileExistsError rather than overwrite training state.
+    """
+    states = (folder / AUTOENCODER_FILE, folder / STATE_FILE)
+    for path in states:
+        if path.exists():
+            raise FileExistsError(f"{path}: it is there already; allowed: a folder without it")
+    pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=torch.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline.tokenizer.save_pretrained(folder / "tokenizer")
+    factor = pipeline.vae.config.scaling_factor
+    save_state(states[0], {"average": pipeline.vae.state_dict(), "scaling_factor": factor})
+    model = TextToLatent(plan, pipeline.tokenizer)
+    model.unet.load_state_dict(pipeline.unet.state_dict())
+    model.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
+    both = nn.ModuleDict({"model": model, "namer": Namer(plan)})
+    optimizer = build_optimizer(both, DenoiserTraining())
+    network = {"both": both.state_dict(), "average": model.state_dict()}
+    rest = {"step": 0, "updates": 0, "optimizer": optimizer.state_dict()}
+    save_state(states[1], network | rest)
+    shutil.copy(weights.parent / READER_FILE, folder / READER_FILE)
+    for stage in ("autoencoder", "reader"):
+        mark_finished(folder, stage)

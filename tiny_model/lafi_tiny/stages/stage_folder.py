@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 TRAINING_VARIABLE = "LAFI_TRAINING"
+RECOGNISER = "recogniser"
+"""The stage of the recogniser, and the folder of its state."""
 
 
 def training_folder() -> Path:

@@ -26,7 +26,7 @@ class Namer(nn.Module):
     def __init__(self, plan: Blueprint) -> None:
         super().__init__()
         levels = len(plan.unet_widths)
-        side = plan.side // 8 // 2 ** (levels - 1)
+        side = plan.side // plan.factor // 2 ** (levels - 1)
         self.columns = side // 2
         width = plan.unet_widths[-1] * side * self.columns
         self.norm = nn.LayerNorm(width)

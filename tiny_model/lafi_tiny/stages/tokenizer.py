@@ -20,10 +20,12 @@ CAPTIONS = 20_000
 PIECES = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def build_tokenizer(captions: Iterable[str], vocabulary_size: int = VOCABULARY) -> CLIPTokenizer:
+def build_tokenizer(
+    captions: Iterable[str], vocabulary_size: int = VOCABULARY, length: int = TEXT_LENGTH
+) -> CLIPTokenizer:
     """Train byte-level BPE (as CLIP's) on captions; any text, also unseen, can be encoded.
 
-    Returns a tokenizer that pads to `TEXT_LENGTH` with the end token, as SD1.5 does.
+    Returns a tokenizer that pads to `length` with the end token, as SD1.5 does.
     """
     bpe = Tokenizer(
         models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=END)
@@ -43,10 +45,10 @@ def build_tokenizer(captions: Iterable[str], vocabulary_size: int = VOCABULARY) 
         show_progress=False,
     )
     bpe.train_from_iterator(captions, trainer)
-    return _as_clip(bpe, alphabet)
+    return _as_clip(bpe, alphabet, length)
 
 
-def _as_clip(bpe: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
+def _as_clip(bpe: Tokenizer, alphabet: list[str], length: int) -> CLIPTokenizer:
     learnt = json.loads(bpe.to_str())["model"]
     merges = [tuple(pair) for pair in learnt["merges"]]
     # CLIP's vocabulary order: bytes, bytes that end a word, merges, then the two marks.
@@ -55,7 +57,7 @@ def _as_clip(bpe: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
     return CLIPTokenizer(
         vocab={token: index for index, token in enumerate(tokens)},
         merges=merges,
-        model_max_length=TEXT_LENGTH,
+        model_max_length=length,
         bos_token=START,
         eos_token=END,
         unk_token=END,

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import torch
 
-from lafi_tiny.stages.autoencoder import AutoencoderTraining, train_autoencoder
+from lafi_tiny.stages.autoencoder import AutoencoderTraining, load_average, train_autoencoder
 from lafi_tiny.stages.blueprint import BLUEPRINT
 from lafi_tiny.stages.few_steps import FewStepsTraining, train_few_steps
 from lafi_tiny.stages.larger import LargerTraining, train_larger
-from lafi_tiny.stages.stage_folder import has_finished
+from lafi_tiny.stages.stage_folder import RECOGNISER, has_finished, mark_finished
+from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, train_denoiser
 from lafi_tiny.stages.train_reader import ReaderTraining, train_reader
 from lafi_tiny.team import run_team
+from lafi_tiny.who.train_describer import DescriberTraining, train_describer
+from lafi_tiny.who.train_recogniser import RecogniserTraining, train_recognisers
 
 
 def autoencoder_stage(folder: Path, cores: int) -> None:
@@ -44,12 +47,24 @@ def few_steps_stage(folder: Path, cores: int) -> None:
     train_few_steps(BLUEPRINT, FewStepsTraining(), folder)
 
 
+def recogniser_stage(folder: Path, cores: int) -> None:
+    """Both recognisers, with as many workers of one thread each, then their text tower."""
+    state = folder / RECOGNISER
+    state.mkdir(parents=True, exist_ok=True)
+    vae = load_average(BLUEPRINT, folder)
+    run_team(partial(train_recognisers, RecogniserTraining(), state, vae), cores, state)
+    torch.set_num_threads(cores)
+    train_describer(DescriberTraining(), state, stage_tokenizer(folder))
+    mark_finished(folder, RECOGNISER)
+
+
 STAGES = {
     "autoencoder": autoencoder_stage,
     "reader": reader_stage,
     "denoiser": denoiser_stage,
     "larger": larger_stage,
     "few_steps": few_steps_stage,
+    RECOGNISER: recogniser_stage,
 }
 
 

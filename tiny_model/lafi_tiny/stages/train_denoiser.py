@@ -18,10 +18,9 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batch, Batches
-from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
 from lafi_tiny.stages.curve import Curve
 from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.muon import Muon
@@ -62,6 +61,12 @@ class DenoiserTraining:
     seed: int = 0
     save_seconds: float = 300.0
     watch_every: int = 700
+
+
+def build_optimizer(both: nn.Module, settings: DenoiserTraining, team: Team = ALONE) -> Muon:
+    """Of the networks and of the heads that name what is drawn."""
+    rates = settings.peak_rate, settings.peak_rate / 2
+    return Muon(both, *rates, weight_decay=0.02, team=team)
 
 
 def rate_share(step: int, settings: DenoiserTraining, finish: dict[str, int] | None) -> float:
@@ -111,9 +116,7 @@ class _Run:
         self.middle = MiddleFeatures(self.model.unet)
         self.both = nn.ModuleDict({"model": self.model, "namer": self.namer})
         self.average = MovingAverage(self.model, settings.average)
-        self.optimizer = Muon(
-            self.both, settings.peak_rate, settings.peak_rate / 2, weight_decay=0.02, team=team
-        )
+        self.optimizer = build_optimizer(self.both, settings, team)
         self.step = self._resume()
         self.gradients = flat_gradients(self.both)
         torch.manual_seed(settings.seed + 1000 * self.step + team.worker)

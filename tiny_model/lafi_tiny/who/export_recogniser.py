@@ -6,29 +6,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import CLIPTokenizer
 
-from lafi_tiny.export_describer import CARD_KEY, export_describer
+from lafi.board.letterbox import fit_pixels
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
-from lafi_tiny.open_set import (
+from lafi_tiny.training import from_pixels
+from lafi_tiny.who.export_describer import CARD_KEY, export_describer
+from lafi_tiny.who.open_set import (
     CALIBRATION_SEED,
     Embed,
     Pixels,
     unseen_characters,
     verify,
 )
-from lafi_tiny.recogniser import EMBEDDING_WIDTH, SIDE, Recogniser, Role, load_recogniser
-from lafi_tiny.train_describer import DESCRIBER_FILE
-from lafi_tiny.train_recogniser import STATE_FILE
-from lafi_tiny.training import from_pixels
-from lafi_tiny.verification import Array
+from lafi_tiny.who.recogniser import EMBEDDING_WIDTH, SIDE, Recogniser, Role, load_recogniser
+from lafi_tiny.who.train_describer import DESCRIBER_FILE
+from lafi_tiny.who.train_recogniser import STATE_FILE
+from lafi_tiny.who.verification import Array
 
 ROLES: tuple[Role, ...] = ("student", "teacher")
 
 
-def export_recognisers(folder: Path, weights: Path, out: Path, note: str = "") -> dict[str, Any]:
+def export_recognisers(
+    folder: Path, tokenizer: CLIPTokenizer, out: Path, note: str = ""
+) -> dict[str, Any]:
     """Write `ROLE.onnx` of the networks in `folder`, and `recogniser.json`, which it returns.
 
-    The text tower comes along if it has been trained there; `weights` has its tokenizer.
+    The text tower comes along if it has been trained there, with its tokenizer.
     """
     out.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = {
@@ -48,7 +52,7 @@ def export_recognisers(folder: Path, weights: Path, out: Path, note: str = "") -
     card["threshold"] = card["student"]["threshold"]
     if (folder / DESCRIBER_FILE).exists():
         embed = onnx_embedder(out / "student.onnx")
-        card[CARD_KEY] = export_describer(folder, weights, out, embed)
+        card[CARD_KEY] = export_describer(folder, tokenizer, out, embed)
     (out / "recogniser.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 
@@ -73,16 +77,17 @@ def calibrate(embed: Embed, characters: int = 64, images: int = 3) -> dict[str, 
 
 
 def write_onnx(network: Recogniser, path: Path, *, half: bool = True) -> None:
-    """`image` (B, 3, 64, 64) float32 -> `embedding` (B, 128) float32; see `trace_to_onnx`."""
+    """`image` (B, 3, SIDE, SIDE) float32 -> `embedding` (B, 128) float32; see `trace_to_onnx`."""
     trace_to_onnx(network, "image", torch.zeros(2, 3, SIDE, SIDE), path, half=half)
 
 
 def onnx_embedder(path: Path, threads: int = 1, batch: int = 32) -> Embed:
-    """The network in ONNX Runtime on the CPU."""
+    """The network in ONNX Runtime on the CPU; pictures are resized as the server does."""
     session = open_onnx(path, threads)
 
     def embed(pixels: Pixels) -> Array:
-        images = from_pixels(pixels).numpy()
+        fitted = np.stack([fit_pixels(each, SIDE, SIDE) for each in pixels])
+        images = from_pixels(fitted).numpy()
         parts = [
             session.run(["embedding"], {"image": images[i : i + batch]})[0]
             for i in range(0, len(images), batch)

@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lafi_tiny.attributes import (
+from lafi_tiny.hand.attributes import (
+    EXPRESSIONS,
     IDENTITY_CHOICES,
     Identity,
+    pick,
     random_identity,
+    random_setting,
     with_attribute,
 )
-from lafi_tiny.picture import random_picture, render
-from lafi_tiny.recogniser import SIDE, hides_hair, visible
-from lafi_tiny.verification import Array, equal_error_rate, identification, templates_of
+from lafi_tiny.hand.picture import plain_picture, random_picture, render
+from lafi_tiny.who.recogniser import looks, shows_everything
+from lafi_tiny.who.verification import Array, equal_error_rate, identification, templates_of
 
 Pixels = NDArray[np.uint8]
 Embed = Callable[[Pixels], Array]
-"""Pictures RGB uint8 (N, 64, 64, 3) -> unit embeddings (N, D) float64."""
+"""Pictures RGB uint8 (N, H, W, 3) of any size -> unit embeddings (N, D) float64."""
 
 CALIBRATION_SEED, TEST_SEED = 101, 202
 
@@ -33,23 +36,38 @@ def unseen_characters(count: int, seed: int, others: set[Identity] | None = None
     characters: list[Identity] = []
     while len(characters) < count:
         identity = random_identity(rng, held_out=True)
-        if identity not in seen and not hides_hair(identity):
+        if identity not in seen and shows_everything(identity):
             seen.add(identity)
             characters.append(identity)
     return characters
 
 
 def portrait(identity: Identity, rng: np.random.Generator) -> Pixels:
-    """RGB uint8 (64, 64, 3): the character in a random held-out pose, scene and framing."""
-    picture = random_picture(rng, "single", side=SIDE, held_out=True)
+    """RGB uint8 (128, 128, 3): the character in a random held-out pose and scene.
+
+    A whole figure from the front or the side, with any expression, so that all its looks are seen.
+    """
+    action, scene = random_setting(rng, held_out=True)
+    view, expression = pick(rng, ("front", "side")), pick(rng, EXPRESSIONS)
+    picture = plain_picture(rng, identity, action, scene, view=view, expression=expression)
+    return np.asarray(render(picture))
+
+
+def any_picture(identity: Identity, rng: np.random.Generator) -> Pixels:
+    """The same in any view and framing, with any prop, so that some looks may be hidden."""
+    picture = random_picture(rng, "single", held_out=True)
     figure = replace(picture.figures[0], identity=identity)
-    return np.asarray(render(replace(picture, figures=(figure,)), SIDE))
+    return np.asarray(render(replace(picture, figures=(figure,))))
 
 
-def portraits(characters: list[Identity], images: int, seed: int) -> Pixels:
-    """RGB uint8 (characters, images, 64, 64, 3), no two alike in pose and scene."""
+Drawn = Callable[[Identity, np.random.Generator], Pixels]
+"""Draws a picture of a character."""
+
+
+def portraits(characters: list[Identity], images: int, seed: int, draw: Drawn = portrait) -> Pixels:
+    """RGB uint8 (characters, images, 128, 128, 3), no two alike in pose and scene."""
     rng = np.random.default_rng([seed, 1])
-    rows = [[portrait(identity, rng) for _ in range(images)] for identity in characters]
+    rows = [[draw(identity, rng) for _ in range(images)] for identity in characters]
     return np.array(rows)
 
 
@@ -58,7 +76,7 @@ def neighbours(identity: Identity) -> Iterator[tuple[str, Identity]]:
     for name, values in IDENTITY_CHOICES.items():
         for value in values:
             other = with_attribute(identity, name, value)
-            if visible(other) != visible(identity):
+            if looks(other) != looks(identity):
                 yield name, other
 
 
@@ -105,20 +123,24 @@ def verify(
     """
     if embedded is None:
         embedded = embed_all(embed, portraits(characters, images, seed))
+    return Verification(*pairs_of(embedded), _hard(embed, characters, embedded, seed))
+
+
+def pairs_of(embedded: Array) -> tuple[Array, Array]:
+    """Scores of every two pictures of one character, and of two; embeddings (N, images, D)."""
     count, images, width = embedded.shape
     cosines = embedded.reshape(-1, width) @ embedded.reshape(-1, width).T
     who = np.repeat(np.arange(count), images)
     first, second = np.triu_indices(len(who), k=1)
-    same = who[first] == who[second]
-    pairs = cosines[first, second]
-    return Verification(pairs[same], pairs[~same], _hard(embed, characters, embedded, seed))
+    same, pairs = who[first] == who[second], cosines[first, second]
+    return pairs[same], pairs[~same]
 
 
 @dataclass(frozen=True, slots=True)
 class Lookalikes:
     """Pictures of characters that differ from another in one attribute.
 
-    pictures    RGB uint8 (M, 64, 64, 3)
+    pictures    RGB uint8 (M, 128, 128, 3)
     owners      (M,) index of the character that each looks like
     attributes  in which it differs, M names
     """
@@ -154,7 +176,7 @@ def _hard(embed: Embed, characters: list[Identity], embedded: Array, seed: int) 
 
 
 def embed_all(embed: Embed, pictures: Pixels) -> Array:
-    """(characters, images, 64, 64, 3) -> (characters, images, D)."""
+    """(characters, images, 128, 128, 3) -> (characters, images, D)."""
     flat = embed(pictures.reshape(-1, *pictures.shape[2:]))
     return flat.reshape(*pictures.shape[:2], -1)
 

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from lafi_tiny.architecture import TEXT_LENGTH
-from lafi_tiny.recogniser import EMBEDDING_WIDTH
-from lafi_tiny.tokenizer import token_ids
+from lafi_tiny.stages.blueprint import TEXT_LENGTH
+from lafi_tiny.stages.tokenizer import token_ids
 from lafi_tiny.training import load_half
+from lafi_tiny.who.recogniser import EMBEDDING_WIDTH
 
 WIDTH, LAYERS, HEADS = 64, 2, 4
 
 
 class Describer(nn.Module):
-    """Token ids (B, 48) int64 -> embeddings (B, 128) float32 of unit length.
+    """Token ids (B, 77) int64 -> embeddings (B, 128) float32 of unit length.
 
     CLIP's text tower (arXiv:2103.00020) in small, transformers' own class.
     """

@@ -1,7 +1,7 @@
 """Stage `describer`: train the text tower on descriptions, towards what they say in directions.
 
 The directions of the attributes are those of the trained recogniser, and stay. Descriptions name
-one to all eight attributes of training identities, in English or Chinese.
+one to all nine attributes of training identities, in English or Chinese.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,14 @@ import torch
 from rich.console import Console
 from transformers import CLIPTokenizer
 
-from lafi_tiny.attributes import IDENTITY_CHOICES, Identity, random_identity
-from lafi_tiny.caption import IDENTITY_NAMES, describe, random_language, some_attributes
-from lafi_tiny.describer import Describer, load_describer
-from lafi_tiny.recogniser import HIDDEN, AttributePrototypes, hides_hair
-from lafi_tiny.tokenizer import token_ids
-from lafi_tiny.train_recogniser import STATE_FILE, cosine_rate
+from lafi_tiny.hand.attributes import IDENTITY_CHOICES, Identity, random_identity
+from lafi_tiny.hand.caption import random_language, some_attributes
+from lafi_tiny.hand.looks import describe
+from lafi_tiny.stages.tokenizer import token_ids
 from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
+from lafi_tiny.who.describer import Describer, load_describer
+from lafi_tiny.who.recogniser import HIDDEN, AttributePrototypes, looks
+from lafi_tiny.who.train_recogniser import STATE_FILE, cosine_rate
 
 DESCRIBER_FILE, DESCRIBER_STATE = "describer.safetensors", "describer.pt"
 PRINT_EVERY = 100
@@ -37,29 +38,23 @@ class DescriberTraining:
 
 
 def said_labels(identity: Identity, attributes: Sequence[str]) -> list[int]:
-    """Index of every value that a description of these attributes says; HIDDEN for the others.
-
-    That somebody wears nothing besides is never said, and no picture shows the colour of short
-    hair under a cap.
-    """
-    labels = []
-    unseen = hides_hair(identity) and {"accessory", "hairstyle"} <= set(attributes)
-    for name, values in IDENTITY_CHOICES.items():
-        value = getattr(identity, name)
-        said = name in attributes and not (name == "accessory" and value == "none")
-        said = said and not (name == "hair" and unseen)
-        labels.append(values.index(value) if said else HIDDEN)
-    return labels
+    """Index of every value that a description of these attributes says; HIDDEN for the others."""
+    return [
+        values.index(getattr(identity, name)) if name in attributes else HIDDEN
+        for name, values in IDENTITY_CHOICES.items()
+    ]
 
 
 def random_description(rng: np.random.Generator) -> tuple[str, list[int]]:
-    """What some training character looks like, in part or in whole, and what of it is said."""
-    while True:
-        identity = random_identity(rng)
-        some = some_attributes(rng, 1, len(IDENTITY_NAMES))
-        labels = said_labels(identity, some)
-        if any(label != HIDDEN for label in labels):
-            return describe(identity, some, random_language(rng)), labels
+    """What some training character looks like, in part or in whole, and what of it is said.
+
+    Hair that no picture shows is not said.
+    """
+    identity = random_identity(rng)
+    seen = tuple(looks(identity))
+    some = some_attributes(rng, seen, 1, len(seen))
+    text = describe(identity, some, random_language(rng), rng=rng)
+    return text, said_labels(identity, some)
 
 
 def trained_directions(folder: Path) -> AttributePrototypes:
@@ -72,9 +67,10 @@ def trained_directions(folder: Path) -> AttributePrototypes:
     return prototypes.requires_grad_(False)
 
 
-def train_describer(settings: DescriberTraining, folder: Path, weights: Path) -> Describer:
+def train_describer(
+    settings: DescriberTraining, folder: Path, tokenizer: CLIPTokenizer
+) -> Describer:
     """Train or resume the tower; leaves `describer.safetensors` in `folder`."""
-    tokenizer = CLIPTokenizer.from_pretrained(weights / "tokenizer")
     directions, console = trained_directions(folder), Console()
     torch.manual_seed(settings.seed)
     network = Describer(tokenizer).train()

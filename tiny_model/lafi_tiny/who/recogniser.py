@@ -18,13 +18,19 @@ from transformers import (
     MobileNetV2Model,
 )
 
-from lafi_tiny.attributes import IDENTITY_CHOICES, Identity
+from lafi_tiny.hand.attributes import IDENTITY_CHOICES, Identity
+from lafi_tiny.hand.picture import Picture
+from lafi_tiny.hand.visibility import visible_attributes, visible_looks
 from lafi_tiny.training import load_half
 
 Role = Literal["teacher", "student"]
 
-SIDE = 64
-"""Side in pixels of the pictures that a recogniser takes."""
+SIDE = 96
+"""Side in pixels of the pictures that a recogniser takes: three quarters of the model's own.
+
+At half of it, eyes, glasses and hair styles are a few pixels wide; at all of it a call costs nearly
+twice as much.
+"""
 EMBEDDING_WIDTH = 128
 STUDENT_MULTIPLIER = 0.75
 """Width of the student's MobileNetV2 (its alpha)."""
@@ -50,7 +56,7 @@ class _Float32Depthwise(nn.Conv2d):
 
 
 class Recogniser(nn.Module):
-    """RGB (B, 3, 64, 64) in [-1, 1] -> embeddings (B, 128) float32 of unit length.
+    """RGB (B, 3, 96, 96) in [-1, 1] -> embeddings (B, 128) float32 of unit length.
 
     The head sees the mean and the maximum of several blocks' outputs, not of the last one
     alone. What tells characters apart is small and near the surface, a colour or a
@@ -146,7 +152,7 @@ class AttributePrototypes(nn.Module):
     """A direction in embedding space for every value of every identity attribute.
 
     A character's prototype is the sum of its attributes' directions. With additive
-    logits, the softmax over all 43,200 characters is the product of eight small ones,
+    logits, the softmax over all 291,600 characters is the product of nine small ones,
     one per attribute, so every picture trains against every character at once and a
     character never seen has a prototype too.
     """
@@ -169,7 +175,7 @@ class AttributePrototypes(nn.Module):
         }
 
     def compose(self, labels: Tensor) -> Tensor:
-        """Unit prototypes (B, D) of characters (B, 8); a hidden attribute adds nothing."""
+        """Unit prototypes (B, D) of characters (B, 9); a hidden attribute adds nothing."""
         total = torch.zeros(len(labels), next(self.parameters()).shape[1], device=labels.device)
         for column, name in enumerate(IDENTITY_CHOICES):
             index = labels[:, column]
@@ -178,28 +184,27 @@ class AttributePrototypes(nn.Module):
         return F.normalize(total, dim=1)
 
 
-def visible(identity: Identity) -> Identity:
-    """The one identity that stands for all that look the same in every picture.
+def looks(identity: Identity) -> dict[str, str]:
+    """What a whole figure shows from the front: no hair style under a cap, unless it hangs out.
 
-    Short hair disappears under a cap, and its colour with it.
+    Characters with the same looks are the same to any recogniser.
     """
-    if not hides_hair(identity):
-        return identity
-    names = {name: getattr(identity, name) for name in IDENTITY_CHOICES}
-    return Identity(**{**names, "hair": IDENTITY_CHOICES["hair"][0]})
+    return {name: getattr(identity, name) for name in visible_looks(identity, "front", "medium")}
 
 
-def hides_hair(identity: Identity) -> bool:
-    """Whether no picture of this character shows the colour of its hair."""
-    return identity.accessory == "cap" and identity.hairstyle == "short"
+def shows_everything(identity: Identity) -> bool:
+    """Whether none of its attributes is always hidden."""
+    return len(looks(identity)) == len(IDENTITY_CHOICES)
 
 
-def labels_of(identity: Identity) -> list[int]:
-    """Index of every attribute's value; `HIDDEN` for hair that cannot be seen."""
-    labels = [values.index(getattr(identity, name)) for name, values in IDENTITY_CHOICES.items()]
-    if hides_hair(identity):
-        labels[list(IDENTITY_CHOICES).index("hair")] = HIDDEN
-    return labels
+def labels_of(picture: Picture) -> list[int]:
+    """Index of every attribute's value of its one figure; `HIDDEN` where it cannot be seen."""
+    figure = picture.figures[0]
+    seen = visible_attributes(picture, figure)
+    return [
+        values.index(getattr(figure.identity, name)) if name in seen else HIDDEN
+        for name, values in IDENTITY_CHOICES.items()
+    ]
 
 
 def load_recogniser(role: Role, path: Path) -> Recogniser:

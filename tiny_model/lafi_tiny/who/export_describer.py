@@ -1,6 +1,5 @@
 """The text tower as ONNX, beside the recognisers, with the tokenizer that it needs."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,13 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import TEXT_LENGTH
-from lafi_tiny.describer import load_describer
-from lafi_tiny.fusion import TextEmbed, calibrate_words
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
-from lafi_tiny.open_set import Embed
-from lafi_tiny.tokenizer import token_ids
-from lafi_tiny.train_describer import DESCRIBER_FILE
-from lafi_tiny.verification import Array
+from lafi_tiny.stages.tokenizer import token_ids
+from lafi_tiny.who.describer import load_describer
+from lafi_tiny.who.fusion import TextEmbed, calibrate_words
+from lafi_tiny.who.open_set import Embed
+from lafi_tiny.who.train_describer import DESCRIBER_FILE
+from lafi_tiny.who.verification import Array
 
 CARD_KEY = "describer"
 TOKENIZER = "tokenizer.json"
@@ -24,22 +22,23 @@ MADE = "words"
 """The graph's output."""
 
 
-def export_describer(folder: Path, weights: Path, out: Path, embed: Embed) -> dict[str, Any]:
+def export_describer(
+    folder: Path, tokenizer: CLIPTokenizer, out: Path, embed: Embed
+) -> dict[str, Any]:
     """Write `describer.onnx` and its tokenizer of the tower in `folder`; what the card says.
 
     embed: the recogniser beside it, which decides how much words count.
     """
-    tokenizer = CLIPTokenizer.from_pretrained(weights / "tokenizer")
     network = load_describer(folder / DESCRIBER_FILE, tokenizer)
     path = out / f"{CARD_KEY}.onnx"
-    example = torch.zeros(2, TEXT_LENGTH, dtype=torch.int64)
+    example = torch.zeros(2, tokenizer.model_max_length, dtype=torch.int64)
     # Not `embedding`: the graph has values of that name inside.
     trace_to_onnx(network, "tokens", example, path, made=MADE)
-    shutil.copyfile(weights / "tokenizer" / TOKENIZER, out / TOKENIZER)
+    tokenizer.backend_tokenizer.save(str(out / TOKENIZER))
     return {
         **describe_file(path),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "length": TEXT_LENGTH,
+        "length": tokenizer.model_max_length,
         **calibrate_words(embed, onnx_describer(path, tokenizer)),
     }
 

@@ -19,14 +19,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lafi_tiny.figure_pool import FigurePool, FigureSpec, augment, fill_pool
-from lafi_tiny.recogniser import (
+from lafi_tiny.team import ALONE, Team, flat_gradients
+from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
+from lafi_tiny.who.figure_pool import FigurePool, FigureSpec, augment, fill_pool
+from lafi_tiny.who.recogniser import (
     HIDDEN,
+    SIDE,
     AttributePrototypes,
     build_recogniser,
 )
-from lafi_tiny.team import ALONE, Team, flat_gradients
-from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
 
 PRINT_EVERY = 10
 POOL = "figures"
@@ -37,19 +38,19 @@ STATE_FILE = "recognisers.pt"
 class RecogniserTraining:
     """Settings of the stage. `scale` and `margin` are those of CosFace (arXiv:1801.09414).
 
-    The margin is small because a unit embedding has eight attributes to point at: no
+    The margin is small because a unit embedding has nine attributes to point at: no
     cosine with a single one can be much above 0.35. `sides` are the pictures' sides in
     thirds of the run, small ones first (progressive learning, arXiv:2104.00298).
     """
 
-    steps: int = 800
+    steps: int = 2400
     batch: int = 32
-    pictures: int = 6000
+    pictures: int = 12_000
     peak_rate: float = 2e-3
     scale: float = 16.0
     margin: float = 0.05
     attraction: float = 2.0
-    sides: tuple[int, int, int] = (48, 64, 64)
+    sides: tuple[int, int, int] = (48, 64, SIDE)
     seed: int = 0
     save_every: int = 50
 
@@ -78,7 +79,7 @@ class Distillation:
 BY_DEFAULT = Distillation()
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Of pictures (B, 3, S, S) and labels (B, 8): a scalar."""
+"""Of pictures (B, 3, S, S) and labels (B, 9): a scalar."""
 
 
 class Recognisers(nn.Module):
@@ -98,10 +99,9 @@ def bundled_vae(weights: Path) -> AutoencoderKL:
 
 
 def prepare_pool(
-    weights: Path, settings: RecogniserTraining, folder: Path, team: Team
+    vae: AutoencoderKL, settings: RecogniserTraining, folder: Path, team: Team
 ) -> FigurePool:
     """Render what is missing of the training pictures, each worker its share."""
-    vae = bundled_vae(weights)
     fill_pool(folder / POOL, settings.pictures, vae, FigureSpec(), team.worker, team.workers)
     team.wait()
     return FigurePool(folder / POOL, settings.pictures)
@@ -110,12 +110,12 @@ def prepare_pool(
 def train_recognisers(
     settings: RecogniserTraining,
     folder: Path,
-    weights: Path,
+    vae: AutoencoderKL,
     team: Team = ALONE,
     distillation: Distillation = BY_DEFAULT,
 ) -> None:
     """Train or resume both; leaves `recognisers.pt` and `ROLE.safetensors` in `folder`."""
-    pool = prepare_pool(weights, settings, folder, team)
+    pool = prepare_pool(vae, settings, folder, team)
     torch.manual_seed(settings.seed)
     both = Recognisers()
 
@@ -133,12 +133,12 @@ def train_recognisers(
 def train_student(
     settings: RecogniserTraining,
     folder: Path,
-    weights: Path,
+    vae: AutoencoderKL,
     team: Team = ALONE,
     distillation: Distillation = BY_DEFAULT,
 ) -> None:
     """Train the student on, the teacher as it is in `recognisers.pt`, into `folder`/student."""
-    pool = prepare_pool(weights, settings, folder, team)
+    pool = prepare_pool(vae, settings, folder, team)
     both = Recognisers()
     state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     both.load_state_dict(state["model"])

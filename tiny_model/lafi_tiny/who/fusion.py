@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lafi_tiny.attributes import Identity
-from lafi_tiny.caption import describe, some_attributes
-from lafi_tiny.open_set import (
+from lafi_tiny.hand.attributes import Identity
+from lafi_tiny.hand.caption import some_attributes
+from lafi_tiny.hand.looks import describe
+from lafi_tiny.who.open_set import (
     CALIBRATION_SEED,
     Embed,
     embed_all,
@@ -21,7 +22,8 @@ from lafi_tiny.open_set import (
     portraits,
     unseen_characters,
 )
-from lafi_tiny.verification import Array, equal_error_rate
+from lafi_tiny.who.recogniser import looks
+from lafi_tiny.who.verification import Array, equal_error_rate
 
 TextEmbed = Callable[[Sequence[str]], Array]
 """Descriptions -> unit embeddings (N, D) float64."""
@@ -29,15 +31,15 @@ CALIBRATED, IMAGES = 64, 4
 """Characters that decide how words count, and pictures of each; the first one enrols."""
 Said = tuple[int, int]
 """The fewest and the most attributes that a description names."""
-SAID: Said = (3, 8)
+SAID: Said = (3, 9)
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 """Of the words; 0 is the pictures alone."""
 
 
 def descriptions(characters: Sequence[Identity], said: Said, seed: int) -> list[str]:
-    """One for each, naming from `said[0]` to `said[1]` of its eight attributes, by chance."""
+    """One for each, naming from `said[0]` to `said[1]` of what is seen of it, by chance."""
     rng = np.random.default_rng([seed, 3, *said])
-    return [describe(who, some_attributes(rng, *said)) for who in characters]
+    return [describe(who, some_attributes(rng, tuple(looks(who)), *said)) for who in characters]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from lafi_tiny.attributes import Identity
-from lafi_tiny.picture import random_picture, render
-from lafi_tiny.recogniser import SIDE, labels_of
+from lafi.board.letterbox import fit_pixels
+from lafi_tiny.hand.picture import Picture, random_picture, render
 from lafi_tiny.training import from_pixels, to_pixels
+from lafi_tiny.who.recogniser import SIDE, labels_of
 
 CHUNK = 500
 THROUGH_VAE = 3
@@ -35,15 +35,14 @@ class FigureSpec:
     seed: int = 20
     held_out: bool = False
 
-    def render(self, index: int) -> tuple[Pixels, Identity]:
-        """RGB uint8 (64, 64, 3) and who is in it."""
+    def picture(self, index: int) -> Picture:
+        """One figure in any view, framing and expression, with or without a prop."""
         rng = np.random.default_rng([self.seed, index])
-        picture = random_picture(rng, "single", side=SIDE, held_out=self.held_out)
-        return np.asarray(render(picture, SIDE)), picture.figures[0].identity
+        return random_picture(rng, "single", held_out=self.held_out)
 
 
 class FigurePool:
-    """Pictures uint8 (N, 64, 64, 3) and labels int64 (N, 8), kept in `folder` by chunks."""
+    """Pictures uint8 (N, SIDE, SIDE, 3) and labels int64 (N, 9), kept in `folder` by chunks."""
 
     def __init__(self, folder: Path, count: int) -> None:
         """Raises FileNotFoundError if a chunk of the first `count` pictures is missing."""
@@ -70,10 +69,11 @@ def fill_pool(
         path = _chunk(folder, start)
         if path.exists():
             continue
-        pairs = [spec.render(index) for index in range(start, start + CHUNK)]
-        pixels = np.stack([pixels for pixels, _ in pairs])
+        pictures = [spec.picture(index) for index in range(start, start + CHUNK)]
+        pixels = np.stack([np.asarray(render(picture)) for picture in pictures])
         pixels[::THROUGH_VAE] = degrade(vae, pixels[::THROUGH_VAE], seed=start)
-        labels = np.array([labels_of(identity) for _, identity in pairs])
+        pixels = np.stack([fit_pixels(each, SIDE, SIDE) for each in pixels])
+        labels = np.array([labels_of(picture) for picture in pictures])
         partial = path.with_suffix(".partial.npz")
         np.savez(partial, pixels=pixels, labels=labels)
         partial.replace(path)
@@ -85,7 +85,7 @@ def _chunk(folder: Path, start: int) -> Path:
 
 @torch.no_grad()
 def degrade(vae: AutoencoderKL, pixels: Pixels, seed: int, noise: float = LATENT_NOISE) -> Pixels:
-    """Pictures (B, 64, 64, 3) encoded, up to `noise` added, decoded: as if half drawn well."""
+    """Pictures (B, H, W, 3) encoded, up to `noise` added, decoded: as if half drawn well."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for images in from_pixels(pixels).split(32):
@@ -99,7 +99,7 @@ def degrade(vae: AutoencoderKL, pixels: Pixels, seed: int, noise: float = LATENT
 
 
 def augment(pixels: Pixels, rng: np.random.Generator) -> Tensor:
-    """Pictures uint8 (B, 64, 64, 3) -> (B, 3, 64, 64) in [-1, 1], varied.
+    """Pictures uint8 (B, SIDE, SIDE, 3) -> (B, 3, SIDE, SIDE) in [-1, 1], varied.
 
     JPEG, mirror, shift, size, blur, light and noise, each too mild to turn one attribute
     into another: no hue is changed.
@@ -123,8 +123,8 @@ def augment(pixels: Pixels, rng: np.random.Generator) -> Tensor:
 
 
 def _shift(images: Tensor, uniform: Uniform) -> Tensor:
-    """Mirror half of them, move by up to 4 pixels, resize by 0.9 to 1.2."""
-    size, move = uniform(1 / 1.2, 1 / 0.9), uniform(-8 / SIDE, 8 / SIDE, 2)
+    """Mirror half of them, move by up to a sixteenth of the side, resize by 0.9 to 1.2."""
+    size, move = uniform(1 / 1.2, 1 / 0.9), uniform(-1 / 8, 1 / 8, 2)
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     zero = torch.zeros_like(size)
     rows = (

@@ -1,0 +1,1 @@
+"""The recogniser: who is in a picture. Networks, training, export, and how well they tell."""
