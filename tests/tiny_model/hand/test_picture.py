@@ -9,19 +9,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lafi_tiny.hand.attributes import (
+    ACTIONS,
     ARM_ACTIONS,
     EXPRESSIONS,
     IDENTITY_CHOICES,
     PROPS,
+    Identity,
+    Scene,
     count_matches,
     is_held_out_identity,
     is_held_out_setting,
     with_attribute,
 )
 from lafi_tiny.hand.figure import Figure
-from lafi_tiny.hand.picture import KINDS, Picture, random_picture, render
+from lafi_tiny.hand.picture import KINDS, Picture, plain_picture, random_picture, render
 from lafi_tiny.hand.pose import CENTRES, JITTER, action_centre
-from lafi_tiny.hand.visibility import visible_attributes
+from lafi_tiny.hand.visibility import visible_attributes, visible_looks
 
 seeds = st.integers(0, 2**32 - 1)
 kinds = st.sampled_from(sorted(KINDS))
@@ -50,6 +53,18 @@ def changed(picture: Picture, other: Picture) -> int:
 @given(seeds, kinds)
 def test_a_picture_is_always_the_same(seed: int, kind: str) -> None:
     assert np.array_equal(pixels(drawn(seed, kind)), pixels(drawn(seed, kind)))
+
+
+@given(st.from_type(Identity), seeds, st.sampled_from(ACTIONS), st.sampled_from(["front", "side"]))
+def test_a_plain_picture_shows_all_looks_that_can_be_seen(
+    who: Identity, seed: int, action: str, view: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    picture = plain_picture(rng, who, action, Scene("farm", "rain"), view=view)
+    (figure,) = picture.figures
+    assert set(visible_looks(who, "front", "medium")) <= visible_attributes(picture, figure)
+    assert (figure.identity, figure.action, figure.prop) == (who, action, "none")
+    assert (figure.expression, figure.view) == ("neutral", view)
 
 
 @settings(max_examples=15, deadline=None)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lafi_tiny.hand.attributes import IDENTITY_NAMES, Identity, with_attribute
+from lafi_tiny.hand.attributes import (
+    IDENTITY_NAMES,
+    Identity,
+    is_held_out_identity,
+    is_held_out_setting,
+    with_attribute,
+)
 from lafi_tiny.hand.pose import ANGLES
 from lafi_tiny.stages.agreement import agreements, figures_agree, held_out_wanted, match, strangers
 from lafi_tiny.stages.intervals import mean_interval, share_interval
@@ -44,6 +50,15 @@ def test_strangers_are_the_figures_of_other_pictures() -> None:
     assert strangers([reading(), reading(other)], [reading(), reading(other)]) == [8 / 9, 8 / 9]
     with pytest.raises(ValueError, match="pictures: got 1, allowed: at least 2"):
         strangers([reading()], [reading()])
+
+
+@given(st.integers(1, 8), st.integers(0, 2**31))
+def test_everything_asked_for_is_held_out(count: int, seed: int) -> None:
+    wanted = held_out_wanted(count, seed)
+    assert len(wanted) == count
+    assert all(is_held_out_identity(w.identity) for w in wanted)
+    assert all(is_held_out_setting(w.action, w.scene) for w in wanted)
+    assert wanted == held_out_wanted(count + 1, seed)[:count]
 
 
 def test_what_is_wanted_says_what_can_be_seen() -> None:

@@ -10,10 +10,9 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.stages import curve as curves
 from lafi_tiny.stages.batches import Batches, sides
-from lafi_tiny.stages.blueprint import TEXT_LENGTH, Blueprint
+from lafi_tiny.stages.blueprint import TEXT_LENGTH, Blueprint, build_noise_schedule
 from lafi_tiny.stages.curve import read_curve
 from lafi_tiny.stages.draw import draw_pictures
 from lafi_tiny.stages.latent_store import LatentStore, encoder_fingerprint
@@ -176,6 +175,18 @@ def test_a_picture_depends_on_its_own_noise_only(
     two = draw_pictures(model, vae, tokenizer, ["a child", "a kid"], steps=2)
     one = draw_pictures(model, vae, tokenizer, ["a child"], steps=2)
     assert torch.allclose(two[:1], one, atol=0.05)
+
+
+def test_without_guidance_the_caption_says_nothing(
+    plan: Blueprint, vae: AutoencoderKL, tokenizer: CLIPTokenizer
+) -> None:
+    model = TextToLatent(plan, tokenizer).eval()
+    one, other, guided = (
+        draw_pictures(model, vae, tokenizer, [caption], steps=2, guidance=guidance)
+        for caption, guidance in (("a child", 0.0), ("下雨天", 0.0), ("a child", 8.0))
+    )
+    assert torch.equal(one, other)
+    assert not torch.equal(one, guided)
 
 
 def test_without_a_best_checkpoint_the_last_is_loaded(

@@ -10,10 +10,9 @@ import torch
 from diffusers import LCMScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import build_noise_schedule
 from lafi_tiny.stages import few_steps
 from lafi_tiny.stages.autoencoder import load_average
-from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
 from lafi_tiny.stages.few_steps import (
     FAST_FOLDER,
     FewStepsTraining,

@@ -31,13 +31,13 @@ def test_finished_stages_are_left_out(done: list[tuple[str, int]], tmp_path: Pat
     for stage in ("autoencoder", "denoiser", "few_steps"):
         mark_finished(tmp_path, stage)
     module.train_all(tmp_path)
-    assert done == [("reader", 2), ("larger", 2)]
+    assert done == [("reader", 2), ("larger", 2), ("recogniser", 2)]
 
 
 def test_a_single_stage_is_run_or_refused(done: list[tuple[str, int]], tmp_path: Path) -> None:
-    run = CliRunner().invoke(app, ["new-stage", "reader", "--folder", str(tmp_path)])
+    run = CliRunner().invoke(app, ["stage", "reader", "--folder", str(tmp_path)])
     assert (run.exit_code, done) == (0, [("reader", 2)])
-    refused = CliRunner().invoke(app, ["new-stage", "hand", "--folder", str(tmp_path)])
+    refused = CliRunner().invoke(app, ["stage", "hand", "--folder", str(tmp_path)])
     assert refused.exit_code == 2
     assert "allowed: autoencoder, reader, denoiser" in " ".join(refused.output.split())
 

@@ -12,7 +12,7 @@ FOLDER = typer.Option(
     None, help="Where the stages keep their state; default: LAFI_TRAINING, else out/training."
 )
 
-WEIGHTS = typer.Option(Path("tiny_model/weights"), help="The packed model.")
+WEIGHTS = typer.Argument(Path("tiny_model/weights"), help="The packed model.")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lafi_tiny.verification import (
+from lafi_tiny.who.verification import (
     Array,
     equal_error_rate,
     error_rates,

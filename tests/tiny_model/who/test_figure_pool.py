@@ -8,11 +8,14 @@ import torch
 from diffusers import AutoencoderKL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from lafi_tiny import figure_pool
-from lafi_tiny.attributes import is_held_out_identity
-from lafi_tiny.figure_pool import FigurePool, FigureSpec, augment, degrade, fill_pool
-from lafi_tiny.recogniser import SIDE, labels_of
+from lafi.board.letterbox import fit_pixels
+from lafi_tiny.hand.attributes import is_held_out_identity
+from lafi_tiny.hand.picture import render
+from lafi_tiny.who import figure_pool
+from lafi_tiny.who.figure_pool import FigurePool, FigureSpec, augment, degrade, fill_pool
+from lafi_tiny.who.recogniser import SIDE, labels_of
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +23,16 @@ def small_pool_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_pool, "CHUNK", 4)
 
 
+def small(index: int) -> NDArray[np.uint8]:
+    """A picture of the pool, at the recogniser's side."""
+    return fit_pixels(np.asarray(render(FigureSpec().picture(index))), SIDE, SIDE)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31), st.booleans())
 def test_no_training_picture_shows_a_held_out_identity(index: int, held_out: bool) -> None:
-    pixels, identity = FigureSpec(held_out=held_out).render(index)
-    assert is_held_out_identity(identity) == held_out
-    assert pixels.shape == (SIDE, SIDE, 3)
+    picture = FigureSpec(held_out=held_out).picture(index)
+    assert is_held_out_identity(picture.figures[0].identity) == held_out
 
 
 def test_workers_fill_a_pool_that_one_would_fill(tmp_path: Path, vae: AutoencoderKL) -> None:
@@ -36,14 +43,14 @@ def test_workers_fill_a_pool_that_one_would_fill(tmp_path: Path, vae: Autoencode
     assert len(one) == 12
     assert np.array_equal(one.pixels, two.pixels)
     assert torch.equal(one.labels, two.labels)
-    expected = [labels_of(FigureSpec().render(i)[1]) for i in range(12)]
+    expected = [labels_of(FigureSpec().picture(i)) for i in range(12)]
     assert one.labels.tolist() == expected
 
 
 def test_only_every_third_picture_went_through_the_vae(tmp_path: Path, vae: AutoencoderKL) -> None:
     fill_pool(tmp_path, 4, vae, FigureSpec())
     pool = FigurePool(tmp_path, 4)
-    same = [np.array_equal(pool.pixels[i], FigureSpec().render(i)[0]) for i in range(4)]
+    same = [np.array_equal(pool.pixels[i], small(i)) for i in range(4)]
     assert same == [False, True, True, False]
 
 
@@ -53,7 +60,7 @@ def test_a_missing_chunk_is_an_error(tmp_path: Path) -> None:
 
 
 def test_no_noise_is_the_vae_alone(vae: AutoencoderKL) -> None:
-    pixels = np.stack([FigureSpec().render(i)[0] for i in range(2)])
+    pixels = np.stack([np.asarray(render(FigureSpec().picture(i))) for i in range(2)])
     assert np.array_equal(degrade(vae, pixels, 1, noise=0.0), degrade(vae, pixels, 2, noise=0.0))
     assert not np.array_equal(degrade(vae, pixels, 1), degrade(vae, pixels, 2))
 
@@ -61,7 +68,7 @@ def test_no_noise_is_the_vae_alone(vae: AutoencoderKL) -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**31))
 def test_variation_follows_its_seed_and_stays_in_range(seed: int) -> None:
-    pixels = np.stack([FigureSpec().render(i)[0] for i in range(3)])
+    pixels = np.stack([small(i) for i in range(3)])
     first, second = (augment(pixels, np.random.default_rng(seed)) for _ in range(2))
     assert torch.equal(first, second)
     assert first.shape == (3, 3, SIDE, SIDE)

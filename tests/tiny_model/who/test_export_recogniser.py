@@ -11,24 +11,24 @@ import torch
 
 from lafi.engine.onnx.describer import load_describer
 from lafi.model.recogniser_files import read_recogniser_info
-from lafi_tiny.export_describer import CARD_KEY
-from lafi_tiny.export_recogniser import (
+from lafi_tiny.onnx_file import describe_file
+from lafi_tiny.training import from_pixels, save_half
+from lafi_tiny.who.export_describer import CARD_KEY
+from lafi_tiny.who.export_recogniser import (
     ROLES,
     calibrate,
     onnx_embedder,
     write_onnx,
 )
-from lafi_tiny.fusion import descriptions
-from lafi_tiny.onnx_file import describe_file
-from lafi_tiny.open_set import portraits, unseen_characters
-from lafi_tiny.recogniser import (
+from lafi_tiny.who.fusion import descriptions
+from lafi_tiny.who.open_set import portraits, unseen_characters
+from lafi_tiny.who.recogniser import (
     EMBEDDING_WIDTH,
     SIDE,
     Role,
     build_recogniser,
     load_recogniser,
 )
-from lafi_tiny.training import from_pixels, save_half
 
 SHIPPED = Path(__file__).parents[2] / "tiny_model" / "recogniser"
 

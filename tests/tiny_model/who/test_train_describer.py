@@ -9,25 +9,25 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from lafi_tiny import fusion
-from lafi_tiny import train_describer as stage
-from lafi_tiny.attributes import IDENTITY_CHOICES, is_held_out_identity, random_identity
-from lafi_tiny.caption import describe
-from lafi_tiny.describer import describe_all
-from lafi_tiny.export_describer import export_describer, onnx_describer
-from lafi_tiny.open_set import Pixels
-from lafi_tiny.recogniser import EMBEDDING_WIDTH, HIDDEN, AttributePrototypes
-from lafi_tiny.train_describer import (
+from lafi_tiny.hand.attributes import IDENTITY_CHOICES, is_held_out_identity, random_identity
+from lafi_tiny.hand.looks import describe
+from lafi_tiny.who import fusion
+from lafi_tiny.who import train_describer as stage
+from lafi_tiny.who.describer import describe_all
+from lafi_tiny.who.export_describer import export_describer, onnx_describer
+from lafi_tiny.who.open_set import Pixels
+from lafi_tiny.who.recogniser import EMBEDDING_WIDTH, HIDDEN, AttributePrototypes
+from lafi_tiny.who.train_describer import (
     DescriberTraining,
     random_description,
     said_labels,
     train_describer,
     trained_directions,
 )
-from lafi_tiny.train_recogniser import STATE_FILE
-from lafi_tiny.verification import Array
+from lafi_tiny.who.train_recogniser import STATE_FILE
+from lafi_tiny.who.verification import Array
 
-WEIGHTS = Path(__file__).parents[2] / "tiny_model" / "weights"
+WEIGHTS = Path(__file__).parents[3] / "tiny_model" / "weights"
 SHORT = DescriberTraining(steps=60, batch=32)
 
 
@@ -35,6 +35,11 @@ SHORT = DescriberTraining(steps=60, batch=32)
 def directions() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return {f"prototypes.{k}": v for k, v in AttributePrototypes().state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
 
 
 def folder_with(path: Path, directions: dict[str, torch.Tensor]) -> Path:
@@ -51,7 +56,8 @@ def test_what_is_said_is_labelled_and_nothing_else() -> None:
         who = random_identity(rng)
         labels = said_labels(who, ("hair", "accessory"))
         assert labels[names.index("hair")] == IDENTITY_CHOICES["hair"].index(who.hair)
-        assert (labels[names.index("accessory")] == HIDDEN) == (who.accessory == "none")
+        worn = IDENTITY_CHOICES["accessory"].index(who.accessory)
+        assert labels[names.index("accessory")] == worn
         assert labels[names.index("top")] == HIDDEN
 
 
@@ -68,14 +74,13 @@ def test_descriptions_are_of_training_characters_in_both_languages_and_say_somet
 
 
 def test_it_learns_which_words_stand_for_which_direction(
-    tmp_path: Path, directions: dict[str, torch.Tensor]
+    tmp_path: Path, directions: dict[str, torch.Tensor], tokenizer: CLIPTokenizer
 ) -> None:
     folder = folder_with(tmp_path / "state", directions)
-    network = train_describer(SHORT, folder, WEIGHTS)
-    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    network = train_describer(SHORT, folder, tokenizer)
     rng = np.random.default_rng(9)
     people = [random_identity(rng, held_out=True) for _ in range(24)]
-    said = ("top", "trousers")
+    said = ("top", "bottom")
     texts = [describe(who, said) for who in people]
     wanted = trained_directions(folder).compose(
         torch.tensor([said_labels(w, said) for w in people])
@@ -90,14 +95,15 @@ def test_it_learns_which_words_stand_for_which_direction(
 def test_a_stopped_run_goes_on_to_the_same_weights(
     tmp_path: Path,
     directions: dict[str, torch.Tensor],
+    tokenizer: CLIPTokenizer,
     stop_at_step_3: Callable[[ModuleType, Callable[[], object]], None],
 ) -> None:
     short = DescriberTraining(steps=4, batch=4, save_every=2)
     whole = folder_with(tmp_path / "whole", directions)
     stopped = folder_with(tmp_path / "stopped", directions)
-    train_describer(short, whole, WEIGHTS)
-    stop_at_step_3(stage, lambda: train_describer(short, stopped, WEIGHTS))
-    train_describer(short, stopped, WEIGHTS)
+    train_describer(short, whole, tokenizer)
+    stop_at_step_3(stage, lambda: train_describer(short, stopped, tokenizer))
+    train_describer(short, stopped, tokenizer)
     one, other = (
         torch.load(folder / stage.DESCRIBER_STATE, weights_only=True)["model"]
         for folder in (whole, stopped)
@@ -112,16 +118,18 @@ def by_colours(pixels: Pixels) -> Array:
 
 
 def test_the_exported_tower_agrees_with_torch(
-    tmp_path: Path, directions: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    directions: dict[str, torch.Tensor],
+    tokenizer: CLIPTokenizer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = folder_with(tmp_path / "state", directions)
-    network = train_describer(DescriberTraining(steps=2, batch=4), folder, WEIGHTS)
+    network = train_describer(DescriberTraining(steps=2, batch=4), folder, tokenizer)
     out = tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(fusion, "CALIBRATED", 6)
-    card = export_describer(folder, WEIGHTS, out, by_colours)
+    card = export_describer(folder, tokenizer, out, by_colours)
     texts = ["a child with red hair", "一个瘦的孩子(红色短发)", ""]
-    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
     expected = describe_all(network, tokenizer, texts)
     found = onnx_describer(out / "describer.onnx", tokenizer)(texts)
     assert np.abs(found - expected.numpy()).max() <= 2e-3

@@ -1,37 +1,37 @@
-"""The modules: their shapes, where they attend, and how much they weigh."""
+"""The networks: their shapes, where they attend, and how much they weigh."""
 
 import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from transformers import CLIPTokenizer
 
-from lafi_tiny.architecture import (
-    BUNDLED,
+from lafi_tiny.stages.blueprint import (
+    BLUEPRINT,
     TEXT_LENGTH,
-    Architecture,
+    Blueprint,
+    build_autoencoder,
     build_noise_schedule,
     build_text_encoder,
     build_unet,
-    build_vae,
 )
-from lafi_tiny.reader import Reader
+from lafi_tiny.stages.reader import Reader
 
 
-def test_the_bundled_model_is_below_48_mib_in_float16(tokenizer: CLIPTokenizer) -> None:
+def test_the_bundled_model_is_below_50_million_bytes_in_float16(tokenizer: CLIPTokenizer) -> None:
     with torch.device("meta"):
         modules = (
-            build_vae(BUNDLED),
-            build_unet(BUNDLED),
-            build_text_encoder(BUNDLED, tokenizer),
+            build_autoencoder(BLUEPRINT),
+            build_unet(BLUEPRINT),
+            build_text_encoder(BLUEPRINT, tokenizer),
             Reader(),
         )
     parameters = sum(p.numel() for module in modules for p in module.parameters())
-    assert 10e6 < parameters < 48 * 2**20 / 2
+    assert 20e6 < 2 * parameters < 50e6
 
 
 def test_self_and_cross_attention_at_three_resolutions_down_mid_and_up() -> None:
     with torch.device("meta"):
-        names = dict(build_unet(BUNDLED).named_modules())
+        names = dict(build_unet(BLUEPRINT).named_modules())
     for block in (*(f"down_blocks.{i}" for i in range(3)), *(f"up_blocks.{i}" for i in range(3))):
         for kind in ("attn1", "attn2"):
             assert f"{block}.attentions.0.transformer_blocks.0.{kind}" in names
@@ -40,24 +40,23 @@ def test_self_and_cross_attention_at_three_resolutions_down_mid_and_up() -> None
     assert sum(name.endswith("attn1") for name in names) == 10
 
 
-@pytest.mark.parametrize("side", [32, 64])
-def test_pictures_become_latents_a_quarter_as_wide_and_back(tiny: Architecture, side: int) -> None:
-    vae, unet = build_vae(tiny), build_unet(tiny)
+@pytest.mark.parametrize("side", [64, 128])
+def test_pictures_become_latents_an_eighth_as_wide_and_back(plan: Blueprint, side: int) -> None:
+    assert plan.factor == 8
+    vae, unet = build_autoencoder(plan), build_unet(plan)
     with torch.inference_mode():
         latents = vae.encode(torch.zeros(2, 3, side, side)).latent_dist.mean
-        assert latents.shape == (2, 4, side // 4, side // 4)
+        assert latents.shape == (2, plan.latent_channels, side // 8, side // 8)
         assert vae.decode(latents).sample.shape == (2, 3, side, side)
-        text = torch.zeros(2, TEXT_LENGTH, tiny.text_width)
+        text = torch.zeros(2, TEXT_LENGTH, plan.text_width)
         assert unet(latents, torch.tensor([0, 999]), text).sample.shape == latents.shape
 
 
-def test_the_text_encoder_takes_padded_prompts(
-    tiny: Architecture, tokenizer: CLIPTokenizer
-) -> None:
+def test_the_text_encoder_takes_padded_prompts(plan: Blueprint, tokenizer: CLIPTokenizer) -> None:
     ids = tokenizer(["a child", ""], padding="max_length", return_tensors="pt").input_ids
     with torch.inference_mode():
-        text = build_text_encoder(tiny, tokenizer)(ids)[0]
-    assert text.shape == (2, TEXT_LENGTH, tiny.text_width)
+        text = build_text_encoder(plan, tokenizer)(ids)[0]
+    assert text.shape == (2, TEXT_LENGTH, plan.text_width)
     assert not torch.equal(text[0], text[1])
 
 
