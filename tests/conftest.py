@@ -25,17 +25,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `StableDiffusionPipeline` folder: 4 latent channels, VAE factor 4, text (48, 64)."""
     import torch
 
-    from lafi_tiny.architecture import (
-        Architecture,
+    from lafi_tiny.stages.blueprint import (
+        Blueprint,
+        build_autoencoder,
         build_text_encoder,
         build_unet,
-        build_vae,
         save_pipeline,
     )
-    from lafi_tiny.tokenizer import build_tokenizer
+    from lafi_tiny.stages.tokenizer import build_tokenizer
 
     torch.manual_seed(0)
-    arch = Architecture(
+    plan = Blueprint(
         side=32,
         latent_channels=4,
         vae_widths=(8, 16, 16),
@@ -43,18 +43,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         unet_heads=(2, 2, 4),
         text_width=64,
         text_layers=1,
+        text_heads=4,
+        text_length=48,
         norm_groups=8,
         vae_norm_groups=8,
     )
     tokenizer = build_tokenizer(
-        ["a child is running on the beach at night", "孩子在海滩上"] * 3, 600
+        ["a child is running on the beach at night", "孩子在海滩上"] * 3, 600, length=48
     )
     folder = tmp_path_factory.mktemp("checkpoint")
     save_pipeline(
         folder,
-        vae=build_vae(arch, scaling_factor=0.5),
-        unet=build_unet(arch),
-        text_encoder=build_text_encoder(arch, tokenizer),
+        vae=build_autoencoder(plan, scaling_factor=0.5),
+        unet=build_unet(plan),
+        text_encoder=build_text_encoder(plan, tokenizer),
         tokenizer=tokenizer,
     )
     return folder

@@ -38,9 +38,9 @@ def bundled(device: str) -> Any:
 def inputs(device: str, cells: int = 16, seed: int = 0) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     return {
-        "sample": torch.randn(1, 8, cells, cells, generator=generator).to(device),
+        "sample": torch.randn(1, 16, cells, cells, generator=generator).to(device),
         "timestep": torch.full((1,), 500.0, device=device),
-        "encoder_hidden_states": torch.randn(1, 48, 128, generator=generator).to(device),
+        "encoder_hidden_states": torch.randn(1, 77, 192, generator=generator).to(device),
     }
 
 

@@ -9,23 +9,33 @@ from PIL import Image
 
 from benchmarks.evaluation.drawn import TARGETS, TRUTHS, drawn_groups, drawn_reader
 from benchmarks.evaluation.pairs import Group, load_named
-from lafi_tiny.attributes import Identity, Scene, is_held_out_identity, is_held_out_setting
+from lafi_tiny.hand.attributes import (
+    IDENTITY_CHOICES,
+    Identity,
+    Scene,
+    is_held_out_identity,
+    is_held_out_setting,
+)
 
 
 @pytest.fixture(scope="module")
 def groups() -> list[Group]:
-    return list(drawn_groups(0, 12, seed=3, side=64))
+    return list(drawn_groups(0, 12, seed=3, side=128))
 
 
 def test_a_group_does_not_depend_on_the_others(groups: list[Group]) -> None:
-    assert drawn_groups(5, 1, seed=3, side=64)[0].digest == groups[5].digest
+    assert drawn_groups(5, 1, seed=3, side=128)[0].digest == groups[5].digest
     assert len({group.digest for group in groups}) == len(groups)
-    assert drawn_groups(5, 1, seed=4, side=64)[0].digest != groups[5].digest
+    assert drawn_groups(5, 1, seed=4, side=128)[0].digest != groups[5].digest
 
 
 def test_everything_is_held_out(groups: list[Group]) -> None:
     for group in groups:
-        assert is_held_out_identity(Identity(**group.reference.shown.identity))
+        seen = group.reference.shown.identity
+        complete = {name: seen.get(name, choices[0]) for name, choices in IDENTITY_CHOICES.items()}
+        hidden = set(IDENTITY_CHOICES) - set(seen)
+        assert hidden <= {"hair", "hairstyle"}
+        assert hidden or is_held_out_identity(Identity(**complete))
         for shown in (group.reference.shown, *(target.shown for target in group.targets)):
             assert shown.identity == group.reference.shown.identity
             assert is_held_out_setting(shown.action, Scene(shown.background, shown.time))
@@ -41,8 +51,8 @@ def test_every_panel_has_a_seed_of_its_own(groups: list[Group]) -> None:
 def test_prompts_leave_the_looks_out_and_descriptions_give_them(groups: list[Group]) -> None:
     for group in groups:
         identity = group.reference.shown.identity
-        assert identity["hair"] in group.description
-        assert identity["hair"] not in group.caption
+        assert identity["top"] in group.description
+        assert identity["top"] not in group.caption
         assert all("{who}" in target.prompt for target in group.targets)
 
 

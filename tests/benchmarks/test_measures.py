@@ -76,6 +76,16 @@ def test_half_of_the_attributes_is_half_of_the_identity() -> None:
     assert value(found["attribute.hair"]) == 1.0
 
 
+def test_what_cannot_be_seen_in_both_is_not_counted() -> None:
+    given = [
+        replace(pair, reference=replace(pair.reference, identity={"hair": "red"}))
+        for pair in pairs(8)
+    ]
+    found = figures(given, lambda pair: replace(pair.target, identity={"hair": "red", "top": "c"}))
+    assert value(found["identity"]) == value(found["identity_exact"]) == 1.0
+    assert "attribute.top" not in found
+
+
 def test_where_nothing_else_was_asked_for_nothing_can_leak() -> None:
     same = [replace(pair, target=pair.reference) for pair in pairs(8)]
     found = figures(same, lambda pair: pair.reference)

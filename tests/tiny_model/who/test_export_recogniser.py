@@ -30,7 +30,7 @@ from lafi_tiny.who.recogniser import (
     load_recogniser,
 )
 
-SHIPPED = Path(__file__).parents[2] / "tiny_model" / "recogniser"
+SHIPPED = Path(__file__).parents[3] / "tiny_model" / "recogniser"
 
 
 @pytest.fixture(scope="module", params=ROLES)
