@@ -4,9 +4,9 @@
         --also out/repository_bf16
 
 Times one call of the UNet at 128 px, without the rest of a server: diffusers' UNet in torch f32,
-and the exported ones with and without injection, all in turns. `floor_vs_plain` is how many times as
-fast as plain diffusers a storyboard of eight panels could be drawn if only these calls took time:
-16 rows of torch against 17 of ours in 80% of the steps and 16 in the others.
+and the exported ones with and without injection, all in turns. `floor_vs_plain` is how many times
+as fast as plain diffusers a storyboard of eight panels could be drawn if only these calls took
+time: 16 rows of torch against 17 of ours in 80% of the steps and 16 in the others.
 """
 
 import json

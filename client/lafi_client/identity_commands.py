@@ -14,6 +14,8 @@ from lafi_client.identity import IdentityClient
 
 DONE = DRAWN
 REFUSED = BAD_STORYBOARD
+NOBODY_ENROLLED = -1.0
+"""The score where no character is enrolled for the server's recogniser."""
 
 
 def enrol(
@@ -50,6 +52,8 @@ def identify(
         lines = []
         for path in images:
             found = client.identify(path.read_bytes())
+            if not found.character and found.score == NOBODY_ENROLLED:
+                return "nobody is enrolled for this server's recogniser: lafi enrol NAME PICTURES"
             lines.append(f"{path}: {found.character or 'unknown'} {found.score:.3f}")
         return "\n".join(lines)
 

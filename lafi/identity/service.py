@@ -131,7 +131,11 @@ def open_identity(
     describer = info.sha256.get(DESCRIBER, "")
     database = EnrolmentDatabase(folder, recogniser.sha256, info.width, describer)
     for path in database.others():
-        _log.warning("%s: enrolments of another recogniser, not used: enrol them again", path)
+        _log.warning(
+            "%s: got enrolments of another recogniser, allowed: of this one; they are not used; "
+            "enrol each character again: lafi enrol NAME PICTURES",
+            path,
+        )
     return Identity(recogniser, database, describe, decode)
 
 

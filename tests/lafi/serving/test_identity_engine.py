@@ -107,4 +107,5 @@ def test_enrolments_of_another_recogniser_are_named_in_the_log(
     open_identity(recogniser, tmp_path).enrol("mia", [png(1)])
     assert caplog.text == ""
     assert open_identity(other, tmp_path).characters() == ()
-    assert "enrolments of another recogniser, not used" in caplog.text
+    assert "got enrolments of another recogniser, allowed: of this one" in caplog.text
+    assert "enrol each character again: lafi enrol NAME PICTURES" in caplog.text

@@ -76,14 +76,16 @@ def export_recogniser(
     folder: Path | None = FOLDER,
     out: Path = Path("tiny_model/recogniser"),
     note: str = typer.Option("", help="How it was trained; goes into recogniser.json."),
+    teacher: bool = typer.Option(False, help="The teacher too, to measure it beside the student."),
 ) -> None:
     """Write what the stage `recogniser` left as ONNX, and `recogniser.json` with its threshold."""
     from lafi_tiny.stages.stage_folder import RECOGNISER
     from lafi_tiny.stages.tokenizer import stage_tokenizer
-    from lafi_tiny.who.export_recogniser import export_recognisers
+    from lafi_tiny.who.export_recogniser import ROLES, SHIPPED, export_recognisers
 
     state = folder or training_folder()
-    card = export_recognisers(state / RECOGNISER, stage_tokenizer(state), out, note)
+    roles = ROLES if teacher else SHIPPED
+    card = export_recognisers(state / RECOGNISER, stage_tokenizer(state), out, note, roles)
     typer.echo(json.dumps(card, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""Stage `export-recogniser`: both recognisers as ONNX, and `recogniser.json` about them."""
+"""Command `export-recogniser`: the recogniser as ONNX, and `recogniser.json` about it."""
 
 import json
 from pathlib import Path
@@ -25,12 +25,22 @@ from lafi_tiny.who.train_recogniser import STATE_FILE
 from lafi_tiny.who.verification import Array
 
 ROLES: tuple[Role, ...] = ("student", "teacher")
+CALIBRATED = 64
+"""Characters that decide the threshold."""
+SHIPPED: tuple[Role, ...] = ("student",)
+"""What lies in the repository: servers never run the teacher, which is more than twice as large."""
 
 
 def export_recognisers(
-    folder: Path, tokenizer: CLIPTokenizer, out: Path, note: str = ""
+    folder: Path,
+    tokenizer: CLIPTokenizer,
+    out: Path,
+    note: str = "",
+    roles: tuple[Role, ...] = SHIPPED,
 ) -> dict[str, Any]:
     """Write `ROLE.onnx` of the networks in `folder`, and `recogniser.json`, which it returns.
+
+    The student is always among the roles: the threshold is its own.
 
     The text tower comes along if it has been trained there, with its tokenizer.
     """
@@ -40,14 +50,14 @@ def export_recognisers(
         "width": EMBEDDING_WIDTH,
         "trained": training_card(folder, note),
     }
-    for role in ROLES:
+    for role in roles:
         network = load_recogniser(role, folder / f"{role}.safetensors")
         path = out / f"{role}.onnx"
         write_onnx(network, path)
         card[role] = {
             **describe_file(path),
             "parameters": sum(p.numel() for p in network.parameters()),
-            **calibrate(onnx_embedder(path)),
+            **calibrate(onnx_embedder(path), CALIBRATED),
         }
     card["threshold"] = card["student"]["threshold"]
     if (folder / DESCRIBER_FILE).exists():
@@ -63,7 +73,7 @@ def training_card(folder: Path, note: str) -> dict[str, Any]:
     return {"note": note, "steps_done": found["step"], **found["settings"]}
 
 
-def calibrate(embed: Embed, characters: int = 64, images: int = 3) -> dict[str, float]:
+def calibrate(embed: Embed, characters: int, images: int = 3) -> dict[str, float]:
     """Threshold and error rates on characters that neither training nor the benchmark uses."""
     unseen = unseen_characters(characters, CALIBRATION_SEED)
     summary = verify(embed, unseen, images, CALIBRATION_SEED).summary()
