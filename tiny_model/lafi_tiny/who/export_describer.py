@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from transformers import CLIPTokenizer
 
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
@@ -34,7 +35,10 @@ def export_describer(
     example = torch.zeros(2, tokenizer.model_max_length, dtype=torch.int64)
     # Not `embedding`: the graph has values of that name inside.
     trace_to_onnx(network, "tokens", example, path, made=MADE)
-    tokenizer.backend_tokenizer.save(str(out / TOKENIZER))
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    plain.save(str(out / TOKENIZER))
     return {
         **describe_file(path),
         "parameters": sum(p.numel() for p in network.parameters()),
