@@ -58,7 +58,6 @@ from lafi_tiny.who.open_set import (
     verify,
 )
 from lafi_tiny.who.recogniser import SIDE, Role
-from lafi_tiny.who.train_recogniser import bundled_vae
 from lafi_tiny.who.verification import Array, equal_error_rate, error_rates
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,6 +68,12 @@ IMAGES = 6
 STRANGERS = 64
 INJECTION = Injection(layers="decoder", reference_noise=0.1, strength=1.0)
 Figures = dict[str, Any]
+
+
+def bundled_vae(weights: Path) -> AutoencoderKL:
+    """The VAE of a packed model, in float32."""
+    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32)
+    return vae.eval().requires_grad_(False)
 
 
 def characters_for_the_test(count: int) -> list[Identity]:

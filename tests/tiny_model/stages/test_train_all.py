@@ -1,13 +1,18 @@
 """All stages in their order, and only those that are not finished."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from lafi_tiny.stages import train_all as module
+from lafi_tiny.stages.blueprint import Blueprint
 from lafi_tiny.stages.commands import app
-from lafi_tiny.stages.stage_folder import mark_finished, training_folder
+from lafi_tiny.stages.stage_folder import RECOGNISER, has_finished, mark_finished, training_folder
+from lafi_tiny.who import figure_pool
+from lafi_tiny.who.train_describer import DescriberTraining
+from lafi_tiny.who.train_recogniser import RecogniserTraining
 
 
 @pytest.fixture
@@ -47,3 +52,19 @@ def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert training_folder() == Path("/somewhere")
     monkeypatch.delenv("LAFI_TRAINING")
     assert training_folder() == Path("out/training")
+
+
+def test_the_recognisers_stage_uses_the_frozen_autoencoder_and_the_tokenizer(
+    plan: Blueprint, with_autoencoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(with_autoencoder, tmp_path / "run"))
+    short = RecogniserTraining(steps=1, batch=2, pictures=4, sides=(32, 32, 32))
+    monkeypatch.setattr(figure_pool, "CHUNK", 4)
+    monkeypatch.setattr(module, "BLUEPRINT", plan)
+    monkeypatch.setattr(module, "RecogniserTraining", lambda: short)
+    monkeypatch.setattr(module, "DescriberTraining", lambda: DescriberTraining(steps=1, batch=2))
+    module.recogniser_stage(folder, cores=1)
+    assert has_finished(folder, RECOGNISER)
+    assert {path.name for path in (folder / RECOGNISER).glob("*.safetensors")} == {
+        *("teacher.safetensors", "student.safetensors", "describer.safetensors")
+    }

@@ -23,7 +23,6 @@ from lafi_tiny.who.train_recogniser import (
     cosine_rate,
     student_loss,
     train_recognisers,
-    train_student,
 )
 
 SHORT = RecogniserTraining(steps=4, batch=4, pictures=8, sides=(32, 32, 32), save_every=2)
@@ -65,16 +64,6 @@ def test_a_few_steps_lower_the_loss(
     assert losses[1] < 0.9 * losses[0]
 
 
-def test_the_student_is_trained_on_and_the_teacher_stays(
-    tmp_path: Path, vae: AutoencoderKL
-) -> None:
-    train_recognisers(replace(SHORT, steps=2), tmp_path, vae)
-    train_student(replace(SHORT, steps=2), tmp_path, vae)
-    before, after = weights_in(tmp_path), weights_in(tmp_path / "student")
-    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"student"}
-
-
 @given(st.sampled_from(list(IDENTITY_CHOICES)))
 def test_what_is_hidden_teaches_nothing_about_its_attribute(name: str) -> None:
     torch.manual_seed(0)
@@ -82,7 +71,9 @@ def test_what_is_hidden_teaches_nothing_about_its_attribute(name: str) -> None:
     embeddings = torch.nn.functional.normalize(torch.randn(3, 128), dim=1)
     labels = torch.zeros(3, len(IDENTITY_CHOICES), dtype=torch.long)
     labels[:, list(IDENTITY_CHOICES).index(name)] = HIDDEN
-    character_loss(prototypes, embeddings, labels, SHORT).backward()
+    loss = character_loss(prototypes, embeddings, labels, SHORT)
+    assert torch.isfinite(loss)
+    loss.backward()
     moved = {key for key, value in prototypes.directions.items() if value.grad.abs().max() > 0}
     assert moved == set(IDENTITY_CHOICES) - {name}
 

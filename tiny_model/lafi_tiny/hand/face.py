@@ -8,7 +8,6 @@ from lafi_tiny.hand.pose import Point
 
 WHITE: RGB = (255, 255, 255)
 MOUTH: RGB = (150, 36, 52)
-TONGUE: RGB = (244, 120, 120)
 CHEEK: RGB = (246, 140, 140)
 TEAR: RGB = (70, 150, 245)
 

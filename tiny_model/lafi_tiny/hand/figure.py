@@ -10,7 +10,6 @@ from lafi_tiny.hand.pose import FAR_HAND_HOLDS, Limb, Point, Pose, Skeleton, hal
 from lafi_tiny.hand.props import FLOATING, draw_prop
 
 SHOE: RGB = (96, 62, 58)
-SOLE: RGB = (250, 246, 236)
 CONTRAST: dict[str, RGB] = {"yellow": (222, 106, 36), "white": (104, 128, 200)}
 """Colour of stripes and dots on tops that are too light for white ones."""
 LIGHT_PRINT: RGB = (255, 250, 240)

@@ -6,7 +6,7 @@ nothing about characters that were enrolled, and nothing about training.
 """
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -91,13 +91,6 @@ class Recogniser(nn.Module):
         pooled = self._pooled(image).float()
         with torch.autocast(image.device.type, enabled=False):
             return F.normalize(self.head(pooled), dim=1)
-
-
-def known_role(name: str) -> Role:
-    """Raises ValueError for a name that is no role."""
-    if name not in ("teacher", "student"):
-        raise ValueError(f"role: got {name!r}, allowed: teacher, student")
-    return cast(Role, name)
 
 
 def build_recogniser(role: Role) -> Recogniser:

@@ -92,12 +92,6 @@ class Recognisers(nn.Module):
         self.prototypes = AttributePrototypes()
 
 
-def bundled_vae(weights: Path) -> AutoencoderKL:
-    """The VAE of a packed model, in float32."""
-    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32)
-    return vae.eval().requires_grad_(False)
-
-
 def prepare_pool(
     vae: AutoencoderKL, settings: RecogniserTraining, folder: Path, team: Team
 ) -> FigurePool:
@@ -130,32 +124,6 @@ def train_recognisers(
     fit(both, loss_of, pool, settings, folder, team)
 
 
-def train_student(
-    settings: RecogniserTraining,
-    folder: Path,
-    vae: AutoencoderKL,
-    team: Team = ALONE,
-    distillation: Distillation = BY_DEFAULT,
-) -> None:
-    """Train the student on, the teacher as it is in `recognisers.pt`, into `folder`/student."""
-    pool = prepare_pool(vae, settings, folder, team)
-    both = Recognisers()
-    state = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
-    both.load_state_dict(state["model"])
-    for part in (both.teacher, both.prototypes):
-        part.requires_grad_(False)
-
-    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
-        both.teacher.eval()
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                theirs = both.teacher(images)
-            own = both.student(images)
-        return student_loss(both.prototypes, own, theirs, labels, settings, distillation)
-
-    fit(both, loss_of, pool, settings, folder / "student", team)
-
-
 def character_loss(
     prototypes: AttributePrototypes,
     embeddings: Tensor,
@@ -171,7 +139,8 @@ def character_loss(
         wanted = labels[:, column]
         chosen = F.one_hot(wanted.clamp(min=0), cosines.shape[1])
         logits = settings.scale * (cosines - settings.margin * chosen)
-        loss = loss + F.cross_entropy(logits, wanted, ignore_index=HIDDEN)
+        each = F.cross_entropy(logits, wanted, ignore_index=HIDDEN, reduction="sum")
+        loss = loss + each / (wanted != HIDDEN).sum().clamp(min=1)
     return loss
 
 
@@ -204,13 +173,13 @@ def fit(
     folder: Path,
     team: Team,
 ) -> None:
-    """AdamW with a cosine schedule; what of `both` wants gradients is trained in place."""
+    """AdamW with a cosine schedule; `both` is trained in place."""
     path, console = folder / STATE_FILE, Console()
     both.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trained = nn.ParameterList(p for p in both.parameters() if p.requires_grad)
-    optimizer = torch.optim.AdamW(trained, lr=settings.peak_rate, weight_decay=0.02, fused=True)
+    rate = settings.peak_rate
+    optimizer = torch.optim.AdamW(both.parameters(), lr=rate, weight_decay=0.02, fused=True)
     start = resume_state(path, both, optimizer)
-    gradients = flat_gradients(trained)
+    gradients = flat_gradients(both)
     for step in range(start, settings.steps):
         rng = np.random.default_rng([settings.seed, step, team.worker])
         rows = rng.integers(len(pool), size=settings.batch)
@@ -223,7 +192,7 @@ def fit(
         # Each by itself: the student's gradients are much the larger ones at first.
         for part in both.children():
             nn.utils.clip_grad_norm_(part.parameters(), 5.0)
-        set_learning_rate(optimizer, cosine_rate(step, settings.steps, settings.peak_rate))
+        set_learning_rate(optimizer, cosine_rate(step, settings.steps, rate))
         optimizer.step()
         if not team.is_first:
             continue
