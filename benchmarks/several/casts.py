@@ -133,12 +133,18 @@ def real_pictures(given: Sequence[Cast]) -> list[Image.Image]:
 
 def _real(cast: Cast) -> Picture:
     rng, kind = np.random.default_rng(cast.seed), _KINDS[len(cast.identities)]
-    plain = {"view": "front", "expression": "neutral", "prop": "none"}
+    drawn = random_picture(rng, kind).figures
     figures = tuple(
-        replace(figure, identity=who, action=action, pose=random_pose(rng, action), **plain)
-        for figure, who, action in zip(
-            random_picture(rng, kind).figures, cast.identities, cast.actions, strict=True
+        replace(
+            figure,
+            identity=who,
+            action=action,
+            pose=random_pose(rng, action),
+            view="front",
+            expression="neutral",
+            prop="none",
         )
+        for figure, who, action in zip(drawn, cast.identities, cast.actions, strict=True)
     )
     return Picture(kind, figures, (cast.scene,), cast.seed)
 
