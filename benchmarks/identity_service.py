@@ -233,7 +233,7 @@ def main(
     """Measure, print, write `identity_service.json` and `.png`."""
     torch.set_num_threads(1)
     card = json.loads((models / "recogniser.json").read_text())
-    paths = {role: models / f"{role}.onnx" for role in ROLES if role in card}
+    paths = {role: path for role in ROLES if (path := models / f"{role}.onnx").exists()}
     characters = characters_for_the_test(enrolled + STRANGERS)
     pictures = portraits(characters, IMAGES, TEST_SEED)
     vae = bundled_vae(weights)
