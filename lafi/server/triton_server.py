@@ -19,6 +19,7 @@ from shutil import rmtree
 from textwrap import indent
 
 from lafi.front.run_folder import RUN_FOLDER, SOCKET_PORT, RunFolder
+from lafi.model.info import ModelInfoError, check_format
 from lafi.server import processes
 from lafi.server.log import failure_lines
 from lafi.server.watchdog import SERVER_NAME, SHARED_MEMORY
@@ -36,7 +37,7 @@ _LOCK_TIMEOUT = "boost::interprocess::lock_exception"
 
 
 class RepositoryError(RuntimeError):
-    """The folder to serve is missing or was not written by `lafi export`."""
+    """The folder to serve is missing or was not written by this version's `lafi export`."""
 
 
 class ServerFailedError(RuntimeError):
@@ -198,7 +199,10 @@ def is_worth_retrying(failure: str) -> bool:
 
 
 def find_models(repository: Path) -> tuple[str, ...]:
-    """Names of the models in a repository; RepositoryError unless `storyboard` is among them."""
+    """Names of the models in a repository.
+
+    Raises RepositoryError unless `storyboard` is among them and the format number is ours.
+    """
     advice = "write one with: lafi export CHECKPOINT --out REPOSITORY"
     models = repository / "models"
     if not repository.is_dir():
@@ -213,6 +217,10 @@ def find_models(repository: Path) -> tuple[str, ...]:
     for name in names:
         if not (models / name / "1").is_dir():
             raise RepositoryError(f"{models / name} has no version folder 1; {advice}")
+    try:
+        check_format(repository / "artifacts")
+    except ModelInfoError as error:
+        raise RepositoryError(str(error)) from error
     return names
 
 

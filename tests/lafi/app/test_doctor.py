@@ -11,6 +11,7 @@ from lafi.app import doctor
 from lafi.app.doctor import GIB, MIB, Finding, State
 from lafi.app.machine import Gpu
 from lafi.model.info import ModelInfo, variant_folder
+from model_infos import save_facts
 
 
 def console() -> Console:
@@ -101,6 +102,8 @@ def test_a_folder_that_is_no_repository(tmp_path: Path):
 def test_a_repository_and_its_variants(tmp_path: Path, small_model: ModelInfo):
     (tmp_path / "models" / "storyboard" / "1").mkdir(parents=True)
     (tmp_path / "models" / "storyboard" / "config.pbtxt").write_text("")
+    assert "lafi.json: no such file" in doctor.check_repository(tmp_path).advice
+    save_facts(tmp_path)
     assert doctor.check_repository(tmp_path).detail == f"{tmp_path}: storyboard; variants: none"
     for name in ("ink", "oil"):
         folder = variant_folder(tmp_path / "artifacts", name)
