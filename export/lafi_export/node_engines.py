@@ -5,8 +5,9 @@
 
 A key of everything that decides what an engine is names the folder of each export, so nothing is
 built twice and nothing is used where it does not fit: GPU, compute capability, TensorRT version,
-hash of the weights, version of this package, format of the repository, options. The served repository is put together in a
-folder of the pod's own, since the server keeps its state beside the models.
+hash of the weights, version of this package, format of the repository, options. The served
+repository is put together in a folder of the pod's own, since the server keeps its state beside
+the models.
 """
 
 from __future__ import annotations
@@ -114,8 +115,8 @@ def built(key: EngineKey, engines: Path, export: Export, say: Callable[[str], No
 def put_together(exported: Path, repository: Path) -> None:
     """A repository with a state of its own: models copied, since they are small, artifacts linked.
 
-    What lay in `repository/state` stays. Raises OSError, and ModelInfoError for an export of another
-    format number, before anything is changed.
+    What lay in `repository/state` stays. Raises OSError, and ModelInfoError for an export of
+    another format number, before anything is changed.
     """
     check_format(exported / "artifacts")
     repository.mkdir(parents=True, exist_ok=True)

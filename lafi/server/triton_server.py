@@ -22,8 +22,8 @@ from lafi.front.run_folder import RUN_FOLDER, SOCKET_PORT, RunFolder
 from lafi.model.info import ModelInfoError, check_format
 from lafi.server import processes
 from lafi.server.log import failure_lines
+from lafi.server.triton_install import STUB, TritonInstall
 from lafi.server.watchdog import SERVER_NAME, SHARED_MEMORY
-from lafi.server.wheel import STUB, EmbeddedServer
 
 DEFAULT_RECIPE = "LAFI_DEFAULT_RECIPE"
 """Environment variable for the models: a recipe by its name or file."""
@@ -56,7 +56,7 @@ class RunSettings:
 
     name: str
     repository: Path
-    embedded: EmbeddedServer
+    install: TritonInstall
     key: str
     threads: int
     http: tuple[str, int] | None = None
@@ -79,7 +79,7 @@ class TritonServer:
         self.folder.path.mkdir()
         self.folder.cancelled("").mkdir()
         self.folder.taken("").mkdir()
-        binary, backends = settings.embedded.lay_out(folder)
+        binary, backends = settings.install.lay_out(folder)
         environment = {RUN_FOLDER: str(folder), SERVER_NAME: settings.name, "TMPDIR": str(folder)}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -90,7 +90,7 @@ class TritonServer:
                 cwd=folder,
                 env=server_environment(
                     settings.threads,
-                    settings.embedded.libraries,
+                    settings.install.libraries,
                     {**settings.environment, **environment},
                 ),
                 start_new_session=True,

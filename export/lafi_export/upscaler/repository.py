@@ -50,8 +50,8 @@ def export_upscaler(
     source: as `lafi_export.upscaler.source.read_source` takes it. repository: one that
     `lafi export` wrote. threads: for the comparison, 0 for all cores. tell: called
     with a line before each step. Until `serve_upscaler` the repository serves what it served.
-    Raises UpscalerExportError, ModelInfoError, SourceError, and ParityError if a tolerance is exceeded. After an
-    error the repository is as it was.
+    Raises UpscalerExportError, ModelInfoError, SourceError, and ParityError if a tolerance is
+    exceeded. After an error the repository is as it was.
     """
     artifacts = Path(repository) / ARTIFACTS
     if not (artifacts / MODEL_INFO_FILE).is_file():

@@ -11,6 +11,7 @@ from lafi.app import doctor
 from lafi.app.doctor import GIB, MIB, Finding, State
 from lafi.app.machine import Gpu
 from lafi.model.info import ModelInfo, variant_folder
+from lafi.server.find_server import WHEEL
 from model_infos import save_facts
 
 
@@ -70,9 +71,9 @@ def test_without_the_distribution_nothing_is_known():
 
 
 def test_the_embedded_server_starts_here():
-    finding = doctor.check_server()
+    finding = doctor.check_servers(WHEEL)[0]
     assert (finding.state, finding.advice) == (State.OK, "")
-    assert finding.detail == "embedded in nvidia-pytriton 0.7.0"
+    assert finding.detail.startswith("2.51.0 (nvidia-pytriton 0.7.0); backends: Python; none for")
 
 
 def test_a_server_that_does_not_start_is_quoted(tmp_path: Path):
