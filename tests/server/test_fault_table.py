@@ -20,6 +20,7 @@ OWN_SERVER = (
     "two servers",
     "overload",
     "disconnects",
+    "rolling upgrade",
 )
 """How the names of tests begin that are slow; `test_faults.py` kills a model's process always."""
 
