@@ -171,14 +171,20 @@ class Cluster:
                 for _ in range(min(wanted - there, scaling.up_per_minute - len(self._added))):
                     self._added.append(now)
                     self.env.process(self._start())
-            elif wanted < there and now - self._quiet_since >= scaling.cooldown:
-                if now - self._removed >= 60 and self._pods:
-                    self._count()
-                    leaving = min(self._pods, key=lambda pod: pod.in_flight)
-                    self._pods.remove(leaving)
-                    self._ended.append(leaving)
-                    leaving.leave()
-                    self._removed = now
+            elif wanted < there and self._may_shrink(now):
+                self._shrink(now)
+
+    def _may_shrink(self, now: float) -> bool:
+        quiet = now - self._quiet_since >= self._scaling.cooldown
+        return bool(self._pods) and quiet and now - self._removed >= 60
+
+    def _shrink(self, now: float) -> None:
+        """The pod with the fewest in flight drains."""
+        leaving = min(self._pods, key=lambda pod: pod.in_flight)
+        self._pods.remove(leaving)
+        self._ended.append(leaving)
+        leaving.leave()
+        self._removed = now
 
     def _start(self) -> Iterator[Any]:
         self._count()

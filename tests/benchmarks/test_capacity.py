@@ -1,5 +1,6 @@
 """Laws of the capacity model and of the simulation that it is checked against."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.capacity.calibrate import MEGAPIXELS, PANELS, STEPS, Measured, fitted
 from benchmarks.capacity.model import capacity, drawn_seconds
 from benchmarks.capacity.simulation import Arrival, Scaling, arrivals, simulate
 from benchmarks.capacity.work import Load, Times
@@ -138,6 +140,20 @@ def test_refusals_are_counted_and_come_again() -> None:
     found = simulate(load, TIMES, FIXED, coming=coming)
     assert found.refused > 0
     assert len(found.seconds) == 30
+
+
+@given(st.floats(0.001, 0.1), st.floats(0.1, 20), st.floats(0.1, 50), st.floats(0.001, 1))
+def test_times_are_found_again_in_what_they_make(
+    call: float, row: float, panel: float, storyboard: float
+) -> None:
+    times = Times(call=call, row=row, panel=panel, storyboard=storyboard)
+    made = []
+    for panels, steps in itertools.product(PANELS, STEPS):
+        load = Load(0, panels, MEGAPIXELS, ((steps, 1.0),), characters=0)
+        made.append(Measured(panels, steps, drawn_seconds(load, times, panels)))
+    found = fitted(made, max_rows=20)
+    for name in ("call", "row", "panel", "storyboard"):
+        assert getattr(found, name) == pytest.approx(getattr(times, name), rel=1e-3, abs=1e-6)
 
 
 @given(st.floats(0, 1000), st.floats(0, 1000))
