@@ -21,7 +21,7 @@ from lafi.server.free_ports import choose_ports
 from lafi_client import LafiError
 
 PANELS = 4
-STEPS = 4
+STEPS = 16
 STREAMS = 4
 ANNOUNCE_SECONDS = 2.0
 """Between /drain and SIGTERM, as the chart's `drain.announceSeconds`."""
