@@ -214,7 +214,9 @@ def _haproxy(port: int, pods: Sequence[Pod]) -> str:
         "    default_backend lafi",
         "backend lafi",
         "    balance leastconn",
-        "    option httpchk GET /readyz",
+        "    option httpchk",
+        # HAProxy 2.6 takes the same answer to HTTP/1.0, its default, for a socket error.
+        "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host lafi",
         f"    default-server proto h2 {check}",
         *(
             f"    server pod{number} {HOST}:{pod.grpc} port {pod.health}"

@@ -110,12 +110,12 @@ class ModelInfo(BaseModel):
     text_windows: int = Field(default=1, ge=1)
     """The most windows of a prompt, joined on the tokens' axis.
 
-    With more than one the denoiser takes texts of any length; exports of before have one.
+    With more than one the denoiser takes texts of any length.
     """
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     most_clip_skip: int = Field(default=0, ge=0)
-    """The most layers that a prompt's encoding may skip; exports of before skip none."""
+    """The most layers that a prompt's encoding may skip."""
     pooled_width: int = Field(default=0, ge=0)
     """Channels of a prompt's pooled embedding, P; 0 if the denoiser takes none.
 
@@ -137,10 +137,7 @@ class ModelInfo(BaseModel):
     """Latents are the VAE's mean times this."""
     weights_sha256: str = ""
     files_sha256: dict[str, str] = Field(default_factory=dict)
-    """Of the checkpoint's other files that decide pixels, by their path in it: tokenizers, configs.
-
-    Empty in files written by earlier versions.
-    """
+    """Of the checkpoint's other files that decide pixels, by their path in it: tokenizers, configs."""
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)

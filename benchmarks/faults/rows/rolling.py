@@ -23,6 +23,8 @@ from lafi_client import LafiError
 PANELS = 4
 STEPS = 16
 STREAMS = 4
+RETRIES = 180
+"""Within which a server starts; more would hide for long that none comes back."""
 ANNOUNCE_SECONDS = 2.0
 """Between /drain and SIGTERM, as the chart's `drain.announceSeconds`."""
 
@@ -163,7 +165,7 @@ def _timed(
 def _drawn(url: str, number: int, announced: Announced, *, again: bool) -> Drawn:
     wanted = board(11 * 10**6 + number, PANELS, STEPS)
     drawn = Drawn(PANELS)
-    with client_of(url) as client:
+    with client_of(url, retries=RETRIES) as client:
         try:
             for panel in client.draw(wanted):
                 drawn.take(panel.panel, panel.png, kept=panel.kept)
