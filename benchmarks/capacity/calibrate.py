@@ -148,5 +148,5 @@ def _seconds(client: StoryboardClient, board: Storyboard) -> float:
 
 
 def read_times(path: Path) -> Times:
-    """Times of another machine, from JSON with the fields of `Times`."""
-    return Times.of(json.loads(path.read_text(encoding="utf-8")))
+    """Times of another machine, from JSON. Raises TypeError for fields that `Times` has not."""
+    return Times(**json.loads(path.read_text(encoding="utf-8")))

@@ -6,7 +6,7 @@ A denoiser call moves every panel that has a place by one step. Panels get place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +113,7 @@ class Pod:
     def _seconds(self, megapixels: float) -> float:
         return self.times.call_seconds(1, megapixels)
 
-    def _draw(self) -> Iterator[Any]:
+    def _draw(self) -> Generator[simpy.Event, Any, None]:
         while True:
             while self._came:
                 yield from self._begin(self._came.pop(0))
@@ -130,7 +130,7 @@ class Pod:
         self.busy += seconds
         return self.env.timeout(seconds)
 
-    def _begin(self, story: Story) -> Iterator[Any]:
+    def _begin(self, story: Story) -> Generator[simpy.Event, Any, None]:
         if story.resent:
             yield self._work(self.times.resent)
             self._end(story)
@@ -143,7 +143,7 @@ class Pod:
         story.left = load.panels
         self._turns.join([Drawn(story, list(areas)) for _ in range(load.panels)])
 
-    def _step(self) -> Iterator[Any]:
+    def _step(self) -> Generator[simpy.Event, Any, None]:
         places = self.times.places
         # One by one: whether another fits is asked anew before each.
         for taken in self._turns.take(lambda _: len(self._flying) < places):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,7 @@ class Cluster:
     def _new_pod(self) -> Pod:
         return Pod(self.env, self._times, self._load)
 
-    def _client(self, story: Story) -> Iterator[Any]:
+    def _client(self, story: Story) -> Generator[simpy.Event, Any, None]:
         yield self.env.timeout(story.came)
         self._count()
         self._inside += 1
@@ -153,7 +153,7 @@ class Cluster:
         self._count()
         self._inside -= 1
 
-    def _autoscale(self) -> Iterator[Any]:
+    def _autoscale(self) -> Generator[simpy.Event, Any, None]:
         """As KEDA and the horizontal pod autoscaler: up at once, down one by one after a while."""
         scaling = self._scaling
         while True:
@@ -186,7 +186,7 @@ class Cluster:
         leaving.leave()
         self._removed = now
 
-    def _start(self) -> Iterator[Any]:
+    def _start(self) -> Generator[simpy.Event, Any, None]:
         self._count()
         self._starting += 1
         yield self.env.timeout(self._times.start)

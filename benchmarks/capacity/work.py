@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 ROWS_OF_A_PANEL = 2
@@ -67,11 +66,6 @@ class Times:
         low = {name: value for name, value in asdict(self).items() if value < 0}
         if low or self.max_rows < ROWS_OF_A_PANEL or self.row + self.call <= 0:
             raise ValueError(f"times: got {low or self}, allowed: 0 or more; a call takes time")
-
-    @classmethod
-    def of(cls, written: Mapping[str, float]) -> Times:
-        """From a file's fields. Raises TypeError for unknown ones."""
-        return cls(**{**written, "max_rows": int(written.get("max_rows", 20))})
 
     @property
     def places(self) -> int:

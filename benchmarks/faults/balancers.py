@@ -75,7 +75,7 @@ class HaProxy:
     @contextmanager
     def run(self, pods: Sequence[Pod], folder: Path) -> Iterator[str]:
         """As `Balancer.run`. Raises RuntimeError where HAProxy is not installed."""
-        binary = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+        binary = find_haproxy()
         if binary is None:
             raise RuntimeError("haproxy is not installed: apt-get install haproxy")
         folder.mkdir()
@@ -84,6 +84,11 @@ class HaProxy:
         config.write_text(_haproxy(port, pods))
         with _process([binary, "-f", str(config), "-db"], folder):
             yield f"{HOST}:{port}"
+
+
+def find_haproxy() -> str | None:
+    """Its binary, which Debian puts where only root looks."""
+    return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
 
 def chart_route(chart: Path = CHART) -> Mapping[str, Any]:
