@@ -219,12 +219,10 @@ def _haproxy(port: int, pods: Sequence[Pod]) -> str:
         "    default_backend lafi",
         "backend lafi",
         "    balance leastconn",
-        "    option httpchk",
-        # HAProxy 2.6 takes the same answer to HTTP/1.0, its default, for a socket error.
-        "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host lafi",
-        f"    default-server proto h2 {check}",
+        "    option httpchk GET /readyz",
+        # On each server's line: HAProxy 2.6 does not take check-proto from `default-server`.
         *(
-            f"    server pod{number} {HOST}:{pod.grpc} port {pod.health}"
+            f"    server pod{number} {HOST}:{pod.grpc} proto h2 port {pod.health} {check}"
             for number, pod in enumerate(pods)
         ),
     ]
