@@ -19,7 +19,7 @@ import triton_python_backend_utils as pb_utils
 from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
 from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
 from lafi.front.run_folder import REQUEST_KEY, own_run_folder
-from lafi.model.info import ModelInfo
+from lafi.model.info import ModelInfo, check_format
 from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
 from lafi.serving.answers import ServedModelError
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
@@ -42,6 +42,7 @@ class ModelSettings:
     write to. runtime, precision: of the denoiser, see lafi.ports.runtime; models that run an
     ONNX file themselves allow those of lafi.engine.onnx.graph.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
+    Raises ModelInfoError where `lafi.json` has another format number, before an engine is loaded.
     """
 
     def __init__(self, args: Mapping[str, str]) -> None:
@@ -49,6 +50,7 @@ class ModelSettings:
         # args["model_repository"] is the folder of this model; the repository is its parent.
         repository = Path(args["model_repository"]).parent
         self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
+        check_format(self.artifacts)
         self.state = (repository / self.text("state", "../state")).resolve()
         self.runtime = self.text("runtime", "onnxruntime")
         self.precision = self.text("precision", "f32")

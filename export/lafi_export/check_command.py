@@ -19,7 +19,7 @@ from lafi.board.storyboard import load_storyboard
 from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
-from lafi.model.info import ModelInfoError, load_model_info, load_variant_infos
+from lafi.model.info import ModelInfoError, check_format, load_model_info, load_variant_infos
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
 from lafi_export.bare_pipeline import bare_pipeline
 from lafi_export.learnt_words import (
@@ -53,9 +53,18 @@ _ERRORS: Final = (
 def check_command(
     files: list[Path], repository: Path | None = None, console: Console | None = None
 ) -> int:
-    """Prints a line for each file, and a line for what would be refused. Returns 0, or 1 then."""
+    """Prints a line for each file, and a line for what would be refused. Returns 0, or 1 then.
+
+    No file is read for a repository of another format number.
+    """
     console = console or Console(highlight=False)
     code = 0
+    if repository is not None:
+        try:
+            check_format(repository / ARTIFACTS)
+        except ModelInfoError as error:
+            console.print(Text(f"{repository}: refused: {error}", style="red"), soft_wrap=True)
+            return 1
     for file in files:
         try:
             for line in _said(file, repository):
@@ -158,12 +167,6 @@ def _fits(repository: Path | None, load: Callable[[Path, Any], object]) -> Itera
     if repository is None:
         return
     artifacts = repository / ARTIFACTS
-    load_model_info(artifacts)
-    if not (artifacts / CONFIGS).is_dir():
-        raise ModelInfoError(
-            f"{repository}: was exported by an earlier version, which kept no configs; allowed: "
-            "export it again"
-        )
     load(artifacts, bare_pipeline(artifacts / CONFIGS))
     yield f"fits {repository}"
 
