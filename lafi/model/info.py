@@ -137,7 +137,7 @@ class ModelInfo(BaseModel):
     """Latents are the VAE's mean times this."""
     weights_sha256: str = ""
     files_sha256: dict[str, str] = Field(default_factory=dict)
-    """Of the other files that decide pixels, by their path in the checkpoint: tokenizers, configs."""
+    """Of other files that decide pixels (tokenizers, configs), by their path in the checkpoint."""
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)
