@@ -1,7 +1,7 @@
 """Command-line options of `lafi export`, as types for typer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -51,6 +51,14 @@ Recogniser = Annotated[
         help="A folder with student.onnx and recogniser.json: panels get scores, characters "
         "can be enrolled.",
         show_default="recogniser beside the checkpoint, if there",
+    ),
+]
+Capability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
+Capabilities = Annotated[
+    list[Capability] | None,
+    typer.Option(
+        help="With tensorrt-rtx: a kind of NVIDIA GPU that the engines are for; may be given again.",
+        show_default="SM86 (RTX 30, A10), SM89 (RTX 40, L40S), SM120 (RTX 50)",
     ),
 ]
 Sides = Annotated[

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, Shape
-from lafi_kernels.tensorrt_module import import_tensorrt
+from lafi_kernels.tensorrt_module import import_builder
 
 ALIGNMENT = 256
 """Bytes; what TensorRT asks of the memory that its contexts work in."""
@@ -48,7 +48,7 @@ class TensorRTEngine:
 
     def __init__(self, plan: Path, metadata: EngineMetadata, tensorrt: Any = None) -> None:
         """plan: a file whose metadata was checked. Raises EngineMetadataError if it cannot load."""
-        self._trt = tensorrt or import_tensorrt()
+        self._trt = tensorrt or import_builder(metadata.builder)
         self._metadata = metadata
         # Both must outlive the engine.
         self._logger = self._trt.Logger(self._trt.Logger.WARNING)

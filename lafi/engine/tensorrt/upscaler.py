@@ -31,10 +31,9 @@ def load_tensorrt_upscaler(folder: Path) -> TiledUpscaler | None:
 
 
 def _opened(folder: Path, network: UpscalerNetwork) -> RunNetwork:
-    here = gpu_machine()
     plan = network_folder(folder, network.factor) / PLAN
     metadata = load_engine_metadata(plan)
-    metadata.check_machine(here)
+    metadata.check_machine(gpu_machine(metadata.builder))
     metadata.check_sources(network.sha256, network.weights_sha256)
     runner = GraphRunner(open_plan(plan, metadata), CudaDevice(), batch_padding(metadata))
     return on_runner(runner)

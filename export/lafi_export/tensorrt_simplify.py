@@ -1,0 +1,184 @@
+"""Takes shape arithmetic out of an exported graph, for compilers that make a layer of every node.
+
+What a runtime on the CPU computes in microseconds is thousands of layers to TensorRT. Everything
+here leaves results as they are, bit for bit but for group normalisation, whose sums may come in
+another order. Knows graphs, not TensorRT and not what a graph is for.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnx_ir.passes.common as passes_of_ir
+import onnxscript.optimizer
+from onnxscript import ir
+
+_PASSES: Final = 3
+"""Rounds; a later one finds nothing new."""
+_SAME: Final = "Identity"
+
+
+def simplified(model: onnx.ModelProto, folder: Path, *, inline: bool) -> onnx.ModelProto:
+    """The model with fewer nodes and the same results, for inputs without an axis of size 0.
+
+    folder: in which the weights lie. inline: put the bodies of local functions in the place of their calls; without, calls stay.
+    Weights in files stay there, under their names. Every node is named after its first output, so
+    that no two have the same name.
+    """
+    if inline and model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    functions = list(model.functions)
+    del model.functions[:]
+    graph = ir.from_proto(model)
+    ir.external_data.set_base_dir(graph.graph, folder)
+    for _ in range(_PASSES):
+        _once(graph)
+    made = ir.to_proto(graph)
+    made.functions.extend(functions)
+    for node in made.graph.node:
+        node.name = next(name for name in node.output if name)
+    return made
+
+
+def _once(model: ir.Model) -> None:
+    onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True, should_fold=_may_fold)
+    passes_of_ir.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _share_constants(model)
+    _share_sizes(model)
+    for node in list(model.graph):
+        if _does_nothing(node):
+            _replace(node.outputs[0], node.inputs[0])
+        elif node.op_type == "Reshape" and (shape := _constant_shape(node)) is not None:
+            node.attributes.pop("allowzero", None)
+            node.replace_input_with(1, _added(model, f"{node.outputs[0].name}_shape", shape))
+    for simplify in (
+        passes_of_ir.IdentityEliminationPass(),
+        passes_of_ir.CommonSubexpressionEliminationPass(),
+        passes_of_ir.RemoveUnusedNodesPass(),
+    ):
+        simplify(model)
+
+
+def _may_fold(node: ir.Node) -> bool | None:
+    """What reads a weight stays as it is: every weight keeps its name, shape and place."""
+    large = any(value is not None and _is_weight(value) for value in node.inputs)
+    return False if large else None
+
+
+def _is_weight(value: ir.Value) -> bool:
+    kept = value.const_value
+    return kept is not None and (isinstance(kept, ir.ExternalTensor) or kept.size > 64)
+
+
+def _share_constants(model: ir.Model) -> None:
+    """Equal numbers become one, so that what is computed with them is seen to be equal too."""
+    known: dict[tuple[ir.DataType, tuple[int, ...], bytes], ir.Value] = {}
+    for value in list(model.graph.initializers.values()):
+        kept = value.const_value
+        if kept is None or _is_weight(value) or value.is_graph_output():
+            continue
+        key = (kept.dtype, tuple(kept.shape.numpy()), kept.tobytes())
+        first = known.setdefault(key, value)
+        if first is not value:
+            _replace(value, first)
+
+
+def _share_sizes(model: ir.Model) -> None:
+    """The same axis of many values is asked of one alone: of the first that has it."""
+    asked: dict[str, ir.Value] = {}
+    for node in model.graph:
+        if node.op_type != "Shape" or node.domain:
+            continue
+        size = _only_size(node)
+        if size is not None:
+            first = asked.setdefault(size, node.outputs[0])
+            if first is not node.outputs[0]:
+                _replace(node.outputs[0], first)
+
+
+def _only_size(node: ir.Node) -> str | None:
+    """The symbol of the one axis that a Shape node asks for."""
+    value = node.inputs[0]
+    if value is None or value.shape is None:
+        return None
+    start, end = node.attributes.get("start"), node.attributes.get("end")
+    rank = len(value.shape)
+    first = start.as_int() if start is not None else 0
+    last = end.as_int() if end is not None else rank
+    first, last = (place + rank if place < 0 else place for place in (first, last))
+    if last - first != 1:
+        return None
+    size = value.shape[first]
+    return size.value if isinstance(size, ir.SymbolicDim) else None
+
+
+def _does_nothing(node: ir.Node) -> bool:
+    """Whether the one output is the first input: a slice of all, a reshape to the same shape..."""
+    if node.domain or len(node.outputs) != 1 or node.outputs[0].is_graph_output():
+        return False
+    if node.op_type in ("Mul", "Div"):
+        factor = _numbers(node.inputs[1])
+        return factor is not None and factor.size == 1 and factor.item() == 1 and _kept(node)
+    if node.op_type == "Slice":
+        starts, steps = _numbers(node.inputs[1]), _numbers(_input(node, 4))
+        plain = starts is not None and not starts.any() and (steps is None or bool((steps == 1).all()))
+        return plain and _kept(node)
+    return node.op_type in ("Reshape", "Expand") and _kept(node)
+
+
+def _kept(node: ir.Node) -> bool:
+    """Whether the output surely has the shape of the first input."""
+    given, made = _sizes(node.inputs[0]), _sizes(node.outputs[0])
+    return given is not None and given == made and None not in given
+
+
+def _constant_shape(node: ir.Node) -> list[int] | None:
+    """The shape of a Reshape in numbers: 0 for an axis that stays, -1 for one that is left."""
+    if _numbers(node.inputs[1]) is not None:
+        return None
+    given, made = _sizes(node.inputs[0]), _sizes(node.outputs[0])
+    if given is None or made is None:
+        return None
+    shape = [
+        size
+        if isinstance(size, int)
+        else 0
+        if place < len(given) and size is not None and size == given[place]
+        else -1
+        for place, size in enumerate(made)
+    ]
+    return shape if shape.count(-1) <= 1 else None
+
+
+def _sizes(value: ir.Value | None) -> list[int | str | None] | None:
+    """Of each axis a number, a symbol, or None where nothing is known; None: rank unknown."""
+    if value is None or value.shape is None:
+        return None
+    return [size if isinstance(size, int) else size.value for size in value.shape]
+
+
+def _numbers(value: ir.Value | None) -> "np.ndarray | None":
+    if value is None or value.const_value is None or _is_weight(value):
+        return None
+    return value.const_value.numpy()
+
+
+def _input(node: ir.Node, place: int) -> ir.Value | None:
+    return node.inputs[place] if place < len(node.inputs) else None
+
+
+def _added(model: ir.Model, name: str, numbers: Sequence[int]) -> ir.Value:
+    tensor = ir.tensor(np.array(numbers, np.int64), name=name)
+    value = ir.Value(
+        name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
+    model.graph.register_initializer(value)
+    return value
+
+
+def _replace(old: ir.Value, new: ir.Value | None) -> None:
+    assert new is not None
+    ir.convenience.replace_all_uses_with(old, new)
