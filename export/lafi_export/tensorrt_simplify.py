@@ -5,42 +5,66 @@ here leaves results as they are, bit for bit but for group normalisation, whose 
 another order. Knows graphs, not TensorRT and not what a graph is for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.inliner
 import onnx_ir.passes.common as passes_of_ir
 import onnxscript.optimizer
 from onnxscript import ir
+from onnxscript.version_converter import convert_version
 
+from lafi_export.attention_op import with_attention_function
+from lafi_export.tensorrt_rewrites import join_nodes
+from lafi_kernels import onnx_function
+
+OPSET: Final = onnx_function.OPERATOR_OPSET
 _PASSES: Final = 3
 """Rounds; a later one finds nothing new."""
-_SAME: Final = "Identity"
+_SMALL: Final = 64
+"""Numbers in a constant that may be a shape or a list of axes; what is larger is a weight."""
 
 
 def simplified(model: onnx.ModelProto, folder: Path, *, inline: bool) -> onnx.ModelProto:
-    """The model with fewer nodes and the same results, for inputs without an axis of size 0.
+    """The model in OPSET with fewer nodes and the same results, for inputs without an axis of 0.
 
-    folder: in which the weights lie. inline: put the bodies of local functions in the place of their calls; without, calls stay.
-    Weights in files stay there, under their names. Every node is named after its first output, so
-    that no two have the same name.
+    folder: in which its weights lie; they stay there, under their names. The op's body is the one
+    with the standard operator. inline: it takes the place of the op's nodes; without, it stays a
+    local function and they stay nodes.
     """
-    if inline and model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+    del model.functions[:]
+    graph = _read(model, folder)
+    # Of attention's own nodes, whose domain it does not know, it says so in the log alone.
+    convert_version(graph, OPSET, fallback=False)
+    model = ir.to_proto(graph)
+    if not any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
+        return _reduced(model, folder)
+    model = with_attention_function(model, onnx_function.operator_function())
+    if inline:
+        return _reduced(onnx.inliner.inline_local_functions(model), folder)
     functions = list(model.functions)
     del model.functions[:]
-    graph = ir.from_proto(model)
-    ir.external_data.set_base_dir(graph.graph, folder)
+    made = _reduced(model, folder)
+    made.functions.extend(functions)
+    return made
+
+
+def _reduced(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    graph = _read(model, folder)
+    join_nodes(graph)
     for _ in range(_PASSES):
         _once(graph)
-    made = ir.to_proto(graph)
-    made.functions.extend(functions)
-    for node in made.graph.node:
-        node.name = next(name for name in node.output if name)
-    return made
+    return ir.to_proto(graph)
+
+
+def _read(model: onnx.ModelProto, folder: Path) -> ir.Model:
+    graph = ir.from_proto(model)
+    ir.external_data.set_base_dir(graph.graph, folder)
+    return graph
 
 
 def _once(model: ir.Model) -> None:
@@ -70,7 +94,7 @@ def _may_fold(node: ir.Node) -> bool | None:
 
 def _is_weight(value: ir.Value) -> bool:
     kept = value.const_value
-    return kept is not None and (isinstance(kept, ir.ExternalTensor) or kept.size > 64)
+    return kept is not None and (isinstance(kept, ir.ExternalTensor) or kept.size > _SMALL)
 
 
 def _share_constants(model: ir.Model) -> None:
@@ -160,7 +184,7 @@ def _sizes(value: ir.Value | None) -> list[int | str | None] | None:
     return [size if isinstance(size, int) else size.value for size in value.shape]
 
 
-def _numbers(value: ir.Value | None) -> "np.ndarray | None":
+def _numbers(value: ir.Value | None) -> npt.NDArray[Any] | None:
     if value is None or value.const_value is None or _is_weight(value):
         return None
     return value.const_value.numpy()

@@ -129,8 +129,9 @@ _GATHERED: Final = """
     lafi_offset = Unsqueeze (lafi_offset3, lafi_axis1)
 """
 
-_WITH_REFERENCES: Final = """
-    {gathered}
+_WITH_REFERENCES: Final = (
+    _GATHERED
+    + """
     lafi_all_k_split = Reshape (lafi_all_k, lafi_split)
     lafi_all_v_split = Reshape (lafi_all_v, lafi_split)
     lafi_all_k_heads = Transpose <perm = [0, 2, 3, 1]> (lafi_all_k_split)
@@ -138,8 +139,9 @@ _WITH_REFERENCES: Final = """
     lafi_all_scores = MatMul (lafi_q_heads, lafi_all_k_heads)
     lafi_all_logits = Add (lafi_all_scores, lafi_offset)
     lafi_all_weights = Softmax <axis = -1> (lafi_all_logits)
-    {context} = MatMul (lafi_all_weights, lafi_all_v_heads)
+    lafi_context_then = MatMul (lafi_all_weights, lafi_all_v_heads)
 """
+)
 
 # A -1 is appended to the routes, so that they have a maximum even if R = 0.
 _BRANCHES: Final = """
@@ -185,37 +187,33 @@ _OPERATOR: Final = """
 """
 
 
-def attention_function(branch_free: bool = False) -> FunctionProto:
+def attention_function() -> FunctionProto:
     """The function `lafi::LafiAttention`: the op of `lafi_kernels.reference` in standard ops.
 
     Inputs, floating types all alike: q, k, v (B, S, C); bank_k, bank_v (M, S_ref, C), M may be 0;
     routes (B, R) int32; bias (B, R); mask (B, S); bank_mask (M, S_ref); region (B, R, S).
     Attribute `heads` divides C. Output o (B, S, C).
 
-    branch_free False: an `If` tests whether any row has a route. Without routes the body is plain
-    attention; with routes, rows that have none read references at weight 0.
-    branch_free True: only the branch with references, without `If`. Its work does not depend on
-    any value, which CUDA graphs require.
+    An `If` tests whether any row has a route. Without routes the body is plain attention; with
+    routes, rows that have none read references at weight 0.
 
-    Cost of reading references, in both forms: let L be the longer of S and S_ref. Keys and values
-    of rows and bank are joined once, 2 (B + M) L C elements, and copied for each slot, with a
-    route or not, 2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that replaces this
-    function on a GPU does none of that.
+    Cost of reading references: let L be the longer of S and S_ref. Keys and values of rows and
+    bank are joined once, 2 (B + M) L C elements, and copied for each slot, with a route or not,
+    2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that replaces this function on a
+    GPU does none of that.
     """
-    context = "lafi_context" if branch_free else "lafi_context_then"
-    gathered = _GATHERED.format(excluded=EXCLUDED)
-    middle = _WITH_REFERENCES.format(gathered=gathered, context=context)
-    if not branch_free:
-        middle = _BRANCHES.format(with_references=middle)
     head = _HEAD.format(opset=OPSET, domain=DOMAIN, name=OP_NAME)
-    return onnx.parser.parse_function(head + _QUERIES + middle + _TAIL)
+    branch = _WITH_REFERENCES.format(excluded=EXCLUDED)
+    body = _QUERIES + _BRANCHES.format(with_references=branch) + _TAIL
+    return onnx.parser.parse_function(head + body)
 
 
 def operator_function() -> FunctionProto:
-    """The same op as one standard `Attention` over gathered keys and values, without `If`.
+    """The same op as one standard `Attention` over gathered keys and values, for GPUs.
 
-    Bias, mask and region are its mask, (B, 1, S, (1 + R) L); it costs what the branch-free body
-    does, unless a runtime has its own fused attention, which then keeps no logits. It scales
+    It has no `If`, and its work does not depend on any value, which CUDA graphs require. Bias,
+    mask and region are the operator's mask, (B, 1, S, (1 + R) L). The copies are those of the other
+    body, in every call; a runtime with a fused attention keeps no logits. The operator scales
     queries and keys itself, by 1 / sqrt(d).
     """
     head = _HEAD.format(opset=OPERATOR_OPSET, domain=DOMAIN, name=OP_NAME)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,7 +42,6 @@ onnx_cases = pytest.mark.parametrize(
 )
 BODIES: dict[str, Callable[[], onnx.FunctionProto]] = {
     "branches": onnx_function.attention_function,
-    "branch-free": partial(onnx_function.attention_function, branch_free=True),
     "operator": onnx_function.operator_function,
 }
 bodies = pytest.mark.parametrize("body", list(BODIES))
@@ -164,10 +162,10 @@ def test_the_onnx_function_in_openvino(case: Any, body: str) -> None:
     table.check(case, torch.from_numpy(compiled(feed_of(case))[0].copy()))
 
 
-def test_the_bodies_for_gpus_have_no_branches() -> None:
+def test_the_body_for_gpus_has_no_branches() -> None:
     operators = {name: {node.op_type for node in made().node} for name, made in BODIES.items()}
     assert "If" in operators["branches"]
-    assert not {"If", "Loop", "Scan"} & (operators["branch-free"] | operators["operator"])
+    assert not {"If", "Loop", "Scan"} & operators["operator"]
     assert not {"MatMul", "Softmax"} & operators["operator"]
 
 
