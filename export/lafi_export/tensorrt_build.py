@@ -25,8 +25,8 @@ def build_engine(
 
     graph: as `lafi_export.tensorrt_graph.write_graph` left it. timing_cache: a file that is read
     if it is there and written afterwards, so that a second build takes less time; TensorRT-RTX
-    has none. tensorrt: the module; left out, it is imported. The plugin, if the plan wants it, is registered already.
-    Raises BuildError and TensorRTMissing.
+    has none. tensorrt: the module; left out, it is imported. The plugin, if the plan wants it, is
+    registered already. Raises BuildError and TensorRTMissing.
     """
     trt = tensorrt or import_builder(plan.builder)
     # The logger must outlive all that is made with it.
@@ -34,6 +34,7 @@ def build_engine(
     builder = trt.Builder(logger)
     network = builder.create_network(_bits(trt.NetworkDefinitionCreationFlag, plan.network_flags))
     _parse(trt, network, logger, graph, plan)
+    _let_attention_be_taken_apart(trt, network)
     plugins = count_plugins(trt, network)
     check_plugins(graph.name, plugins, plan)
     config = _configure(trt, builder, plan, graph.name)
@@ -63,6 +64,16 @@ def _parse(trt: Any, network: Any, logger: Any, graph: Path, plan: BuildPlan) ->
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     lines = [f"{error.node_name() or 'the graph'}: {error.desc()}" for error in errors]
     raise BuildError(f"{graph.name}: TensorRT cannot read it\n" + "\n".join(lines))
+
+
+def _let_attention_be_taken_apart(trt: Any, network: Any) -> None:
+    """Heads of widths without a fused kernel would otherwise stop the build."""
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if layer.type == trt.LayerType.ATTENTION_INPUT:
+            # A network gives its layers as of the base class.
+            layer.__class__ = trt.IAttentionInputLayer
+            layer.attention.decomposable = True
 
 
 def _configure(trt: Any, builder: Any, plan: BuildPlan, graph: str) -> Any:

@@ -45,10 +45,11 @@ def import_tensorrt() -> Any:
 def import_tensorrt_rtx() -> Any:
     """The bindings of TensorRT-RTX, which builds without a GPU. Raises TensorRTMissing."""
     try:
-        # Global, so that the bindings find them by name; the package of libraries loads no other.
+        # In this order, since the second wants the first. Not global: TensorRT's functions have the
+        # same names, and both may be in one process.
         folder = Path(str(importlib.import_module("tensorrt_rtx_libs").__file__)).parent
         for name in _RTX_LIBRARIES:
-            ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+            ctypes.CDLL(str(folder / name))
         bindings = importlib.import_module("tensorrt_rtx_bindings")
     except (ImportError, OSError) as error:
         raise TensorRTMissing(
