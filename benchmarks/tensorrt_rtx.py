@@ -136,6 +136,7 @@ def table(built: dict[str, Built]) -> Table:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--repository", type=Path, default=Path("out/repository"))
     parser.add_argument("--capability", nargs="+", choices=CAPABILITIES, default=["SM89"])

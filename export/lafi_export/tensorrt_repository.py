@@ -91,8 +91,8 @@ def build_repository(
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
     if variants := load_variant_infos(artifacts):
-        names = ", ".join(other.variant for other in variants)
-        raise BuildError(f"variants: got {names}, allowed none: plans are for the model alone")
+        named = ", ".join(other.variant for other in variants)
+        raise BuildError(f"variants: got {named}, allowed none: plans are for the model alone")
     serving = _SERVING[options.builder]
     timings = artifacts / TIMING_CACHE if options.builder == "tensorrt" else None
     made = {}

@@ -40,8 +40,14 @@ def _normalisation(
 
 
 def _is_of_groups(
-    context: Any, x: ir.Value, y: ir.Value, grouped: ir.Value, ones: ir.Value, zeros: ir.Value, **_: Any
-) -> bool:  # fmt: skip
+    context: Any,
+    x: ir.Value,
+    y: ir.Value,
+    grouped: ir.Value,
+    ones: ir.Value,
+    zeros: ir.Value,
+    **_: Any,
+) -> bool:
     """No weights of its own, and the shape that comes out is the one that went in."""
     shape, scale, offset = (_numbers(value) for value in (grouped, ones, zeros))
     if shape is None or scale is None or offset is None or x.shape is None:

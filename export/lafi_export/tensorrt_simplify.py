@@ -148,7 +148,9 @@ def _does_nothing(node: ir.Node) -> bool:
         return factor is not None and factor.size == 1 and factor.item() == 1 and _kept(node)
     if node.op_type == "Slice":
         starts, steps = _numbers(node.inputs[1]), _numbers(_input(node, 4))
-        plain = starts is not None and not starts.any() and (steps is None or bool((steps == 1).all()))
+        plain = (
+            starts is not None and not starts.any() and (steps is None or bool((steps == 1).all()))
+        )
         return plain and _kept(node)
     return node.op_type in ("Reshape", "Expand") and _kept(node)
 
@@ -197,7 +199,10 @@ def _input(node: ir.Node, place: int) -> ir.Value | None:
 def _added(model: ir.Model, name: str, numbers: Sequence[int]) -> ir.Value:
     tensor = ir.tensor(np.array(numbers, np.int64), name=name)
     value = ir.Value(
-        name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=name,
+        shape=ir.Shape([len(numbers)]),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
     )
     model.graph.register_initializer(value)
     return value

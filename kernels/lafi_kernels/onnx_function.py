@@ -217,4 +217,6 @@ def operator_function() -> FunctionProto:
     queries and keys itself, by 1 / sqrt(d).
     """
     head = _HEAD.format(opset=OPERATOR_OPSET, domain=DOMAIN, name=OP_NAME)
-    return onnx.parser.parse_function(head + _GATHERED.format(excluded=EXCLUDED) + _OPERATOR + _TAIL)
+    return onnx.parser.parse_function(
+        head + _GATHERED.format(excluded=EXCLUDED) + _OPERATOR + _TAIL
+    )

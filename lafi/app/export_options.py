@@ -57,7 +57,7 @@ Capability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
 Capabilities = Annotated[
     list[Capability] | None,
     typer.Option(
-        help="With tensorrt-rtx: a kind of NVIDIA GPU that the engines are for; may be given again.",
+        help="With tensorrt-rtx: a kind of GPU that the engines are for; may be given again.",
         show_default="SM86 (RTX 30, A10), SM89 (RTX 40, L40S), SM120 (RTX 50)",
     ),
 ]

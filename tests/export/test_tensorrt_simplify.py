@@ -53,8 +53,11 @@ WEIGHTS = {"weight": np.float32([1, 2, 3, 4, 5, 6]), "bias": np.float32([6, 5, 4
 
 @settings(max_examples=15, deadline=None)
 @given(
-    rows=st.integers(1, 3), height=st.integers(1, 5), width=st.integers(2, 5), seed=st.integers(0, 99)
-)  # fmt: skip
+    rows=st.integers(1, 3),
+    height=st.integers(1, 5),
+    width=st.integers(2, 5),
+    seed=st.integers(0, 99),
+)
 def test_a_group_normalisation_is_one_node(rows: int, height: int, width: int, seed: int) -> None:
     model = model_of(GROUPS.replace("OFFSET", "0.0, 0.0, 0.0"), **WEIGHTS)
     x = np.random.default_rng(seed).normal(size=(rows, 6, height, width)).astype(np.float32)
@@ -98,14 +101,14 @@ def test_turned_keys_are_one_node(rows: int, tokens: int) -> None:
     ("text", "wanted"),
     [
         # An axis that stays and one that is left; the product of two that moved is not known.
-        ("float[n, 4, h, w] x) => (float[n, h, w, 2, 2] y) { a = Transpose <perm = [0, 2, 3, 1]> (x)"
-         " two = Constant <value_ints = [2, 2]> () s = Shape <start = 0, end = 3> (a)"
+        ("float[n, 4, h, w] x) => (float[n, h, w, 2, 2] y) {"
+         " a = Transpose <perm = [0, 2, 3, 1]> (x) two = Constant <value_ints = [2, 2]> () s = Shape <start = 0, end = 3> (a)"
          " t = Concat <axis = 0> (s, two) y = Reshape (a, t) }", ["Transpose", "Reshape"]),
-        ("float[n, h, w] x) => (float[w, h, n] y) { s = Shape (x) i = Constant <value_ints = [2, 1, 0]>"
-         " () t = Gather (s, i) y = Reshape (x, t) }", ["Shape", "Gather", "Reshape"]),
+        ("float[n, h, w] x) => (float[w, h, n] y) { s = Shape (x)"
+         " i = Constant <value_ints = [2, 1, 0]> () t = Gather (s, i) y = Reshape (x, t) }", ["Shape", "Gather", "Reshape"]),
         # Nothing to do: the whole of it, the same shape, times one.
-        ("float[n, h] x) => (float[n, h] y) <float[n, h] b> { s = Shape (x) a = Reshape (x, s) zero = Constant"
-         " <value_ints = [0]> () end = Constant <value_ints = [9223372036854775807]> ()"
+        ("float[n, h] x) => (float[n, h] y) <float[n, h] b> { s = Shape (x) a = Reshape (x, s)"
+         " zero = Constant <value_ints = [0]> () end = Constant <value_ints = [9223372036854775807]> ()"
          " b = Slice (a, zero, end) one = Constant <value = float {1.0}> () c = Div (b, one)"
          " y = Neg (c) }", ["Neg"]),
         # Not nothing: one that is left out, and a factor of two.

@@ -1,4 +1,4 @@
-"""`lafi export --target tensorrt-rtx`: options, and whole repositories of published architectures."""
+"""`lafi export --target tensorrt-rtx`: its options, and published architectures as a whole."""
 
 import io
 from pathlib import Path
@@ -34,7 +34,7 @@ def told(arguments: list[str]) -> tuple[int, str]:
         (["--target", "tensorrt", "--capability", "SM89"], "allowed with --target tensorrt-rtx"),
         (["--capability", "SM89"], "--capability: allowed with --target tensorrt-rtx alone"),
         (["--target", "tensorrt-rtx", "--precision", "bf16"], "are for the CPU only"),
-        (["--target", "tensorrt-rtx", "--variant", "a=b"], "allowed none with --target tensorrt-rt"),
+        (["--target", "tensorrt-rtx", "--variant", "a=b"], "allowed none with --target"),
     ],
     ids=["not built for", "other builder", "no builder", "precision", "variant"],
 )  # fmt: skip
