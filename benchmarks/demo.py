@@ -22,6 +22,7 @@ from rich.console import Console
 from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 from lafi_client import StoryboardClient
 from lafi_client.commands import draw
@@ -142,7 +143,7 @@ def main(
     """Draw the demo through a real server."""
     console = Console()
     console.print("starting Triton Server ...")
-    with Supervisor(repository) as server:
+    with Supervisor(repository, exposure=OPEN_PARTS) as server:
         console.print(f"ready on {server.grpc_url}")
         code = draw(story, out, url=server.grpc_url, overwrite=True)
         if code:

@@ -24,8 +24,10 @@ from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
+from lafi.serving.pace import Pace
 from lafi.serving.served_graphs import load_served_graph
 from lafi.serving.service import ServedModelError
+from lafi.wire.caller import CALLER, Caller
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.control import Answer as ControlAnswer
 from lafi.wire.events import Event
@@ -152,6 +154,7 @@ def _error(status: Status, message: str) -> Any:
     codes: Mapping[Status, int] = {
         "INVALID_ARGUMENT": pb_utils.TritonError.INVALID_ARG,
         "NOT_FOUND": pb_utils.TritonError.NOT_FOUND,
+        "PERMISSION_DENIED": pb_utils.TritonError.UNSUPPORTED,
         "UNAVAILABLE": pb_utils.TritonError.UNAVAILABLE,
         "INTERNAL": pb_utils.TritonError.INTERNAL,
     }
@@ -172,15 +175,22 @@ def call_model(name: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class ResponseSender:
-    """`lafi.serving.job.Sender` for one request of a decoupled model."""
+    """`lafi.serving.desk.Asker` for one request of a decoupled model."""
 
     def __init__(self, request: Any) -> None:
         self._sender = request.get_response_sender()
-        self._cancelled = _cancel_file(request)
+        self.caller = _caller_of(request)
+        self._cancelled, taken = _files_of(request)
+        self._pace = Pace(taken, lambda: self.is_cancelled() or stop_asked())
 
     def send(self, event: Event | ControlAnswer) -> None:
-        """Sends one event, or the answer to a command, as the tensors EVENT and IMAGE."""
-        tensors = [pb_utils.Tensor(name, array) for name, array in event_to_tensors(event).items()]
+        """Sends one event, or the answer to a command, as the tensors EVENT and IMAGE.
+
+        Waits while the client leaves too much unread.
+        """
+        named = event_to_tensors(event)
+        self._pace.wait(sum(len(array[0]) for array in named.values()))
+        tensors = [pb_utils.Tensor(name, array) for name, array in named.items()]
         self._sender.send(pb_utils.InferenceResponse(tensors))
 
     def refuse(self, status: Status, message: str) -> None:
@@ -198,8 +208,19 @@ class ResponseSender:
         return bool(self._sender.is_cancelled())
 
 
-def _cancel_file(request: Any) -> Path | None:
-    """The file that the front makes once nobody waits for this request; None without a front."""
+def _caller_of(request: Any) -> Caller | None:
+    """Who asks, as the front says; None without keys, and for the server's own requests."""
+    told = json.loads(request.parameters() or "{}").get(CALLER)
+    return Caller.model_validate_json(told) if isinstance(told, str) else None
+
+
+def _files_of(request: Any) -> tuple[Path | None, Path | None]:
+    """What the front says of this request: that nobody waits for it, and how much it passed on.
+
+    None and None without a front.
+    """
     folder = own_run_folder()
     key = json.loads(request.parameters() or "{}").get(REQUEST_KEY)
-    return folder.cancelled(key) if folder is not None and isinstance(key, str) else None
+    if folder is None or not isinstance(key, str):
+        return None, None
+    return folder.cancelled(key), folder.taken(key)

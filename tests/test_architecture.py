@@ -58,7 +58,8 @@ LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
 
 # These run the others, each import inside a function.
 RUNNERS = {
-    ROOT / "lafi/app" / name for name in ("cli.py", "client_commands.py", "export_commands.py")
+    ROOT / "lafi/app" / name
+    for name in ("access_options.py", "cli.py", "client_commands.py", "export_commands.py")
 }
 MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}

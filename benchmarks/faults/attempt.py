@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,10 +21,14 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The repository to serve, and a folder for what the tries leave."""
+    """The repository to serve, and a folder for what the tries leave.
+
+    shared: a server for all tests that ask for nothing special, where starts would take too long.
+    """
 
     repository: Path
     work: Path
+    shared: Served | None = None
     _made: list[int] = field(default_factory=list)
 
     def folder(self, name: str) -> Path:
@@ -36,6 +40,8 @@ class Bench:
 
     def serve(self, *options: str, before: Sequence[str] = ()) -> AbstractContextManager[Served]:
         """A ready server with a store of its own unless the options name one."""
+        if self.shared is not None and not options and not before:
+            return nullcontext(self.shared)
         folder = self.folder("serve")
         if "--store" not in options:
             options = (*options, "--store", str(folder / "store"))

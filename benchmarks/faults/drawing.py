@@ -14,9 +14,10 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
+from lafi.wire.model_spec import bytes_tensor
 from lafi_client import LafiError, StoryboardClient
 from lafi_client.retry import RetryPolicy
-from lafi_client.wire import storyboard_request
+from lafi_client.wire import bytes_request, storyboard_request
 
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 PROMPTS = ("a child is running", "a woman in a red coat", "a man with a hat", "a girl waves")
@@ -36,9 +37,9 @@ def board(number: int, panels: int = 8, steps: int = 2, *, detach: bool = False)
     )
 
 
-def client_of(*urls: str, retries: int = 60) -> StoryboardClient:
+def client_of(*urls: str, retries: int = 600) -> StoryboardClient:
     """A client that waits for a restart, and no longer between two tries than a second."""
-    return StoryboardClient(urls[0], retries=RetryPolicy(retries, max_delay=1.0))
+    return StoryboardClient(urls, retries=RetryPolicy(retries, max_delay=1.0))
 
 
 @dataclass
@@ -97,6 +98,14 @@ def drawing(url: str, wanted: Storyboard) -> Iterator[Drawn]:
         drawn.error = "its client still waits after 300 s"
 
 
+def document_request(document: bytes, picture: bytes = b"") -> service_pb2.ModelInferRequest:
+    """A storyboard as JSON, whatever it is, with one element in REFERENCES."""
+    return bytes_request(
+        "storyboard",
+        {"STORYBOARD": bytes_tensor(document), "REFERENCES": bytes_tensor(picture)},
+    )
+
+
 @contextmanager
 def bare_stub(url: str) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
     """gRPC with nothing of ours in it."""
@@ -105,7 +114,7 @@ def bare_stub(url: str) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
 
 
 class BareStream:
-    """A storyboard\'s stream as a client without our retries has it, read by a thread."""
+    """A storyboard's stream as a client without our retries has it, read by a thread."""
 
     def __init__(self, url: str, wanted: Storyboard) -> None:
         self._channel = grpc.insecure_channel(url, OPTIONS)

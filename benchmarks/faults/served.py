@@ -32,11 +32,11 @@ class Served:
     said: list[str] = field(default_factory=list)
 
     def is_ready(self) -> bool:
-        """What /readyz says; False where nobody answers."""
+        """What /readyz says. Raises URLError where nobody answers."""
         try:
             with urllib.request.urlopen(f"{self.health}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError:
             return False
 
     def metric(self, name: str) -> float:
@@ -45,6 +45,15 @@ class Served:
             text = answer.read().decode()
         found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         return sum(map(float, found))
+
+    def restarts(self) -> float:
+        """How often a part was started again."""
+        return self.metric("lafi_restarts_total")
+
+    def harm_since(self, restarts: float) -> list[str]:
+        """What happened to it since its parts had been started again so often; nothing if none."""
+        unhurt = self.is_ready() and self.restarts() == restarts
+        return [] if unhurt else ["a part was started again"]
 
     def parts(self) -> list[int]:
         """All processes of the server but the supervisor and its watchdog."""
@@ -74,6 +83,12 @@ class Served:
     def resident_bytes(self) -> int:
         """Memory of all parts together."""
         return sum(psutil.Process(pid).memory_info().rss for pid in self.parts())
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor and to every process of the server."""
+        for pid in (self.process.pid, *self.parts()):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     def left(self) -> list[str]:
         """What an ended server left: processes, temporary files, files in shared memory."""
@@ -154,6 +169,11 @@ def end(served: Served, seconds: float = 90.0) -> int:
         served.process.kill()
         served.process.communicate()
     return served.process.returncode
+
+
+def soon(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
+    """Whether it becomes so within these seconds."""
+    return seconds_until(is_so, seconds) is not None
 
 
 def seconds_until(is_so: Callable[[], bool], most: float) -> float | None:

@@ -55,7 +55,7 @@ def run_tests(
         # Not zip: it would take one result more than there are numbers from a generator.
         results = test.attempts(bench, numbers)
         with (state / NOTED).open("a") as noted:
-            for number, attempt in _numbered(numbers, results):
+            for number, attempt in numbered(numbers, results):
                 row = {"test": test.name, "demand": test.demand, "try": number}
                 noted.write(json.dumps({**row, **attempt._asdict()}) + "\n")
                 noted.flush()
@@ -63,7 +63,7 @@ def run_tests(
                     tell(f"  try {number} failed: {attempt.failed}")
 
 
-def _numbered(numbers: Sequence[int], results: Iterator[Attempt]) -> Iterator[tuple[int, Attempt]]:
+def numbered(numbers: Sequence[int], results: Iterator[Attempt]) -> Iterator[tuple[int, Attempt]]:
     """Each try with its result. What is raised by a test is a failure of the try it was at."""
     done = 0
     try:

@@ -23,6 +23,7 @@ from benchmarks.load.perf_analyzer import find_perf_analyzer
 from benchmarks.load.plots import draw_plot
 from benchmarks.load.served_copy import served_copy
 from benchmarks.provenance import provenance
+from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 
 RESULTS = Path("benchmarks/results")
@@ -43,7 +44,7 @@ def measure(part: Part, repository: Path, work: Path, quick: bool, tell: Tell) -
     logs = work / part
     if part is Part.ARRIVALS:
         offered = arrivals.QUICK if quick else arrivals.Arrivals()
-        with Supervisor(repository) as server:
+        with Supervisor(repository, exposure=OPEN_PARTS) as server:
             rows = arrivals.measure_arrivals(server, offered, logs, tell)
         return {"settings": asdict(offered), "rows": rows}
     if part is Part.QUEUE:
@@ -55,7 +56,7 @@ def measure(part: Part, repository: Path, work: Path, quick: bool, tell: Tell) -
         return {"settings": {**asdict(queues), "max_storyboards": queues.places}, "rows": rows}
     runs = perf_runs.QUICK if quick else perf_runs.PerfRuns()
     analyzer = find_perf_analyzer(logs)
-    with Supervisor(repository) as server:
+    with Supervisor(repository, exposure=OPEN_PARTS) as server:
         rows = perf_runs.measure_with_perf_analyzer(server, analyzer, runs, logs, tell)
     return {"settings": asdict(runs), "rows": rows}
 

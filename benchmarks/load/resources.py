@@ -10,6 +10,7 @@ import psutil
 
 from benchmarks.throughput.ours import counters
 from lafi.server.supervisor import Supervisor
+from lafi.serving import decoder_child
 
 SHARED = Path("/dev/shm")
 SERVER, CLIENT = "tritonserver", "client"
@@ -51,7 +52,10 @@ def held(server: Supervisor, storyboards: int, seconds: float) -> Held:
     main = psutil.Process(server.pid)
     named = {SERVER: main, CLIENT: psutil.Process()}
     for child in main.children(recursive=True):
-        named[model_of(child.cmdline())] = child
+        command = child.cmdline()
+        # Processes that decode pictures come with the first one and are bounded by themselves.
+        if decoder_child.__name__ not in command:
+            named[model_of(command)] = child
     files = [path.stat().st_size for path in SHARED.glob(server.shared_memory_prefix + "*")]
     return Held(
         storyboards=storyboards,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as grpcclient
 
+from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 
 # The supervisor requires a model of this name in every repository.
@@ -71,7 +72,7 @@ def tutorial_server(
         text = text.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", repr(value))
     (version / "model.py").write_text(text, encoding="utf-8")
     (version.parent / "config.pbtxt").write_text(CONFIG, encoding="utf-8")
-    with Supervisor(folder, threads=threads) as server:
+    with Supervisor(folder, threads=threads, exposure=OPEN_PARTS) as server:
         yield server
 
 

@@ -8,16 +8,17 @@ import re
 import grpc
 
 _ADDRESS = re.compile(r"^(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})$")
+_ENCRYPTED = "grpcs://"
 
 ChannelOptions = list[tuple[str, int]]
 
 
 def parse_target(url: str) -> str:
-    """`host:port` from `host:port` or `grpc://host:port`.
+    """`host:port` from `host:port`, `grpc://host:port` or, for TLS, `grpcs://host:port`.
 
     Raises ValueError, which names the address and what is allowed.
     """
-    target = url.strip().removeprefix("grpc://").rstrip("/")
+    target = url.strip().removeprefix("grpc://").removeprefix(_ENCRYPTED).rstrip("/")
     match = _ADDRESS.match(target)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise ValueError(
@@ -25,6 +26,20 @@ def parse_target(url: str) -> str:
             "for example 127.0.0.1:8001"
         )
     return target
+
+
+def is_encrypted(url: str) -> bool:
+    """Whether the address asks for TLS."""
+    return url.strip().startswith(_ENCRYPTED)
+
+
+def credentials_for(
+    url: str, credentials: grpc.ChannelCredentials | None
+) -> grpc.ChannelCredentials | None:
+    """Those that are given; the usual authorities for an address that asks for TLS."""
+    if credentials is None and is_encrypted(url):
+        return grpc.ssl_channel_credentials()
+    return credentials
 
 
 def channel_options(target: str) -> ChannelOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from types import TracebackType
 
@@ -15,31 +15,39 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from lafi.board.storyboard import Storyboard
 from lafi.wire.control import Command, QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, PanelImage
+from lafi_client.access import key_metadata
 from lafi_client.attached import Attached, Pursuit
-from lafi_client.channel import open_channel, parse_target
+from lafi_client.channel import credentials_for, open_channel, parse_target
+from lafi_client.course import Course
 from lafi_client.drawing import Drawing
 from lafi_client.errors import (
     LafiError,
     PanelFailed,
     PicturesUnknown,
     ServerUnavailable,
+    StoryboardUnknown,
     error_from_status,
 )
 from lafi_client.patience import END_SECONDS, Deadline, Silence, Timeouts
 from lafi_client.retry import RETRIES, RetryPolicy
 from lafi_client.sent_pictures import SentPictures
+from lafi_client.servers import Servers, addresses
 from lafi_client.wire import MODEL_NAME, control_request, event_in, pursued_request, queue_in
 
 
 class StoryboardClient:
     """Draws storyboards on the server at `url` (host:port of its gRPC port).
 
+    url: also several, with commas between them or as a list. Storyboards go round; one whose server
+    is lost, or takes no more, goes on at the next. Servers that share a store draw nothing twice.
+
     timeout         seconds for a whole storyboard with all retries; None: no limit
     idle_timeout    seconds that a drawing server may stay silent
     queue_timeout   seconds that an accepted storyboard may wait for its turn
     probe_interval  seconds of silence before the server is asked whether it is alive
     retries         a RetryPolicy, or the number of retries in a row without a new panel
-    credentials     for TLS; default: no TLS
+    credentials     for TLS; default: none, or the usual authorities for a url with grpcs://
+    api_key         of a server with keys; it is sent with every call and written nowhere
 
     Use it as a context manager. Threads may share one client: each drawing has its own stream.
     Closing a generator (or leaving its loop) cancels the stream on the server.
@@ -47,7 +55,7 @@ class StoryboardClient:
 
     def __init__(
         self,
-        url: str = "127.0.0.1:8001",
+        url: str | Sequence[str] = "127.0.0.1:8001",
         *,
         timeout: float | None = 3600.0,
         idle_timeout: float = 60.0,
@@ -55,13 +63,12 @@ class StoryboardClient:
         probe_interval: float = 5.0,
         retries: int | RetryPolicy = RETRIES,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
     ) -> None:
-        self._target = parse_target(url)
         self._timeouts = Timeouts(timeout, idle_timeout, queue_timeout, probe_interval)
         self._retry = retries if isinstance(retries, RetryPolicy) else RetryPolicy(retries)
-        self._sent = SentPictures()
-        self._channel = open_channel(self._target, credentials)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._metadata = key_metadata(api_key)
+        self._servers = Servers([_Server(each, credentials) for each in addresses(url)])
 
     def __enter__(self) -> StoryboardClient:
         return self
@@ -75,16 +82,23 @@ class StoryboardClient:
         self.close()
 
     def close(self) -> None:
-        """Close the channel. Open streams are cancelled."""
-        self._channel.close()
+        """Close all channels. Open streams are cancelled."""
+        for server in self._servers.all:
+            server.channel.close()
 
     def ready(self) -> bool:
-        """True if the server answers and has the storyboard model loaded."""
+        """True if a server answers and has the storyboard model loaded."""
+        return any(self._is_ready(server) for server in self._servers.all)
+
+    def _is_ready(self, server: _Server) -> bool:
         request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
         try:
-            return bool(self._stub.ModelReady(request, timeout=self._timeouts.probe).ready)
+            answer = server.stub.ModelReady(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError:
             return False
+        return bool(answer.ready)
 
     def draw(
         self, storyboard: Storyboard, *, only: Iterable[int] | None = None
@@ -146,78 +160,100 @@ class StoryboardClient:
             for event in events:
                 if isinstance(event, Accepted):
                     return event.id
-        raise LafiError(f"{self._target}: the storyboard was not accepted")
+        raise LafiError("the storyboard was not accepted")
 
     def cancel(self, identifier: str) -> None:
         """Stop a storyboard by its id, at its next step. Raises StoryboardUnknown."""
-        self._control(Command(action="cancel", id=identifier))
+        command = Command(action="cancel", id=identifier)
+        *others, last = self._servers.all
+        for server in others:
+            with suppress(StoryboardUnknown, ServerUnavailable):
+                self._control(command, server)
+                return
+        self._control(command, last)
 
     def queue(self) -> list[QueueEntry]:
-        """The storyboards in flight on the server, in order of arrival."""
-        return queue_in(self._control(Command(action="queue")), self._target)
+        """The storyboards in flight, of each server in order of arrival."""
+        command = Command(action="queue")
+        return [
+            entry
+            for server in self._servers.all
+            for entry in queue_in(self._control(command, server), server.target)
+        ]
 
-    def _control(self, command: Command) -> service_pb2.ModelInferResponse:
+    def _control(self, command: Command, server: _Server) -> service_pb2.ModelInferResponse:
         try:
             request = control_request(command)
-            return self._stub.ModelInfer(request, timeout=self._timeouts.probe)
+            return server.stub.ModelInfer(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            )
         except grpc.RpcError as error:
-            raise error_from_status(error.code(), error.details(), self._target) from error
+            raise error_from_status(error.code(), error.details(), server.target) from error
 
     def _pursue(self, pursuit: Pursuit) -> Generator[Event, None, None]:
         """The events of one storyboard over as many streams as it takes."""
         deadline = Deadline(self._timeouts.overall)
+        course = Course(pursuit, self._servers)
         while not pursuit.complete:
             try:
-                yield from self._one_stream(pursuit, deadline)
+                yield from self._one_stream(course, deadline)
                 pursuit.end_stream()
             except PicturesUnknown as error:
-                if not self._sent.forget(error.names):
+                if not course.server.sent.forget(error.names):
                     raise
             except LafiError as error:
-                _sleep(pursuit.delay_after(error), deadline)
-        self._acknowledge(pursuit, last=True)
+                _sleep(course.delay_after(error), deadline)
+        self._acknowledge(course, last=True)
         yield from pursuit.last_events()
 
-    def _acknowledge(self, pursuit: Pursuit, *, last: bool = False) -> None:
+    def _acknowledge(self, course: Course[_Server], *, last: bool = False) -> None:
         """Let the server let go what the caller holds; it keeps for a day what it is not told."""
+        pursuit = course.pursuit
         for command in pursuit.held.due(last=last):
             try:
-                self._control(command)
+                self._control(command, course.server_of(command.id))
             except ServerUnavailable as error:
                 if error.retryable:
                     pursuit.held.not_told(command)
             except LafiError:
                 continue
 
-    def _one_stream(self, pursuit: Pursuit, deadline: Deadline) -> Generator[Event, None, None]:
+    def _one_stream(
+        self, course: Course[_Server], deadline: Deadline
+    ) -> Generator[Event, None, None]:
+        pursuit, server = course.pursuit, course.server
         asked = pursuit.next_request()
-        request = pursued_request(asked, self._sent.name)
-        with closing(self._responses(request, deadline, pursuit)) as responses:
+        request = pursued_request(asked, server.sent.name)
+        with closing(self._responses(request, deadline, course)) as responses:
             for response in responses:
-                event = event_in(response, self._target)
+                event = event_in(response, server.target)
                 if event is None:
                     continue
-                self._sent.answered(asked, event)
+                server.sent.answered(asked, event)
+                course.note(event)
                 seen = pursuit.receive(event)
                 if seen is not None:
                     yield seen
                 pursuit.took(event)
-                self._acknowledge(pursuit)
+                self._acknowledge(course)
                 if pursuit.stream_finished:
                     return
 
     def _responses(
-        self, request: service_pb2.ModelInferRequest, deadline: Deadline, pursuit: Pursuit
+        self, request: service_pb2.ModelInferRequest, deadline: Deadline, course: Course[_Server]
     ) -> Generator[service_pb2.ModelStreamInferResponse, None, None]:
         deadline.check()
-        call = self._stub.ModelStreamInfer(iter([request]), timeout=deadline.remaining())
+        pursuit, server = course.pursuit, course.server
+        call = server.stub.ModelStreamInfer(
+            iter([request]), timeout=deadline.remaining(), metadata=self._metadata
+        )
         reader = _StreamReader(call)
         silence = Silence(self._timeouts, deadline)
         refused = False
         try:
             while True:
                 silence.start(pursuit.queued)
-                response = self._next_response(reader, silence)
+                response = self._next_response(reader, silence, server)
                 if response is None:
                     return
                 refused = bool(response.error_message)
@@ -225,33 +261,45 @@ class StoryboardClient:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise deadline.error() from error
-            raise error_from_status(error.code(), error.details(), self._target) from error
+            raise error_from_status(error.code(), error.details(), server.target) from error
         finally:
             if pursuit.stream_finished or refused:
                 reader.let_end(END_SECONDS)
             reader.close()
 
     def _next_response(
-        self, reader: _StreamReader, silence: Silence
+        self, reader: _StreamReader, silence: Silence, server: _Server
     ) -> service_pb2.ModelStreamInferResponse | None:
         while True:
             try:
                 return reader.get(silence.wait())
             except queue.Empty:
                 silence.wait()
-                self._probe()
+                self._probe(server)
 
-    def _probe(self) -> None:
+    def _probe(self, server: _Server) -> None:
         """Check a silent server. Raises ServerUnavailable if it does not answer."""
         try:
             request = service_pb2.ServerLiveRequest()
-            alive = self._stub.ServerLive(request, timeout=self._timeouts.probe).live
+            alive = server.stub.ServerLive(
+                request, timeout=self._timeouts.probe, metadata=self._metadata
+            ).live
         except grpc.RpcError as error:
             raise ServerUnavailable(
-                f"{self._target}: stopped answering ({error.details()})", retryable=True
+                f"{server.target}: stopped answering ({error.details()})", retryable=True
             ) from error
         if not alive:
-            raise ServerUnavailable(f"{self._target}: is shutting down", retryable=True)
+            raise ServerUnavailable(f"{server.target}: is shutting down", retryable=True)
+
+
+class _Server:
+    """One server: its channel, and which pictures it has."""
+
+    def __init__(self, url: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self.target = parse_target(url)
+        self.channel = open_channel(self.target, credentials_for(url, credentials))
+        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        self.sent = SentPictures()
 
 
 class _StreamReader:

@@ -15,6 +15,7 @@ from rich.console import Console
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Event, Failed, Latents, PanelImage, Portrait, Preview
+from lafi_client.access import Access
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
@@ -71,6 +72,7 @@ def draw(
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
     retries: int = RETRIES,
+    access: Access | None = None,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
@@ -82,7 +84,7 @@ def draw(
     report.html; with `stage_previews` also a small picture after each stage but the last, as
     preview_03_1.png. Of panels with several stages what each stage left is kept too, and
     `from_stage` draws them again from that stage on, counted from 1. `timeout` and `idle_timeout`
-    are seconds, as in StoryboardClient.
+    are seconds, as in StoryboardClient. `access`: for a server with keys or TLS.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server does not answer
     or goes silent, 4 if some panels failed, 130 if interrupted; for several files the worst.
@@ -91,7 +93,7 @@ def draw(
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
     try:
         folders = _folders(stories, Path(out))
-        client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
+        client = _client(url, access, timeout, idle_timeout, retries)
     except ValueError as error:
         return fail(console, BAD_STORYBOARD, error)
     jobs, codes, now = [], [DRAWN], datetime.now()
@@ -115,6 +117,18 @@ def draw(
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
+
+
+def _client(
+    url: str, access: Access | None, timeout: float | None, idle_timeout: float, retries: int
+) -> StoryboardClient:
+    return StoryboardClient(
+        url,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
+        retries=retries,
+        **(access or Access()).options(url),
+    )
 
 
 def _greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:

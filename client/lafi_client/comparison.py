@@ -15,6 +15,7 @@ from rich.console import Console
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Accepted, Failed, PanelImage
+from lafi_client.access import Access
 from lafi_client.client import StoryboardClient
 from lafi_client.comparison_sheet import comparison_sheet
 from lafi_client.drawing_folder import write_whole
@@ -58,6 +59,7 @@ def compare(
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
     retries: int = RETRIES,
+    access: Access | None = None,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard with every combination of `variations` and write compare.png into `out`.
@@ -70,7 +72,13 @@ def compare(
     try:
         rows = _rows(Path(story), variations, overrides or Overrides())
         columns = _columns(rows, panels)
-        client = StoryboardClient(url, timeout=timeout, idle_timeout=idle_timeout, retries=retries)
+        client = StoryboardClient(
+            url,
+            timeout=timeout,
+            idle_timeout=idle_timeout,
+            retries=retries,
+            **(access or Access()).options(url),
+        )
     except (StoryboardError, ValueError) as error:
         return fail(console, BAD_STORYBOARD, error)
     codes = [DRAWN]

@@ -12,6 +12,7 @@ from rich.table import Table
 from lafi.board.error import StoryboardError
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Failed, PanelImage, Portrait
+from lafi_client.access import Access
 from lafi_client.client import StoryboardClient
 from lafi_client.drawing_folder import panel_file, portrait_file, write_whole
 from lafi_client.errors import LafiError, StoryboardRefused, StoryboardUnknown
@@ -36,6 +37,7 @@ def attach(
     timeout: float | None = 3600.0,
     idle_timeout: float = 60.0,
     retries: int = RETRIES,
+    access: Access | None = None,
     console: Console | None = None,
 ) -> int:
     """Write the pictures of a storyboard that was accepted before, as they come, into `out`.
@@ -48,7 +50,11 @@ def attach(
     try:
         with (
             StoryboardClient(
-                url, timeout=timeout, idle_timeout=idle_timeout, retries=retries
+                url,
+                timeout=timeout,
+                idle_timeout=idle_timeout,
+                retries=retries,
+                **(access or Access()).options(url),
             ) as client,
             closing(client.attach(identifier)) as events,
         ):
@@ -77,13 +83,14 @@ def submit(
     url: str,
     *,
     overrides: Overrides | None = None,
+    access: Access | None = None,
     console: Console | None = None,
     said: Callable[[str], None] = print,
 ) -> int:
     """Have storyboards drawn without waiting; prints an id for each. Exit codes as of `attach`."""
     console, codes = console or Console(stderr=True), [DRAWN]
     try:
-        with StoryboardClient(url) as client:
+        with StoryboardClient(url, **(access or Access()).options(url)) as client:
             for path in stories:
                 try:
                     said(client.submit(load_story(path, overrides)))
@@ -96,23 +103,29 @@ def submit(
     return worst(codes)
 
 
-def cancel(identifier: str, url: str, *, console: Console | None = None) -> int:
+def cancel(
+    identifier: str, url: str, *, access: Access | None = None, console: Console | None = None
+) -> int:
     """Stop a storyboard. Returns 0, 2 for an id that is not known, 3 if no server answers."""
     console = console or Console()
-    return _ask(url, console, lambda client: client.cancel(identifier), "cancelled")
+    return _ask(url, access, console, lambda client: client.cancel(identifier), "cancelled")
 
 
-def queue(url: str, *, console: Console | None = None) -> int:
+def queue(url: str, *, access: Access | None = None, console: Console | None = None) -> int:
     """Show the storyboards in flight. Returns 0, or 3 if no server answers."""
     console = console or Console()
-    return _ask(url, console, lambda client: _show(console, client.queue()))
+    return _ask(url, access, console, lambda client: _show(console, client.queue()))
 
 
 def _ask(
-    url: str, console: Console, ask: Callable[[StoryboardClient], None], done: str = ""
+    url: str,
+    access: Access | None,
+    console: Console,
+    ask: Callable[[StoryboardClient], None],
+    done: str = "",
 ) -> int:
     try:
-        with StoryboardClient(url) as client:
+        with StoryboardClient(url, **(access or Access()).options(url)) as client:
             ask(client)
     except (StoryboardError, StoryboardRefused, StoryboardUnknown, ValueError) as error:
         return fail(console, BAD_STORYBOARD, error)

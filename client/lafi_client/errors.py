@@ -23,6 +23,7 @@ _RETRYABLE_CODES = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
+_FORBIDDING_CODES = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 _REFUSING_CODES = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
 
 # A streamed response of Triton Server has the text of an error but no status code, so the text
@@ -46,10 +47,17 @@ _RETRYABLE_TEXTS = (
 _STATUS_WORDS: dict[str, Callable[[str, str], LafiError]] = {
     "INVALID_ARGUMENT": lambda text, target: StoryboardRefused(text),
     "NOT_FOUND": lambda text, target: _not_found(text, target),
+    "PERMISSION_DENIED": lambda text, target: NotAllowed(text),
+    "UNAUTHENTICATED": lambda text, target: NotAllowed(text),
+    "RESOURCE_EXHAUSTED": lambda text, target: ServerUnavailable(
+        f"{target}: {text}", retryable=True
+    ),
     "UNAVAILABLE": lambda text, target: ServerUnavailable(f"{target}: {text}", retryable=True),
     "INTERNAL": lambda text, target: LafiError(f"{target}: the server failed: {text}"),
 }
 _TOO_LARGE_TEXT = "larger than max"
+_TLS_TEXTS = ("handshake failed", "certificate")
+"""No encrypted connection is made by trying again."""
 _MISSING_TEXTS = ("unknown model", "is not found", "failed to find")
 
 
@@ -66,6 +74,10 @@ class LafiError(Exception):
 
 class StoryboardRefused(LafiError):
     """The server read the storyboard and refused it; the message is the server's."""
+
+
+class NotAllowed(StoryboardRefused):
+    """The server wants a key, does not know this one, or it lacks the right that is named."""
 
 
 class StoryboardUnknown(LafiError):
@@ -107,12 +119,15 @@ def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -
     text = (details or "").strip() or code.name
     if code in _REFUSING_CODES or _TOO_LARGE_TEXT in text:
         return StoryboardRefused(text)
+    if code in _FORBIDDING_CODES:
+        return NotAllowed(text)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DrawTimeout(f"{target}: {text}")
     known = (*_MISSING_TEXTS, *_RETRYABLE_TEXTS)
     if code is grpc.StatusCode.NOT_FOUND and not _mentions(text, known):
         return StoryboardUnknown(text)
     retryable = code in _RETRYABLE_CODES or _mentions(text, _RETRYABLE_TEXTS)
+    retryable = retryable and not _mentions(text, _TLS_TEXTS)
     return ServerUnavailable(f"{target}: {text}{_hint(text)}", retryable=retryable)
 
 
@@ -147,7 +162,12 @@ def _mentions(text: str, phrases: Sequence[str]) -> bool:
 
 
 def _hint(text: str) -> str:
-    """A hint for the two most common mistakes."""
+    """A hint for the most common mistakes."""
+    if _mentions(text, _TLS_TEXTS):
+        return (
+            " (is --tls-ca the file of who signed the server's certificate, and does the server "
+            "want a --tls-certificate?)"
+        )
     if _mentions(text, ("http1", "http/1", "http2", "failed parsing")):
         return " (is this the HTTP port? gRPC is usually 8001)"
     if _mentions(text, ("failed to connect", "connection refused")):

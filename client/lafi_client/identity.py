@@ -20,7 +20,8 @@ from lafi.wire.identity import (
     image_to_tensors,
     pictures_from_tensors,
 )
-from lafi_client.channel import open_channel, parse_target
+from lafi_client.access import key_metadata
+from lafi_client.channel import credentials_for, open_channel, parse_target
 from lafi_client.errors import IdentityRefused, StoryboardRefused, error_from_status
 from lafi_client.wire import bytes_request, tensors_in
 
@@ -29,7 +30,8 @@ class IdentityClient:
     """Enrols and identifies characters on the server at `url` (host:port of its gRPC port).
 
     timeout      seconds for one call
-    credentials  for TLS; default: no TLS
+    credentials  for TLS; default: none, or the usual authorities for a url with grpcs://
+    api_key      of a server with keys; it is sent with every call and written nowhere
 
     Use it as a context manager. Threads may share one client; the server batches their requests
     into one call of its network. Every call raises IdentityRefused if the server refuses the
@@ -43,10 +45,12 @@ class IdentityClient:
         *,
         timeout: float = 60.0,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str = "",
     ) -> None:
         self._target = parse_target(url)
         self._timeout = timeout
-        self._channel = open_channel(self._target, credentials)
+        self._channel = open_channel(self._target, credentials_for(url, credentials))
+        self._metadata = key_metadata(api_key)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> IdentityClient:
@@ -90,7 +94,9 @@ class IdentityClient:
     ) -> dict[str, npt.NDArray[Any]]:
         request = bytes_request(model, tensors)
         try:
-            response = self._stub.ModelInfer(request, timeout=self._timeout)
+            response = self._stub.ModelInfer(
+                request, timeout=self._timeout, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             details = error.details()
             if error.code() is grpc.StatusCode.NOT_FOUND:

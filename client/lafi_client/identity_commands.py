@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lafi_client.access import Access
 from lafi_client.errors import IdentityRefused, LafiError
 from lafi_client.exit_codes import BAD_STORYBOARD, DRAWN, SERVER_UNAVAILABLE, fail
 from lafi_client.identity import IdentityClient
@@ -21,6 +22,7 @@ def enrol(
     url: str,
     *,
     description: str = "",
+    access: Access | None = None,
     console: Console | None = None,
 ) -> int:
     """Enrol a character by pictures and, optionally, a description.
@@ -32,10 +34,16 @@ def enrol(
         count = client.enrol(character, [path.read_bytes() for path in images], description)
         return f"{character}: {count} pictures known"
 
-    return _report(request, url, console)
+    return _report(request, url, access, console)
 
 
-def identify(images: Sequence[Path], url: str, *, console: Console | None = None) -> int:
+def identify(
+    images: Sequence[Path],
+    url: str,
+    *,
+    access: Access | None = None,
+    console: Console | None = None,
+) -> int:
     """Print the character in each picture and its score; exit codes as for `enrol`."""
 
     def request(client: IdentityClient) -> str:
@@ -45,20 +53,28 @@ def identify(images: Sequence[Path], url: str, *, console: Console | None = None
             lines.append(f"{path}: {found.character or 'unknown'} {found.score:.3f}")
         return "\n".join(lines)
 
-    return _report(request, url, console)
+    return _report(request, url, access, console)
 
 
-def forget(character: str, url: str, *, console: Console | None = None) -> int:
+def forget(
+    character: str, url: str, *, access: Access | None = None, console: Console | None = None
+) -> int:
     """Remove a character; exit codes as for `enrol`."""
     return _report(
-        lambda client: f"{character}: {client.forget(character)} pictures forgotten", url, console
+        lambda client: f"{character}: {client.forget(character)} pictures forgotten",
+        *(url, access, console),
     )
 
 
-def _report(request: Callable[[IdentityClient], str], url: str, console: Console | None) -> int:
+def _report(
+    request: Callable[[IdentityClient], str],
+    url: str,
+    access: Access | None,
+    console: Console | None,
+) -> int:
     console = console or Console()
     try:
-        with IdentityClient(url) as client:
+        with IdentityClient(url, **(access or Access()).options(url)) as client:
             answer = request(client)
     except (IdentityRefused, ValueError, OSError) as error:
         return fail(console, REFUSED, f"error: {error}")

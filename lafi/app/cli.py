@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.client_commands import app as client_app
 from lafi.app.drawing_options import (
     DEFAULT_URL,
@@ -37,22 +38,32 @@ from lafi.app.drawing_options import (
     Url,
 )
 from lafi.app.export_commands import app as export_app
+from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
 from lafi.app.serving_options import (
     CanarySeconds,
+    ClientCa,
     Grace,
     HealthPort,
     Host,
+    Insecure,
+    Keys,
     LogFile,
     OpenHttp,
+    OpenParts,
     Port,
     Repository,
     RequestMib,
+    RequestsMib,
     RetentionDays,
     ServedRecipe,
+    ServerCertificate,
+    ServerKey,
     StoreMib,
     StorePlace,
     Threads,
+    UnreadSeconds,
+    UseEnvoy,
     Verbose,
 )
 from lafi.app.store_commands import app as store_app
@@ -67,6 +78,7 @@ app = typer.Typer(
 
 app.add_typer(export_app)
 app.add_typer(store_app)
+app.add_typer(keys_app)
 app.add_typer(client_app)
 
 
@@ -101,6 +113,8 @@ def serve(
     http_port: Port = 8000,
     grace: Grace = 25.0,
     request_mib: RequestMib = 128,
+    requests_mib: RequestsMib = 512,
+    unread_seconds: UnreadSeconds = 30.0,
     canary_seconds: CanarySeconds = 60.0,
     threads: Threads = None,
     log_file: LogFile = None,
@@ -109,10 +123,17 @@ def serve(
     store_mib: StoreMib = 4096,
     retention_days: RetentionDays = 7,
     verbose: Verbose = False,
+    keys: Keys = None,
+    tls_certificate: ServerCertificate = None,
+    tls_key: ServerKey = None,
+    tls_client_ca: ClientCa = None,
+    insecure: Insecure = False,
+    open_parts: OpenParts = False,
+    envoy: UseEnvoy = False,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
-        from lafi.app.serve_options import recipe_environment, store_environment
+        from lafi.app.serve_options import exposure_of, recipe_environment, store_environment
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
@@ -131,7 +152,16 @@ def serve(
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
+        requests_mib=requests_mib,
+        unread_seconds=unread_seconds,
         canary_seconds=canary_seconds,
+        exposure=exposure_of(
+            keys,
+            (tls_certificate, tls_key, tls_client_ca),
+            insecure=insecure,
+            open_parts=open_parts,
+            envoy=envoy,
+        ),
     )
     raise typer.Exit(serve_command(repository, settings))
 
@@ -158,6 +188,10 @@ def draw(
     retries: Retries = 30,
     detach: Detach = False,
     attach: Attach = None,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Draw storyboards with a running server."""
     try:
@@ -171,13 +205,14 @@ def draw(
     _check_coming_back(stories, attach, detach, shown=bool(shown))
     patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout}
     patience["retries"] = retries
+    patience["access"] = access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     if attach:
         raise typer.Exit(attach_command(attach, out, url, **patience))
     # Last, so that it counts more than a --set of the same field.
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
     overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
     if detach:
-        raise typer.Exit(submit(stories or (), url, overrides=overrides))
+        raise typer.Exit(submit(stories or (), url, overrides=overrides, access=access))
     code = draw_command(
         stories or (),
         out=out,
@@ -232,6 +267,10 @@ def compare(
     timeout: Timeout = 3600.0,
     idle_timeout: IdleTimeout = 60.0,
     retries: Retries = 30,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Draw a storyboard with different settings, side by side in one labelled picture."""
     try:
@@ -249,6 +288,7 @@ def compare(
         timeout=timeout,
         idle_timeout=idle_timeout,
         retries=retries,
+        access=access_of(api_key, tls_ca, tls_certificate, tls_key),
     )
     raise typer.Exit(code)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.drawing_options import DEFAULT_URL, Url
 from lafi.app.missing import missing
 
@@ -18,23 +19,38 @@ Identifier = Annotated[
 
 
 @app.command()
-def queue(url: Url = DEFAULT_URL) -> None:
+def queue(
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+) -> None:
     """Show which storyboards a running server draws, and when they may be done."""
     try:
         from lafi_client.control_commands import queue as queue_command
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    raise typer.Exit(queue_command(url))
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    raise typer.Exit(queue_command(url, access=access))
 
 
 @app.command()
-def cancel(identifier: Identifier, url: Url = DEFAULT_URL) -> None:
+def cancel(
+    identifier: Identifier,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+) -> None:
     """Have a running server stop a storyboard."""
     try:
         from lafi_client.control_commands import cancel as cancel_command
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    raise typer.Exit(cancel_command(identifier, url))
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    raise typer.Exit(cancel_command(identifier, url, access=access))
 
 
 @app.command()
@@ -43,36 +59,52 @@ def enrol(
     images: Annotated[list[Path], typer.Argument(help="Its pictures.", show_default=False)],
     description: Annotated[str, typer.Option(help="What it looks like, in words.")] = "",
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Make a character known to a running server, by pictures and without training."""
     try:
         from lafi_client.identity_commands import enrol as enrol_command
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    raise typer.Exit(enrol_command(character, images, url, description=description))
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    code = enrol_command(character, images, url, description=description, access=access)
+    raise typer.Exit(code)
 
 
 @app.command()
 def identify(
     images: Annotated[list[Path], typer.Argument(help="Pictures.", show_default=False)],
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Say which enrolled character is in each picture."""
     try:
         from lafi_client.identity_commands import identify as identify_command
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    raise typer.Exit(identify_command(images, url))
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    raise typer.Exit(identify_command(images, url, access=access))
 
 
 @app.command()
 def forget(
     character: Annotated[str, typer.Argument(help="A name, such as mia.", show_default=False)],
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Have a running server forget a character."""
     try:
         from lafi_client.identity_commands import forget as forget_command
     except ModuleNotFoundError as error:
         raise missing(error, "") from None
-    raise typer.Exit(forget_command(character, url))
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    raise typer.Exit(forget_command(character, url, access=access))

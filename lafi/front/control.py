@@ -65,6 +65,20 @@ class State(_Line):
     """Why the canary could not be drawn, although an earlier one of this run was."""
 
 
+class TlsFiles(_Line):
+    """PEM files, by their paths."""
+
+    certificate: str
+    """The server's, with those between it and its root."""
+    key: str
+    client_ca: str = ""
+    """Whose certificates clients must have; "": clients need none."""
+
+    def paths(self) -> tuple[str, ...]:
+        """Those that are given."""
+        return tuple(filter(None, (self.certificate, self.key, self.client_ca)))
+
+
 class FrontSettings(_Line):
     """What the front is started with."""
 
@@ -75,6 +89,16 @@ class FrontSettings(_Line):
     request_bytes: int
     canary_seconds: float
     """After how long without a request the canary is drawn; 0: never."""
+    bytes_in_flight: int = 2**29
+    """Of the requests of all clients that are under way."""
+    unread_seconds: float = 30.0
+    """For how long a client may leave an answer unread."""
+    keys: str = ""
+    """The file of API keys; "": everybody may do everything."""
+    open_parts: bool = False
+    """Whether clients reach the served parts too."""
+    tls: TlsFiles | None = None
+    """None: clients speak without encryption."""
 
 
 Order = Annotated[Connect | Close | Drain, Field(discriminator="do")]

@@ -16,10 +16,13 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
 from lafi.board.error import StoryboardError
+from lafi.front.door import tell_caller
+from lafi.front.failures import split_status, told
 from lafi.front.gate import Gate
 from lafi.front.request_check import RequestRefused
 from lafi.front.run_folder import REQUEST_KEY
 from lafi.front.upstream import Upstream
+from lafi.wire.caller import Caller
 from lafi.wire.control import (
     ANSWER,
     CONTROL,
@@ -34,9 +37,15 @@ from lafi.wire.model_spec import ACTION, EVENT, bytes_tensor, config_pbtxt, stor
 
 
 async def answer_control(
-    gate: Gate, upstream: Upstream, request: service_pb2.ModelInferRequest
+    gate: Gate,
+    upstream: Upstream,
+    request: service_pb2.ModelInferRequest,
+    caller: Caller | None = None,
 ) -> bytes:
-    """The response to a checked request. Raises RequestRefused, Closed and grpc.RpcError."""
+    """The response to a checked request.
+
+    caller: who sends it. Raises RequestRefused, Closed and grpc.RpcError.
+    """
     try:
         command = command_in(request)
     except StoryboardError as error:
@@ -50,6 +59,7 @@ async def answer_control(
     key = uuid4().hex
     forwarded = service_pb2.ModelInferRequest(model_name=storyboard_spec().name, id=request.id)
     forwarded.parameters[REQUEST_KEY].string_param = key
+    tell_caller(forwarded, caller)
     for name, elements in command_to_tensors(command).items():
         forwarded.inputs.add(name=name, datatype="BYTES", shape=elements.shape)
         forwarded.raw_input_contents.append(serialize_byte_tensor(elements).item())
@@ -79,13 +89,10 @@ def response_of(answers: list[bytes], request_id: str) -> bytes:
     for answer in answers:
         came = service_pb2.ModelStreamInferResponse.FromString(answer)
         if came.error_message:
-            status, _, text = came.error_message.partition(": ")
-            known = {code.name: code for code in grpc.StatusCode}
-            if status in known:
-                raise RequestRefused(text, known[status])
-            raise RequestRefused(came.error_message, grpc.StatusCode.INTERNAL)
-        told = came.infer_response
-        named = zip(told.outputs, told.raw_output_contents, strict=True)
+            status, text = told(*split_status(came.error_message))
+            raise RequestRefused(text, grpc.StatusCode[status])
+        given = came.infer_response
+        named = zip(given.outputs, given.raw_output_contents, strict=True)
         for output, raw in named:
             if output.name == EVENT:
                 response = service_pb2.ModelInferResponse(

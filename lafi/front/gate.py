@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -79,9 +79,19 @@ class Gate:
         """The error for requests that were under way when the run was lost."""
         return Closed(why, self._retry_after)
 
-    async def call(self, upstream: Upstream, method: str, request: bytes) -> bytes:
-        """One plain call, which goes on if the caller is cancelled. Raises Closed, RpcError."""
+    async def call(
+        self,
+        upstream: Upstream,
+        method: str,
+        request: bytes,
+        ended: Callable[[], None] = lambda: None,
+    ) -> bytes:
+        """One plain call, which goes on if the caller is cancelled. Raises Closed, RpcError.
+
+        ended: called when it is over, whoever waited for it.
+        """
         task = self._keep(upstream.call(method, request))
+        task.add_done_callback(lambda _: ended())
         self._calls += 1
         try:
             waited: set[asyncio.Future[Any]] = {task, upstream.lost}

@@ -13,9 +13,12 @@ import grpc.aio
 
 from lafi.front.canary import acknowledgement, canary_request, id_in, outcome_of
 from lafi.front.control import TELL_SECONDS, Close, Connect, Drain, FrontSettings, State, order_in
+from lafi.front.door import door_of
 from lafi.front.gate import Closed, Gate
+from lafi.front.load import Limits
 from lafi.front.run_folder import RunFolder
 from lafi.front.service import FrontService
+from lafi.front.tls import server_credentials
 from lafi.front.upstream import Upstream
 
 MAX_CALLS = 1024
@@ -26,16 +29,7 @@ _END_SECONDS = 1.0
 async def serve(settings: FrontSettings) -> None:
     """Serve until the supervisor closes our standard input."""
     front = _Front(settings)
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", settings.request_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ],
-        maximum_concurrent_rpcs=MAX_CALLS,
-    )
-    server.add_generic_rpc_handlers(FrontService(front.gate, settings.request_bytes).handlers())
-    server.add_insecure_port(settings.address)
+    server, _ = new_server(settings, front.gate)
     await server.start()
     telling = asyncio.ensure_future(front.tell_state())
     canary = asyncio.ensure_future(front.keep_a_canary())
@@ -45,6 +39,27 @@ async def serve(settings: FrontSettings) -> None:
         telling.cancel()
         canary.cancel()
         await server.stop(_END_SECONDS)
+
+
+def new_server(settings: FrontSettings, gate: Gate) -> tuple[grpc.aio.Server, int]:
+    """The gRPC server for clients, not started, and its port.
+
+    Raises KeyFileError, TlsFilesError, and RuntimeError for an address that is taken.
+    """
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", settings.request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=MAX_CALLS,
+    )
+    limits = Limits(settings.request_bytes, settings.bytes_in_flight, settings.unread_seconds)
+    service = FrontService(gate, door_of(settings), limits)
+    server.add_generic_rpc_handlers(service.handlers())
+    if settings.tls is None:
+        return server, server.add_insecure_port(settings.address)
+    return server, server.add_secure_port(settings.address, server_credentials(settings.tls))
 
 
 class _Front:

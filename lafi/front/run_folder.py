@@ -48,6 +48,10 @@ class RunFolder:
         """The same as a gRPC client takes it."""
         return f"unix:{self.socket}:{SOCKET_PORT}"
 
+    def taken(self, key: str) -> Path:
+        """As long as what the front has passed on of the answers to the request with this key."""
+        return self.path / "taken" / key
+
     def cancelled(self, key: str) -> Path:
         """Exists once nobody waits any more for the request with this key."""
         return self.path / "cancelled" / key

@@ -8,6 +8,7 @@ then ends its answer, and what still comes is read and dropped.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,11 +26,16 @@ from lafi.wire.model_spec import ModelSpec, storyboard_spec
 SERVICE = "inference.GRPCInferenceService"
 Forward = Callable[[bytes], Awaitable[None]]
 _POLL_SECONDS = 0.1
+_SAY_BYTES = 256 * 2**10
+"""After how many bytes of answers the model is told that they were passed on."""
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # Of what nobody reads little comes here: gRPC's own window grows to what the socket can carry.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 512 * 2**10),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -109,6 +115,8 @@ class Relay:
         """key: the request's name in the run's folder. forward: sends an answer to the client."""
         self._upstream = upstream
         self._cancelled: Path = upstream.folder.cancelled(key)
+        self._taken: Path = upstream.folder.taken(key)
+        self._passed = self._said = 0
         self._forward = forward
         self.left = False
 
@@ -131,9 +139,16 @@ class Relay:
         finally:
             with suppress(OSError):
                 self._cancelled.unlink(missing_ok=True)
+                self._taken.unlink(missing_ok=True)
 
     async def _pass_on(self, answer: bytes) -> None:
         try:
             await self._forward(answer)
         except Exception:  # grpc.aio raises several kinds once a client is gone
             self.leave()
+        self._passed += len(answer)
+        if self._passed - self._said >= _SAY_BYTES:
+            self._said = self._passed
+            with suppress(OSError):  # the run is over, and its folder gone
+                self._taken.touch()
+                os.truncate(self._taken, self._passed)

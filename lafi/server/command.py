@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lafi.server.exposure import Exposure, is_loopback
 from lafi.server.free_ports import PortTakenError
 from lafi.server.log import LogLine
 from lafi.server.serve_settings import ServeSettings
@@ -29,7 +30,6 @@ _EXPECTED_ERRORS = (
     PortTakenError,
     ValueError,
 )
-_LOOPBACK = ("127.", "localhost", "::1")
 _STYLES = {"warning": "yellow", "error": "red", "info": "", "plain": "dim"}
 
 
@@ -43,27 +43,18 @@ def serve_command(
     asked = asked or ServeSettings()
     console = console or Console(highlight=False)
     ready = threading.Event()
-    server = Supervisor(
-        repository,
-        host=asked.host,
-        grpc_port=asked.grpc_port,
-        health_port=asked.health_port,
-        http_port=asked.http_port,
-        on_line=_printer(console, asked.verbose, ready),
-        on_event=lambda text: console.print(Text(text, style="yellow"), soft_wrap=True),
-        log_file=asked.log_file,
-        threads=asked.threads,
-        environment=asked.environment,
-        canary_seconds=asked.canary_seconds,
-        request_mib=asked.request_mib,
-    )
+    try:
+        server = _supervisor(repository, asked, console, ready)
+    except ValueError as error:
+        console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        return 1
     failed = None
     with _stop_requests() as stops:
         try:
             _start(server, console, stops)
             ready.set()
             if not stops.asked:
-                _announce(server, console)
+                _announce(server, console, asked.exposure)
                 stops.wait()
                 _drain(server, console, asked.grace, stops)
         except _EXPECTED_ERRORS as error:
@@ -79,6 +70,28 @@ def serve_command(
     return 0
 
 
+def _supervisor(
+    repository: Path, asked: ServeSettings, console: Console, ready: threading.Event
+) -> Supervisor:
+    return Supervisor(
+        repository,
+        host=asked.host,
+        grpc_port=asked.grpc_port,
+        health_port=asked.health_port,
+        http_port=asked.http_port,
+        on_line=_printer(console, asked.verbose, ready),
+        on_event=lambda text: console.print(Text(text, style="yellow"), soft_wrap=True),
+        log_file=asked.log_file,
+        threads=asked.threads,
+        environment=asked.environment,
+        canary_seconds=asked.canary_seconds,
+        request_mib=asked.request_mib,
+        requests_mib=asked.requests_mib,
+        unread_seconds=asked.unread_seconds,
+        exposure=asked.exposure,
+    )
+
+
 def _start(server: Supervisor, console: Console, stops: _Stops) -> None:
     console.print(Text.assemble(("LAFI", "bold"), f" {_version()} loads {server.repository} ..."))
     began = time.monotonic()
@@ -87,7 +100,7 @@ def _start(server: Supervisor, console: Console, stops: _Stops) -> None:
         console.print(f"ready after {time.monotonic() - began:.1f} s", style="green")
 
 
-def _announce(server: Supervisor, console: Console) -> None:
+def _announce(server: Supervisor, console: Console, asked: Exposure) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_row("gRPC", Text(server.grpc_url, style="bold"))
     if server.http_url is not None:
@@ -96,13 +109,13 @@ def _announce(server: Supervisor, console: Console) -> None:
     table.add_row("metrics", server.metrics_url)
     table.add_row("models", ", ".join(server.models))
     table.add_row("log", str(server.raw_log))
-    table.add_row("draw", Text(f"lafi draw story.yaml --url {server.grpc_url}", style="cyan"))
+    table.add_row("draw", Text(f"lafi draw story.yaml --url {server.client_url}", style="cyan"))
     console.print(table)
-    if not server.host.startswith(_LOOPBACK):
+    if asked.missing() and not is_loopback(server.host):
         console.print(
             Text(
-                f"warning: {server.host} is not loopback. Whoever reaches these ports may use "
-                "them, without a password or encryption; keep them behind a firewall.",
+                f"warning: {server.host} is not loopback, and --insecure was given: "
+                f"{' and '.join(asked.missing())}. Keep the ports behind a firewall.",
                 style="yellow",
             ),
             soft_wrap=True,

@@ -10,10 +10,19 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from typing import Any
+
+import grpc
+
+from lafi.front.control import TlsFiles
+from lafi.front.door import METRICS_PAGE, Door
+from lafi.front.request_check import RequestRefused
+from lafi.front.tls import WatchedFiles, load_pair, server_context
 
 _SECONDS = 5.0
 
@@ -40,19 +49,37 @@ class HealthPages:
         health: Callable[[], Health],
         drain: Callable[[], None],
         metrics_url: Callable[[], str],
+        door: Door,
+        tls: TlsFiles | None = None,
     ) -> None:
-        """drain: what POST /drain does. metrics_url: of Triton Server's own numbers, "": none."""
-        calls = {"health": health, "drain": drain, "metrics_url": metrics_url}
+        """drain: what POST /drain does. metrics_url: of Triton Server's own numbers, "": none.
+
+        door: who may read the metrics; the other pages are for probes, which have no key.
+        tls: None answers without encryption; clients never need a certificate here. Raises
+        TlsFilesError.
+        """
+        calls: dict[str, Callable[..., object]] = {
+            "health": health,
+            "drain": drain,
+            "metrics_url": metrics_url,
+            "check_reader": partial(door.admit, METRICS_PAGE),
+        }
         methods = {name: staticmethod(call) for name, call in calls.items()}
         handler = type("Pages", (_Pages,), methods)
         kind = _Server6 if ":" in host else _Server
-        self._server = kind((host, port), handler)
+        encrypted = None if tls is None else _Encrypted(tls)
+        self._server = kind((host, port), handler, encrypted)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.05},
             daemon=True,
             name="health pages",
         )
+
+    @property
+    def port(self) -> int:
+        """On which it listens."""
+        return int(self._server.server_address[1])
 
     def start(self) -> None:
         """Begin to answer."""
@@ -66,9 +93,41 @@ class HealthPages:
         self._server.server_close()
 
 
+class _Encrypted:
+    """Wraps connections in TLS, with the certificate as it is now."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._context = server_context(files)
+        self._watched = WatchedFiles(files)
+
+    def __call__(self, connection: socket.socket) -> socket.socket:
+        """The connection; its handshake comes with the first reading."""
+        if self._watched.changed():
+            load_pair(self._context, self._watched.files)
+        return self._context.wrap_socket(
+            connection, server_side=True, do_handshake_on_connect=False
+        )
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        encrypted: Callable[[socket.socket], socket.socket] | None,
+    ) -> None:
+        super().__init__(address, handler)
+        self._encrypted = encrypted
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        return (connection if self._encrypted is None else self._encrypted(connection)), address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client left, or spoke something else."""
 
 
 class _Server6(_Server):
@@ -76,11 +135,12 @@ class _Server6(_Server):
 
 
 class _Pages(BaseHTTPRequestHandler):
-    """One request. The three attributes are set by `HealthPages`."""
+    """One request. The four attributes are set by `HealthPages`."""
 
     health: Callable[[], Health]
     drain: Callable[[], None]
     metrics_url: Callable[[], str]
+    check_reader: Callable[[Iterable[tuple[str, str]]], object]
     timeout = _SECONDS
     protocol_version = "HTTP/1.1"
     server_version = "lafi"
@@ -94,7 +154,7 @@ class _Pages(BaseHTTPRequestHandler):
         elif self.path == "/readyz":
             self._answer(health.ready, health)
         elif self.path == "/metrics":
-            self._send(200, "text/plain; version=0.0.4", _metrics(self.metrics_url(), health))
+            self._answer_metrics(health)
         elif self.path == "/drain":
             self._send(405, "text/plain", "ask with POST\n")
         else:
@@ -109,6 +169,15 @@ class _Pages(BaseHTTPRequestHandler):
         else:
             self.drain()
             self._answer(True, self.health(), 202)
+
+    def _answer_metrics(self, health: Health) -> None:
+        try:
+            self.check_reader(self.headers.items())
+        except RequestRefused as error:
+            unknown = error.code is grpc.StatusCode.UNAUTHENTICATED
+            self._send(401 if unknown else 403, "text/plain", f"{error}\n")
+        else:
+            self._send(200, "text/plain; version=0.0.4", _metrics(self.metrics_url(), health))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: probes come every few seconds."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from lafi.front.control import Close, Connect, Drain, FrontSettings
+from lafi.front.control import Close, Connect, Drain, FrontSettings, TlsFiles
+from lafi.front.door import door_of
+from lafi.server.envoy_process import EnvoyProcess, EnvoySettings
 from lafi.server.free_ports import PortTakenError, choose_ports
 from lafi.server.front_process import FrontProcess
 from lafi.server.health_pages import Health, HealthPages
@@ -43,6 +45,9 @@ class PartsSettings:
     health: tuple[str, int]
     folder: Path
     log: Path
+    tls: TlsFiles | None = None
+    """Of the health pages."""
+    envoy: EnvoySettings | None = None
 
 
 class Parts:
@@ -78,9 +83,13 @@ class Parts:
             health=self.health,
             drain=self._begin_to_drain,
             metrics_url=lambda: server.metrics_url if (server := self.server) else "",
+            door=door_of(settings.front),
+            tls=settings.tls,
         )
         self.watchdog = self._new_watchdog()
         self.front, self._front_began = self._new_front(), time.monotonic()
+        self.envoy = self._new_envoy()
+        self._envoy_began, self._envoy_delay = time.monotonic(), RestartDelay(longest=5.0)
         self._follower = LogFollower(settings.log, on_line)
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -126,6 +135,8 @@ class Parts:
         if self.server is not None:
             self.server.stop()
         self.front.stop()
+        if self.envoy is not None:
+            self.envoy.stop()
         self._pages.stop()
         clean_up(f"{self._settings.run.name}", [SHARED_MEMORY])
         self._follower.stop()
@@ -146,6 +157,8 @@ class Parts:
                 self.watchdog = self._new_watchdog()
             if (trouble := self.front.trouble()) is not None:
                 self._restart_front(trouble, now)
+            elif self.envoy is not None and (trouble := self.envoy.trouble()) is not None:
+                self._restart_envoy(self.envoy, trouble, now)
             elif self.server is None:
                 if now >= self._due and not self._draining:
                     self._begin_run(now)
@@ -236,6 +249,24 @@ class Parts:
             self._connect()
         if self._draining:
             self._begin_to_drain()
+
+    def _restart_envoy(self, envoy: EnvoyProcess, trouble: str, now: float) -> None:
+        envoy.kill()
+        self._failures.append(trouble)
+        if not self._known.is_set():
+            self._ending.set()
+            self._known.set()
+            return
+        self.restarts["envoy"] = self.restarts.get("envoy", 0) + 1
+        self._on_event(f"{trouble}; starting it again")
+        self._ending.wait(self._envoy_delay.after(now - self._envoy_began))
+        self.envoy, self._envoy_began = self._new_envoy(), time.monotonic()
+
+    def _new_envoy(self) -> EnvoyProcess | None:
+        settings = self._settings
+        if settings.envoy is None:
+            return None
+        return EnvoyProcess(settings.envoy, settings.run.name, settings.folder, settings.log)
 
     def _new_front(self) -> FrontProcess:
         settings = self._settings

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lafi.server.exposure import Exposure
+
 REQUEST_MIB = 128
+REQUESTS_MIB = 512
+UNREAD_SECONDS = 30.0
 CANARY_SECONDS = 60.0
 GRACE_SECONDS = 25.0
 """Kubernetes kills after 30."""
@@ -18,6 +22,8 @@ class ServeSettings:
 
     environment: further settings of the models.
     grace: seconds that storyboards in flight have to be finished once the server is to stop.
+    request_mib, requests_mib: of one request, and of all that are under way.
+    unread_seconds: for how long a client may leave an answer unread.
     verbose: print every line of the server's log, not only warnings, errors and our models' lines.
     """
 
@@ -31,4 +37,7 @@ class ServeSettings:
     verbose: bool = False
     grace: float = GRACE_SECONDS
     request_mib: int = REQUEST_MIB
+    requests_mib: int = REQUESTS_MIB
+    unread_seconds: float = UNREAD_SECONDS
     canary_seconds: float = CANARY_SECONDS
+    exposure: Exposure = field(default_factory=Exposure)

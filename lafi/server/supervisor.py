@@ -1,6 +1,7 @@
 """The supervisor: starts the front and Triton Server, watches both, and starts again what fails.
 
     supervisor ---- front                clients' gRPC port; passes requests on
+        |      ---- Envoy                if asked for: clients' gRPC port, before the front
         |      ---- Triton Server        gRPC on a Unix socket that only the front knows
         |               storyboard, vae_decoder ...    a process for each model
         |      ---- health pages         /livez, /readyz, /drain, /metrics; a thread
@@ -19,11 +20,19 @@ from pathlib import Path
 from types import TracebackType
 
 from lafi.front.control import FrontSettings
+from lafi.server.envoy_config import FRONT_SOCKET
+from lafi.server.envoy_process import EnvoySettings, find_envoy
+from lafi.server.exposure import Exposure
 from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
 from lafi.server.parts import Parts, PartsSettings
-from lafi.server.serve_settings import CANARY_SECONDS, REQUEST_MIB
+from lafi.server.serve_settings import (
+    CANARY_SECONDS,
+    REQUEST_MIB,
+    REQUESTS_MIB,
+    UNREAD_SECONDS,
+)
 from lafi.server.triton_server import RunSettings, find_models
 from lafi.server.wheel import find_embedded_server
 
@@ -38,7 +47,12 @@ class Supervisor:
     folder, kept only if the server failed at its end). threads: CPU threads for each engine
     (default: the cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
-    request_mib: most MiB of one request.
+    request_mib, requests_mib: most MiB of one request, and of all clients' that are under way.
+    unread_seconds: for how long a client may leave an answer unread. exposure: what protects the
+    ports.
+
+    Raises ValueError for settings that make no sense, ExposureError, KeyFileError and
+    TlsFilesError among them.
     """
 
     def __init__(
@@ -58,9 +72,17 @@ class Supervisor:
         stop_timeout: float = 10.0,
         canary_seconds: float = CANARY_SECONDS,
         request_mib: int = REQUEST_MIB,
+        requests_mib: int = REQUESTS_MIB,
+        unread_seconds: float = UNREAD_SECONDS,
+        exposure: Exposure = Exposure(),  # noqa: B008 - frozen
     ) -> None:
+        exposure.check(host, http=http_port is not None)
         if not 1 <= request_mib < 2048:
             raise ValueError(f"request_mib: got {request_mib}, allowed: 1 to 2047")
+        if requests_mib < request_mib:
+            raise ValueError(
+                f"requests_mib: got {requests_mib}, allowed: {request_mib} or more, the size of one"
+            )
         self.repository = repository
         self.host = host
         self.ports: dict[str, int] = {}
@@ -76,7 +98,10 @@ class Supervisor:
         self._environment = dict(environment or {})
         self._timeouts = (startup_timeout, stop_timeout)
         self._canary_seconds = canary_seconds
+        self._exposure = exposure
         self._request_bytes = request_mib * 2**20
+        self._bytes_in_flight = requests_mib * 2**20
+        self._unread_seconds = unread_seconds
         self._parts: Parts | None = None
         self._log_file: Path | None = None
 
@@ -86,6 +111,11 @@ class Supervisor:
         return f"{url_host(self.host)}:{self.ports['grpc']}"
 
     @property
+    def client_url(self) -> str:
+        """The same as our own clients take it: with `grpcs://` before it where there is TLS."""
+        return f"grpcs://{self.grpc_url}" if self._exposure.tls else self.grpc_url
+
+    @property
     def http_url(self) -> str | None:
         """ "http://host:port" of Triton Server's HTTP; None where it is closed."""
         port = self.ports.get("http")
@@ -93,8 +123,9 @@ class Supervisor:
 
     @property
     def health_url(self) -> str:
-        """ "http://host:port", below which /livez, /readyz and /drain are."""
-        return f"http://{url_host(self.host)}:{self.ports['health']}"
+        """ "http://host:port", below which /livez, /readyz and /drain are; https with TLS."""
+        scheme = "https" if self._exposure.tls else "http"
+        return f"{scheme}://{url_host(self.host)}:{self.ports['health']}"
 
     @property
     def metrics_url(self) -> str:
@@ -131,6 +162,12 @@ class Supervisor:
     def front_pid(self) -> int | None:
         """The front's process id; None before the start and after the stop."""
         return self._parts.front.pid if self._parts else None
+
+    @property
+    def envoy_pid(self) -> int | None:
+        """Envoy's process id; None where there is none."""
+        envoy = self._parts.envoy if self._parts else None
+        return envoy.pid if envoy else None
 
     @property
     def watchdog_pid(self) -> int | None:
@@ -172,14 +209,24 @@ class Supervisor:
             startup_seconds=startup,
             stop_seconds=stop,
         )
+        guard = self._exposure
+        envoy = None
+        if guard.envoy:
+            envoy = EnvoySettings(find_envoy(), self.host, self.ports["grpc"], guard.tls)
         front = FrontSettings(
-            address=self.grpc_url,
+            address=f"unix:{FRONT_SOCKET}" if envoy else self.grpc_url,
             artifacts=str((self.repository / "artifacts").resolve()),
             request_bytes=self._request_bytes,
             canary_seconds=self._canary_seconds,
+            bytes_in_flight=self._bytes_in_flight,
+            unread_seconds=self._unread_seconds,
+            keys=str(guard.keys.resolve()) if guard.keys else "",
+            tls=None if envoy else guard.tls,
+            open_parts=guard.open_parts,
         )
+        health = (self.host, self.ports["health"])
         settings = PartsSettings(
-            self.models, run, front, (self.host, self.ports["health"]), folder, self._log_file
+            self.models, run, front, health, folder, self._log_file, guard.tls, envoy
         )
         self._parts = Parts(settings, self._on_line, self._on_event)
         try:

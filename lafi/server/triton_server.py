@@ -77,6 +77,7 @@ class TritonServer:
         self._models: dict[int, str] = {}
         self.folder.path.mkdir()
         self.folder.cancelled("").mkdir()
+        self.folder.taken("").mkdir()
         binary, backends = settings.embedded.lay_out(folder)
         environment = {RUN_FOLDER: str(folder), SERVER_NAME: settings.name, "TMPDIR": str(folder)}
         with log.open("ab") as output:

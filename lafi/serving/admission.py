@@ -19,6 +19,8 @@ from lafi.serving.forecast import Forecast, Job
 
 DRAWINGS = 4
 """Times the most panels and steps at the model's own size that one storyboard may cost."""
+_ROUNDING = 1e-9
+"""Megapixel steps that sums may be off."""
 STORYBOARDS = 4
 """Of the costliest kind that may be in flight together."""
 
@@ -43,10 +45,11 @@ def budget_of(own_side: int) -> Budget:
 
 
 class Charge(NamedTuple):
-    """The cost of one storyboard in flight."""
+    """The cost of one storyboard in flight. owner: name of the key that sent it, "": no key."""
 
     megapixel_steps: float
     job: Job | None
+    owner: str
 
 
 class Admission:
@@ -72,6 +75,7 @@ class Admission:
         self._in_flight = 0
         self._refused = 0
         self._charged = 0.0
+        self._by_owner: dict[str, float] = {}
 
     @property
     def in_flight(self) -> int:
@@ -104,10 +108,19 @@ class Admission:
                 )
             self._in_flight += 1
 
-    def charge(self, cost: Cost, deadline_seconds: float | None = None) -> Charge:
+    def charge(
+        self,
+        cost: Cost,
+        deadline_seconds: float | None = None,
+        owner: str = "",
+        most: float | None = None,
+    ) -> Charge:
         """Take on an admitted storyboard's cost. deadline_seconds: until when it must be done.
 
-        Raises StoryboardError for one that is too large for this server at any time, and
+        owner: name of the key that sent it. most: megapixel steps of all that this key may have in
+        flight; None: no limit.
+
+        Raises StoryboardError for one that is too large for this server, or key, at any time, and
         RefusedError for one that is too much, or would be too late, now.
         """
         if self._budget is not None and cost.megapixel_steps > self._budget.storyboard:
@@ -119,13 +132,17 @@ class Admission:
                 "panels", Verbatim(f"{cost.megapixel_steps:.4g} megapixel steps"), allowed
             )
             raise StoryboardError([line])
+        if most is not None and cost.megapixel_steps > most:
+            raise StoryboardError([_too_much_for_a_key(cost, owner, most)])
         if self._forecast is not None:
             self._check_deadline(deadline_seconds, self._forecast.seconds(cost))
         with self._lock:
             self._check_total(cost.megapixel_steps)
+            self._check_owner(cost.megapixel_steps, owner, most)
             self._charged += cost.megapixel_steps
+            self._by_owner[owner] = self._by_owner.get(owner, 0.0) + cost.megapixel_steps
         job = None if self._forecast is None else self._forecast.begin(cost)
-        return Charge(cost.megapixel_steps, job)
+        return Charge(cost.megapixel_steps, job, owner)
 
     def step(self, charge: Charge) -> None:
         """One step of one of the storyboard's pictures is done."""
@@ -142,6 +159,9 @@ class Admission:
         """The storyboard is done, or given up. whole: it was drawn to its end."""
         with self._lock:
             self._charged -= charge.megapixel_steps
+            left = self._by_owner.pop(charge.owner) - charge.megapixel_steps
+            if left > _ROUNDING:
+                self._by_owner[charge.owner] = left
         if self._forecast is not None and charge.job is not None:
             self._forecast.end(charge.job, whole=whole)
 
@@ -162,6 +182,16 @@ class Admission:
             "try again later"
         )
 
+    def _check_owner(self, more: float, owner: str, most: float | None) -> None:
+        charged = self._by_owner.get(owner, 0.0)
+        if most is None or charged + more <= most:
+            return
+        self._refused += 1
+        raise RefusedError(
+            f"the key {owner} may have at most {most:.4g} megapixel steps in flight; "
+            f"{charged:.4g} are, and this storyboard has {more:.4g}; try again later"
+        )
+
     def _check_deadline(self, wanted: float | None, forecast: float | None) -> None:
         if wanted is None or forecast is None or forecast <= wanted:
             return
@@ -171,3 +201,9 @@ class Admission:
             f"deadline_seconds: got {wanted:g}, allowed: {forecast:.3g} or more, which it would "
             "take now; try again later, or ask for less"
         )
+
+
+def _too_much_for_a_key(cost: Cost, owner: str, most: float) -> str:
+    got = Verbatim(f"{cost.megapixel_steps:.4g} megapixel steps")
+    allowed = f"{most:.4g} for the key {owner}; send fewer panels, or smaller ones"
+    return problem("panels", got, allowed)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -19,6 +19,7 @@ from lafi.serving.failure import log_failure
 from lafi.serving.job import Sender, SenderWithout
 from lafi.serving.keeper import Keeper
 from lafi.serving.service import StoryboardService, end
+from lafi.wire.caller import Caller
 from lafi.wire.contract import storyboard_from_tensors
 from lafi.wire.control import (
     Acknowledged,
@@ -38,6 +39,14 @@ class UnknownIdError(LookupError):
     """No storyboard has this id, or not any more."""
 
 
+class Asker(Sender, Protocol):
+    """Who gets the answers, and by which key he came."""
+
+    @property
+    def caller(self) -> Caller | None:
+        """He sees only storyboards of the same key; None: sees all."""
+
+
 class Desk:
     """Where requests to the model `storyboard` arrive."""
 
@@ -52,18 +61,19 @@ class Desk:
         self._keeper = keeper
         self._decode_picture = decode_picture
 
-    def receive(self, read: Read, sender: Sender) -> None:
+    def receive(self, read: Read, sender: Asker) -> None:
         """Take a request; returns at once. read: gives an input tensor by its name."""
+        caller = sender.caller
         try:
             storyboard = read(STORYBOARD)
             command = command_from_tensors(storyboard)
             if command is None:
                 tensors = (storyboard, read(REFERENCES))
-                self._service.accept(lambda: self._storyboard(*tensors), sender)
+                self._service.accept(lambda: self._storyboard(*tensors), sender, caller=caller)
             elif command.action == "attach":
-                self._attach(command, sender)
+                self._attach(command, sender, caller)
             else:
-                sender.send(self._answer(command))
+                sender.send(self._answer(command, caller))
                 sender.finish()
         except StoryboardError as error:
             end(sender, "INVALID_ARGUMENT", str(error))
@@ -78,12 +88,13 @@ class Desk:
             return storyboard_from_tensors(storyboard, references, decode=decode)
         return storyboard_from_tensors(storyboard, references, self._keeper.picture, decode)
 
-    def _attach(self, command: Command, sender: Sender) -> None:
+    def _attach(self, command: Command, sender: Sender, caller: Caller | None) -> None:
         keeper = self._keeper
-        if keeper is None or not keeper.has(command.id):
+        foreign = self._is_foreign(command, caller)
+        if keeper is None or foreign or not keeper.has(command.id):
             raise _unknown(command, "it was never accepted here, is done and was acknowledged, ")
         sender = SenderWithout(sender, command.panels)
-        self._service.accept(lambda: self._kept(keeper, command), sender, known=command.id)
+        self._service.accept(lambda: self._kept(keeper, command), sender, command.id, caller)
 
     def _kept(self, keeper: Keeper, command: Command) -> Storyboard:
         found = keeper.storyboard(command.id)
@@ -91,16 +102,22 @@ class Desk:
             raise StoryboardError([f"id: {command.id} was forgotten this moment"])
         return found
 
-    def _answer(self, command: Command) -> Answer:
+    def _is_foreign(self, command: Command, caller: Caller | None) -> bool:
+        """Whether another key sent it: then it is as if there were none."""
+        return caller is not None and self._service.owner(command.id) != caller.name
+
+    def _answer(self, command: Command, caller: Caller | None) -> Answer:
         if command.action == "queue":
-            return Queue(storyboards=tuple(self._service.queue()))
+            own = self._service.queue(caller.name if caller else None)
+            return Queue(storyboards=tuple(own))
+        foreign = self._is_foreign(command, caller)
         if command.action == "cancel":
-            if not self._service.cancel(command.id):
+            if foreign or not self._service.cancel(command.id):
                 raise _unknown(command, "it is done, ")
             return Cancelled(id=command.id)
         in_flight = self._service.in_flight(command.id)
         left = None
-        if self._keeper is not None:
+        if self._keeper is not None and not foreign:
             left = self._keeper.acknowledge(command.id, command.panels, in_flight=in_flight)
         if left is None:
             raise _unknown(command, "all its panels were acknowledged, ")

@@ -13,7 +13,7 @@ from lafi.serving.admission import Admission, Charge
 from lafi.wire.control import Answer
 from lafi.wire.events import Event, PanelImage
 
-Status = Literal["INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "INTERNAL"]
+Status = Literal["INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNAVAILABLE", "INTERNAL"]
 _LOOK_SECONDS = 1.0
 
 
@@ -125,6 +125,7 @@ class StopSignal:
 class Job:
     """An admitted storyboard. events: all after the first one, which is already sent.
 
+    owner: name of the key that sent it; "": no key.
     watches: whether it is attached to another job of the same id, which draws; then it has no
     place and no charge of its own.
     """
@@ -138,6 +139,7 @@ class Job:
     panels: int
     detach: bool
     watches: bool
+    owner: str = ""
     began: float = field(default_factory=time.monotonic)
     accepted: bool = False
     sent: int = 0

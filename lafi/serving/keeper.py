@@ -54,8 +54,12 @@ class Keeper:
         self._stuck: set[str] = set()
         """Storyboards that were begun again and have no new panel yet."""
 
-    def take(self, identifier: str, storyboard: Storyboard, in_flight: Iterable[str]) -> None:
+    def take(
+        self, identifier: str, storyboard: Storyboard, in_flight: Iterable[str], owner: str = ""
+    ) -> None:
         """Keep a storyboard; durable when this returns. in_flight: ids of the others.
+
+        owner: name of the key that sent it.
 
         Raises RefusedError where there is no room now, and StoryboardError where there never is.
         """
@@ -71,6 +75,7 @@ class Keeper:
                 [place.address for place in places.portraits],
                 detach=storyboard.detach,
                 in_flight=in_flight,
+                owner=owner,
             )
         except (JournalFullError, sqlite3.Error, OSError) as error:
             self.release(identifier)
@@ -138,6 +143,10 @@ class Keeper:
         board = storyboard_from_tensors(bytes_tensor(document), references, decode=decode)
         changes = {"deadline_seconds": None, "keep_stages": False, "stage_previews": False}
         return board.model_copy(update=changes)
+
+    def owner(self, identifier: str) -> str | None:
+        """Name of the key that sent it, "": none; None for an id that is not known."""
+        return self._journal.owner(identifier)
 
     def has(self, identifier: str) -> bool:
         """Whether the storyboard is journalled; true, too, while that cannot be read."""

@@ -21,12 +21,14 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission, RefusedError
-from lafi.serving.failure import log_failure, without_paths
+from lafi.serving.failure import log_failure
 from lafi.serving.job import DetachedSender, Job, Sender, Status, StopSignal
 from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
+from lafi.wire.caller import Caller
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
+from lafi.wire.failure import without_paths
 from lafi.wire.picture_names import UnknownPicturesError
 
 _log = logging.getLogger(__name__)
@@ -51,14 +53,25 @@ class _Arrival:
     admission: Admission
     known: str
     watches: bool
+    caller: Caller | None
 
 
 class ServedModelError(RuntimeError):
-    """A served model answered with an error. retryable: whether another try may succeed."""
+    """A served model answered with an error. retryable: whether another try may succeed.
+
+    told: what clients may be told of it: only what our own models say of their input.
+    """
 
     def __init__(self, model: str, message: str) -> None:
         super().__init__(f"the model {model} failed: {message}")
         self.retryable = not message.startswith("INVALID_ARGUMENT")
+        self.told = f"the model {model} failed"
+        if not self.retryable:
+            self.told += f": {without_paths(message)}"
+
+
+class NotAllowedError(RuntimeError):
+    """The caller's key lacks a right."""
 
 
 class StoryboardService:
@@ -104,7 +117,13 @@ class StoryboardService:
         for thread in self._threads:
             thread.start()
 
-    def accept(self, decode: Callable[[], Storyboard], sender: Sender, known: str = "") -> None:
+    def accept(
+        self,
+        decode: Callable[[], Storyboard],
+        sender: Sender,
+        known: str = "",
+        caller: Caller | None = None,
+    ) -> None:
         """Gives a request a thread, or refuses it; returns at once. The answer goes to `sender`.
 
         decode: reads the storyboard from the request. If it raises StoryboardError, or `draw` does
@@ -112,11 +131,11 @@ class StoryboardService:
         NOT_FOUND.
         known: the id under which it was accepted before. While another job draws it, this one gets
         the panels without a place of its own: they are found once they are kept.
+        caller: who sends it; None: the server itself, or whoever where there are no keys.
         """
         watches = bool(known) and not self._begin_again(known)
-        arrival = _Arrival(
-            decode, sender, self._watching if watches else self._admission, known, watches
-        )
+        admission = self._watching if watches else self._admission
+        arrival = _Arrival(decode, sender, admission, known, watches, caller)
         try:
             self._admit(arrival.admission)
         except RefusedError as error:
@@ -129,6 +148,14 @@ class StoryboardService:
         """Whether a storyboard is being drawn, or comes back."""
         with self._lock:
             return self._is_in_flight(identifier)
+
+    def owner(self, identifier: str) -> str | None:
+        """Name of the key that sent it, "": none; None for an id that is not known."""
+        with self._lock:
+            found = [job.owner for job in self._jobs if job.id == identifier]
+        if not found and self._keeper is not None:
+            return self._keeper.owner(identifier)
+        return found[0] if found else None
 
     def cancel(self, identifier: str) -> bool:
         """Stop a storyboard at its next step and let go what was kept for it. False: not known."""
@@ -147,8 +174,8 @@ class StoryboardService:
         with self._lock:
             return studio.steps, sum(job.accepted and not job.watches for job in self._jobs)
 
-    def queue(self) -> list[QueueEntry]:
-        """The storyboards in flight, in order of arrival."""
+    def queue(self, owner: str | None = None) -> list[QueueEntry]:
+        """The storyboards in flight, in order of arrival. owner: of this key alone; None: all."""
         with self._lock:
             jobs = [job for job in self._jobs if not job.watches]
         now = time.monotonic()
@@ -164,6 +191,7 @@ class StoryboardService:
                 detach=job.detach,
             )
             for place, job in enumerate(jobs, 1)
+            if owner is None or job.owner == owner
         ]
 
     def close(self, timeout: float = 10.0) -> None:
@@ -212,6 +240,8 @@ class StoryboardService:
             if self.closing():
                 raise RefusedError(CLOSING)
             return self._begin(arrival)
+        except NotAllowedError as error:
+            end(sender, "PERMISSION_DENIED", str(error))
         except StoryboardError as error:
             end(sender, "INVALID_ARGUMENT", str(error))
         except UnknownPicturesError as error:
@@ -226,7 +256,10 @@ class StoryboardService:
 
     def _begin(self, arrival: _Arrival) -> Job:
         storyboard, sender = arrival.decode(), arrival.sender
-        known, admission = arrival.known, arrival.admission
+        known, admission, caller = arrival.known, arrival.admission, arrival.caller
+        if not known:
+            _check_priority(storyboard, caller)
+        owner = (self.owner(known) or "") if known else caller.name if caller else ""
         identifier = known or secrets.token_hex(_ID_BYTES)
         watches = arrival.watches
         detach = storyboard.detach and not watches
@@ -237,8 +270,13 @@ class StoryboardService:
             self.closing, sender, self._poll_seconds, lambda: self._forgotten(identifier)
         )
         events = self._draw(storyboard, stop)
-        charge = admission.charge(self._cost(storyboard), storyboard.deadline_seconds)
-        shape = (len(storyboard.panels), detach, watches)
+        charge = admission.charge(
+            self._cost(storyboard),
+            storyboard.deadline_seconds,
+            owner,
+            caller.megapixel_steps if caller else None,
+        )
+        shape = (len(storyboard.panels), detach, watches, owner)
         job = Job(identifier, events, stop, sender, admission, charge, *shape)
         try:
             self._keep(job, storyboard, known)
@@ -264,7 +302,7 @@ class StoryboardService:
             if known:
                 self._keeper.take_again(known, storyboard)
             else:
-                self._keeper.take(job.id, storyboard, others)
+                self._keeper.take(job.id, storyboard, others, job.owner)
 
     def _leave(self, job: Job, state: State, *, whole: bool) -> None:
         """The job is over. whole: it was drawn to its end."""
@@ -330,6 +368,14 @@ class StoryboardService:
         job.sender.send(event)
 
 
+def _check_priority(storyboard: Storyboard, caller: Caller | None) -> None:
+    if storyboard.priority > 0 and caller is not None and "priority" not in caller.rights:
+        raise NotAllowedError(
+            f"priority: got {storyboard.priority}, allowed: at most 0, since the key {caller.name} "
+            'lacks the right "priority"'
+        )
+
+
 def end(sender: Sender, status: Status, message: str) -> None:
     """Refuses a request; never raises, since a lost client must not end the caller's thread."""
     try:
@@ -340,10 +386,12 @@ def end(sender: Sender, status: Status, message: str) -> None:
 
 
 def _fail(sender: Sender, error: Exception) -> None:
-    """Fails a storyboard; what a served model said is passed on, all else is for the log only."""
+    """Fails a storyboard. Which model failed, or memory, is told; all else is for the log only."""
     text = f"INTERNAL: {log_failure(_log, error)}"
-    if isinstance(error, ServedModelError | MemoryError):
-        text = without_paths(f"{type(error).__name__}: {error}" if str(error) else "MemoryError")
+    if isinstance(error, ServedModelError):
+        text = f"{error.told}; {text}"
+    elif isinstance(error, MemoryError):
+        text = f"there was no memory for it; {text}"
     sender.send(Failed(panel=None, error=text, retryable=_is_retryable(error)))
 
 

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS storyboard (
     id TEXT PRIMARY KEY, accepted REAL NOT NULL, detach INTEGER NOT NULL, state TEXT NOT NULL,
-    lives INTEGER NOT NULL, bytes INTEGER NOT NULL, document BLOB NOT NULL
+    lives INTEGER NOT NULL, bytes INTEGER NOT NULL, document BLOB NOT NULL,
+    owner TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS picture (
     id TEXT NOT NULL REFERENCES storyboard ON DELETE CASCADE, place INTEGER NOT NULL,
@@ -90,10 +91,12 @@ class Journal:
         *,
         detach: bool = False,
         in_flight: Iterable[str] = (),
+        owner: str = "",
     ) -> list[str]:
         """Keep a storyboard; durable when this returns. Returns addresses that may go.
 
         panels: for each the addresses of what is kept of it. in_flight: must not make room.
+        owner: name of the key that sent it.
         Raises JournalFullError and sqlite3.Error.
         """
         size = len(document) + sum(map(len, pictures))
@@ -101,8 +104,8 @@ class Journal:
         numbered += [(PORTRAIT, address) for address in portraits]
         with self._change() as rows:
             free = self._make_room(rows, size, {*in_flight})
-            row = (identifier, self._clock(), detach, "open", 0, size, document)
-            rows.execute("INSERT INTO storyboard VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            row = (identifier, self._clock(), detach, "open", 0, size, document, owner)
+            rows.execute("INSERT INTO storyboard VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             rows.executemany(
                 "INSERT INTO picture VALUES (?, ?, ?, ?)",
                 [(identifier, n, _sha256(data), data) for n, data in enumerate(pictures)],
@@ -127,6 +130,13 @@ class Journal:
         with self._change() as rows:
             found = rows.execute("SELECT 1 FROM storyboard WHERE id = ?", (identifier,))
             return found.fetchone() is not None
+
+    def owner(self, identifier: str) -> str | None:
+        """Name of the key that sent it, "": none; None for an id that is not known."""
+        with self._change() as rows:
+            found = rows.execute("SELECT owner FROM storyboard WHERE id = ?", (identifier,))
+            row = found.fetchone()
+        return None if row is None else str(row[0])
 
     def unfinished(self) -> list[Unfinished]:
         """Detached storyboards that are not done, in order of arrival."""
@@ -241,6 +251,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         rows.execute("PRAGMA foreign_keys = ON")
         rows.execute("PRAGMA secure_delete = ON")
         rows.executescript(_SCHEMA)
+        _add_owner(rows)
         (found,) = rows.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -248,6 +259,12 @@ def _opened(path: Path) -> sqlite3.Connection:
         rows.close()
         raise
     return rows
+
+
+def _add_owner(rows: sqlite3.Connection) -> None:
+    """A journal from before there were keys lacks the column."""
+    if "owner" not in {row[1] for row in rows.execute("PRAGMA table_info(storyboard)")}:
+        rows.execute("ALTER TABLE storyboard ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
 
 
 def _set_aside(path: Path, error: Exception) -> None:

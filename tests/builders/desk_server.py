@@ -20,6 +20,7 @@ from lafi.store.journal import JOURNAL_FILE, Journal
 from lafi.store.panels import PanelStore, open_store
 from lafi.store.pictures import PictureStore
 from lafi.store.record import Facts, Record
+from lafi.wire.caller import Caller
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.control import Answer, Command, command_to_tensors
 from lafi.wire.events import Accepted, Event, Finished, PanelImage, Progress
@@ -30,7 +31,8 @@ PANEL_BYTES = 3 * 64 * 64
 class Client:
     """Keeps what it is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller | None = None) -> None:
+        self.caller = caller
         self.sent: list[Any] = []
         self.gone = False
         self.done = threading.Event()
@@ -102,12 +104,18 @@ class Server:
         self.desk.receive(tensors.__getitem__, client)
         return client
 
-    def draw(self, board: Storyboard) -> Client:
-        return self.receive(storyboard_to_tensors(board), Client())
+    def draw(self, board: Storyboard, caller: Caller | None = None) -> Client:
+        return self.receive(storyboard_to_tensors(board), Client(caller))
 
-    def ask(self, action: Any, identifier: str = "", panels: tuple[int, ...] = ()) -> Client:
+    def ask(
+        self,
+        action: Any,
+        identifier: str = "",
+        panels: tuple[int, ...] = (),
+        caller: Caller | None = None,
+    ) -> Client:
         command = Command(action=action, id=identifier, panels=panels)
-        return self.receive(command_to_tensors(command), Client())
+        return self.receive(command_to_tensors(command), Client(caller))
 
     def end(self) -> None:
         self.service.close()

@@ -135,7 +135,8 @@ def test_a_text_encoder_of_its_own_is_a_served_model(
     assert (config.name, config.backend) == (name, "python")
     assert config.max_batch_size == specs[name].max_batch_size
     assert config.HasField("dynamic_batching")
-    assert [tuple(tensor.dims) for tensor in config.input] == [specs[name].inputs[0].shape]
+    wanted = [tensor.shape for tensor in specs[name].inputs]
+    assert [tuple(tensor.dims) for tensor in config.input] == wanted
     assert [tensor.name for tensor in config.output] == ["TEXT"]
     where = config.parameters["artifacts"].string_value
     assert (models / where).resolve() == variant_folder(models.parent / "artifacts", "mia")

@@ -12,6 +12,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 
 from lafi.board.storyboard import Storyboard
+from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Event
@@ -124,7 +125,7 @@ def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def server(served_repository: Path) -> Iterator[Supervisor]:
     """A server on free ports; one thread per engine, as the engines it is compared with."""
-    with Supervisor(served_repository, threads=1) as running:
+    with Supervisor(served_repository, threads=1, exposure=OPEN_PARTS) as running:
         yield running
 
 

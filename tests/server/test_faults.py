@@ -1,22 +1,16 @@
 """Kills and signals while the real server draws: nobody waits for ever, nothing is left."""
 
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from benchmarks.faults.served import Served, soon, start
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.server import processes
@@ -33,63 +27,17 @@ MEDIUM = Storyboard(
 )
 
 
-@dataclass
-class Served:
-    """A `lafi serve` of its own."""
-
-    process: subprocess.Popen[str]
-    url: str
-    health: str
-    folder: Path
-
-    def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.health}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except urllib.error.HTTPError:
-            return False
-
-    def parts(self) -> list[int]:
-        """All processes of the server but the supervisor and its watchdog."""
-        (name,) = {path.name.rsplit("-", 1)[0] for path in self.folder.glob("lafi-*")}
-        return processes.with_environment("LAFI_SERVER", name)
-
-    def model(self, name: str) -> int:
-        """The process of a served model."""
-        for pid in self.parts():
-            for child, command in processes.children_of(pid).items():
-                if any(f"/{name}/1/model.py" in part for part in command):
-                    return child
-        raise AssertionError(f"no process of {name}")
-
-
 @pytest.fixture(scope="module")
 def serve(
     served_repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Served]]:
     started: list[Served] = []
 
-    def start() -> Served:
-        folder = tmp_path_factory.mktemp("serve")
-        command = [sys.executable, "-m", "lafi.app.cli", "serve", str(served_repository)]
-        options = ["--grpc-port", "0", "--health-port", "0", "--threads", "1", "--grace", "60"]
-        environment = {**os.environ, "TMPDIR": str(folder), "COLUMNS": "300"}
-        process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        assert process.stdout is not None
-        said = ""
-        while "stop with Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, f"it ended early: {said}"
-            said += line
-        addresses = [re.search(rf"{name}\s+(\S+)", said) for name in ("gRPC", "health")]
-        url, health = (found.group(1) for found in addresses if found)
-        served = Served(process, url, health.removesuffix("/readyz"), folder)
-        started.append(served)
-        return served
+    def start_one() -> Served:
+        started.append(start(served_repository, tmp_path_factory.mktemp("serve")))
+        return started[-1]
 
-    yield start
+    yield start_one
     for served in started:
         served.process.kill()
         served.process.communicate()
@@ -98,16 +46,6 @@ def serve(
 @pytest.fixture(scope="module")
 def served(serve: Callable[[], Served]) -> Served:
     return serve()
-
-
-def soon(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Whether it becomes so within these seconds."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_a_killed_model_process_is_told_at_once_and_the_storyboard_is_finished(

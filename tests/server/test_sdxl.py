@@ -13,6 +13,7 @@ from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
+from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Finished, PanelImage
@@ -49,7 +50,7 @@ def engines(exported: Path) -> Engines:
 
 @pytest.fixture(scope="module")
 def url(exported: Path) -> Iterator[str]:
-    with Supervisor(exported, threads=1) as server:
+    with Supervisor(exported, threads=1, exposure=OPEN_PARTS) as server:
         yield server.grpc_url
 
 

@@ -1,12 +1,6 @@
 """The whole real server is killed while it draws a detached storyboard, and nothing is lost."""
 
 import io
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +11,9 @@ import tritonclient.grpc as grpcclient
 from PIL import Image
 
 import lafi_client.client
+from benchmarks.faults.served import Served, end, soon, start
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.server import processes
 from lafi.store.settings import STORE, journal_of
 from lafi.wire.events import Event, PanelImage
 from lafi_client import StoryboardClient, StoryboardUnknown
@@ -33,71 +27,19 @@ LONG = Storyboard(
 )
 
 
-class Served:
-    """A `lafi serve` whose processes can all be killed at once."""
-
-    def __init__(self, repository: Path, store: Path, folder: Path) -> None:
-        command = [sys.executable, "-m", "lafi.app.cli", "serve", str(repository)]
-        options = ["--grpc-port", "0", "--health-port", "0", "--threads", "1"]
-        self.process = subprocess.Popen(
-            [*command, *options, "--store", str(store)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "300"},
-        )
-        assert self.process.stdout is not None
-        said = ""
-        while "stop with Ctrl-C" not in said:
-            line = self.process.stdout.readline()
-            assert line, f"it ended early: {said}"
-            said += line
-        address = re.search(r"gRPC\s+(\S+)", said)
-        assert address is not None
-        self.url = address.group(1)
-        self.folder = folder
-
-    def kill(self) -> None:
-        """SIGKILL to the supervisor and to every process of the server."""
-        (name,) = {path.name.rsplit("-", 1)[0] for path in self.folder.glob("lafi-*")}
-        parts = processes.with_environment("LAFI_SERVER", name)
-        assert len(parts) >= 3
-        for pid in (self.process.pid, *parts):
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-
 @pytest.fixture
 def serve(served_repository: Path, tmp_path: Path) -> Iterator[Callable[[], Served]]:
     started: list[Served] = []
 
-    def start() -> Served:
-        folder = tmp_path / f"run{len(started)}"
-        folder.mkdir()
-        started.append(Served(served_repository, tmp_path / "store", folder))
+    def start_one() -> Served:
+        options = ("--store", str(tmp_path / "store"), "--grace", "25")
+        started.append(start(served_repository, tmp_path / f"run{len(started)}", options))
         return started[-1]
 
-    yield start
+    yield start_one
     for served in started:
-        served.end()
-
-
-def soon(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+        served.process.kill()
+        served.process.communicate()
 
 
 def panels(events: Any) -> Iterator[PanelImage]:
@@ -180,6 +122,7 @@ def test_a_detached_storyboard_survives_the_death_of_everything(
         assert told[identifier[:8]].detach
         watched = panels(client.attach(identifier))
         announced = {next(watched).panel for _ in range(2)}
+        assert len(served.parts()) >= 3
         served.kill()
     again = serve()
     journal = journal_of({STORE: str(tmp_path / "store")}, served_repository / "state")
@@ -197,4 +140,4 @@ def test_a_detached_storyboard_survives_the_death_of_everything(
         check_plain_calls(client, again.url)
         check_named_pictures(client, served_repository / "state" / "pictures", monkeypatch)
     journal.close()
-    again.stop()
+    assert end(again, 60) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import threading
 import time
@@ -13,14 +12,24 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from benchmarks.faults.attempt import Attempt, Bench, rng_of
-from benchmarks.faults.drawing import OPTIONS, bare_stub, board, client_of, draw
+from benchmarks.faults.drawing import (
+    OPTIONS,
+    bare_stub,
+    board,
+    client_of,
+    document_request,
+    draw,
+)
 from benchmarks.faults.served import Served, seconds_until
-from lafi.wire.model_spec import bytes_tensor
 from lafi_client import LafiError, ServerUnavailable, StoryboardClient
-from lafi_client.wire import bytes_request, storyboard_request
+from lafi_client.wire import storyboard_request
 
 STREAMS = 32
 MIB = 2**20
+REFUSED = ("INVALID_ARGUMENT", "UNAVAILABLE: this server draws at most")
+"""How refusals begin: what is sent is no storyboard, and there may be no place to read it."""
+METRICS_SECONDS = 1.5
+"""After which the numbers of /metrics are those of now."""
 
 
 class Load:
@@ -126,13 +135,13 @@ class Refusals:
     def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
         """All on one server."""
         with bench.serve() as served:
+            restarts = served.restarts()
             for number in numbers:
                 workers = (1, 8)[number % 2]
                 with ThreadPoolExecutor(workers) as pool, bare_stub(served.url) as stub:
                     said = list(pool.map(lambda _, stub=stub: _refusal(stub), range(self.at_once)))
-                wrong = [line for line in said if not line.startswith("INVALID_ARGUMENT")]
-                if served.metric("lafi_restarts_total") or not served.is_ready():
-                    wrong.append("a part was started again")
+                wrong = [line for line in said if not line.startswith(REFUSED)]
+                wrong += served.harm_since(restarts)
                 yield Attempt("; ".join(wrong[:3]))
 
 
@@ -162,9 +171,9 @@ class Disconnects:
 
                 _all_of(leave, range(self.at_once))
                 took = seconds_until(lambda: not served.metric("lafi_storyboards_in_flight"), 10.0)
-                time.sleep(0.3)
+                time.sleep(METRICS_SECONDS)
                 steps = served.metric("lafi_panel_steps_total")
-                time.sleep(0.5)
+                time.sleep(METRICS_SECONDS)
                 more = served.metric("lafi_panel_steps_total") - steps
                 wrong = "" if took is not None else "still in flight after 10 s"
                 if more:
@@ -211,9 +220,7 @@ class SlowReaders:
 
 
 def _refusal(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> str:
-    empty = bytes_tensor(json.dumps({"panels": []}).encode())
-    tensors = {"STORYBOARD": empty, "REFERENCES": bytes_tensor(b"")}
-    call = stub.ModelStreamInfer(iter([bytes_request("storyboard", tensors)]), timeout=60)
+    call = stub.ModelStreamInfer(iter([document_request(b'{"panels": []}')]), timeout=60)
     try:
         said = next(call).error_message
     except grpc.RpcError as error:

@@ -14,9 +14,8 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.faults.attempt import Attempt, Bench, rng_of
-from benchmarks.faults.drawing import OPTIONS, board
-from lafi.wire.model_spec import bytes_tensor
-from lafi_client.wire import bytes_request, storyboard_request
+from benchmarks.faults.drawing import OPTIONS, board, document_request
+from lafi_client.wire import storyboard_request
 
 SECONDS = 30.0
 STREAM, INFER = "ModelStreamInfer", "ModelInfer"
@@ -33,12 +32,12 @@ class _Fuzz:
     def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
         """Every answer is an answer: an error of a known kind, or events."""
         with bench.serve() as served:
+            restarts = served.restarts()
             for number in numbers:
                 rng = rng_of(self.name, number)
                 with grpc.insecure_channel(served.url, OPTIONS) as channel:
                     wrong = [line for _ in range(self.at_once) if (line := self.one(channel, rng))]
-                if served.metric("lafi_restarts_total") or not served.is_ready():
-                    wrong.append("a part was started again")
+                wrong += served.harm_since(restarts)
                 yield Attempt("; ".join(wrong[:3]))
 
     def one(self, channel: grpc.Channel, rng: random.Random) -> str:
@@ -82,13 +81,7 @@ class FuzzImages(_Fuzz):
             "characters": [{"name": "mia", "prompt": "a child", "reference": 0}],
             "panels": [{"prompt": "{mia}", "seed": rng.randrange(10**6)}],
         }
-        tensors = {
-            "STORYBOARD": bytes_tensor(json.dumps(document).encode()),
-            "REFERENCES": bytes_tensor(_damaged_picture(rng)),
-        }
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        request = bytes_request("storyboard", tensors)
-        return _answered(lambda: [*stub.ModelStreamInfer(iter([request]), timeout=SECONDS)])
+        return _answers_to(channel, json.dumps(document).encode(), _damaged_picture(rng))
 
 
 class FuzzDocuments(_Fuzz):
@@ -105,12 +98,16 @@ class FuzzDocuments(_Fuzz):
         for _ in range(rng.randint(1, 4)):
             document = _changed(document, rng)
         text = json.dumps(document).encode("utf-8", "surrogatepass")
-        tensors = {"STORYBOARD": bytes_tensor(text), "REFERENCES": bytes_tensor(b"")}
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        request = bytes_request("storyboard", tensors)
-        return _answered(
-            lambda: [*stub.ModelStreamInfer(iter([request]), timeout=SECONDS)], text[:200]
-        )
+        return _answers_to(channel, text, about=text[:200])
+
+
+def _answers_to(
+    channel: grpc.Channel, document: bytes, picture: bytes = b"", about: bytes = b""
+) -> str:
+    """What is wrong with the answers to a storyboard as JSON."""
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+    request = document_request(document, picture)
+    return _answered(lambda: [*stub.ModelStreamInfer(iter([request]), timeout=SECONDS)], about)
 
 
 def _answered(ask: Any, about: bytes = b"") -> str:

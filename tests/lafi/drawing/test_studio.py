@@ -170,10 +170,14 @@ def test_a_picture_is_decoded_once_and_hashed_once(
     arrived = bytes_tensor(*(bytes(sent) for sent in tensors["REFERENCES"]))
     decoded: list[bytes] = []
     hashed: list[bytes] = []
-    decode, sha256_hex = image_file.decode, image_file.sha256_hex
-    monkeypatch.setattr(image_file, "decode", lambda d: decoded.append(d) or decode(d))
+    sha256_hex = image_file.sha256_hex
+
+    def decode(file: bytes) -> Image.Image:
+        decoded.append(file)
+        return image_file.decode(file)
+
     monkeypatch.setattr(image_file, "sha256_hex", lambda d: hashed.append(d) or sha256_hex(d))
-    received = storyboard_from_tensors(tensors["STORYBOARD"], arrived)
+    received = storyboard_from_tensors(tensors["STORYBOARD"], arrived, decode=decode)
     studio = Studio({"": engines}, default_recipe=HOUSE)
     try:
         events = list(studio.draw(received, lambda: False))

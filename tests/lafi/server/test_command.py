@@ -24,7 +24,9 @@ output [{ name: "Y" data_type: TYPE_FP32 dims: [1] }]
 COMMAND = (
     "import sys; from pathlib import Path; from lafi.server.command import serve_command\n"
     "from lafi.server.serve_settings import ServeSettings\n"
-    "asked = ServeSettings(sys.argv[2], 0, 0, 0 if sys.argv[2] == '0.0.0.0' else None)\n"
+    "from lafi.server.exposure import Exposure\n"
+    "asked = ServeSettings(sys.argv[2], 0, 0, 0 if sys.argv[2] == '0.0.0.0' else None,"
+    "                      exposure=Exposure(insecure=True))\n"
     "sys.exit(serve_command(Path(sys.argv[1]), asked))"
 )
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lafi.serving.failure import log_failure, without_paths
+from lafi.serving.failure import log_failure
+from lafi.wire.failure import without_paths
 
 
 def test_the_log_has_what_the_client_is_not_told(caplog: pytest.LogCaptureFixture) -> None:

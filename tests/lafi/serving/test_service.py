@@ -255,7 +255,9 @@ def test_a_failure_that_may_pass_is_marked_retryable() -> None:
 
     sender = RecordingSender()
     service(draw).accept(lambda: STORYBOARD, sender)
-    failed = Failed(panel=None, error="MemoryError", retryable=True)
+    failed = Failed(
+        panel=None, error=f"there was no memory for it; INTERNAL: {INSIDE}", retryable=True
+    )
     assert sender.answer() == [ACCEPTED, failed]
 
 
@@ -276,3 +278,4 @@ def test_only_what_another_try_may_mend_is_retryable(message: str, retryable: bo
     error = ServedModelError("vae_decoder", message)
     assert str(error) == f"the model vae_decoder failed: {message}"
     assert error.retryable is retryable
+    assert error.told == ("the model vae_decoder failed" if retryable else str(error))

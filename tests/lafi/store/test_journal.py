@@ -4,7 +4,9 @@ import hashlib
 import logging
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -175,3 +177,20 @@ def test_a_file_that_cannot_be_opened_is_no_damage(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         opened(tmp_path)
     assert (tmp_path / JOURNAL_FILE).is_dir()
+
+
+def test_a_journal_from_before_there_were_keys_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as rows, rows:
+        rows.execute(
+            "CREATE TABLE storyboard (id TEXT PRIMARY KEY, accepted REAL NOT NULL, "
+            "detach INTEGER NOT NULL, state TEXT NOT NULL, lives INTEGER NOT NULL, "
+            "bytes INTEGER NOT NULL, document BLOB NOT NULL) WITHOUT ROWID"
+        )
+        row = ("old", time.time(), 1, "open", 0, 2, b"{}")
+        rows.execute("INSERT INTO storyboard VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    with closing(Journal(path, retention=1000.0)) as journal:
+        assert journal.owner("old") == ""
+        journal.add("new", b"{}", [], [], owner="mia")
+        assert (journal.owner("new"), journal.owner("none")) == ("mia", None)
+        assert [each.id for each in journal.unfinished()] == ["old"]
