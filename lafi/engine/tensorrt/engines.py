@@ -26,6 +26,7 @@ from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import CompiledEngine, Device, GraphRunner
 from lafi.engine.cuda.machine import gpu_machine
 from lafi.engine.onnx.graph import RunGraph
+from lafi.engine.tensorrt.contexts import kernels_file
 from lafi.engine.tensorrt.session import TensorRTEngine
 from lafi.model.artifacts import (
     DENOISER,
@@ -215,8 +216,7 @@ def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     metadata, engine = _load(artifacts, DENOISER)
     info = load_model_info(artifacts)
     padding = denoiser_padding(metadata, input_ports(info))
-    runner = GraphRunner(engine, CudaDevice(), padding)
-    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, info)
+    return TensorRTDenoiser(graph_runner(engine, padding), tuple(engine.inputs), padding, info)
 
 
 def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
@@ -253,10 +253,15 @@ def reference_runner(
     )
 
 
+def graph_runner(engine: TensorRTEngine, padding: Padding) -> GraphRunner:
+    """A plan as a function of tensors, with CUDA graphs: TensorRT-RTX's own, or captured here."""
+    return GraphRunner(engine, CudaDevice(), padding, graphs=not engine.captured)
+
+
 def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
     """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, TEXT_ENCODER)
-    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    runner = graph_runner(engine, batch_padding(metadata))
     info = load_model_info(artifacts)
     return TensorRTTextEncoder(runner, text_names(info), info.most_clip_skip)
 
@@ -264,7 +269,7 @@ def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
 def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
     """VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, onnx_file)
-    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    runner = graph_runner(engine, batch_padding(metadata))
     (input_name,) = engine.inputs
     return TensorRTImageEngine(runner, input_name)
 
@@ -275,7 +280,7 @@ def load_run_graph(artifacts: Path, onnx_file: str) -> RunGraph:
     Raises as `load_tensorrt_engines`.
     """
     metadata, engine = _load(artifacts, onnx_file)
-    return on_runner(GraphRunner(engine, CudaDevice(), batch_padding(metadata)))
+    return on_runner(graph_runner(engine, batch_padding(metadata)))
 
 
 def on_runner(runner: GraphRunner) -> RunGraph:
@@ -366,7 +371,9 @@ def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
 
 def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:
     """A plan whose metadata fits this machine, with its weights. Raises EngineMetadataError."""
-    engine = TensorRTEngine(plan, metadata)
+    here = gpu_machine(metadata.builder)
+    kernels = kernels_file(plan, metadata.plan_sha256, here.capability)
+    engine = TensorRTEngine(plan, metadata, kernels)
     if metadata.stripped:
         engine.refit_from_onnx(refit_graph(plan))
     return engine
