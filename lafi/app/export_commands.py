@@ -129,7 +129,7 @@ def _export_plans(
         raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
     options = BuildOptions()
     if target == "tensorrt-rtx":
-        chosen = tuple(dict.fromkeys(capability or DEFAULT_CAPABILITIES))
+        chosen = tuple(dict.fromkeys(map(str, capability or DEFAULT_CAPABILITIES)))
         options = BuildOptions(builder=target, capabilities=chosen, attention="body")
     code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
     raise typer.Exit(code)

@@ -1,7 +1,8 @@
 """Command-line options of `lafi export`, as types for typer."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -53,7 +54,19 @@ Recogniser = Annotated[
         show_default="recogniser beside the checkpoint, if there",
     ),
 ]
-Capability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
+
+
+class Capability(StrEnum):
+    """Kinds of GPU, as `lafi_export.tensorrt_plan.CAPABILITIES`; typer takes no list of a Literal."""
+
+    SM75 = "SM75"
+    SM80 = "SM80"
+    SM86 = "SM86"
+    SM89 = "SM89"
+    SM120 = "SM120"
+    SM121 = "SM121"
+
+
 Capabilities = Annotated[
     list[Capability] | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import lafi_export.tensorrt_command
 from lafi.app.cli import app
 from lafi.app.export_commands import DEFAULT_CAPABILITIES
+from lafi.app.export_options import Capability
 from lafi.engine.tensorrt.engines import PLANS, tensorrt_model_info
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi_export.random_checkpoint import random_checkpoint
@@ -79,7 +80,7 @@ def test_a_plan_that_cannot_be(options: dict[str, object], error: str) -> None:
 
 def test_the_builder_knows_every_capability() -> None:
     named = set(BUILT.ComputeCapability.__members__) - {"NONE", "CURRENT"}
-    assert named == set(CAPABILITIES)
+    assert named == set(CAPABILITIES) == set(Capability)
 
 
 def test_without_the_package_nothing_is_begun(

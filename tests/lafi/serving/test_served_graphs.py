@@ -1,0 +1,29 @@
+"""A served model's network, on the runtime that its config names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lafi.engine.onnx.graph import load_graph
+from lafi.model.artifacts import VAE_DECODER, ArtifactsError
+from lafi.model.engine_metadata import EngineMetadataError
+from lafi.serving.served_graphs import load_served_graph
+
+
+def test_on_the_cpu_it_is_the_exported_file(repository: Path) -> None:
+    artifacts = repository / "artifacts"
+    served = load_served_graph(artifacts, VAE_DECODER, "onnxruntime", "f32", 1)
+    plain = load_graph(artifacts, VAE_DECODER, "onnxruntime", "f32", 1)
+    feed = {"latents": np.ones((1, 4, 8, 8), np.float32)}
+    np.testing.assert_array_equal(served(feed)[0], plain(feed)[0])
+
+
+def test_of_tensorrt_rtx_it_is_the_plan(repository: Path) -> None:
+    with pytest.raises(EngineMetadataError, match=r"vae_decoder\.plan: no such file"):
+        load_served_graph(repository / "artifacts", VAE_DECODER, "tensorrt-rtx", "f32", 1)
+
+
+def test_another_runtime_is_refused(repository: Path) -> None:
+    with pytest.raises(ArtifactsError, match="magic"):
+        load_served_graph(repository / "artifacts", VAE_DECODER, "magic", "f32", 1)
