@@ -63,8 +63,10 @@ COPIES = {
 def test_the_body_writes_what_is_counted(script: ModuleType) -> None:
     layer = script.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=1, injected=1)
     names = [name for group in COPIES.values() for name in group]
-    inputs = ", ".join(f"float {name}" for name in onnx_function.INPUTS).replace(
-        "float routes", "int32 routes"
+    flat = {"routes": "int32", "bias": "float", "mask": "float", "bank_mask": "float"}
+    inputs = ", ".join(
+        f"{flat[name]}[?, ?] {name}" if name in flat else f"float[?, ?, ?] {name}"
+        for name in onnx_function.INPUTS
     )
     model = onnx.parser.parse_model(
         f'<ir_version: 10, opset_import: ["" : {onnx_function.OPERATOR_OPSET}, "lafi" : 1]>\n'
