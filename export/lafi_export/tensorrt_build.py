@@ -114,6 +114,8 @@ def _write(path: Path, content: Any) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        # Whoever serves it may be another user than who built it.
+        os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -57,7 +57,7 @@ Recogniser = Annotated[
 
 
 class Capability(StrEnum):
-    """Kinds of GPU, as `lafi_export.tensorrt_plan.CAPABILITIES`; typer takes no list of a Literal."""
+    """Kinds of GPU, those of `lafi_export.tensorrt_plan.CAPABILITIES`."""
 
     SM75 = "SM75"
     SM80 = "SM80"

@@ -102,13 +102,16 @@ def test_turned_keys_are_one_node(rows: int, tokens: int) -> None:
     [
         # An axis that stays and one that is left; the product of two that moved is not known.
         ("float[n, 4, h, w] x) => (float[n, h, w, 2, 2] y) {"
-         " a = Transpose <perm = [0, 2, 3, 1]> (x) two = Constant <value_ints = [2, 2]> () s = Shape <start = 0, end = 3> (a)"
+         " a = Transpose <perm = [0, 2, 3, 1]> (x) two = Constant <value_ints = [2, 2]> ()"
+         " s = Shape <start = 0, end = 3> (a)"
          " t = Concat <axis = 0> (s, two) y = Reshape (a, t) }", ["Transpose", "Reshape"]),
         ("float[n, h, w] x) => (float[w, h, n] y) { s = Shape (x)"
-         " i = Constant <value_ints = [2, 1, 0]> () t = Gather (s, i) y = Reshape (x, t) }", ["Shape", "Gather", "Reshape"]),
+         " i = Constant <value_ints = [2, 1, 0]> () t = Gather (s, i) y = Reshape (x, t) }",
+         ["Shape", "Gather", "Reshape"]),
         # Nothing to do: the whole of it, the same shape, times one.
         ("float[n, h] x) => (float[n, h] y) <float[n, h] b> { s = Shape (x) a = Reshape (x, s)"
-         " zero = Constant <value_ints = [0]> () end = Constant <value_ints = [9223372036854775807]> ()"
+         " zero = Constant <value_ints = [0]> ()"
+         " end = Constant <value_ints = [9223372036854775807]> ()"
          " b = Slice (a, zero, end) one = Constant <value = float {1.0}> () c = Div (b, one)"
          " y = Neg (c) }", ["Neg"]),
         # Not nothing: one that is left out, and a factor of two.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -188,6 +189,7 @@ def test_the_profile_goes_in_as_it_is(tmp_path: Path) -> None:
     graph = write(tmp_path / "g.onnx", GRAPH)
     assert build_engine(graph, tmp_path / "g.plan", plan_build(PROFILE, 0, RTX)) == 0
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["g.onnx", "g.plan"]
+    assert (tmp_path / "g.plan").stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize(
@@ -205,6 +207,23 @@ def test_shapes_outside_are_refused(tmp_path: Path, shapes: Any, error: str) -> 
     profile = {"x": ShapeRange(smallest=smallest, tuned=tuned, largest=largest)}
     with pytest.raises(BuildError, match=error):
         build_engine(graph, tmp_path / "g.plan", plan_build(profile, 0, RTX))
+
+
+@pytest.mark.parametrize("asked", [{"refit": True}, {"strip": True}], ids=str)
+def test_refittable_plans_want_a_driver(tmp_path: Path, asked: dict[str, bool]) -> None:
+    """Why the options refuse them: should the builder learn it, this fails and they can go in."""
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has a driver")
+    text = "g (float[n, 4] x) => (float[n, 4] y) { y = MatMul (x, w) }"
+    model = onnx.load(write(tmp_path / "g.onnx", text))
+    weight = np.eye(4, dtype=np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    onnx.save(model, tmp_path / "g.onnx")
+    flags = plan_build(PROFILE, 0, BuildOptions(attention="body", **asked)).builder_flags  # type: ignore[arg-type]
+    plan = plan_build(PROFILE, 0, RTX)
+    build_engine(tmp_path / "g.onnx", tmp_path / "g.plan", plan)
+    with pytest.raises(BuildError, match=r"g\.onnx: TensorRT built no engine"):
+        build_engine(tmp_path / "g.onnx", tmp_path / "r.plan", replace(plan, builder_flags=flags))
 
 
 def test_nodes_that_ask_for_the_plugin_are_not_inlined_in_silence(

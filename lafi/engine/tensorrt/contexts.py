@@ -95,4 +95,3 @@ def kernels_file(plan: Path, plan_sha256: str, capability: str) -> Path:
     capability: of the GPU at hand, such as "8.9".
     """
     return plan.with_name(f"{plan.name}.{plan_sha256[:12]}.sm{capability.replace('.', '')}.kernels")
-
