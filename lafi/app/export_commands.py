@@ -15,6 +15,7 @@ from lafi.app.export_options import (
     Capabilities,
     Checkpoint,
     ConfigFolder,
+    ExportTarget,
     PartFile,
     Prediction,
     Recogniser,
@@ -30,7 +31,6 @@ app = typer.Typer()
 RuntimeName = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
-ExportTarget = Literal["cpu", "tensorrt", "tensorrt-rtx"]
 DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 
@@ -57,13 +57,7 @@ def export(
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
-    target: Annotated[
-        ExportTarget,
-        typer.Option(
-            help="tensorrt builds engines for this machine's NVIDIA GPU, tensorrt-rtx for GPUs "
-            "elsewhere."
-        ),
-    ] = "cpu",
+    target: ExportTarget = "cpu",
     capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
@@ -73,12 +67,7 @@ def export(
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     if target != "cpu":
         usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
-        if variant:
-            raise typer.BadParameter(
-                f"--variant: got {variant[0]!r}, allowed none with --target {target}: plans are "
-                "built for the model alone"
-            )
-        _export_plans(checkpoint, out, target, capability, sides, recogniser, usual)
+        _export_plans(checkpoint, out, target, capability, sides, recogniser, variant, usual)
     if capability:
         raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
     try:
@@ -113,11 +102,17 @@ def _export_plans(
     capability: Sequence[str] | None,
     sides: tuple[int, int, int],
     recogniser: Path | None,
+    variant: Sequence[str] | None,
     usual: bool,
 ) -> NoReturn:
     """usual: whether what is for the CPU alone was left as it is."""
     if not usual:
         raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
+    if variant:
+        raise typer.BadParameter(
+            f"--variant: got {variant[0]!r}, allowed none with --target {target}: plans are "
+            "built for the model alone"
+        )
     if capability and target == "tensorrt":
         raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
     try:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -67,6 +67,13 @@ class Capability(StrEnum):
     SM121 = "SM121"
 
 
+ExportTarget = Annotated[
+    Literal["cpu", "tensorrt", "tensorrt-rtx"],
+    typer.Option(
+        help="tensorrt builds engines for this machine's NVIDIA GPU, tensorrt-rtx for GPUs "
+        "elsewhere."
+    ),
+]
 Capabilities = Annotated[
     list[Capability] | None,
     typer.Option(
