@@ -13,14 +13,19 @@ class GpuMissing(RuntimeError):
     """This machine cannot build or run TensorRT engines; the text says what is missing."""
 
 
-def gpu_machine(builder: Builder = "tensorrt") -> GpuMachine:
-    """The current CUDA device, and the version of what runs plans on it. Raises GpuMissing."""
+def check_gpu() -> None:
+    """Raises GpuMissing without a GPU, whatever is to run on it."""
     if not torch.cuda.is_available():
         raise GpuMissing(
             "gpu: got none that torch can use, allowed: a machine with an NVIDIA GPU, its driver "
             "and a CUDA build of torch; without one, export for the CPU: leave out "
             "`--target tensorrt`"
         )
+
+
+def gpu_machine(builder: Builder = "tensorrt") -> GpuMachine:
+    """The current CUDA device, and the version of what runs plans on it. Raises GpuMissing."""
+    check_gpu()
     try:
         tensorrt = import_builder(builder)
     except TensorRTMissing as error:

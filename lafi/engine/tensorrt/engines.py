@@ -24,7 +24,7 @@ from torch import Tensor
 from lafi.engine.cuda.buffers import Padding, padded_sizes
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import CompiledEngine, Device, GraphRunner
-from lafi.engine.cuda.machine import gpu_machine
+from lafi.engine.cuda.machine import check_gpu, gpu_machine
 from lafi.engine.onnx.graph import RunGraph
 from lafi.engine.tensorrt.contexts import kernels_file
 from lafi.engine.tensorrt.session import TensorRTEngine
@@ -199,6 +199,7 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
     for a plan that is missing, changed, built elsewhere or from another export, and
     ModelInfoError for `lafi.json` itself.
     """
+    check_gpu()
     info = tensorrt_model_info(artifacts)
     return Engines(
         text_encoder=load_text_encoder(artifacts),
@@ -363,6 +364,7 @@ def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngi
 
 def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
     """The facts of a plan that fits this machine and the export that it lies in."""
+    check_gpu()
     metadata = load_engine_metadata(Path(artifacts) / PLANS[onnx_file])
     metadata.check_machine(gpu_machine(metadata.builder))
     check_sources(metadata, load_model_info(artifacts), onnx_file)

@@ -6,7 +6,7 @@ from typing import Final
 import torch
 
 from lafi.engine.cuda.graphs import GraphRunner
-from lafi.engine.cuda.machine import gpu_machine
+from lafi.engine.cuda.machine import check_gpu, gpu_machine
 from lafi.engine.onnx.upscaler import GIVEN, MADE, Planes, RunNetwork, TiledUpscaler
 from lafi.engine.tensorrt.engines import batch_padding, graph_runner, open_plan
 from lafi.model.engine_metadata import load_engine_metadata
@@ -30,6 +30,7 @@ def load_tensorrt_upscaler(folder: Path) -> TiledUpscaler | None:
 
 
 def _opened(folder: Path, network: UpscalerNetwork) -> RunNetwork:
+    check_gpu()
     plan = network_folder(folder, network.factor) / PLAN
     metadata = load_engine_metadata(plan)
     metadata.check_machine(gpu_machine(metadata.builder))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from lafi.engine.cuda.machine import GpuMissing
 from lafi.engine.onnx.graph import load_graph
 from lafi.model.artifacts import VAE_DECODER, ArtifactsError
-from lafi.model.engine_metadata import EngineMetadataError
 from lafi.serving.served_graphs import load_served_graph
 
 
@@ -19,8 +20,9 @@ def test_on_the_cpu_it_is_the_exported_file(repository: Path) -> None:
     np.testing.assert_array_equal(served(feed)[0], plain(feed)[0])
 
 
-def test_of_tensorrt_rtx_it_is_the_plan(repository: Path) -> None:
-    with pytest.raises(EngineMetadataError, match=r"vae_decoder\.plan: no such file"):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_of_tensorrt_rtx_it_is_the_plan_which_needs_a_gpu(repository: Path) -> None:
+    with pytest.raises(GpuMissing, match=r"gpu: got none"):
         load_served_graph(repository / "artifacts", VAE_DECODER, "tensorrt-rtx", "f32", 1)
 
 
