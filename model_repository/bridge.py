@@ -17,7 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
-from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
+from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, model_info
 from lafi.front.run_folder import REQUEST_KEY, own_run_folder
 from lafi.model.info import ModelInfo, check_format
 from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
@@ -26,6 +26,7 @@ from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
 from lafi.serving.pace import Pace
+from lafi.serving.served_graphs import load_served_graph
 from lafi.wire.caller import CALLER, Caller
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.control import Answer as ControlAnswer
@@ -71,9 +72,8 @@ class ModelSettings:
         return model_info(self.artifacts, cast(RuntimeName, self.runtime), precision)
 
     def graph(self, file: str, precision: str = "f32") -> RunGraph:
-        """One of the exported ONNX files, ready to run."""
-        runtime, kind = cast(RuntimeName, self.runtime), cast(Precision, precision)
-        return load_graph(self.artifacts, file, runtime, kind, self.threads)
+        """One of the exported ONNX files, or the plan built from it, ready to run."""
+        return load_served_graph(self.artifacts, file, self.runtime, precision, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt, `default` if it is not there."""

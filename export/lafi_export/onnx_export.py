@@ -94,7 +94,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
         _simplify(exported.model)
     model = without_metadata(exported.model_proto)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
-        model = with_attention_function(model)
+        model = with_attention_function(model, onnx_function.attention_function())
     onnx.save(model, path)
     # By its path, since the checker looks for the files as well.
     onnx.checker.check_model(path, full_check=True)

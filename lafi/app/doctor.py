@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lafi.app import machine, requirements
+from lafi.app.gpu_runtimes import GpuRuntime, gpu_runtimes
 
 if TYPE_CHECKING:
     from lafi.server.triton_install import TritonInstall
@@ -38,6 +39,7 @@ _PURPOSE = {
     "serve": "draw, and run Triton Server",
     "export": "turn a checkpoint into engines",
     "gpu": "the Triton-lang kernel on a GPU",
+    "rtx": "build engines for GPUs elsewhere",
     "train": "train the bundled model",
     "dev": "check and test this project",
 }
@@ -92,7 +94,8 @@ def examine(
         check_memory(machine.available_memory()),
         check_shared_memory(machine.shared_memory()),
         check_instructions(*machine.cpu_name_and_flags()),
-        check_gpus(machine.gpus()),
+        check_gpus(gpus := machine.gpus()),
+        *check_gpu_runtimes(gpu_runtimes(gpus, requirements.installed_version)),
         *check_packages(*_our_requirements()),
         *check_servers(),
         check_bundled_model(bundled_model()),
@@ -175,6 +178,20 @@ def check_gpus(gpus: Sequence[machine.Gpu]) -> Finding:
         return Finding("machine", "GPU", State.NOTE, "none", "not needed; drawing uses the CPU")
     detail = "; ".join(f"{g.name}, {g.memory_mib} MiB, driver {g.driver}" for g in gpus)
     return Finding("machine", "GPU", State.OK, detail)
+
+
+def check_gpu_runtimes(found: Sequence[GpuRuntime]) -> tuple[Finding, ...]:
+    """What can use a GPU, and why not; none is needed."""
+    return tuple(
+        Finding(
+            "GPU runtimes",
+            runtime.name,
+            State.OK if runtime.usable or runtime.builds else State.NOTE,
+            runtime.detail,
+            runtime.advice,
+        )
+        for runtime in found
+    )
 
 
 def check_packages(lines: Sequence[str], extras: Sequence[str]) -> tuple[Finding, ...]:

@@ -5,14 +5,17 @@ Each imports its code when it runs, as in `lafi.app.cli`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from lafi.app.export_options import (
+    Capabilities,
     Checkpoint,
     ConfigFolder,
+    ExportTarget,
     PartFile,
     Prediction,
     Recogniser,
@@ -28,6 +31,7 @@ app = typer.Typer()
 RuntimeName = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
+DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 
 @app.command()
@@ -53,18 +57,19 @@ def export(
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
-    target: Annotated[
-        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
-    ] = "cpu",
+    target: ExportTarget = "cpu",
+    capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
-    if target == "tensorrt":
+    if target != "cpu":
         usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
-        _export_for_tensorrt(checkpoint, out, sides, recogniser, variant, usual)
+        _export_plans(checkpoint, out, target, capability, sides, recogniser, variant, usual)
+    if capability:
+        raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
     try:
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
@@ -90,12 +95,14 @@ def export(
     raise typer.Exit(code)
 
 
-def _export_for_tensorrt(
+def _export_plans(
     checkpoint: Path | None,
     out: Path,
+    target: Literal["tensorrt", "tensorrt-rtx"],
+    capability: Sequence[str] | None,
     sides: tuple[int, int, int],
     recogniser: Path | None,
-    variant: list[str] | None,
+    variant: Sequence[str] | None,
     usual: bool,
 ) -> NoReturn:
     """usual: whether what is for the CPU alone was left as it is."""
@@ -103,16 +110,24 @@ def _export_for_tensorrt(
         raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
     if variant:
         raise typer.BadParameter(
-            f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
+            f"--variant: got {variant[0]!r}, allowed none with --target {target}: plans are "
             "built for the model alone"
         )
+    if capability and target == "tensorrt":
+        raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
     try:
         from lafi_export.tensorrt_command import build_command
+        from lafi_export.tensorrt_plan import BuildOptions
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
     if checkpoint is None:
-        raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
-    raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
+        raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
+    options = BuildOptions()
+    if target == "tensorrt-rtx":
+        chosen = tuple(dict.fromkeys(map(str, capability or DEFAULT_CAPABILITIES)))
+        options = BuildOptions(builder=target, capabilities=chosen, attention="body")
+    code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
+    raise typer.Exit(code)
 
 
 @app.command()

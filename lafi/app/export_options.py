@@ -1,7 +1,8 @@
 """Command-line options of `lafi export`, as types for typer."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -51,6 +52,33 @@ Recogniser = Annotated[
         help="A folder with student.onnx and recogniser.json: panels get scores, characters "
         "can be enrolled.",
         show_default="recogniser beside the checkpoint, if there",
+    ),
+]
+
+
+class Capability(StrEnum):
+    """Kinds of GPU, those of `lafi_export.tensorrt_plan.CAPABILITIES`."""
+
+    SM75 = "SM75"
+    SM80 = "SM80"
+    SM86 = "SM86"
+    SM89 = "SM89"
+    SM120 = "SM120"
+    SM121 = "SM121"
+
+
+ExportTarget = Annotated[
+    Literal["cpu", "tensorrt", "tensorrt-rtx"],
+    typer.Option(
+        help="tensorrt builds engines for this machine's NVIDIA GPU, tensorrt-rtx for GPUs "
+        "elsewhere."
+    ),
+]
+Capabilities = Annotated[
+    list[Capability] | None,
+    typer.Option(
+        help="With tensorrt-rtx: a kind of GPU that the engines are for; may be given again.",
+        show_default="SM86 (RTX 30, A10), SM89 (RTX 40, L40S), SM120 (RTX 50)",
     ),
 ]
 Sides = Annotated[
