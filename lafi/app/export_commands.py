@@ -23,6 +23,7 @@ from lafi.app.export_options import (
     TokenizerFolder,
     Variants,
     VariantTriggers,
+    check_allowed,
 )
 from lafi.app.missing import missing
 
@@ -36,6 +37,7 @@ DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 @app.command()
 def export(
+    context: typer.Context,
     checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
         "out/repository"
@@ -65,11 +67,9 @@ def export(
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
+    check_allowed(context, target)
     if target != "cpu":
-        usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
-        _export_plans(checkpoint, out, target, capability, sides, recogniser, variant, usual)
-    if capability:
-        raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
+        _export_plans(checkpoint, out, target, capability, sides, recogniser)
     try:
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
@@ -102,19 +102,7 @@ def _export_plans(
     capability: Sequence[str] | None,
     sides: tuple[int, int, int],
     recogniser: Path | None,
-    variant: Sequence[str] | None,
-    usual: bool,
 ) -> NoReturn:
-    """usual: whether what is for the CPU alone was left as it is."""
-    if not usual:
-        raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
-    if variant:
-        raise typer.BadParameter(
-            f"--variant: got {variant[0]!r}, allowed none with --target {target}: plans are "
-            "built for the model alone"
-        )
-    if capability and target == "tensorrt":
-        raise typer.BadParameter("--capability: allowed with --target tensorrt-rtx alone")
     try:
         from lafi_export.tensorrt_command import build_command
         from lafi_export.tensorrt_plan import BuildOptions

@@ -1,5 +1,6 @@
 """Command-line options of `lafi export`, as types for typer."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -85,3 +86,25 @@ Sides = Annotated[
     tuple[int, int, int],
     typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
 ]
+
+_EVERYWHERE = frozenset({"checkpoint", "out", "target", "recogniser"})
+_PLANS = _EVERYWHERE | {"sides"}
+_ALLOWED: Mapping[str, frozenset[str]] = {
+    "tensorrt": _PLANS,
+    "tensorrt-rtx": _PLANS | {"capability"},
+}
+"""Parameters that a target heeds; the CPU heeds all that no other target has for itself."""
+
+
+def check_allowed(context: typer.Context, target: str) -> None:
+    """Raises typer.BadParameter for an option that was given and that this target does not heed."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in _EVERYWHERE:
+            continue
+        heeding = [t for t, names in _ALLOWED.items() if name in names] or ["cpu"]
+        if target not in heeding:
+            raise typer.BadParameter(
+                f"{parameter.opts[0]}: allowed with --target {' or '.join(heeding)}, not {target}"
+            )

@@ -33,9 +33,9 @@ def told(arguments: list[str]) -> tuple[int, str]:
     [
         (["--target", "tensorrt-rtx", "--capability", "SM90"], "'SM90' is not one of 'SM75'"),
         (["--target", "tensorrt", "--capability", "SM89"], "allowed with --target tensorrt-rtx"),
-        (["--capability", "SM89"], "--capability: allowed with --target tensorrt-rtx alone"),
-        (["--target", "tensorrt-rtx", "--precision", "bf16"], "are for the CPU only"),
-        (["--target", "tensorrt-rtx", "--variant", "a=b"], "allowed none with --target"),
+        (["--capability", "SM89"], "--capability: allowed with --target tensorrt-rtx, not cpu"),
+        (["--target", "tensorrt-rtx", "--precision", "bf16"], "with --target cpu, not tensorrt"),
+        (["--target", "tensorrt-rtx", "--variant", "a=b"], "--variant: allowed with --target cpu"),
     ],
     ids=["not built for", "other builder", "no builder", "precision", "variant"],
 )  # fmt: skip
