@@ -13,21 +13,14 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
-from lafi.model.architectures import (
-    TEXT_LENGTH,
-    Architecture,
-    ArchitectureName,
-    Size,
-    architecture,
-)
+from lafi.model.architectures.architecture import Architecture, Size
+from lafi.model.architectures.registry import ArchitectureName, architecture
+from lafi_export.random_tokenizers import random_tokenizer
 from lafi_export.weights_file import TensorLayout, write_weights
 
 _STORED: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
 def random_checkpoint(
@@ -41,7 +34,7 @@ def random_checkpoint(
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
-    The tokenizer is byte-level, without merges: valid, with one token per byte of a word.
+    The tokenizers are valid, with one token per byte of a word.
     Raises ValueError for a dtype other than float32, float16 and bfloat16.
     """
     if dtype not in _STORED:
@@ -52,8 +45,7 @@ def random_checkpoint(
     for part in chosen.configs:
         _write_part(chosen, part, folder / part, seed, dtype)
     for part in chosen.tokenizers:
-        # SDXL's second tokenizer pads with its first token, the others with the end token.
-        _tokenizer(pad="!" if part == "tokenizer_2" else _END).save_pretrained(folder / part)
+        random_tokenizer(chosen, part).save_pretrained(folder / part)
     _write_json(folder / "scheduler" / "scheduler_config.json", chosen.scheduler)
     classes = {part: list(where) for part, where in chosen.classes.items()}
     index = {"_class_name": chosen.pipeline, **classes, **chosen.index}
@@ -79,13 +71,14 @@ def _write_part(
     chosen: Architecture, part: str, folder: Path, seed: int, dtype: torch.dtype
 ) -> None:
     config = dict(chosen.configs[part])
-    text = chosen.classes[part][0] == "transformers"
+    library, class_name = chosen.classes[part]
+    text, clip = library == "transformers", class_name.startswith("CLIP")
     if text:
         # transformers loads in this dtype; diffusers loads in float32 by default.
         config["dtype"] = "float32"
     _write_json(folder / "config.json", config)
     layouts = {
-        _stored_name(name) if text else name: TensorLayout(_STORED[dtype], tuple(value.shape))
+        _stored_name(name) if clip else name: TensorLayout(_STORED[dtype], tuple(value.shape))
         for name, value in meta_module(chosen, part).state_dict().items()
     }
 
@@ -97,7 +90,7 @@ def _write_part(
 
 
 def _stored_name(name: str) -> str:
-    """The name in the checkpoint: text encoders' names always begin with the tower's name there."""
+    """The name in the checkpoint: CLIP's names always begin with the tower's name there."""
     if name.startswith(("text_model.", "text_projection.")):
         return name
     return f"text_model.{name}"
@@ -121,22 +114,6 @@ def _is_table(name: str) -> bool:
 def _is_norm_scale(name: str) -> bool:
     *_, module, kind = name.split(".")
     return kind == "weight" and "norm" in module
-
-
-def _tokenizer(pad: str) -> CLIPTokenizer:
-    """CLIP's byte alphabet in CLIP's order, without its merges."""
-    alphabet = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    alphabet += sorted(set(ByteLevel.alphabet()) - set(alphabet))
-    tokens = [*alphabet, *(one + "</w>" for one in alphabet), _START, _END]
-    return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(tokens)},
-        merges=[],
-        model_max_length=TEXT_LENGTH,
-        bos_token=_START,
-        eos_token=_END,
-        unk_token=_END,
-        pad_token=pad,
-    )
 
 
 def main() -> None:

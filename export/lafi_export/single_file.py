@@ -17,7 +17,7 @@ from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from lafi.model.architectures import ArchitectureName, architecture
+from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import PREDICTION_TYPES
 from lafi_export.bare_pipeline import quiet_libraries

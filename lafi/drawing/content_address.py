@@ -34,6 +34,7 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {
+    "shift_factor",
     "pooled_width",
     "zero_empty_negative",
     "learnt_tokens",

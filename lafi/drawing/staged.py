@@ -29,6 +29,7 @@ from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
 from lafi.model.families.registry import family_of
+from lafi.model.info import ModelInfo
 from lafi.ports.engines import EncodedText, Engines
 from lafi.sampling.guidance import TwoRows, guidance_of
 from lafi.sampling.noise_model import noise_model_of
@@ -100,7 +101,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
     info, family = engines.info, family_of(engines.info)
     size = latent_size(plan, engines)
     seed = picture.panel.seed if stage.seed is None else stage.seed
-    schedule = PanelSchedule(stage, info.scheduler_config, seed, size)
+    schedule = PanelSchedule(stage, info.scheduler_config, seed, token_grid(info, size))
     original = _original(picture, before, engines)
     if original is None or plan.from_noise:
         latents = schedule.initial_noise((info.latent_channels, *size))
@@ -133,6 +134,16 @@ def latent_size(plan: StagePlan, engines: Engines) -> tuple[int, int]:
     """Latent height and width of a stage."""
     width, height = plan.size
     return height // engines.info.vae_scale, width // engines.info.vae_scale
+
+
+def token_grid(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a picture in the model's tokens, of which a flow's shift may depend.
+
+    size: of the latent.
+    """
+    cells = min((layer.downscale for layer in info.layers), default=1)
+    high, wide = size
+    return -(-high // cells), -(-wide // cells)
 
 
 def zero_negative(plan: StagePlan, engines: Engines) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config
 from lafi.model.families.registry import families
-from lafi.model.families.unet_checks import DEFAULT_SCALING_FACTOR
+from lafi.model.families.vae_checks import DEFAULT_SCALING_FACTOR
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
 from lafi.model.tensor_file import TensorFileError, read_header
@@ -41,6 +41,7 @@ def read_model_info(
         family=family.name,
         scheduler_config=dict(parts[_SCHEDULER]),
         scaling_factor=parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
+        shift_factor=parts["vae"].get("shift_factor") or 0.0,
         weights_sha256=_hash_weights(folder, family),
         files_sha256=manifest(folder, family),
         engine=engine,

@@ -134,7 +134,8 @@ class ModelInfo(BaseModel):
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
     prediction_type: str = "epsilon"
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Latents are the VAE's mean times this."""
+    shift_factor: float = Field(default=0.0, allow_inf_nan=False)
+    """Latents are the VAE's mean less the shift, times the scaling factor."""
     weights_sha256: str = ""
     files_sha256: dict[str, str] = Field(default_factory=dict)
     """Of other files that decide pixels (tokenizers, configs), by their path in the checkpoint."""

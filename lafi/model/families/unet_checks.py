@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lafi.model.config_problems import Config
+from lafi.model.families.vae_checks import vae_problems
 from lafi.model.scheduler_classes import DIFFUSION_SCHEDULERS
 
 _BETAS: Final = ("linear", "scaled_linear", "squaredcos_cap_v2")
-DEFAULT_SCALING_FACTOR: Final = 0.18215
-"""Of diffusers' AutoencoderKL, where a config does not name it, as SD1.5's first did not."""
 
 
 def pixel_problems(parts: Mapping[str, Config]) -> list[str]:
     """An error line for each setting that would be drawn otherwise than it says."""
     return [
         *_scheduler_problems(parts["scheduler"]),
-        *_vae_problems(parts["vae"]),
+        *vae_problems(parts["vae"], shifted=False),
         *_unet_problems(parts["unet"], parts.get("index", {})),
     ]
 
@@ -43,21 +42,6 @@ def _scheduler_problems(scheduler: Config) -> list[str]:
             "scheduler.rescale_betas_zero_snr: got True with prediction_type 'epsilon', allowed "
             "with 'v_prediction' (pure noise says nothing of the picture)"
         )
-    return problems
-
-
-def _vae_problems(vae: Config) -> list[str]:
-    problems = []
-    factor = vae.get("scaling_factor", DEFAULT_SCALING_FACTOR)
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not factor > 0:
-        problems.append(f"vae.scaling_factor: got {factor!r}, allowed a number above 0")
-    for field in ("latents_mean", "latents_std"):
-        if vae.get(field) is not None:
-            problems.append(
-                f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)"
-            )
-    if vae.get("shift_factor"):
-        problems.append(f"vae.shift_factor: got {vae['shift_factor']!r}, allowed null or 0")
     return problems
 
 

@@ -7,7 +7,7 @@ import pytest
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from lafi.model.architectures import architecture
+from lafi.model.architectures.registry import architecture
 from lafi.model.families.unet import first_injected_layer, self_attention_layers
 from lafi_export.random_checkpoint import meta_module
 

@@ -1,0 +1,45 @@
+"""Tokenizers for checkpoints with random weights: valid, small, and with no words learnt.
+
+Knows tokenizers' classes, not networks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTokenizer
+
+from lafi.model.architectures.architecture import Architecture
+from lafi.model.architectures.parts import TEXT_LENGTH
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+
+def random_tokenizer(chosen: Architecture, part: str) -> Any:
+    """The tokenizer of a part's class; `save_pretrained` writes it."""
+    return _MAKERS[chosen.classes[part][1]](chosen, part)
+
+
+def _clip_of(chosen: Architecture, part: str) -> CLIPTokenizer:
+    # The second tokenizer of SDXL and SD3 pads with its first token, the others with the end.
+    return _clip("!" if part == "tokenizer_2" else _END)
+
+
+def _clip(pad: str) -> CLIPTokenizer:
+    """CLIP's byte alphabet in CLIP's order, without its merges."""
+    alphabet = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    alphabet += sorted(set(ByteLevel.alphabet()) - set(alphabet))
+    tokens = [*alphabet, *(one + "</w>" for one in alphabet), _START, _END]
+    return CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=[],
+        model_max_length=TEXT_LENGTH,
+        bos_token=_START,
+        eos_token=_END,
+        unk_token=_END,
+        pad_token=pad,
+    )
+
+
+_MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {"CLIPTokenizer": _clip_of}
+"""Class of a tokenizer -> what makes one for an architecture's part."""
