@@ -3,6 +3,7 @@
 What is not drawn as diffusers' own pipelines do is refused here, by name. Knows configs alone.
 """
 
+from math import isfinite
 from typing import Final
 
 from lafi.model.config_problems import Config
@@ -26,7 +27,7 @@ def vae_problems(vae: Config, *, shifted: bool) -> list[str]:
                 f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)"
             )
     shift = vae.get("shift_factor")
-    if shifted and not (shift is None or (isinstance(shift, int | float) and shift == shift)):
+    if shifted and not (shift is None or (isinstance(shift, int | float) and isfinite(shift))):
         problems.append(f"vae.shift_factor: got {shift!r}, allowed null or a number")
     if shift and not shifted:
         problems.append(f"vae.shift_factor: got {shift!r}, allowed null or 0")
