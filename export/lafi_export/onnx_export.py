@@ -196,7 +196,8 @@ def _port_inputs(
         "references": Dim("references"),
         "height": step * Dim("rows"),
         "width": step * Dim("columns"),
-        TOKENS: Dim("tokens"),
+        # A text of one token would be another graph, because one is spread over any number.
+        TOKENS: Dim("tokens", min=2),
     }
     example = {
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])

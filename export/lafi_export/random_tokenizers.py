@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, Qwen2Tokenizer
 
 from lafi.model.architectures.architecture import Architecture
 from lafi.model.architectures.parts import TEXT_LENGTH
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
+_TURNS: Final = ("<|im_start|>", "<|im_end|>")
 
 
 def random_tokenizer(chosen: Architecture, part: str) -> Any:
@@ -41,5 +42,27 @@ def _clip(pad: str) -> CLIPTokenizer:
     )
 
 
-_MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {"CLIPTokenizer": _clip_of}
+_CHAT: Final = (
+    "{%- for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content"
+    " + '<|im_end|>' + '\\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+"""What a chat with Qwen3 looks like, without tools and thoughts."""
+
+
+def _qwen(chosen: Architecture, part: str) -> Qwen2Tokenizer:
+    """The byte alphabet, without merges, and the tokens that a chat is made of."""
+    tokens = [*sorted(ByteLevel.alphabet()), _END, *_TURNS]
+    return Qwen2Tokenizer(
+        vocab={token: index for index, token in enumerate(tokens)},
+        merges=[],
+        additional_special_tokens=[*_TURNS],
+        chat_template=_CHAT,
+    )
+
+
+_MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {
+    "CLIPTokenizer": _clip_of,
+    "Qwen2Tokenizer": _qwen,
+}
 """Class of a tokenizer -> what makes one for an architecture's part."""

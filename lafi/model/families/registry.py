@@ -9,13 +9,14 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from lafi.model.families.unet import UNET
+from lafi.model.families.zimage import ZIMAGE
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo, ModelInfoError
 from lafi.model.input_port import InputPort
 from lafi.model.text_stack import TextStack
 
 GROUP: Final = "lafi.families"
-SHIPPED: Final[tuple[Family, ...]] = (UNET,)
+SHIPPED: Final[tuple[Family, ...]] = (UNET, ZIMAGE)
 
 
 @lru_cache(maxsize=1)
