@@ -48,6 +48,7 @@ ROOMS = {
     "engine.torch": {"board", "model", "ports", "engine.cuda"},
     "engine.tensorrt": {"board", "model", "ports", "engine.cuda", "engine.onnx"},
     "identity": {"board", "model", "wire", "ports", "engine.onnx"},
+    "probe": {*BEFORE, "engine.torch"},
     "serving": {*BEFORE, "identity", "engine.onnx", "engine.tensorrt"},
     "front": {"board", "model", "wire"},
     "server": {"front", "model"},

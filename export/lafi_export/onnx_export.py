@@ -127,7 +127,7 @@ def _point_into_files(
 def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
     ids = text_stack_of(info).ids(info)
     shape = (info.text_length if axis == TOKENS else int(axis) for axis in ids)
-    lengths = {place: Dim("tokens") for place, axis in enumerate(ids, 1) if axis == TOKENS}
+    lengths = {place: Dim("tokens", min=2) for place, axis in enumerate(ids, 1) if axis == TOKENS}
     token_ids = torch.ones(2, *shape, dtype=torch.int64)
     example = text_tensors(token_ids, 0, info.most_clip_skip)
     return Graph(

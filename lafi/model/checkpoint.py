@@ -15,6 +15,7 @@ from lafi.model.families.registry import families
 from lafi.model.families.vae_checks import DEFAULT_SCALING_FACTOR
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
+from lafi.model.probe_report import PROBE_FILE, ProbeError, load_probe
 from lafi.model.tensor_file import TensorFileError, read_header
 from lafi.model.tokenizer_files import TokenizerError
 
@@ -49,7 +50,23 @@ def read_model_info(
         **family.describe(parts),
         **family.text.describe(parts),
     }
-    return ModelInfo(**facts)
+    info = ModelInfo(**facts)
+    return info.model_copy(update={"presets": _probed(folder, family, info)})
+
+
+def _probed(folder: Path, family: Family, info: ModelInfo) -> dict[str, tuple[int, ...]]:
+    """Presets of the family and those that a finished probe of these weights chose; else none."""
+    try:
+        report = load_probe(folder)
+        if report is None or not report.finished:
+            return {}
+        if report.settings.weights_sha256 != info.weights_sha256:
+            raise ProbeError(
+                f"{folder / PROBE_FILE}: got a probe of other weights, allowed: of these; remove it"
+            )
+        return dict(family.presets(info.layers)) | report.presets()
+    except ProbeError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:

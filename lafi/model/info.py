@@ -56,6 +56,8 @@ class AttentionSite(BaseModel):
     """Whether queries and keys have rotary positions."""
     qk_norm: bool = False
     """Whether queries and keys are normalised first."""
+    text_first: bool = False
+    """Whether text tokens stand before the picture's in a sequence that has both."""
 
 
 class DescriberInfo(BaseModel):

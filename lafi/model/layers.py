@@ -27,7 +27,8 @@ def injected_layers(info: ModelInfo, setting: Layers) -> tuple[int, ...]:
         presets = info.presets or family_of(info).presets(info.layers)
         named = preset_name(info, setting)
         if named not in presets:
-            allowed = ", ".join((DEFAULT_LAYERS, *presets))
+            default = (DEFAULT_LAYERS,) if preset_name(info, DEFAULT_LAYERS) in presets else ()
+            allowed = ", ".join((*default, *presets))
             raise ValueError(f"layers: got {setting!r}, allowed {allowed} or an index")
         return presets[named]
     if isinstance(setting, int):

@@ -47,6 +47,12 @@ class TorchDenoiser:
         self._family = torch_family_of(info)
         self._family.install(module, info)
 
+    @property
+    def network(self) -> nn.Module:
+        """The module that it runs."""
+        module: nn.Module = self._module
+        return module
+
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         device = self._module.device
         with current(device):

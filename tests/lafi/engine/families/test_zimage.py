@@ -260,7 +260,7 @@ def test_the_exported_graphs_give_what_torch_gives(
     folder: Path, engines: Engines, tmp_path: Path
 ) -> None:
     info = engines.info.model_copy(update={"reference_positions": "shifted"})
-    modules = load_modules(folder, info, tmp_path)
+    modules = load_modules(folder, info, tmp_path / "weights")
     for graph in (
         denoiser_graph(modules.denoiser, info),
         reference_graph(modules.reference, info),
