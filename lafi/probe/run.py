@@ -98,8 +98,8 @@ def probe(
 ) -> ProbeReport:
     """Measures every site that the report in `folder` lacks, and keeps each.
 
-    seconds: after them no further site is begun; None: all are measured. said: is told of each site and of
-    how many are left. Raises ProbeError for a report of other weights or of another storyboard.
+    seconds: after them no further site is begun; None: all are measured. said: is told of each site
+    and of how many are left. Raises ProbeError for a report of other weights or another storyboard.
     """
     settings = _settings(storyboard, engines)
     count = len(engines.info.layers)
