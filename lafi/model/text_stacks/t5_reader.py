@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lafi.model.input_port import NOWHERE
 from lafi.model.text_stack import TextSize, WordSpan
+from lafi.model.text_stacks.clip_reader import slots_of
 from lafi.model.text_stacks.clip_windows import Token
 
 if TYPE_CHECKING:
@@ -60,10 +61,8 @@ class T5Reader:
         A token belongs to a span if all its letters do.
         """
         slots = np.full(self._length, NOWHERE, np.int32)
-        for place, token in enumerate(self._tokens(text)[: self._length - _MARKS]):
-            for span in spans:
-                if span.start <= token.start and token.stop <= span.stop:
-                    slots[place] = span.slot
+        tokens = self._tokens(text)[: self._length - _MARKS]
+        slots[: len(tokens)] = slots_of(tokens, spans)
         return slots
 
     def _tokens(self, text: str) -> list[Token]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import T5Tokenizer
 
 from lafi.model.architectures.architecture import Architecture
-from lafi.model.text_stack import WordSpan
+from lafi.model.text_stack import TextSize, WordSpan
 from lafi.model.text_stacks.t5_reader import T5Reader, t5_reader
 from lafi.model.tokenizer_files import vocabulary_size
 from lafi_export.random_tokenizers import random_tokenizer
@@ -51,7 +51,7 @@ def test_ids_are_those_of_the_pipelines_or_the_text_is_refused(
     if len(whole) <= LENGTH:
         assert reader.unread(text) == ""
         assert reader.token_ids([text]).tolist() == [wanted]
-        assert reader.size(text) == (len(whole) - 1, 1)
+        assert reader.size(text) == TextSize(len(whole) - 1, 1)
     else:
         kept = text.rstrip().removesuffix(reader.unread(text)).rstrip()
         assert kept != text.rstrip()
