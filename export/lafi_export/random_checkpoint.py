@@ -33,7 +33,16 @@ def random_checkpoint(
     dtype: torch.dtype = torch.float32,
     size: Size = "full",
 ) -> Architecture:
-    """Writes the folder and returns its facts.
+    """`write_checkpoint` of a published architecture; returns its facts."""
+    chosen = architecture(name, size)
+    write_checkpoint(chosen, folder, seed, dtype)
+    return chosen
+
+
+def write_checkpoint(
+    chosen: Architecture, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes the folder of an architecture.
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
@@ -43,7 +52,6 @@ def random_checkpoint(
     if dtype not in _STORED:
         allowed = ", ".join(str(one) for one in _STORED)
         raise ValueError(f"dtype: got {dtype}, allowed {allowed}")
-    chosen = architecture(name, size)
     folder.mkdir(parents=True, exist_ok=True)
     for part in chosen.configs:
         _write_part(chosen, part, folder / part, seed, dtype)
@@ -53,7 +61,6 @@ def random_checkpoint(
     classes = {part: list(where) for part, where in chosen.classes.items()}
     index = {"_class_name": chosen.pipeline, **classes, **chosen.index}
     _write_json(folder / "model_index.json", index)
-    return chosen
 
 
 def meta_module(chosen: Architecture, part: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""SD3 and SD3.5: `SD3Transformer2DModel`, joint blocks of text and picture without rotary positions.
+"""SD3 and SD3.5: `SD3Transformer2DModel`, joint blocks of text and picture, no rotary positions.
 
 Knows configs of diffusers' folders; depth, heads and widths stand in them.
 """
@@ -53,10 +53,8 @@ class Sd3Family:
             for field, value, why in wanted
             for line in differs(f"transformer.{field}", config, value, why)
         ]
-        if config.get("qk_norm") not in _NORMS:
-            found.append(
-                f"transformer.qk_norm: got {config['qk_norm']!r}, allowed null, rms_norm, layer_norm"
-            )
+        if (norm := config.get("qk_norm")) not in _NORMS:
+            found.append(f"transformer.qk_norm: got {norm!r}, allowed null, rms_norm, layer_norm")
         if not config.get("pos_embed_max_size"):
             found.append(
                 f"transformer.pos_embed_max_size: got {config.get('pos_embed_max_size')!r}, "

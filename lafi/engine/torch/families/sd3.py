@@ -83,9 +83,7 @@ class Sd3Processor:
             text_q, text_k, text_v = (layer(encoder_hidden_states) for layer in text)
             text_q = _normed(text_q, attn.heads, layers.norm_added_q)
             text_k = _normed(text_k, attn.heads, layers.norm_added_k)
-            q, k, v = (
-                torch.cat(pair, dim=1) for pair in ((q, text_q), (k, text_k), (v, text_v))
-            )
+            q, k, v = (torch.cat(pair, dim=1) for pair in ((q, text_q), (k, text_k), (v, text_v)))
             beside = Beside(after=encoder_hidden_states.shape[1])
         read = joint_attention(q, k, v, attn.heads, self.site, beside, injection)
         # to_out is the projection, then a dropout, which does nothing at inference.
