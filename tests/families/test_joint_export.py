@@ -18,23 +18,26 @@ from lafi.model.info import ModelInfo, ReferencePositions
 from lafi.ports.bank_entry import stack_bank
 from lafi.ports.engines import Engines, ReferenceReader
 from lafi_export.modules import load_modules
-from lafi_export.onnx_export import export_graph, graphs
+from lafi_export.onnx_export import denoiser_graph, export_graph, graphs, reference_graph
 from lafi_export.parity_cases import bank_cases, denoiser_cases, token_cases
 from lafi_kernels import onnx_function
 
 SIZES = ((1, 2, 2), (3, 2, 3))
 CASES: Mapping[str, ReferencePositions] = {"sd35": "same", "dev": "shifted"}
 """Checkpoint -> where its references stand; what depends on the grid is traced too."""
-WANTED = ("text_encoder.onnx", "denoiser.onnx", "reference.onnx")
 VOCABULARY = 98
 """Fewer than the ids of either tokenizer, so that both encoders know all."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A checkpoint's files, and torch engines with the same weights."""
+    """A checkpoint's files, and torch engines with the same weights.
+
+    short: facts with which texts have few tokens; the denoiser's graphs are for those.
+    """
 
     info: ModelInfo
+    short: ModelInfo
     folder: Path
     torch: Engines
 
@@ -49,11 +52,13 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     chosen = {"reference_positions": CASES[request.param]}
     info = read_model_info(source).model_copy(update=chosen)
     modules = load_modules(source, info, folder / WEIGHTS)
-    for graph in graphs(modules, info):
-        if graph.file in WANTED:
-            used = export_graph(graph, folder / graph.file, modules.weights)
-            assert all((folder / place).is_file() for place in used)
-    return Exported(info, folder, modules.engines(source, info))
+    short = info.model_copy(update={"text_length": 6})
+    text_encoder, *_ = graphs(modules, info)
+    denoisers = denoiser_graph(modules.denoiser, short), reference_graph(modules.reference, short)
+    for graph in (text_encoder, *denoisers):
+        used = export_graph(graph, folder / graph.file, modules.weights)
+        assert all((folder / place).is_file() for place in used)
+    return Exported(info, short, folder, modules.engines(source, info))
 
 
 def test_there_is_a_node_for_each_site(exported: Exported) -> None:
@@ -72,18 +77,18 @@ def test_texts_are_torchs(exported: Exported) -> None:
 
 
 def test_predictions_are_torchs(exported: Exported) -> None:
-    denoiser = OnnxDenoiser(exported.run("denoiser.onnx"), exported.info)
-    for name, batch in denoiser_cases(exported.info, SIZES):
+    denoiser = OnnxDenoiser(exported.run("denoiser.onnx"), exported.short)
+    for name, batch in denoiser_cases(exported.short, SIZES):
         wanted = exported.torch.denoiser(batch)
         torch.testing.assert_close(denoiser(batch), wanted, atol=1e-4, rtol=0, msg=name)
 
 
 def test_a_bank_that_onnx_runtime_reads_is_torchs(exported: Exported) -> None:
-    denoiser = OnnxDenoiser(exported.run("denoiser.onnx"), exported.info)
+    denoiser = OnnxDenoiser(exported.run("denoiser.onnx"), exported.short)
     reader: ReferenceReader = OnnxReferenceReader(
-        lambda: exported.run("reference.onnx"), exported.info
+        lambda: exported.run("reference.onnx"), exported.short
     )
-    for name, case in bank_cases(exported.info, SIZES[1:]):
+    for name, case in bank_cases(exported.short, SIZES[1:]):
         bank = stack_bank(reader(case.references))
         drawn = denoiser(replace(case.panels, bank=bank))
         rows = exported.torch.denoiser(case.rows)[: len(drawn)]
