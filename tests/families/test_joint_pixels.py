@@ -1,6 +1,8 @@
 """SD3 and FLUX draw the pixels of diffusers' own pipelines where nothing is injected."""
 
+import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +127,24 @@ def test_guidance_that_is_embedded_matters(made: tuple[str, Any, Engines]) -> No
         if isinstance(event, PanelImage)
     ]
     assert np.array_equal(*drawn) == (name == "schnell")
+
+
+def test_a_known_character_is_read_from_the_bank_as_from_a_row(
+    made: tuple[str, Any, Engines],
+) -> None:
+    _, _, engines = made
+    picture = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    image = base64.b64encode(stream.getvalue()).decode()
+    mia = {"name": "mia", "prompt": "a girl", "reference": {"data": image}}
+
+    def drawn(layers: str, with_bank: bool) -> np.ndarray:
+        asked = board((32, 32), 3.0, "{mia}", characters=[mia], injection={"layers": layers})
+        own = engines if with_bank else replace(engines, reference_reader=None)
+        (panel,) = (event for event in draw(asked, own) if isinstance(event, PanelImage))
+        return pixels(panel.png)
+
+    kept, row, none = drawn("all", True), drawn("all", False), drawn("none", True)
+    assert np.abs(kept - row).max() <= 2
+    assert np.abs(kept - none).max() > 2
