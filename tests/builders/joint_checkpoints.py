@@ -21,11 +21,12 @@ VARIANTS: Final[dict[str, tuple[ArchitectureName, dict[str, Any], dict[str, Any]
 """Name -> architecture, and what differs in the transformer's config and the scheduler's."""
 
 
-def joint_checkpoint(name: str, folder: Path) -> Architecture:
-    """Writes a small checkpoint of a variant, fp32."""
+def joint_checkpoint(name: str, folder: Path, **changed: Any) -> Architecture:
+    """Writes a small checkpoint of a variant, fp32. changed: fields of the transformer's config."""
     kind, transformer, scheduler = VARIANTS[name]
     small = architecture(kind, "small")
-    configs = {**small.configs, "transformer": small.configs["transformer"] | transformer}
+    own = small.configs["transformer"] | transformer | changed
+    configs = {**small.configs, "transformer": own}
     chosen = replace(small, configs=configs, scheduler=small.scheduler | scheduler)
     write_checkpoint(chosen, folder)
     return chosen

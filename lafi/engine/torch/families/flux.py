@@ -203,5 +203,6 @@ def _packed(latents: Tensor) -> tuple[Tensor, int, int]:
 
 def _unpacked(tokens: Tensor, high: int, wide: int) -> Tensor:
     """The inverse of `_packed`."""
-    cells = tokens.reshape(len(tokens), high, wide, -1, PATCH, PATCH)
-    return cells.permute(0, 3, 1, 4, 2, 5).reshape(len(tokens), -1, high * PATCH, wide * PATCH)
+    rows = tokens.shape[0]
+    cells = tokens.reshape(rows, high, wide, -1, PATCH, PATCH)
+    return cells.permute(0, 3, 1, 4, 2, 5).reshape(rows, -1, high * PATCH, wide * PATCH)
