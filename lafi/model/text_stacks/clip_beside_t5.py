@@ -27,6 +27,8 @@ CLIP_TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
 _MARKS: Final = 2
 """Tokens that begin and end what CLIP reads."""
 _ROOM: Final = CLIP_LENGTH - _MARKS
+_SHOWN: Final = 24
+"""Letters of the end of what CLIP reads, in a note."""
 
 
 class ClipBesideT5Reader:
@@ -79,10 +81,6 @@ class ClipBesideT5Reader:
             found = slots_of(tokens_of(clip, text)[:_ROOM], spans)
             row[1 : 1 + len(found)] = found
         return np.concatenate([agreed(slots), t5])
-
-
-_SHOWN: Final = 24
-"""Letters of the end of what CLIP reads, in a note."""
 
 
 def clip_beside_t5_reader(

@@ -14,6 +14,7 @@ from lafi.model.input_port import NOWHERE
 from lafi.model.text_stack import TextSize, WordSpan
 from lafi.model.text_stacks.clip_reader import slots_of
 from lafi.model.text_stacks.clip_windows import Token
+from lafi.model.tokenizer_files import TokenizerError
 
 if TYPE_CHECKING:
     from transformers import T5Tokenizer
@@ -75,8 +76,15 @@ class T5Reader:
 
 
 def t5_reader(folder: Path, length: int) -> T5Reader:
-    """The tokenizer in `folder`, loaded. length: as `T5Reader`."""
+    """The tokenizer in `folder`, loaded. length: as `T5Reader`.
+
+    Raises TokenizerError for one that pads with another id than T5_PADDING.
+    """
     # Imported here, because only code that reads prompts needs it.
     from transformers import T5Tokenizer
 
-    return T5Reader(T5Tokenizer.from_pretrained(folder), length)
+    tokenizer = T5Tokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id != T5_PADDING:
+        got = tokenizer.pad_token_id
+        raise TokenizerError(f"{folder}: id of padding: got {got}, allowed {T5_PADDING}")
+    return T5Reader(tokenizer, length)

@@ -1,5 +1,6 @@
 """Texts to T5's token ids."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from transformers import T5Tokenizer
 from lafi.model.architectures.architecture import Architecture
 from lafi.model.text_stack import TextSize, WordSpan
 from lafi.model.text_stacks.t5_reader import T5Reader, t5_reader
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import TokenizerError, vocabulary_size
 from lafi_export.random_tokenizers import random_tokenizer
 
 LENGTH = 12
@@ -71,6 +72,14 @@ def test_a_token_counts_where_its_id_is_not_that_of_padding(
     texts = tokenizer(["ab", "", "xyz"], padding="max_length", max_length=LENGTH)
     assert (ids != 0).astype(int).tolist() == texts.attention_mask
     assert reader.token_ids([]).shape == (0, LENGTH)
+
+
+def test_a_tokenizer_that_pads_otherwise_is_refused(tokenizer: T5Tokenizer, tmp_path: Path) -> None:
+    other = copy.deepcopy(tokenizer)
+    other.pad_token = "</s>"
+    other.save_pretrained(tmp_path)
+    with pytest.raises(TokenizerError, match="id of padding: got 1, allowed 0"):
+        t5_reader(tmp_path, LENGTH)
 
 
 def test_words_of_a_span_have_its_slot(reader: T5Reader, tokenizer: T5Tokenizer) -> None:
