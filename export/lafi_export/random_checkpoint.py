@@ -22,6 +22,9 @@ from lafi_export.weights_file import TensorLayout, write_weights
 
 _STORED: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
+_T5_TABLE_AGAIN: Final = "encoder.embed_tokens.weight"
+"""The same tensor as `shared.weight`, under which T5's checkpoints store it."""
+
 
 def random_checkpoint(
     name: ArchitectureName,
@@ -30,17 +33,25 @@ def random_checkpoint(
     dtype: torch.dtype = torch.float32,
     size: Size = "full",
 ) -> Architecture:
-    """Writes the folder and returns its facts.
+    """`write_checkpoint` of a published architecture; returns its facts."""
+    chosen = architecture(name, size)
+    write_checkpoint(chosen, folder, seed, dtype)
+    return chosen
+
+
+def write_checkpoint(
+    chosen: Architecture, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes the folder of an architecture.
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
-    The tokenizers are valid, with one token per byte of a word.
+    The tokenizers are valid, with one token per byte or letter of a word.
     Raises ValueError for a dtype other than float32, float16 and bfloat16.
     """
     if dtype not in _STORED:
         allowed = ", ".join(str(one) for one in _STORED)
         raise ValueError(f"dtype: got {dtype}, allowed {allowed}")
-    chosen = architecture(name, size)
     folder.mkdir(parents=True, exist_ok=True)
     for part in chosen.configs:
         _write_part(chosen, part, folder / part, seed, dtype)
@@ -50,7 +61,6 @@ def random_checkpoint(
     classes = {part: list(where) for part, where in chosen.classes.items()}
     index = {"_class_name": chosen.pipeline, **classes, **chosen.index}
     _write_json(folder / "model_index.json", index)
-    return chosen
 
 
 def meta_module(chosen: Architecture, part: str) -> nn.Module:
@@ -80,6 +90,7 @@ def _write_part(
     layouts = {
         _stored_name(name) if clip else name: TensorLayout(_STORED[dtype], tuple(value.shape))
         for name, value in meta_module(chosen, part).state_dict().items()
+        if not (class_name == "T5EncoderModel" and name == _T5_TABLE_AGAIN)
     }
 
     def values(name: str) -> Tensor:
@@ -108,7 +119,14 @@ def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def _is_table(name: str) -> bool:
-    return name.endswith(("token_embedding.weight", "position_embedding.weight"))
+    return name.endswith(
+        (
+            "token_embedding.weight",
+            "position_embedding.weight",
+            "shared.weight",
+            "pos_embed.pos_embed",
+        )
+    )
 
 
 def _is_norm_scale(name: str) -> bool:

@@ -28,7 +28,7 @@ from lafi.drawing import images
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
-from lafi.model.families.registry import family_of
+from lafi.model.families.registry import guidance_kind
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import EncodedText, Engines
 from lafi.sampling.guidance import TwoRows, guidance_of
@@ -98,7 +98,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
     """
     plan = picture.stage
     stage, engines = plan.settings, materials.engines[plan.variant]
-    info, family = engines.info, family_of(engines.info)
+    info = engines.info
     size = latent_size(plan, engines)
     seed = picture.panel.seed if stage.seed is None else stage.seed
     schedule = PanelSchedule(stage, info.scheduler_config, seed, token_grid(info, size))
@@ -107,7 +107,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
         latents = schedule.initial_noise((info.latent_channels, *size))
     else:
         latents = schedule.start(original)
-    guidance = guidance_of(stage, family.guidance)
+    guidance = guidance_of(stage, guidance_kind(info))
     embedded = guidance.ports()
     return PanelState(
         name=picture.key,

@@ -25,7 +25,11 @@ class Family(Protocol):
 
     @property
     def guidance(self) -> GuidanceKind:
-        """How it gets guidance."""
+        """How it gets guidance. Of an embedded one, models without its port have none."""
+
+    @property
+    def default_preset(self) -> str:
+        """The name among `presets` of the layers that read references where nothing is said."""
 
     @property
     def default_preset(self) -> str:

@@ -123,7 +123,7 @@ class ModelInfo(BaseModel):
     pooled_width: int = Field(default=0, ge=0)
     """Channels of a prompt's pooled embedding, P; 0 if the denoiser takes none.
 
-    A model that takes one has two text encoders and the picture's size as an input (SDXL).
+    A UNet that takes one has two text encoders and the picture's size as an input (SDXL).
     """
     zero_empty_negative: bool = False
     """Whether an empty negative prompt is zeros instead of the encoding of no text."""

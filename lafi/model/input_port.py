@@ -25,6 +25,8 @@ Example = Literal["normal", "weight", "flag", "timestep", "pixels", "route", "sl
 """The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
 0 or 1 of which the first is 1, training timesteps, sizes in pixels, rows to read or -1, slots or
 -1."""
+GUIDANCE_PORT: Final = "guidance"
+"""The input with the scale of guidance, in models that were taught it."""
 TEXT: Final = "text"
 TEXT_MASK: Final = "text_mask"
 """The input that says which tokens of a row's text count, 1 or 0; left out, all do."""

@@ -161,4 +161,5 @@ def _wider(x: Tensor, channel: Tensor, heads: int) -> Tensor:
 
 
 def _narrower(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1))[..., :-ALIGNED].flatten(2)
+    kept: Tensor = x.unflatten(-1, (heads, -1))[..., :-ALIGNED]
+    return kept.flatten(2)

@@ -7,15 +7,17 @@ are cheap.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
-from lafi.model.architectures import unets, zimage
+from lafi.model.architectures import flux, sd3, unets, zimage
 from lafi.model.architectures.architecture import Architecture, Size
 
-ArchitectureName = Literal["sd15", "sd21", "sdxl", "zimage"]
+ArchitectureName = Literal["sd15", "sd21", "sdxl", "sd3", "flux", "zimage"]
 _MAKERS: Final[Mapping[ArchitectureName, Callable[[bool], Architecture]]] = {
     "sd15": unets.sd15,
     "sd21": unets.sd21,
     "sdxl": unets.sdxl,
     "zimage": zimage.zimage,
+    "sd3": sd3.sd3,
+    "flux": flux.flux,
 }
 """Name -> what makes it, small or not."""
 
