@@ -30,6 +30,11 @@ _OLD_ATTENTION: Final = {
     ".to_out.0.": ".proj_attn.",
 }
 """Names of the VAE's attention in older checkpoints such as SD1.5's."""
+_TIED: Final = {
+    "encoder.embed_tokens.weight": "shared.weight",
+    "shared.weight": "encoder.embed_tokens.weight",
+}
+"""Names of the one table of T5's tokens; a checkpoint may store it under either."""
 _NAMED: Final = 5
 
 Shape = tuple[int, ...]
@@ -182,6 +187,8 @@ def _spellings(name: str) -> Iterator[str]:
     for new, old in _OLD_ATTENTION.items():
         if new in name:
             yield name.replace(new, old)
+    if name in _TIED:
+        yield _TIED[name]
 
 
 def _squeezed(shape: Shape) -> Shape:

@@ -22,6 +22,9 @@ from lafi_export.weights_file import TensorLayout, write_weights
 
 _STORED: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
+_T5_TABLE_AGAIN: Final = "encoder.embed_tokens.weight"
+"""The same tensor as `shared.weight`, under which T5's checkpoints store it."""
+
 
 def random_checkpoint(
     name: ArchitectureName,
@@ -34,7 +37,7 @@ def random_checkpoint(
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
-    The tokenizers are valid, with one token per byte of a word.
+    The tokenizers are valid, with one token per byte or letter of a word.
     Raises ValueError for a dtype other than float32, float16 and bfloat16.
     """
     if dtype not in _STORED:
@@ -80,6 +83,7 @@ def _write_part(
     layouts = {
         _stored_name(name) if clip else name: TensorLayout(_STORED[dtype], tuple(value.shape))
         for name, value in meta_module(chosen, part).state_dict().items()
+        if not (class_name == "T5EncoderModel" and name == _T5_TABLE_AGAIN)
     }
 
     def values(name: str) -> Tensor:
@@ -108,7 +112,14 @@ def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def _is_table(name: str) -> bool:
-    return name.endswith(("token_embedding.weight", "position_embedding.weight"))
+    return name.endswith(
+        (
+            "token_embedding.weight",
+            "position_embedding.weight",
+            "shared.weight",
+            "pos_embed.pos_embed",
+        )
+    )
 
 
 def _is_norm_scale(name: str) -> bool:

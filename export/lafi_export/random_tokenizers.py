@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, T5Tokenizer
 
 from lafi.model.architectures.architecture import Architecture
 from lafi.model.architectures.parts import TEXT_LENGTH
 
+T5_LENGTH: Final = 512
+"""`model_max_length` of published T5 tokenizers."""
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -41,5 +43,18 @@ def _clip(pad: str) -> CLIPTokenizer:
     )
 
 
-_MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {"CLIPTokenizer": _clip_of}
+def _t5_of(chosen: Architecture, part: str) -> T5Tokenizer:
+    """The letters of ASCII, a blank, and T5's special tokens; other letters are unknown."""
+    letters = (chr(code) for code in range(ord("!"), ord("~") + 1))
+    special = ("<pad>", "</s>", "<unk>")
+    pieces = [*((token, 0.0) for token in special), ("\u2581", -2.0)]
+    pieces += [(letter, -3.0) for letter in letters]
+    return T5Tokenizer(vocab=pieces, model_max_length=T5_LENGTH)
+
+
+_MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {
+    "CLIPTokenizer": _clip_of,
+    "T5Tokenizer": _t5_of,
+    "T5TokenizerFast": _t5_of,
+}
 """Class of a tokenizer -> what makes one for an architecture's part."""

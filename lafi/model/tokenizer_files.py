@@ -18,7 +18,9 @@ def vocabulary_size(tokenizer: Path) -> int:
     try:
         if whole.is_file():
             content = _json(whole)
-            ids = [*content["model"]["vocab"].values()]
+            words = content["model"]["vocab"]
+            # T5's are a list of pieces with their scores, in the order of their ids.
+            ids = [*range(len(words))] if isinstance(words, list) else [*words.values()]
             ids += [token["id"] for token in content.get("added_tokens", ())]
         else:
             whole = tokenizer / "vocab.json"

@@ -7,8 +7,9 @@ from lafi.model.architectures.architecture import Config
 TEXT_LENGTH: Final = 77
 """Tokens that a CLIP text encoder takes."""
 _VOCABULARY: Final = 49408
+_T5_VOCABULARY: Final = 32128
 SMALL_VOCABULARY: Final = 640
-"""Token ids of a small model; more than the 514 of the byte-level tokenizer in its folder."""
+"""Token ids of a small model; more than those of the tokenizers in its folder."""
 
 
 def vae_config(
@@ -52,4 +53,34 @@ def clip_config(
         "num_hidden_layers": layers,
         "projection_dim": width,
         "vocab_size": SMALL_VOCABULARY if small else _VOCABULARY,
+    }
+
+
+def t5_config(width: int, layers: int, heads: int, small: bool) -> Config:
+    """The encoder of T5 1.1 (arXiv:1910.10683); XXL is 4096 wide with 24 layers and 64 heads."""
+    return {
+        "architectures": ["T5EncoderModel"],
+        "model_type": "t5",
+        "d_ff": 5 * width // 2,
+        "d_kv": width // heads,
+        "d_model": width,
+        "decoder_start_token_id": 0,
+        "dense_act_fn": "gelu_new",
+        "dropout_rate": 0.1,
+        "eos_token_id": 1,
+        "feed_forward_proj": "gated-gelu",
+        "initializer_factor": 1.0,
+        "is_encoder_decoder": True,
+        "is_gated_act": True,
+        "layer_norm_epsilon": 1e-06,
+        "num_decoder_layers": layers,
+        "num_heads": heads,
+        "num_layers": layers,
+        "output_past": True,
+        "pad_token_id": 0,
+        "relative_attention_max_distance": 128,
+        "relative_attention_num_buckets": 32,
+        "tie_word_embeddings": False,
+        "use_cache": True,
+        "vocab_size": SMALL_VOCABULARY if small else _T5_VOCABULARY,
     }
