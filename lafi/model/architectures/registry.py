@@ -7,14 +7,15 @@ are cheap.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
-from lafi.model.architectures import unets
+from lafi.model.architectures import pixart, unets
 from lafi.model.architectures.architecture import Architecture, Size
 
-ArchitectureName = Literal["sd15", "sd21", "sdxl"]
+ArchitectureName = Literal["sd15", "sd21", "sdxl", "pixart"]
 _MAKERS: Final[Mapping[ArchitectureName, Callable[[bool], Architecture]]] = {
     "sd15": unets.sd15,
     "sd21": unets.sd21,
     "sdxl": unets.sdxl,
+    "pixart": pixart.pixart,
 }
 """Name -> what makes it, small or not."""
 

@@ -1,0 +1,113 @@
+"""Diffusers' `PixArtTransformer2DModel` with routes as an argument of every call.
+
+Its own forward runs, but for the embedding of positions, whose table is for one size.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import torch
+from diffusers import PixArtTransformer2DModel
+from diffusers.models.embeddings import PatchEmbed
+from torch import Tensor, nn
+
+from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
+from lafi.engine.torch.text_stacks.pixart import TORCH_PIXART_TEXTS
+from lafi.model.bank_groups import BankGroup
+from lafi.model.families.pixart import ASPECT_RATIO, RESOLUTION
+from lafi.model.info import AttentionSite
+from lafi.model.input_port import TEXT, TEXT_MASK
+from lafi.ports.bank_entry import BankInputs
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
+
+_LONGEST_PERIOD: Final = 10000.0
+
+
+class PatchesAnySize(nn.Module):
+    """Diffusers' `PatchEmbed` with sines of positions computed for the size of each call.
+
+    Can be traced with sides that vary; diffusers' own asks whether a side is the usual one.
+    """
+
+    def __init__(self, own: PatchEmbed) -> None:
+        """own: with sines of positions, whose projection is shared."""
+        super().__init__()
+        self.proj = own.proj
+        self.span = own.base_size / own.interpolation_scale
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """latents (B, C, h, w) -> tokens (B, S, W), row by row."""
+        grid = self.proj(latents)
+        _, width, high, wide = grid.shape
+        along = self._waves(wide, width // 2, grid.device)[:, None].expand(-1, high, -1)
+        down = self._waves(high, width // 2, grid.device)[..., None].expand(-1, -1, wide)
+        waves = torch.cat([along, down])
+        tokens: Tensor = (grid + waves).flatten(2).transpose(1, 2)
+        return tokens.to(latents.dtype)
+
+    def _waves(self, count: int, width: int, device: torch.device) -> Tensor:
+        """(width, count): sines, then cosines of `count` positions over the usual span."""
+        places = torch.arange(count, dtype=torch.float32, device=device) * self.span / count
+        speeds = [_LONGEST_PERIOD ** (-2 * i / width) for i in range(width // 2)]
+        angles = torch.tensor(speeds, device=device)[:, None] * places
+        return torch.cat([angles.sin(), angles.cos()])
+
+
+class PixArtAnySize(PixArtTransformer2DModel):
+    """The same network and weights, with positions for pictures of any size."""
+
+    @functools.wraps(PixArtTransformer2DModel.__init__)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pos_embed = PatchesAnySize(self.pos_embed)
+
+
+class TorchPixArt:
+    """`TorchFamily` of PixArt-alpha and PixArt-Sigma."""
+
+    name: Final = "pixart"
+    part: Final = "transformer"
+    module_class: Final = PixArtAnySize
+    text: Final = TORCH_PIXART_TEXTS
+
+    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
+        """As `TorchFamily`."""
+        install_processors(module, layers)
+
+    def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
+        """As `TorchFamily`."""
+        dtype, bank = module.dtype, batch.bank
+        if bank is not None:
+            keys, values = (tuple(x.to(dtype) for x in part) for part in (bank.keys, bank.values))
+            bank = BankInputs(keys, values, bank.mask)
+        return _run(module, batch, replace(batch, bank=bank))
+
+    def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
+        """As `TorchFamily`, in the module's dtype."""
+        collected = Collected()
+        _run(module, batch, collected)
+        return packed_by_group(collected, groups, batch.mask)
+
+
+FAMILY: Final = TorchPixArt()
+
+
+def _run(
+    module: Any, batch: DenoiserBatch | ReferenceBatch, injection: DenoiserBatch | Collected
+) -> Tensor:
+    """injection: what self-attention reads, or writes to. Gives the prediction, (B, C, h, w)."""
+    dtype, latents = module.dtype, batch["latents"]
+    sizes = (RESOLUTION.name, ASPECT_RATIO.name)
+    outputs: tuple[Tensor, ...] = module(
+        latents.to(dtype),
+        encoder_hidden_states=batch[TEXT].to(dtype),
+        timestep=batch["timesteps"],
+        added_cond_kwargs={name: batch.ports.get(name) for name in sizes},
+        cross_attention_kwargs={"injection": injection},
+        encoder_attention_mask=batch[TEXT_MASK],
+        return_dict=False,
+    )
+    # A learnt variance stands behind the prediction.
+    return outputs[0][:, : latents.shape[1]]
