@@ -152,7 +152,7 @@ def load_modules(
         modules[part] = _complete(module).eval().requires_grad_(False)
     family = torch_family_of(info)
     network, vae = modules[family.part], modules["vae"]
-    family.install(network, info.layers)
+    family.install(network, info)
     encoders = text_stack_of(info).encoders
     texts = {part: module for part, module in modules.items() if part in encoders}
     return ExportModules(

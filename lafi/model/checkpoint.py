@@ -36,19 +36,20 @@ def read_model_info(
     """
     folder = Path(checkpoint)
     family, parts = check_checkpoint(folder)
-    return ModelInfo(
-        name=folder.resolve().name,
-        family=family.name,
-        scheduler_config=dict(parts[_SCHEDULER]),
-        scaling_factor=parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
-        shift_factor=parts["vae"].get("shift_factor") or 0.0,
-        weights_sha256=_hash_weights(folder, family),
-        files_sha256=manifest(folder, family),
-        engine=engine,
-        precision=precision,
+    facts = {
+        "name": folder.resolve().name,
+        "family": family.name,
+        "scheduler_config": dict(parts[_SCHEDULER]),
+        "scaling_factor": parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
+        "shift_factor": parts["vae"].get("shift_factor") or 0.0,
+        "weights_sha256": _hash_weights(folder, family),
+        "files_sha256": manifest(folder, family),
+        "engine": engine,
+        "precision": precision,
         **family.describe(parts),
         **family.text.describe(parts),
-    )
+    }
+    return ModelInfo(**facts)
 
 
 def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,8 @@ _FORMAT: Final = "format"
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
+
+ReferencePositions = Literal["same", "shifted", "own"]
 
 
 class ModelInfoError(ValueError):
@@ -127,6 +129,11 @@ class ModelInfo(BaseModel):
     """Self-attention layers in forward order."""
     presets: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Injection presets chosen for this model; if empty, its family's presets count."""
+    default_preset: str = ""
+    """The preset where nothing is said; "" takes the family's."""
+    reference_positions: ReferencePositions = "same"
+    """Where a reference's tokens stand for a panel's, in models with rotary positions: at the
+    panel's own coordinates, beside it by its width, or at a coordinate of the axis before them."""
     added_inputs: tuple[InputPort, ...] = ()
     """Inputs of its denoiser in addition to its family's."""
     least_width: int = Field(default=0, ge=0)

@@ -204,7 +204,7 @@ def test_an_entry_says_what_the_storyboard_says() -> None:
         "decoder, 0 to 0.8, strength 1.5, conditional branch only, reference noise 0.1"
     )
     assert second.injection == "none"
-    assert third.injection == "decoder, 0 to 0.8"
+    assert third.injection == "default, 0 to 0.8"
 
 
 def test_a_preview_is_half_blocks() -> None:

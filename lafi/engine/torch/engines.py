@@ -45,7 +45,7 @@ class TorchDenoiser:
         """module: of the family in `info`, on the device that it runs on."""
         self._module = module
         self._family = torch_family_of(info)
-        self._family.install(module, info.layers)
+        self._family.install(module, info)
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         device = self._module.device

@@ -34,6 +34,7 @@ class UNetFamily:
 
     name: Final = "unet"
     guidance: Final[GuidanceKind] = "rows"
+    default_preset: Final = "decoder"
     text: Final = CLIP
     parts: Final = _PIPELINES
 
