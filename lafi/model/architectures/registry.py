@@ -7,15 +7,16 @@ are cheap.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
-from lafi.model.architectures import pixart, unets
+from lafi.model.architectures import hunyuan, pixart, unets
 from lafi.model.architectures.architecture import Architecture, Size
 
-ArchitectureName = Literal["sd15", "sd21", "sdxl", "pixart"]
+ArchitectureName = Literal["sd15", "sd21", "sdxl", "pixart", "hunyuan"]
 _MAKERS: Final[Mapping[ArchitectureName, Callable[[bool], Architecture]]] = {
     "sd15": unets.sd15,
     "sd21": unets.sd21,
     "sdxl": unets.sdxl,
     "pixart": pixart.pixart,
+    "hunyuan": hunyuan.hunyuan,
 }
 """Name -> what makes it, small or not."""
 

@@ -39,6 +39,7 @@ class PixArtFamily:
 
     name: Final = "pixart"
     guidance: Final[GuidanceKind] = "rows"
+    default_preset: Final = "all"
     text: Final = PIXART_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         ALPHA: _PARTS,

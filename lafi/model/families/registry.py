@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Final
 
+from lafi.model.families.hunyuan import HUNYUAN
 from lafi.model.families.pixart import PIXART
 from lafi.model.families.unet import UNET
 from lafi.model.family import Family
@@ -16,7 +17,7 @@ from lafi.model.input_port import InputPort
 from lafi.model.text_stack import TextStack
 
 GROUP: Final = "lafi.families"
-SHIPPED: Final[tuple[Family, ...]] = (UNET, PIXART)
+SHIPPED: Final[tuple[Family, ...]] = (UNET, PIXART, HUNYUAN)
 
 
 @lru_cache(maxsize=1)

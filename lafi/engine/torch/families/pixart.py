@@ -17,7 +17,7 @@ from lafi.engine.torch.attention import Collected, install_processors, packed_by
 from lafi.engine.torch.text_stacks.pixart import TORCH_PIXART_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.pixart import ASPECT_RATIO, RESOLUTION
-from lafi.model.info import AttentionSite
+from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT, TEXT_MASK
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -72,9 +72,9 @@ class TorchPixArt:
     module_class: Final = PixArtAnySize
     text: Final = TORCH_PIXART_TEXTS
 
-    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
+    def install(self, module: Any, info: ModelInfo) -> None:
         """As `TorchFamily`."""
-        install_processors(module, layers)
+        install_processors(module, info.layers)
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """As `TorchFamily`."""
