@@ -9,8 +9,8 @@ from lafi.model.architectures.parts import SMALL_VOCABULARY, t5_config, vae_conf
 
 def hunyuan(small: bool) -> Architecture:
     """As published, or with fewer blocks and reduced widths."""
-    bert = _bert(48, 2, 3, SMALL_VOCABULARY) if small else _bert(1024, 24, 16, 47020)
-    t5 = t5_config(64, 2, 2, small) if small else t5_config(2048, 24, 32, small)
+    bert = _bert(48, 1, 3, SMALL_VOCABULARY) if small else _bert(1024, 24, 16, 47020)
+    t5 = t5_config(64, 1, 2, small) if small else t5_config(2048, 24, 32, small)
     if not small:
         t5 |= {"vocab_size": 250112}
     return Architecture(
@@ -68,7 +68,7 @@ def _transformer(small: bool, bert_width: int, t5_width: int) -> Config:
         "mlp_ratio": 4.3637,
         "norm_type": "layer_norm",
         "num_attention_heads": heads,
-        "num_layers": 6 if small else 40,
+        "num_layers": 4 if small else 40,
         "patch_size": 2,
         "pooled_projection_dim": 32 if small else 1024,
         "sample_size": 128,

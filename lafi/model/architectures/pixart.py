@@ -9,7 +9,7 @@ from lafi.model.architectures.parts import t5_config, vae_config
 
 def pixart(small: bool) -> Architecture:
     """As published, or with fewer blocks and reduced widths."""
-    text = t5_config(64, 2, 2, small) if small else t5_config(4096, 24, 64, small)
+    text = t5_config(64, 1, 2, small) if small else t5_config(4096, 24, 64, small)
     return Architecture(
         name="pixart",
         pipeline="PixArtAlphaPipeline",
@@ -68,7 +68,7 @@ def _transformer(small: bool, text_width: int) -> Config:
         "norm_type": "ada_norm_single",
         "num_attention_heads": heads,
         "num_embeds_ada_norm": 1000,
-        "num_layers": 3 if small else 28,
+        "num_layers": 2 if small else 28,
         "out_channels": 8,
         "patch_size": 2,
         "sample_size": 128,

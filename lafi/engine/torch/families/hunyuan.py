@@ -197,17 +197,43 @@ def _run(
     t5 = text[:, BERT_LENGTH:, : config.cross_attention_dim_t5]
     words = torch.cat([bert, module.text_embedder(t5)], dim=1)
     words = torch.where(batch[TEXT_MASK][..., None] > 0.0, words, module.text_embedding_padding)
-    told = module.time_extra_emb(
-        batch["timesteps"],
-        t5,
-        batch.ports.get(META_SIZE.name),
-        torch.zeros_like(batch["timesteps"], dtype=torch.int64),
-        hidden_dtype=dtype,
-    )
+    told = _told(module.time_extra_emb, batch["timesteps"], t5, batch.ports.get(META_SIZE.name))
     tokens = _blocks(module, module.pos_embed(latents), words, told, call)
     # A learnt variance stands behind the prediction.
     out = module.proj_out(module.norm_out(tokens, told.float()))
     return _latents(out, high, wide, config.patch_size)[:, : latents.shape[1]]
+
+
+def _told(embedding: Any, times: Tensor, t5: Tensor, sizes: Tensor | None) -> Tensor:
+    """What a row's blocks are told: its time, its text as a whole, sizes and style: (B, W).
+
+    times: (B,) float32. sizes: (B, 6) pixels, of models that are told them.
+    """
+    known = [_pooled(embedding.pooler, t5)]
+    if sizes is not None:
+        waves = embedding.size_proj(sizes.flatten()).to(t5.dtype)
+        # There is one style.
+        style = embedding.style_embedder.weight.expand(len(t5), -1)
+        known += [waves.reshape(len(t5), -1), style]
+    time = embedding.timestep_embedder(embedding.time_proj(times).to(t5.dtype))
+    told: Tensor = time + embedding.extra_embedder(torch.cat(known, dim=1))
+    return told
+
+
+def _pooled(pooler: Any, tokens: Tensor) -> Tensor:
+    """tokens (B, T, D) -> (B, P): their mean attends to itself and to each of them.
+
+    Diffusers' own uses a function of torch that cannot be traced for any number of rows.
+    """
+    tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+    tokens = tokens + pooler.positional_embedding.to(tokens.dtype)
+    q, k, v = (
+        x.unflatten(-1, (pooler.num_heads, -1)).transpose(1, 2)
+        for x in (pooler.q_proj(tokens[:, :1]), pooler.k_proj(tokens), pooler.v_proj(tokens))
+    )
+    read = F.scaled_dot_product_attention(q, k, v)
+    pooled: Tensor = pooler.c_proj(read.transpose(1, 2).flatten(1))
+    return pooled
 
 
 def _blocks(module: Any, tokens: Tensor, words: Tensor, told: Tensor, call: _Call) -> Tensor:

@@ -1,6 +1,7 @@
 """Diffusers' `PixArtTransformer2DModel` with routes as an argument of every call.
 
-Its own forward runs, but for the embedding of positions, whose table is for one size.
+Its own forward cannot be exported for sides that vary. This one runs the same blocks, whose
+attention takes what it is told beside its tokens.
 """
 
 import functools
@@ -14,6 +15,7 @@ from diffusers.models.embeddings import PatchEmbed
 from torch import Tensor, nn
 
 from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
+from lafi.engine.torch.joint_attention import LEFT_OUT
 from lafi.engine.torch.text_stacks.pixart import TORCH_PIXART_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.pixart import ASPECT_RATIO, RESOLUTION
@@ -99,15 +101,26 @@ def _run(
 ) -> Tensor:
     """injection: what self-attention reads, or writes to. Gives the prediction, (B, C, h, w)."""
     dtype, latents = module.dtype, batch["latents"]
-    sizes = (RESOLUTION.name, ASPECT_RATIO.name)
-    outputs: tuple[Tensor, ...] = module(
-        latents.to(dtype),
-        encoder_hidden_states=batch[TEXT].to(dtype),
-        timestep=batch["timesteps"],
-        added_cond_kwargs={name: batch.ports.get(name) for name in sizes},
-        cross_attention_kwargs={"injection": injection},
-        encoder_attention_mask=batch[TEXT_MASK],
-        return_dict=False,
+    rows, channels, high, wide = latents.shape
+    sizes = {port.name: batch.ports.get(port.name) for port in (RESOLUTION, ASPECT_RATIO)}
+    told, time = module.adaln_single(
+        batch["timesteps"], sizes, batch_size=rows, hidden_dtype=dtype
     )
+    words = module.caption_projection(batch[TEXT].to(dtype))
+    counting = ((batch[TEXT_MASK] - 1.0) * -LEFT_OUT).to(dtype)[:, None]
+    tokens = module.pos_embed(latents.to(dtype))
+    for block in module.transformer_blocks:
+        tokens = block(
+            tokens,
+            encoder_hidden_states=words,
+            encoder_attention_mask=counting,
+            timestep=told,
+            cross_attention_kwargs={"injection": injection},
+        )
+    shift, scale = (module.scale_shift_table + time[:, None]).chunk(2, dim=1)
+    out = module.proj_out(module.norm_out(tokens) * (1 + scale) + shift)
+    patch = module.config.patch_size
+    cells = out.reshape(rows, high // patch, wide // patch, patch, patch, -1)
     # A learnt variance stands behind the prediction.
-    return outputs[0][:, : latents.shape[1]]
+    kept = cells[..., :channels].permute(0, 5, 1, 3, 2, 4)
+    return kept.reshape(rows, channels, high, wide)

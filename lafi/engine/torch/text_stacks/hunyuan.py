@@ -63,8 +63,14 @@ class TorchHunyuanTexts:
         Source: `encode_prompt` of diffusers' HunyuanDiTPipeline.
         """
         (token_ids,) = inputs
-        bert, bert_counts = _states(models[0], token_ids[:, 0, :BERT_LENGTH], BERT_PADDING)
-        t5, t5_counts = _states(models[1], token_ids[:, 1], T5_PADDING)
+        bert_ids, t5_ids = token_ids[:, 0, :BERT_LENGTH], token_ids[:, 1]
+        bert_counts, t5_counts = (
+            (ids != padding).to(ids.dtype)
+            for ids, padding in ((bert_ids, BERT_PADDING), (t5_ids, T5_PADDING))
+        )
+        kinds = torch.zeros_like(bert_ids)
+        bert = models[0](bert_ids, attention_mask=bert_counts, token_type_ids=kinds)[0]
+        t5 = models[1](t5_ids, attention_mask=t5_counts)[0]
         width = max(bert.shape[-1], t5.shape[-1])
         states = [F.pad(x, (0, width - x.shape[-1])) for x in (bert, t5)]
         counting = torch.cat([bert_counts, t5_counts], dim=1)
@@ -72,10 +78,3 @@ class TorchHunyuanTexts:
 
 
 TORCH_HUNYUAN_TEXTS: Final = TorchHunyuanTexts()
-
-
-def _states(model: nn.Module, ids: Tensor, padding: int) -> tuple[Tensor, Tensor]:
-    """ids (B, T) -> hidden states (B, T, D), and 1 where a token counts (B, T)."""
-    counting = (ids != padding).to(ids.dtype)
-    hidden: Tensor = model(ids, attention_mask=counting).last_hidden_state
-    return hidden, counting
