@@ -213,8 +213,8 @@ def _told(embedding: Any, times: Tensor, t5: Tensor, sizes: Tensor | None) -> Te
     if sizes is not None:
         waves = embedding.size_proj(sizes.flatten()).to(t5.dtype)
         # There is one style.
-        style = embedding.style_embedder.weight.expand(len(t5), -1)
-        known += [waves.reshape(len(t5), -1), style]
+        style = embedding.style_embedder.weight.expand(t5.shape[0], -1)
+        known += [waves.reshape(t5.shape[0], -1), style]
     time = embedding.timestep_embedder(embedding.time_proj(times).to(t5.dtype))
     told: Tensor = time + embedding.extra_embedder(torch.cat(known, dim=1))
     return told
@@ -279,6 +279,6 @@ def _angles(module: Any, high: int, wide: int, read: Tensor) -> _Angles:
 
 def _latents(tokens: Tensor, high: int, wide: int, patch: int) -> Tensor:
     """tokens (B, high * wide, patch * patch * C), row by row -> (B, C, h, w)."""
-    cells = tokens.reshape(len(tokens), high, wide, patch, patch, -1)
+    cells = tokens.reshape(tokens.shape[0], high, wide, patch, patch, -1)
     folded = cells.permute(0, 5, 1, 3, 2, 4)
-    return folded.reshape(len(tokens), -1, high * patch, wide * patch)
+    return folded.reshape(tokens.shape[0], -1, high * patch, wide * patch)
