@@ -1,10 +1,10 @@
 """Texts to the token ids of BERT and of T5, as Hunyuan-DiT reads both.
 
 Source: `encode_prompt` of diffusers' HunyuanDiTPipeline. What T5 does not read is refused; of a
-text that is too long for BERT alone, BERT reads the beginning, as there.
+text that is too long for BERT alone, BERT reads the beginning, as there; `TextSize.partly` says so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +27,9 @@ BERT_PADDING: Final = 0
 """The id of what pads a text for BERT: a token counts where its id is another."""
 _MARKS: Final = 2
 """Tokens that begin and end a text for BERT."""
+_ROOM: Final = BERT_LENGTH - _MARKS
+_SHOWN: Final = 24
+"""Letters of the end of what BERT reads, in a note."""
 
 
 class HunyuanReader:
@@ -49,16 +52,19 @@ class HunyuanReader:
 
     def size(self, text: str) -> TextSize:
         """As `PromptReader`; tokens of T5."""
-        return self._t5.size(text)
+        tokens, size = self._tokens(text), self._t5.size(text)
+        if len(tokens) <= _ROOM:
+            return size
+        beginning = text[: tokens[_ROOM].start].rstrip()
+        partly = (
+            f"{len(tokens)} tokens of BERT, which reads the first {_ROOM}, to "
+            f"{beginning[-_SHOWN:]!r}; T5 reads all"
+        )
+        return size._replace(partly=partly)
 
     def unread(self, text: str) -> str:
         """As `PromptReader`: what T5 does not read."""
         return self._t5.unread(text)
-
-    def unread_by_bert(self, text: str) -> str:
-        """The end of a text that BERT does not read; "" if it reads all."""
-        rest = self._tokens(text)[BERT_LENGTH - _MARKS :]
-        return text[rest[0].start :].strip() if rest else ""
 
     def slots(self, text: str, spans: Sequence[WordSpan]) -> npt.NDArray[np.int32]:
         """(BERT_LENGTH + T5_LENGTH,): for each token the slot of the span that it belongs to.
@@ -73,17 +79,15 @@ class HunyuanReader:
         return np.concatenate([own, self._t5.slots(text, spans)])
 
     def _read_by_bert(self, text: str) -> Sequence[Token]:
-        return self._tokens(text)[: BERT_LENGTH - _MARKS]
+        return self._tokens(text)[:_ROOM]
 
     def _tokens(self, text: str) -> Sequence[Token]:
         """BERT's, without those that begin and end a text."""
-        return [*_tokens(self._bert, text)]
-
-
-def _tokens(tokenizer: "BertTokenizer", text: str) -> Iterator[Token]:
-    read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    for number, (start, stop) in zip(read.input_ids, read.offset_mapping, strict=True):
-        yield Token(number, start, stop)
+        read = self._bert(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        pairs = zip(read.input_ids, read.offset_mapping, strict=True)
+        return [Token(number, start, stop) for number, (start, stop) in pairs]
 
 
 def hunyuan_reader(bert: Path, t5: Path) -> HunyuanReader:

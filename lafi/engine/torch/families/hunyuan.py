@@ -198,7 +198,9 @@ def _run(
     words = torch.cat([bert, module.text_embedder(t5)], dim=1)
     words = torch.where(batch[TEXT_MASK][..., None] > 0.0, words, module.text_embedding_padding)
     told = _told(module.time_extra_emb, batch["timesteps"], t5, batch.ports.get(META_SIZE.name))
-    tokens = _blocks(module, module.pos_embed(latents), words, told, call)
+    # Sides of the grid follow from the latents' alone: a trace has one expression for each.
+    grid = module.pos_embed.proj(latents).reshape(latents.shape[0], -1, high * wide)
+    tokens = _blocks(module, grid.transpose(1, 2), words, told, call)
     # A learnt variance stands behind the prediction.
     out = module.proj_out(module.norm_out(tokens, told.float()))
     return _latents(out, high, wide, config.patch_size)[:, : latents.shape[1]]

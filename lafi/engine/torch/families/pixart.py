@@ -36,17 +36,19 @@ class PatchesAnySize(nn.Module):
     def __init__(self, own: PatchEmbed) -> None:
         """own: with sines of positions, whose projection is shared."""
         super().__init__()
-        self.proj = own.proj
+        self.proj, self.patch = own.proj, own.patch_size
         self.span = own.base_size / own.interpolation_scale
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents (B, C, h, w) -> tokens (B, S, W), row by row."""
-        grid = self.proj(latents)
-        _, width, high, wide = grid.shape
+        # Sides of the grid follow from the latents' alone: a trace has one expression for each.
+        high, wide = (side // self.patch for side in latents.shape[2:])
+        width = self.proj.out_channels
+        grid = self.proj(latents).reshape(latents.shape[0], width, high * wide)
         along = self._waves(wide, width // 2, grid.device)[:, None].expand(-1, high, -1)
         down = self._waves(high, width // 2, grid.device)[..., None].expand(-1, -1, wide)
-        waves = torch.cat([along, down])
-        tokens: Tensor = (grid + waves).flatten(2).transpose(1, 2)
+        waves = torch.cat([along, down]).reshape(width, high * wide)
+        tokens: Tensor = (grid + waves).transpose(1, 2)
         return tokens.to(latents.dtype)
 
     def _waves(self, count: int, width: int, device: torch.device) -> Tensor:

@@ -168,7 +168,7 @@ def test_what_pads_a_text_is_not_read(model: Model) -> None:
 
 
 def test_words_act_in_their_region_alone(model: Model) -> None:
-    """With one word in each row, limited to the left half, the right half reads the others."""
+    """A word without any region has no effect; one with all of it is like one without limit."""
     denoiser, batch = model.denoiser(), deaf(model.batches(3)[1])
     word, other = 3, batch["text"].clone()
     other[:, word] += 1.0
