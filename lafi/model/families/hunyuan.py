@@ -59,7 +59,9 @@ class HunyuanFamily:
             *differs("transformer.hidden_size", transformer, width, "heads by their width"),
             *differs("transformer.text_len", transformer, BERT_LENGTH, "tokens of tokenizer"),
             *differs("transformer.text_len_t5", transformer, T5_LENGTH, "tokens of tokenizer_2"),
-            *differs("transformer.learn_sigma", transformer, True, "the pipeline halves its output"),
+            *differs(
+                "transformer.learn_sigma", transformer, True, "the pipeline halves its output"
+            ),
             *diffusion_problems(parts["scheduler"]),
             *vae_problems(vae, shifted=False),
         ]

@@ -61,7 +61,10 @@ def test_sites_are_the_self_attention_of_the_full_size_module(
 
 
 def test_zones_of_hunyuan_are_what_long_skips_join() -> None:
-    module, sites = module_of("hunyuan"), SITES["hunyuan"](architecture("hunyuan").configs["transformer"])
+    module, sites = (
+        module_of("hunyuan"),
+        SITES["hunyuan"](architecture("hunyuan").configs["transformer"]),
+    )
     led_to = [block.skip_linear is not None for block in module.blocks]
     assert [site.block == "up" for site in sites] == led_to
     zones = [site.block for site in sites]
@@ -109,9 +112,7 @@ def test_a_picture_s_size_is_told_to_models_that_take_it(
     assert told == {"image_meta_size": (1024.0, 1024.0, 48.0, 96.0, 0.0, 0.0)}
 
 
-def test_sigma_reads_longer_texts(
-    small_checkpoints: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_sigma_reads_longer_texts(small_checkpoints: Callable[[str], Path], tmp_path: Path) -> None:
     folder = changed(
         small_checkpoints("pixart"), tmp_path, "transformer", use_additional_conditions=False
     )
@@ -166,8 +167,18 @@ def set_values(file: Path, **values: Any) -> None:
         ("hunyuan", "transformer", {"cross_attention_dim": 9}, "got 9, allowed 48"),
         ("hunyuan", "transformer", {"cross_attention_dim_t5": 9}, "got 9, allowed 64"),
         ("hunyuan", "transformer", {"hidden_size": 96}, "hidden_size: got 96, allowed 48"),
-        ("hunyuan", "vae", {"block_out_channels": [8, 16]}, "got 2 pixels a latent cell, allowed 8"),
-        ("hunyuan", "text_encoder", {"vocab_size": 20}, r"text_encoder.vocab_size: got 20, allowed"),
+        (
+            "hunyuan",
+            "vae",
+            {"block_out_channels": [8, 16]},
+            "got 2 pixels a latent cell",
+        ),
+        (
+            "hunyuan",
+            "text_encoder",
+            {"vocab_size": 20},
+            r"text_encoder.vocab_size: got 20, allowed",
+        ),
         (
             "hunyuan",
             "text_encoder",

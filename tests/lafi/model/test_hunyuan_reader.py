@@ -77,8 +77,8 @@ def test_words_of_a_span_have_its_slot_for_both(
 
 
 def test_another_padding_is_refused(folder: Path, tmp_path: Path) -> None:
-    BertTokenizer(vocab={"[UNK]": 0, "[PAD]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}).save_pretrained(
-        tmp_path
-    )
+    BertTokenizer(
+        vocab={"[UNK]": 0, "[PAD]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+    ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="id of the token that pads: got 1, allowed 0"):
         hunyuan_reader(tmp_path, folder / "tokenizer_2")

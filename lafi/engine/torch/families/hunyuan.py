@@ -240,7 +240,8 @@ def _pooled(pooler: Any, tokens: Tensor) -> Tensor:
 
 def _blocks(module: Any, tokens: Tensor, words: Tensor, told: Tensor, call: _Call) -> Tensor:
     """All blocks. What leaves an early one enters its counterpart on the other side too."""
-    half, skips = len(module.blocks) // 2, []
+    half = len(module.blocks) // 2
+    skips: list[Tensor] = []
     for index, block in enumerate(module.blocks):
         if index > half:
             joined = torch.cat([tokens, skips.pop()], dim=-1)

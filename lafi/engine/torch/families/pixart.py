@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import torch
 from diffusers import PixArtTransformer2DModel
-from diffusers.models.embeddings import PatchEmbed
 from torch import Tensor, nn
 
 from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
@@ -33,8 +32,8 @@ class PatchesAnySize(nn.Module):
     Can be traced with sides that vary; diffusers' own asks whether a side is the usual one.
     """
 
-    def __init__(self, own: PatchEmbed) -> None:
-        """own: with sines of positions, whose projection is shared."""
+    def __init__(self, own: Any) -> None:
+        """own: a `PatchEmbed` with sines of positions, whose projection is shared."""
         super().__init__()
         self.proj, self.patch = own.proj, own.patch_size
         self.span = own.base_size / own.interpolation_scale
@@ -62,10 +61,11 @@ class PatchesAnySize(nn.Module):
 class PixArtAnySize(PixArtTransformer2DModel):
     """The same network and weights, with positions for pictures of any size."""
 
-    @functools.wraps(PixArtTransformer2DModel.__init__)
+    # Diffusers reads the names of a config's fields from the constructor's signature.
+    @functools.wraps(PixArtTransformer2DModel.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.pos_embed = PatchesAnySize(self.pos_embed)
+        self.add_module("pos_embed", PatchesAnySize(self.get_submodule("pos_embed")))
 
 
 class TorchPixArt:
@@ -105,9 +105,7 @@ def _run(
     dtype, latents = module.dtype, batch["latents"]
     rows, channels, high, wide = latents.shape
     sizes = {port.name: batch.ports.get(port.name) for port in (RESOLUTION, ASPECT_RATIO)}
-    told, time = module.adaln_single(
-        batch["timesteps"], sizes, batch_size=rows, hidden_dtype=dtype
-    )
+    told, time = module.adaln_single(batch["timesteps"], sizes, batch_size=rows, hidden_dtype=dtype)
     words = module.caption_projection(batch[TEXT].to(dtype))
     counting = ((batch[TEXT_MASK] - 1.0) * -LEFT_OUT).to(dtype)[:, None]
     tokens = module.pos_embed(latents.to(dtype))
@@ -124,5 +122,5 @@ def _run(
     patch = module.config.patch_size
     cells = out.reshape(rows, high // patch, wide // patch, patch, patch, -1)
     # A learnt variance stands behind the prediction.
-    kept = cells[..., :channels].permute(0, 5, 1, 3, 2, 4)
+    kept: Tensor = cells[..., :channels].permute(0, 5, 1, 3, 2, 4)
     return kept.reshape(rows, channels, high, wide)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from stock_transformers import ConcatenatingProcessor, Kept, stock_module, stock_rows
 from torch import Tensor
 
 from lafi.engine.torch.engines import TorchDenoiser, TorchReferenceReader
@@ -20,7 +21,6 @@ from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import stack_bank
 from lafi.ports.engines import DenoiserBatch
 from lafi_export.parity_cases import bank_cases, denoiser_cases
-from stock_transformers import ConcatenatingProcessor, Kept, stock_module, stock_rows
 
 SIZES = ((1, 2, 2), (3, 2, 3), (2, 5, 4), (1, 1, 1))
 CLOSE = {"atol": 2e-5, "rtol": 0.0}
@@ -142,9 +142,7 @@ def test_a_row_does_not_depend_on_who_reads_it(model: Model, positions: str) -> 
 def test_permuted_rows_give_permuted_predictions(model: Model) -> None:
     denoiser, batch = model.denoiser(), model.batches(3)[2]
     order = torch.tensor([2, 0, 1])
-    rows = {
-        name: tensor[order] for name, tensor in batch.ports.items() if name not in ("routes",)
-    }
+    rows = {name: tensor[order] for name, tensor in batch.ports.items() if name not in ("routes",)}
     # Row i has gone to where `order` holds i.
     place = torch.argsort(order).to(torch.int32)
     routes = batch["routes"][:, order]
