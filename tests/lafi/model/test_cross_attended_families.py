@@ -150,7 +150,7 @@ def set_values(file: Path, **values: Any) -> None:
             "pixart",
             "transformer",
             {"sample_size": 64, "use_additional_conditions": True},
-            "use_additional_conditions: got True, allowed False .PixArtAlphaPipeline tells no sizes",
+            "use_additional_conditions: got True, allowed False .PixArtAlphaPipeline tells no size",
         ),
         ("pixart", "scheduler", {"prediction_type": "sample"}, "allowed epsilon, v_prediction"),
         (

@@ -181,3 +181,15 @@ def test_words_act_in_their_region_alone(model: Model) -> None:
     assert (first - second).abs().max() > 1e-4
     unlimited = limited.changed(words=torch.full_like(words, -1))
     torch.testing.assert_close(denoiser(unlimited), denoiser(everywhere), **CLOSE)
+
+
+def test_half_precision_is_near(model: Model) -> None:
+    """Also what is read from a bank."""
+    _, case = next(bank_cases(model.info, SIZES))
+    wanted = model.denoiser()(case.rows)[: len(case.panels["latents"])]
+    half = copy.deepcopy(model.ours).to(torch.bfloat16)
+    denoiser, reader = TorchDenoiser(half, model.info), TorchReferenceReader(half, model.info)
+    bank = stack_bank(reader(case.references))
+    assert {keys.dtype for keys in bank.keys} == {torch.bfloat16}
+    got = denoiser(replace(case.panels, bank=bank)).float()
+    assert (got - wanted).norm() / wanted.norm() < 0.1
