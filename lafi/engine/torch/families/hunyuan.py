@@ -22,13 +22,7 @@ from lafi.engine.torch.joint_attention import (
     read_rows,
     sites_by_name,
 )
-from lafi.engine.torch.rotary import (
-    angles_of,
-    grid_positions,
-    reference_shift,
-    rotary_speeds,
-    rotated,
-)
+from lafi.engine.torch.rotary import angles_of, reference_shift, rotary_speeds, rotated
 from lafi.engine.torch.text_stacks.hunyuan import TORCH_HUNYUAN_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.hunyuan import META_SIZE, VAE_SCALE
@@ -82,12 +76,12 @@ class _Angles:
 
     own        of each row, where those that others read may be moved
     unmoved    of all rows
-    reference  of an entry of the bank
+    entry      of the bank's entries, which have one size; None without a bank
     """
 
     own: Tensor
     unmoved: Tensor
-    reference: Tensor
+    entry: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +115,8 @@ class _SelfAttention:
             call.injection[self._site.index] = (k, v)
 
         def placed(keys: Tensor, high: int, wide: int) -> Tensor:
-            # Entries have the size of the pictures that read them.
-            return rotated(keys, angles.reference, heads)
+            assert angles.entry is not None
+            return rotated(keys, angles.entry, heads)
 
         q, k = (rotated(x, angles.own, heads) for x in (q, k))
         read = joint_attention(q, k, v, heads, self._site, Beside(), call.injection, placed)
@@ -191,7 +185,7 @@ def _run(
     config, dtype = module.config, module.dtype
     latents = batch["latents"].to(dtype)
     high, wide = (side // config.patch_size for side in latents.shape[2:])
-    call = _Call(_angles(module, high, wide, read), injection)
+    call = _Call(_angles_of_call(module, high, wide, read, injection), injection)
     text = batch[TEXT].to(dtype)
     bert = text[:, :BERT_LENGTH, : config.cross_attention_dim]
     t5 = text[:, BERT_LENGTH:, : config.cross_attention_dim_t5]
@@ -254,30 +248,42 @@ def _blocks(module: Any, tokens: Tensor, words: Tensor, told: Tensor, call: _Cal
     return tokens
 
 
-def _angles(module: Any, high: int, wide: int, read: Tensor) -> _Angles:
-    """Tokens stand on a square of fixed size, whose sides the longer side of a grid fills.
+def _angles_of_call(
+    module: Any, high: int, wide: int, read: Tensor, injection: Injection
+) -> _Angles:
+    """high, wide: of the picture's grid. read: (B,) bool, rows that others read."""
+    shift = reference_shift(module.lafi_reference_positions, wide, read.device)[None, None, 1:]
+    own = _angles(module.config, high * wide, wide, read[:, None, None] * shift)
+    unmoved = _angles(module.config, high * wide, wide, torch.zeros_like(shift))
+    bank = injection.bank if isinstance(injection, DenoiserBatch) else None
+    if bank is None:
+        return _Angles(own, unmoved, None)
+    tokens, columns = bank.keys[0].shape[2], bank.mask.shape[-1] // module.config.patch_size
+    return _Angles(own, unmoved, _angles(module.config, tokens, columns, shift))
 
-    Source: `get_resize_crop_region_for_grid` of diffusers' HunyuanDiTPipeline and
+
+def _angles(config: Any, tokens: int, wide: int, moved: Tensor) -> Tensor:
+    """tokens: of a grid of `wide` columns. moved (N, 1, 2): by how many, down and along.
+
+    Tokens stand on a square of fixed size, whose sides the longer side of a grid fills. Source:
+    `get_resize_crop_region_for_grid` of diffusers' HunyuanDiTPipeline and
     `get_2d_rotary_pos_embed`, without the questions that a trace would have to answer.
     """
-    config, grid = module.config, grid_positions(high, wide, read.device)
-    counts = grid[0, -1, 1:] + 1.0
+    # From the number of tokens alone, as a trace cannot know that a bank's is that of its grid.
+    index = torch.arange(tokens, device=moved.device)
+    down = index // wide
+    # Not `index % wide`, which torch's ONNX exporter cannot write for a size that varies.
+    grid = torch.stack([down, index - down * wide], dim=-1).to(torch.float32)
+    counts = grid[-1] + 1.0
     side = _BASE_SIDE // VAE_SCALE // config.patch_size
     sizes = torch.round(side / counts.max() * counts)
     first = torch.round((side - sizes) / 2.0)
     last = (first + sizes) * (counts - 1.0) / counts
     step = (last - first) / (counts - 1.0).clamp(min=1.0)
+    places = first + (grid + moved) * step
     half = config.attention_head_dim // 2
-    speeds = rotary_speeds((half, half), _THETA)
-
-    def at(moved: Tensor) -> Tensor:
-        """moved: by how many tokens, down and along."""
-        places = first + (grid[..., 1:] + moved) * step
-        # A head's first half of channels goes along a row, its second half down.
-        return angles_of(places.flip(-1), speeds)
-
-    shift = reference_shift(module.lafi_reference_positions, wide, read.device)[1:]
-    return _Angles(at(read[:, None, None] * shift), at(torch.zeros_like(shift)), at(shift))
+    # A head's first half of channels goes along a row, its second half down.
+    return angles_of(places.flip(-1), rotary_speeds((half, half), _THETA))
 
 
 def _latents(tokens: Tensor, high: int, wide: int, patch: int) -> Tensor:
