@@ -193,3 +193,12 @@ def test_half_precision_is_near(model: Model) -> None:
     assert {keys.dtype for keys in bank.keys} == {torch.bfloat16}
     got = denoiser(replace(case.panels, bank=bank)).float()
     assert (got - wanted).norm() / wanted.norm() < 0.1
+
+
+def test_a_place_that_the_model_has_no_axis_for_is_refused(
+    small_checkpoints: Callable[[str], Path],
+) -> None:
+    info = read_model_info(small_checkpoints("hunyuan"))
+    own = info.model_copy(update={"reference_positions": "own"})
+    with pytest.raises(ValueError, match="reference_positions: got 'own', allowed same, shifted"):
+        TorchDenoiser(stock_module("hunyuan", small_checkpoints("hunyuan")), own)
