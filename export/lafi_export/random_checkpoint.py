@@ -131,7 +131,7 @@ def _is_table(name: str) -> bool:
 
 def _is_norm_scale(name: str) -> bool:
     *_, module, kind = name.split(".")
-    return kind == "weight" and "norm" in module
+    return kind == "weight" and "norm" in module.lower()
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
+from transformers import BertTokenizer, CLIPTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 from lafi.model.architectures.architecture import Architecture
 from lafi.model.architectures.parts import TEXT_LENGTH
@@ -72,10 +72,21 @@ def _t5_of(chosen: Architecture, part: str) -> T5Tokenizer:
     return T5Tokenizer(vocab=pieces, model_max_length=T5_LENGTH)
 
 
+def _bert_of(chosen: Architecture, part: str) -> BertTokenizer:
+    """The letters of ASCII, at the beginning of a word and inside, and BERT's special tokens."""
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    tokens = [*special, *letters, *(f"##{letter}" for letter in letters)]
+    return BertTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)}, model_max_length=TEXT_LENGTH
+    )
+
+
 _MAKERS: Final[Mapping[str, Callable[[Architecture, str], Any]]] = {
     "CLIPTokenizer": _clip_of,
     "Qwen2Tokenizer": _qwen,
     "T5Tokenizer": _t5_of,
     "T5TokenizerFast": _t5_of,
+    "BertTokenizer": _bert_of,
 }
 """Class of a tokenizer -> what makes one for an architecture's part."""

@@ -32,10 +32,6 @@ class Family(Protocol):
         """The name among `presets` of the layers that read references where nothing is said."""
 
     @property
-    def default_preset(self) -> str:
-        """The name among `presets` of the layers that read references where nothing is said."""
-
-    @property
     def text(self) -> TextStack:
         """Its text encoders; what they give fills its inputs."""
 

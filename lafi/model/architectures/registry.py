@@ -7,10 +7,10 @@ are cheap.
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, get_args
 
-from lafi.model.architectures import flux, sd3, unets, zimage
+from lafi.model.architectures import flux, hunyuan, pixart, sd3, unets, zimage
 from lafi.model.architectures.architecture import Architecture, Size
 
-ArchitectureName = Literal["sd15", "sd21", "sdxl", "sd3", "flux", "zimage"]
+ArchitectureName = Literal["sd15", "sd21", "sdxl", "zimage", "flux", "sd3", "pixart", "hunyuan"]
 _MAKERS: Final[Mapping[ArchitectureName, Callable[[bool], Architecture]]] = {
     "sd15": unets.sd15,
     "sd21": unets.sd21,
@@ -18,6 +18,8 @@ _MAKERS: Final[Mapping[ArchitectureName, Callable[[bool], Architecture]]] = {
     "zimage": zimage.zimage,
     "sd3": sd3.sd3,
     "flux": flux.flux,
+    "pixart": pixart.pixart,
+    "hunyuan": hunyuan.hunyuan,
 }
 """Name -> what makes it, small or not."""
 

@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from lafi.model.families.flux import FLUX
+from lafi.model.families.hunyuan import HUNYUAN
+from lafi.model.families.pixart import PIXART
 from lafi.model.families.sd3 import SD3
 from lafi.model.families.unet import UNET
 from lafi.model.families.zimage import ZIMAGE
@@ -18,7 +20,7 @@ from lafi.model.input_port import GUIDANCE_PORT, InputPort
 from lafi.model.text_stack import TextStack
 
 GROUP: Final = "lafi.families"
-SHIPPED: Final[tuple[Family, ...]] = (UNET, ZIMAGE, FLUX, SD3)
+SHIPPED: Final[tuple[Family, ...]] = (UNET, ZIMAGE, FLUX, SD3, PIXART, HUNYUAN)
 
 
 @lru_cache(maxsize=1)
