@@ -66,7 +66,8 @@ def _cells(picture: Pixels) -> Floats:
 def _quantiles(picture: Pixels) -> Floats:
     """Of all patches along each direction, (256, directions)."""
     pixels = picture.astype(np.float64) / 255.0
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (PATCH, PATCH), axis=(0, 1))
+    rows = np.lib.stride_tricks.sliding_window_view(pixels, PATCH, axis=0)
+    windows = np.lib.stride_tricks.sliding_window_view(rows, PATCH, axis=1)
     patches = windows.reshape(-1, pixels.shape[2], PATCH * PATCH)
     details = (patches - patches.mean(axis=2, keepdims=True)).reshape(len(patches), -1)
     directions = np.random.default_rng(0).normal(size=(details.shape[1], _DIRECTIONS))

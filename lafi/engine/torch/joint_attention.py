@@ -6,7 +6,7 @@ and keys come with their norms and rotary positions. The bank keeps keys without
 because the same entry is read at different places; each call rotates one copy of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lafi.engine.torch.attention import Collected, pooled_to_grid, to_tokens
+from lafi.engine.torch.rotary import rotated
 from lafi.model.bank_groups import bank_groups, bank_places
 from lafi.model.info import AttentionSite
 from lafi.ports.engines import DenoiserBatch
@@ -25,8 +26,6 @@ ALIGNED = 8
 """Channels that a head gets for the offsets of its own tokens; kernels want a multiple of this."""
 Injection = DenoiserBatch | Collected | None
 """What self-attention reads from, what it writes its keys and values to, or neither."""
-Rotate = Callable[[Tensor, int, int], Tensor]
-"""Keys (M, S, width) of bank entries with a grid of that many rows and columns -> rotated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,11 @@ def joint_attention(
     site: Site,
     beside: Beside,
     injection: Injection,
-    rotate: Rotate | None = None,
+    entries: Tensor | None = None,
 ) -> Tensor:
     """q, k, v (B, N, heads * d), normed and rotated -> (B, N, heads * d).
 
-    rotate: gives keys of the bank the positions at which they are read; None leaves them.
+    entries: (1, S, d / 2), rotary angles at which the bank's keys are read; None leaves them.
     Without a `DenoiserBatch` no reference is read.
     """
     if not isinstance(injection, DenoiserBatch):
@@ -101,9 +100,8 @@ def joint_attention(
         group, place = site.place
         bank_k, bank_v = injection.bank.keys[group][place], injection.bank.values[group][place]
         bank_mask = pooled_to_grid(injection.bank.mask, site.downscale)
-        if rotate is not None:
-            high, wide = (-(-side // site.downscale) for side in injection.bank.mask.shape[1:])
-            bank_k = rotate(bank_k, high, wide)
+        if entries is not None:
+            bank_k = rotated(bank_k, entries, heads)
         bank_k, bank_v = bank_k.to(k.dtype), bank_v.to(v.dtype)
     if beside.offsets is not None:
         offsets = beside.offsets

@@ -5,6 +5,7 @@ text and picture, to where other rows shall see it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -55,3 +56,32 @@ def reference_shift(positions: ReferencePositions, wide: int, device: torch.devi
     elif positions == "shifted":
         shift[2] = wide
     return shift
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Where a model's tokens stand: its rotary axes, and the choice for references."""
+
+    references: ReferencePositions
+    speeds: Sequence[Sequence[float]]
+
+    def angles(self, positions: Tensor) -> Tensor:
+        """positions (..., axes) -> (..., d / 2)."""
+        return angles_of(positions, self.speeds)
+
+    def shifts(self, read: Tensor, wide: int) -> Tensor:
+        """(B, 1, 3): how far each row is moved. read (B,) bool: the rows that others read.
+
+        wide: columns of the picture's grid. A row is moved as a whole, text and picture, which
+        changes nothing for itself.
+        """
+        return read[:, None, None] * reference_shift(self.references, wide, read.device)
+
+    def of_entries(self, mask: Tensor, downscale: int) -> Tensor:
+        """Angles (1, S, d / 2) at which the bank's entries are read, whose masks are (M, h, w).
+
+        Their grid is known by their own masks: a trace would take the picture's for equal.
+        """
+        high, wide = (-(-side // downscale) for side in mask.shape[1:])
+        shift = reference_shift(self.references, wide, mask.device)
+        return self.angles(grid_positions(high, wide, mask.device) + shift)

@@ -140,6 +140,7 @@ def attention_sites(config: Config) -> tuple[AttentionSite, ...]:
             joint=True,
             rotary=True,
             qk_norm=True,
+            text_first=True,
         )
         for path, label in blocks
     )

@@ -21,17 +21,11 @@ from lafi.engine.torch.joint_attention import (
     read_rows,
     sites_by_name,
 )
-from lafi.engine.torch.rotary import (
-    angles_of,
-    grid_positions,
-    reference_shift,
-    rotary_speeds,
-    rotated,
-)
+from lafi.engine.torch.rotary import Placing, grid_positions, rotary_speeds, rotated
 from lafi.engine.torch.text_stacks.flux import FLUX_TORCH_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.flux import AXES, GUIDANCE, PATCH
-from lafi.model.info import ModelInfo, ReferencePositions
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import complete
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -50,7 +44,7 @@ class TorchFlux:
     def install(self, module: Any, info: ModelInfo) -> None:
         """As `TorchFamily`."""
         speeds = rotary_speeds(module.config.axes_dims_rope, module.pos_embed.theta)
-        module.lafi_placing = _Placing(info.reference_positions, speeds)
+        module.lafi_placing = Placing(info.reference_positions, speeds)
         for name, site in sites_by_name(info.layers).items():
             module.get_submodule(name).set_processor(FluxProcessor(site))
 
@@ -70,42 +64,18 @@ FAMILY: Final = TorchFlux()
 
 
 @dataclass(frozen=True, slots=True)
-class _Placing:
-    """Where tokens stand: speeds of the rotary axes, and the choice for references."""
-
-    references: ReferencePositions
-    speeds: Sequence[Sequence[float]]
-
-    def of_rows(self, read: Tensor, text: int, high: int, wide: int) -> Tensor:
-        """Angles (B, T + S, d / 2) of all tokens. read (B,) bool: rows that others read.
-
-        Text stands at 0 on all axes. A row that is read is moved as a whole, which changes nothing
-        for itself.
-        """
-        grid = grid_positions(high, wide, read.device)
-        words = torch.zeros(1, text, AXES, device=read.device)
-        shift = reference_shift(self.references, wide, read.device)
-        places = torch.cat([words, grid], dim=1) + read[:, None, None] * shift
-        return angles_of(places, self.speeds)
-
-    def of_entries(self, high: int, wide: int, device: torch.device) -> Tensor:
-        """Angles (1, S, d / 2) of the bank's entries with a grid of this size."""
-        shift = reference_shift(self.references, wide, device)
-        return angles_of(grid_positions(high, wide, device) + shift, self.speeds)
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """What every block's attention gets besides its tokens.
 
-    text    tokens of the text, which stand before the picture's
-    angles  (B, T + S, d / 2) of all tokens
+    text     tokens of the text, which stand before the picture's
+    angles   (B, T + S, d / 2) of all tokens
+    entries  angles at which entries of the bank are read; None without a bank
     """
 
     text: int
     angles: Tensor
     injection: Injection
-    placing: _Placing
+    entries: Tensor | None
 
 
 class FluxProcessor:
@@ -138,13 +108,9 @@ class FluxProcessor:
             q, k, v = (torch.cat(pair, dim=1) for pair in zip(text, (q, k, v), strict=True))
         if isinstance(call.injection, Collected):
             call.injection[self.site.index] = (k[:, call.text :], v[:, call.text :])
-
-        def placed(keys: Tensor, high: int, wide: int) -> Tensor:
-            return rotated(keys, call.placing.of_entries(high, wide, keys.device), heads)
-
         q, k = (rotated(x, call.angles, heads) for x in (q, k))
         beside = Beside(before=call.text)
-        read = joint_attention(q, k, v, heads, self.site, beside, call.injection, placed)
+        read = joint_attention(q, k, v, heads, self.site, beside, call.injection, call.entries)
         if encoder_hidden_states is None:
             return read
         words, picture = read[:, : call.text], read[:, call.text :]
@@ -172,8 +138,14 @@ def _run(
     """
     dtype, text = module.dtype, batch["text"]
     tokens, high, wide = _packed(batch["latents"].to(dtype))
-    angles = module.lafi_placing.of_rows(read, text.shape[1], high, wide)
-    call = Call(text.shape[1], angles, injection, module.lafi_placing)
+    placing = module.lafi_placing
+    bank = injection.bank if isinstance(injection, DenoiserBatch) else None
+    # Text stands at 0 on all axes.
+    words = torch.zeros(1, text.shape[1], AXES, device=text.device)
+    places = torch.cat([words, grid_positions(high, wide, text.device)], dim=1)
+    angles = placing.angles(places + placing.shifts(read, wide))
+    entries = None if bank is None else placing.of_entries(bank.mask, PATCH)
+    call = Call(text.shape[1], angles, injection, entries)
     guidance = None
     if module.config.guidance_embeds:
         guidance = complete(batch.ports, (GUIDANCE,))[GUIDANCE.name]

@@ -113,13 +113,8 @@ class _SelfAttention:
         v = attn.to_v(hidden_states)
         if isinstance(call.injection, Collected):
             call.injection[self._site.index] = (k, v)
-
-        def placed(keys: Tensor, high: int, wide: int) -> Tensor:
-            assert angles.entry is not None
-            return rotated(keys, angles.entry, heads)
-
         q, k = (rotated(x, angles.own, heads) for x in (q, k))
-        read = joint_attention(q, k, v, heads, self._site, Beside(), call.injection, placed)
+        read = joint_attention(q, k, v, heads, self._site, Beside(), call.injection, angles.entry)
         return _projected(attn, read)
 
 

@@ -27,17 +27,11 @@ from lafi.engine.torch.joint_attention import (
     read_rows,
     sites_by_name,
 )
-from lafi.engine.torch.rotary import (
-    angles_of,
-    grid_positions,
-    reference_shift,
-    rotary_speeds,
-    rotated,
-)
+from lafi.engine.torch.rotary import Placing, grid_positions, rotary_speeds, rotated
 from lafi.engine.torch.text_stacks.qwen import QWEN_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.zimage import PATCH
-from lafi.model.info import ModelInfo, ReferencePositions
+from lafi.model.info import ModelInfo
 from lafi.model.text_stacks.qwen_reader import MULTIPLE
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -63,7 +57,7 @@ class TorchZImage:
         for blocks in (module.noise_refiner, module.context_refiner, module.layers):
             for block in blocks:
                 block.attention.set_processor(_Processor())
-        module.lafi_placing = _Placing(info.reference_positions, speeds)
+        module.lafi_placing = Placing(info.reference_positions, speeds)
         for name, site in sites.items():
             module.get_submodule(name).processor.site = site
 
@@ -83,33 +77,19 @@ FAMILY: Final = TorchZImage()
 
 
 @dataclass(frozen=True, slots=True)
-class _Placing:
-    """Where tokens stand: speeds of the rotary axes, and the choice for references."""
-
-    references: ReferencePositions
-    speeds: Sequence[Sequence[float]]
-
-    def angles(self, positions: Tensor) -> Tensor:
-        return angles_of(positions, self.speeds)
-
-    def of_entries(self, high: int, wide: int, device: torch.device) -> Tensor:
-        """Angles (1, S, d / 2) of the bank's entries with a grid of this size."""
-        shift = reference_shift(self.references, wide, device)
-        return self.angles(grid_positions(high, wide, device) + shift)
-
-
-@dataclass(frozen=True, slots=True)
 class _Call:
     """What the attention of a block gets besides its tokens.
 
-    angles  (B, N, d / 2) of all tokens. picture: how many of them, the first, are the picture's
+    angles   (B, N, d / 2) of all tokens
+    picture  how many of them, the first, are the picture's
+    entries  angles at which entries of the bank are read; None without a bank
     """
 
     angles: Tensor
     beside: Beside
     picture: int
-    injection: Injection
-    placing: _Placing
+    injection: Injection = None
+    entries: Tensor | None = None
 
 
 class _Processor:
@@ -141,13 +121,9 @@ class _Processor:
         if isinstance(injection, Collected):
             assert self.site is not None
             injection[self.site.index] = (k[:, : call.picture], v[:, : call.picture])
-
-        def placed(keys: Tensor, high: int, wide: int) -> Tensor:
-            return rotated(keys, call.placing.of_entries(high, wide, keys.device), heads)
-
         q, k = (rotated(x, call.angles, heads) for x in (q, k))
         site = self.site or _NOWHERE
-        read = joint_attention(q, k, v, heads, site, call.beside, injection, placed)
+        read = joint_attention(q, k, v, heads, site, call.beside, injection, call.entries)
         out: Tensor = attn.to_out[0](read)
         return out
 
@@ -161,10 +137,11 @@ def _run(
 ) -> Tensor:
     """read: (B,) bool, the rows that others read. Gives noise - picture, (B, C, h, w)."""
     dtype, placing = module.dtype, module.lafi_placing
+    bank = injection.bank if isinstance(injection, DenoiserBatch) else None
+    entries = None if bank is None else placing.of_entries(bank.mask, PATCH)
     patches, high, wide = _patches(batch["latents"].to(dtype))
     picture = high * wide
-    shift = reference_shift(placing.references, wide, read.device)
-    shifts = read[:, None, None] * shift
+    shifts = placing.shifts(read, wide)
     texts = _Texts.of(batch["text_mask"].float())
     told = _time(module, 1.0 - batch["timesteps"].float() / _LAST_TIMESTEP).to(dtype)
 
@@ -178,20 +155,20 @@ def _run(
     picture_angles = placing.angles(places + shifts)
     weight = _padding_weight(tokens[0, :picture, 0])
     offsets = torch.nn.functional.pad(weight, (picture, 0)).expand(tokens.shape[0], -1)
-    call = _Call(picture_angles, Beside(0, 1, offsets), picture, injection, placing)
+    call = _Call(picture_angles, Beside(0, 1, offsets), picture, injection, entries)
     for block in module.noise_refiner:
         tokens = block(tokens, None, call, told)
 
     words = module.cap_embedder(batch["text"].to(dtype))
     words = torch.where(texts.counting[..., None], words, module.cap_pad_token.to(dtype))
     text_angles = placing.angles(texts.places[..., None] * first + shifts)
-    alone = _Call(text_angles, Beside(0, 0, texts.offsets), 0, None, placing)
+    alone = _Call(text_angles, Beside(0, 0, texts.offsets), 0)
     for block in module.context_refiner:
         words = block(words, None, alone)
 
     beside = Beside(0, 1 + words.shape[1], torch.cat([offsets, texts.offsets], dim=1))
     angles = torch.cat([picture_angles, text_angles], dim=1)
-    call = _Call(angles, beside, picture, injection, placing)
+    call = _Call(angles, beside, picture, injection, entries)
     joined = torch.cat([tokens, words], dim=1)
     for block in module.layers:
         joined = block(joined, None, call, told)
