@@ -18,15 +18,12 @@ from torch import Tensor
 from lafi.board.injection import Injection
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
-from lafi.engine.onnx.engines import OnnxDenoiser, OnnxReferenceReader
-from lafi.engine.onnx.graph import open_graph
 from lafi.engine.torch.engines import TorchDenoiser, TorchReferenceReader, load_torch_engines
 from lafi.model.info import ModelInfo, ReferencePositions
+from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines
 from lafi.wire.events import PanelImage
-from lafi_export.modules import load_modules
-from lafi_export.onnx_export import denoiser_graph, export_graph, reference_graph
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.random_checkpoint import random_checkpoint
 
@@ -256,36 +253,6 @@ def test_texts_of_different_lengths_do_not_disturb_each_other(
     torch.testing.assert_close(both[:1], by_itself, atol=2e-4, rtol=0)
 
 
-def test_the_exported_graphs_give_what_torch_gives(
-    folder: Path, engines: Engines, tmp_path: Path
-) -> None:
-    info = engines.info.model_copy(update={"reference_positions": "shifted"})
-    modules = load_modules(folder, info, tmp_path / "weights")
-    for graph in (
-        denoiser_graph(modules.denoiser, info),
-        reference_graph(modules.reference, info),
-    ):
-        export_graph(graph, tmp_path / graph.file, modules.weights)
-    denoiser = OnnxDenoiser(open_graph(tmp_path / "denoiser.onnx", "onnxruntime", threads=1), info)
-    theirs = modules.engines(folder, info)
-    for name, batch in denoiser_cases(info, SIZES):
-        wanted = theirs.denoiser(batch)
-        torch.testing.assert_close(denoiser(batch), wanted, atol=2e-3, rtol=0, msg=name)
-    reader = OnnxReferenceReader(
-        lambda: open_graph(tmp_path / "reference.onnx", "onnxruntime", threads=1), info
-    )
-    assert theirs.reference_reader is not None
-    for name, case in bank_cases(info, SIZES):
-        pairs = zip(reader(case.references), theirs.reference_reader(case.references), strict=True)
-        for entry, other in pairs:
-            for got, wanted in zip(
-                entry.keys + entry.values, other.keys + other.values, strict=True
-            ):
-                torch.testing.assert_close(got, wanted, atol=2e-3, rtol=0, msg=name)
-
-
 def test_the_default_is_the_blocks_of_text_and_picture(engines: Engines) -> None:
-    from lafi.model.layers import injected_layers
-
     assert injected_layers(engines.info, Injection().layers) == (2, 3, 4)
     assert injected_layers(engines.info, "all") == (0, 1, 2, 3, 4)
