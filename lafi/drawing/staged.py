@@ -25,6 +25,7 @@ from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
 from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
+from lafi.drawing.limited_texts import limits_words
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
@@ -242,9 +243,9 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
         span._replace(start=span.start + before, stop=span.stop + before)
         for span in limited_words(materials.storyboard, panel, plan.injection)
     ]
-    if not spans:
-        return ()
     engines = materials.engines[plan.variant]
+    if not spans or not limits_words(engines.info):
+        return ()
     read = as_read(plan.text, weighted=materials.storyboard.prompt_weights)
     slots = torch.from_numpy(engines.prompts.slots(read.text, read.moved(spans)))
     return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from lafi.model.input_port import NOWHERE
 from lafi.model.text_stack import TextSize, WordSpan
+from lafi.model.text_stacks.clip_reader import slots_of
+from lafi.model.text_stacks.clip_windows import Token
 
 MULTIPLE: Final = 32
 """Z-Image pads a caption to whole multiples of this, with a token that it has learnt."""
+_NO_WORD: Final = "\0"
 
 
 class QwenReader:
@@ -50,15 +53,29 @@ class QwenReader:
         return text[min(places[room] if room < len(places) else len(text), len(text) - 1) :]
 
     def slots(self, text: str, spans: Sequence[WordSpan]) -> npt.NDArray[np.int32]:
-        """As `PromptReader`: no token belongs to a character's region in this model."""
-        return np.full(self.token_ids([text]).shape[-1], NOWHERE, dtype=np.int32)
+        """As `PromptReader`. A blank before a word, which is in its token, counts for nothing."""
+        chat = self._chat(text)
+        # A text may be a word of the chat's own, such as `user`.
+        before = self._chat(_NO_WORD).index(_NO_WORD)
+        read = self._tokenizer(chat, return_offsets_mapping=True, verbose=False)
+        tokens = []
+        for number, (start, stop) in zip(read.input_ids, read.offset_mapping, strict=True):
+            word = chat[start:stop].lstrip()
+            blanks = stop - start - len(word) if word else 0
+            tokens.append(Token(number, start + blanks - before, stop - before))
+        slots = np.full(self.token_ids([text]).shape[-1], NOWHERE, dtype=np.int32)
+        slots[: len(tokens)] = slots_of(tokens, spans)
+        return slots
 
     def _ids(self, text: str) -> list[int]:
-        chat = self._tokenizer.apply_chat_template(
+        ids: list[int] = self._tokenizer(self._chat(text), verbose=False).input_ids
+        return ids
+
+    def _chat(self, text: str) -> str:
+        chat: str = self._tokenizer.apply_chat_template(
             [{"role": "user", "content": text}],
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=True,
         )
-        ids: list[int] = self._tokenizer(chat, verbose=False).input_ids
-        return ids
+        return chat

@@ -16,14 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from lafi.board.injection import Injection
-from lafi.board.storyboard import Panel, Storyboard
+from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import TorchDenoiser, TorchReferenceReader, load_torch_engines
 from lafi.model.info import ModelInfo, ReferencePositions
 from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines
-from lafi.wire.events import PanelImage
+from lafi.wire.events import Accepted, PanelImage
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.random_checkpoint import random_checkpoint
 
@@ -251,6 +251,27 @@ def test_texts_of_different_lengths_do_not_disturb_each_other(
     one = {name: tensor[:1] for name, tensor in two.items()}
     by_itself = denoiser(DenoiserBatch({**one, "routes": routes[:, :1], **alone}))
     torch.testing.assert_close(both[:1], by_itself, atol=2e-4, rtol=0)
+
+
+def test_weighted_words_count_and_words_outside_their_region_are_told_of(engines: Engines) -> None:
+    """Text and picture are one sequence, so that words cannot be kept to a region."""
+
+    def events_of(prompt: str) -> list[Any]:
+        board = Storyboard(
+            width=32,
+            height=32,
+            sampling={"steps": 1, "guidance": 1.0},
+            characters=[Character(name="mia", prompt="a girl")],
+            panels=[Panel(prompt=prompt, seed=1, regions={"mia": (0.0, 0.0, 0.5, 1.0)})],
+        )
+        return list(draw(board, engines))
+
+    plain, weighted = events_of("{mia} has a red hat"), events_of("{mia} has a (red:1.8) hat")
+    pictures = [[e.png for e in each if isinstance(e, PanelImage)] for each in (plain, weighted)]
+    assert pictures[0] != pictures[1]
+    (accepted,) = (event for event in plain if isinstance(event, Accepted))
+    said = "panels[0].regions.mia: the words of mia act everywhere with zimage"
+    assert [note for note in accepted.notes if note.startswith(said)]
 
 
 def test_the_default_is_the_blocks_of_text_and_picture(engines: Engines) -> None:
