@@ -10,11 +10,12 @@ import torch
 from brought_lora_tables import BY_PEFT, REFUSED, RIGHT
 from brought_slow import one_in
 from diffusers import StableDiffusionXLPipeline
+from merged_weights import assert_same_weights
 from safetensors.torch import load_file
 
 from brought_files import Brought
 from brought_loras import Shapes
-from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
+from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us
 from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora_file import LoraError
@@ -28,21 +29,6 @@ SEEN = 6
 def variant_of(option: str) -> Variant:
     (variant,) = parse_variants([f"x={option}"])
     return variant
-
-
-def assert_same_weights(pipeline: Any, folder: Path) -> None:
-    """More than pixels show: every weight is diffusers' own."""
-    ours = stock_pipeline(folder)
-    for part, network in networks(pipeline).items():
-        found = getattr(ours, part).state_dict()
-        theirs = {
-            name.replace(".base_layer", ""): value
-            for name, value in network.state_dict().items()
-            if not any(mark in name for mark in ("lora_", "hada_", "lokr_"))
-        }
-        assert found.keys() == theirs.keys()
-        for name, value in theirs.items():
-            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def drawn(checkpoint: Path, variant: Variant, folder: Path) -> Any:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from brought_slow import one_in
 from brought_transformer_loras import REFUSED, RIGHT, pair
 from diffusers import DiffusionPipeline
+from merged_weights import assert_same_weights
 from PIL import Image
 
 from brought_files import Brought, saved
@@ -22,7 +24,7 @@ from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.checkpoint import CheckpointError
 from lafi.wire.events import PanelImage
-from lafi_export.bare_pipeline import quiet_libraries
+from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
@@ -31,7 +33,7 @@ from lafi_export.variant_option import parse_variants
 PIXELS = 2
 SEEN = 6
 """Of 255: what a change must move at least, so that a file that is not applied is noticed."""
-SIDE, STEPS, GUIDANCE, SEED = 32, 2, 5.0, 5
+SIDE, STEPS, GUIDANCE, SEED = 32, 1, 5.0, 5
 PROMPT = "a child at the window"
 
 
@@ -93,8 +95,18 @@ def theirs_of(strength: Any) -> Any:
     return {"transformer" if k == "unet" else k: copy.deepcopy(v) for k, v in strength.items()}
 
 
+def with_files(pipeline: Any, variant: Variant) -> Any:
+    """The stock pipeline with a variant's files loaded."""
+    names = [f"file{number}" for number in range(len(variant.loras))]
+    with quiet_libraries():
+        for name, (path, _) in zip(names, variant.loras, strict=True):
+            pipeline.load_lora_weights(path, adapter_name=name)
+        pipeline.set_adapters(names, [theirs_of(one) for _, one in variant.loras])
+    return pipeline
+
+
 @pytest.mark.usefixtures("expected")
-@pytest.mark.parametrize("brought", RIGHT, ids=str)
+@pytest.mark.parametrize("brought", one_in(3, RIGHT))
 def test_a_variant_draws_what_the_stock_pipeline_draws(
     brought: Brought,
     stock: Callable[[str], Any],
@@ -104,18 +116,29 @@ def test_a_variant_draws_what_the_stock_pipeline_draws(
     tmp_path: Path,
 ) -> None:
     variant = variant_of(brought.build(shapes(brought.model), tmp_path))
-    pipeline = stock(brought.model)
-    names = [f"file{number}" for number in range(len(variant.loras))]
-    with quiet_libraries():
-        for name, (path, _) in zip(names, variant.loras, strict=True):
-            pipeline.load_lora_weights(path, adapter_name=name)
-        pipeline.set_adapters(names, [theirs_of(one) for _, one in variant.loras])
-    theirs = drawn_by_stock(pipeline, brought.model)
+    theirs = drawn_by_stock(with_files(stock(brought.model), variant), brought.model)
     assert distance(plain(brought.model), theirs) > SEEN
     checkpoint = small_checkpoints(brought.model)
     write_variant(checkpoint, plan_variant(checkpoint, variant), tmp_path / "variant")
-    ours = drawn_by_us(tmp_path / "variant")
-    assert distance(ours, theirs) <= PIXELS
+    assert distance(drawn_by_us(tmp_path / "variant"), theirs) <= PIXELS
+
+
+@pytest.mark.parametrize("brought", RIGHT, ids=str)
+def test_a_variant_has_the_weights_that_diffusers_merges(
+    brought: Brought,
+    stock: Callable[[str], Any],
+    shapes: Callable[[str], Shapes],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    variant = variant_of(brought.build(shapes(brought.model), tmp_path))
+    checkpoint = small_checkpoints(brought.model)
+    plan = plan_variant(checkpoint, variant)
+    assert plan.parts
+    write_variant(checkpoint, plan, tmp_path / "variant")
+    pipeline = with_files(stock(brought.model), variant)
+    pipeline.fuse_lora(components=[*networks(pipeline)])
+    assert_same_weights(pipeline, tmp_path / "variant")
 
 
 @pytest.mark.usefixtures("expected")
