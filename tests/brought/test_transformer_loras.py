@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from brought_slow import one_in
-from brought_transformer_loras import REFUSED, RIGHT, pair
+from brought_transformer_lora_tables import REFUSED, RIGHT
+from brought_transformer_loras import pair
 from diffusers import DiffusionPipeline
 from merged_weights import assert_same_weights
 from PIL import Image
