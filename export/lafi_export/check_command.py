@@ -26,6 +26,7 @@ from lafi_export.learnt_words import (
     LearntWord,
     TextualInversionError,
     are_learnt_words,
+    check_takes_words,
     load_words,
     read_word,
 )
@@ -122,7 +123,7 @@ def _tensors(file: Path, repository: Path | None) -> Iterator[str]:
     keys = _keys(file)
     if any(is_lora_key(key) for key in keys):
         lora = read_lora(file)
-        ranks = sorted({value.shape[0] for _, value in lora.downs()})
+        ranks = sorted({value.shape[0] for value in lora.downs()})
         yield f"a {_KINDS[lora.kind]}" + (f" of rank {', '.join(map(str, ranks))}" if ranks else "")
         yield from _fits(repository, lambda _, pipeline: load_loras(pipeline, [(file, 1.0)]))
     elif are_learnt_words(list(keys)) or "string_to_param" in keys:
@@ -172,6 +173,7 @@ def _fits(repository: Path | None, load: Callable[[Path, Any], object]) -> Itera
 
 
 def _fit(word: LearntWord, artifacts: Path, pipeline: Any) -> None:
+    check_takes_words(pipeline, word.path)
     info = load_model_info(artifacts)
     encoders = {}
     for folder in tokenizer_folders(artifacts, info):
