@@ -16,6 +16,7 @@ from lafi.app.export_options import (
     Checkpoint,
     ConfigFolder,
     ExportTarget,
+    GgufFile,
     PartFile,
     Prediction,
     Recogniser,
@@ -43,9 +44,11 @@ def export(
         "out/repository"
     ),
     unet: PartFile = None,
+    transformer: GgufFile = None,
     vae: PartFile = None,
     text_encoder: PartFile = None,
     text_encoder_2: PartFile = None,
+    text_encoder_3: GgufFile = None,
     config: ConfigFolder = None,
     tokenizer: TokenizerFolder = None,
     prediction: Prediction = None,
@@ -77,9 +80,11 @@ def export(
         raise missing(error, "export") from None
     files = {
         "unet": unet,
+        "transformer": transformer,
         "vae": vae,
         "text_encoder": text_encoder,
         "text_encoder_2": text_encoder_2,
+        "text_encoder_3": text_encoder_3,
     }
     parts: Any = {part: file for part, file in files.items() if file is not None}
     code = export_command(
