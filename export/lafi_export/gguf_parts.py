@@ -7,7 +7,7 @@ written in float32, tensor by tensor. Knows file formats and names, not how a mo
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import torch
 from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
@@ -80,9 +80,10 @@ def weights_from_gguf(checkpoint: Path, files: Mapping[str, Path], folder: Path)
     """Writes the weights of parts, `folder/<part>/*.safetensors`, float32.
 
     checkpoint: a diffusers folder, whose configs count. files: part -> GGUF file.
-    Raises CheckpointError for configs that do not fit together, a part that the pipeline lacks
-    or that no GGUF loader reads, a damaged file, one of another kind of network, and one with
-    missing or unknown tensors or other shapes than the config says; it names them.
+    Raises CheckpointError for configs that do not fit together, as an encoder that the transformer
+    cannot read; for a part that the pipeline lacks or that no GGUF loader reads, a damaged file,
+    one of another kind of network, and one with missing or unknown tensors or other shapes than
+    the config says; it names them.
     """
     family, parts = check_configs(checkpoint)
     torch_family = torch_families()[family.name]
@@ -119,10 +120,10 @@ def read_transformer(file: Path, module: nn.Module) -> Mapping[str, StoredTensor
     stored = load_gguf_checkpoint(str(file))
     places = module.state_dict()
     if stored.keys() != places.keys():
-        left = dict(stored)
+        left, config = dict(stored), cast(Any, module.config)
         try:
             # It takes what it knows out of `left`.
-            renamed = known["checkpoint_mapping_fn"](checkpoint=left, config=dict(module.config))
+            renamed = known["checkpoint_mapping_fn"](checkpoint=left, config=dict(config))
         except Exception:
             # What foreign tensors make of diffusers' converters is not foreseeable; the file's
             # own names then tell what is wrong with it.
@@ -137,7 +138,8 @@ def read_text_encoder(file: Path, module: nn.Module) -> Mapping[str, StoredTenso
 
     The file is mapped, not read. Source: transformers' `load_gguf_checkpoint`.
     """
-    kind = str(module.config.model_type)  # type: ignore[union-attr]
+    config = cast(Any, module.config)
+    kind = str(config.model_type)
     if kind not in _TEXT_KINDS:
         allowed = ", ".join(_TEXT_KINDS)
         raise CheckpointError(
@@ -152,7 +154,7 @@ def read_text_encoder(file: Path, module: nn.Module) -> Mapping[str, StoredTenso
             f"{' or '.join(_TEXT_KINDS[kind])}, as the model's text encoder is"
         )
     facts = read_text_facts(str(file))["config"]
-    _check_facts(file, facts, module.config.to_dict())  # type: ignore[operator,union-attr]
+    _check_facts(file, facts, config.to_dict())
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=facts)
     names = get_gguf_hf_weights_map(module, processor)
     tied = getattr(module, "_tied_weights_keys", None) or {}
@@ -186,9 +188,7 @@ def _write(file: Path, part: str, module: nn.Module, reader: PartReader, target:
     write_weights(target, layouts, lambda name: found[name].read().reshape(shapes[name]))
 
 
-def _check_fits(
-    where: str, found: Mapping[str, StoredTensor], shapes: Mapping[str, Shape]
-) -> None:
+def _check_fits(where: str, found: Mapping[str, StoredTensor], shapes: Mapping[str, Shape]) -> None:
     problems = []
     if missing := [name for name in shapes if name not in found]:
         problems.append(f"has no {some(missing)}")

@@ -33,9 +33,9 @@ def prepared(given: SingleFile, beside: Path) -> Iterator[Path]:
         raise CheckpointError(f"{checkpoint}: no such file or folder")
     if checkpoint is None and not given.parts:
         raise CheckpointError("CHECKPOINT: got none, allowed a folder, a file, or --unet FILE ...")
-    replaced = {part: file for part, file in given.parts.items() if is_gguf(file)}
+    replaced: dict[str, Path] = {part: file for part, file in given.parts.items() if is_gguf(file)}
     if checkpoint is not None and checkpoint.is_dir():
-        if given != SingleFile(checkpoint, replaced):
+        if given != SingleFile(checkpoint, given.parts) or len(replaced) < len(given.parts):
             raise CheckpointError(
                 f"{checkpoint}: got a folder with --vae, --config, --tokenizer or --prediction, or "
                 "with a part that is no .gguf file; allowed beside a folder: .gguf files"

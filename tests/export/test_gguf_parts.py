@@ -217,7 +217,7 @@ def test_an_encoder_that_does_not_fit_the_transformer_is_refused(
 
 
 @pytest.mark.parametrize(
-    "given, said",
+    ("given", "said"),
     [
         (("--transformer", "z.gguf"), "got z.gguf without a folder"),
         (("FILE", "--text-encoder", "q.gguf"), "got q.gguf without a folder"),
