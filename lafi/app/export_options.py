@@ -16,7 +16,15 @@ Checkpoint = Annotated[
     ),
 ]
 PartFile = Annotated[
-    Path | None, typer.Option(help="A file of this part, in place of the checkpoint's.")
+    Path | None,
+    typer.Option(
+        help="A file of this part, in place of the checkpoint's; of a folder's denoiser or text "
+        "encoder a .gguf file."
+    ),
+]
+GgufFile = Annotated[
+    Path | None,
+    typer.Option(help="A .gguf file of this part, in place of the folder's."),
 ]
 ConfigFolder = Annotated[
     Path | None,

@@ -75,16 +75,25 @@ def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
     Raises CheckpointError, as `read_model_info`, also for weights whose files are damaged.
     """
     folder = Path(checkpoint)
+    family, parts = check_configs(folder)
+    try:
+        for part in weight_parts(folder, family):
+            for file in weight_files(folder / part):
+                read_header(file)
+    except TensorFileError as error:
+        raise CheckpointError(str(error)) from error
+    return family, parts
+
+
+def check_configs(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
+    """As `check_checkpoint`, but for the weights, which need not be there."""
+    folder = Path(checkpoint)
     if folder.is_file():
         raise CheckpointError(f"{folder}: got a file, allowed a diffusers folder")
     family, parts = _read_parts(folder)
     try:
         problems = [*family.problems(folder, parts), *family.text.problems(folder, parts)]
-        if not problems:
-            for part in weight_parts(folder, family):
-                for file in weight_files(folder / part):
-                    read_header(file)
-    except (TensorFileError, TokenizerError) as error:
+    except TokenizerError as error:
         raise CheckpointError(str(error)) from error
     except (KeyError, TypeError, AttributeError) as error:
         # A config without a field that every checkpoint of its class has.
