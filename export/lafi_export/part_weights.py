@@ -23,6 +23,9 @@ from lafi.model.tensor_file import TensorBytes
 from lafi_export.weights_file import TensorLayout, rewrite_weights, tensor_places, write_weights
 
 _TOWER: Final = "text_model."
+_LANGUAGE_MODEL: Final = "model."
+"""Stands before the names of a language model's body where its head was saved with it, as Qwen3's
+are published."""
 _OLD_ATTENTION: Final = {
     ".to_q.": ".query.",
     ".to_k.": ".key.",
@@ -184,6 +187,7 @@ def _spellings(name: str) -> Iterator[str]:
     yield name
     yield _TOWER + name
     yield name.removeprefix(_TOWER)
+    yield _LANGUAGE_MODEL + name
     for new, old in _OLD_ATTENTION.items():
         if new in name:
             yield name.replace(new, old)

@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import ZImagePipeline, ZImageTransformer2DModel
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lafi.board.injection import Injection
@@ -24,6 +26,7 @@ from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines
 from lafi.wire.events import Accepted, PanelImage
+from lafi_export.modules import load_modules
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.random_checkpoint import random_checkpoint
 
@@ -251,6 +254,27 @@ def test_texts_of_different_lengths_do_not_disturb_each_other(
     one = {name: tensor[:1] for name, tensor in two.items()}
     by_itself = denoiser(DenoiserBatch({**one, "routes": routes[:, :1], **alone}))
     torch.testing.assert_close(both[:1], by_itself, atol=2e-4, rtol=0)
+
+
+def test_a_text_encoder_saved_with_its_head_is_the_same(
+    folder: Path, engines: Engines, tmp_path: Path
+) -> None:
+    """As published: the class of a causal model, whose names begin with `model.`."""
+    copied = Path(shutil.copytree(folder, tmp_path / "copied"))
+    (weights,) = (copied / "text_encoder").glob("*.safetensors")
+    named = {f"model.{name}": value.clone() for name, value in load_file(weights).items()}
+    save_file(named, weights, metadata={"format": "pt"})
+    index = copied / "model_index.json"
+    index.write_text(index.read_text().replace("Qwen3Model", "Qwen3ForCausalLM"), "utf-8")
+    config = copied / "text_encoder/config.json"
+    config.write_text(config.read_text().replace("Qwen3Model", "Qwen3ForCausalLM"), "utf-8")
+    ids = torch.from_numpy(engines.prompts.token_ids(["a cat"]))
+    wanted = engines.text_encoder(ids)["text"]
+    loaded = load_torch_engines(copied)
+    torch.testing.assert_close(loaded.text_encoder(ids)["text"], wanted, rtol=0, atol=0)
+    modules = load_modules(copied, loaded.info, tmp_path / "weights")
+    exported = modules.engines(copied, loaded.info).text_encoder(ids)["text"]
+    torch.testing.assert_close(exported, wanted, rtol=0, atol=1e-5)
 
 
 def test_weighted_words_count_and_words_outside_their_region_are_told_of(engines: Engines) -> None:
