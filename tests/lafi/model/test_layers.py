@@ -137,7 +137,7 @@ def test_a_list_is_a_set_of_layers(sd15_info: ModelInfo) -> None:
 def test_presets_of_the_model_replace_those_of_its_family(sd15_info: ModelInfo) -> None:
     found = sd15_info.model_copy(update={"presets": {"texture": (4, 9)}})
     assert injected_layers(found, "texture") == (4, 9)
-    with pytest.raises(ValueError, match="layers: got 'decoder', allowed default, texture or an"):
+    with pytest.raises(ValueError, match="layers: got 'decoder', allowed texture or an index"):
         injected_layers(found, "decoder")
 
 
