@@ -76,6 +76,10 @@ def is_gguf(file: Path) -> bool:
     return file.suffix.lower() == SUFFIX
 
 
+_UNTRIED: Final = "UNet2DConditionModel"
+"""Diffusers has a loader for it, which nothing here has been compared with."""
+
+
 def weights_from_gguf(checkpoint: Path, files: Mapping[str, Path], folder: Path) -> None:
     """Writes the weights of parts, `folder/<part>/*.safetensors`, float32.
 
@@ -115,8 +119,8 @@ def read_transformer(file: Path, module: nn.Module) -> Mapping[str, StoredTensor
     kinds = [kind for kind in type(module).__mro__ if kind.__module__.startswith("diffusers.")]
     name = kinds[0].__name__
     known: Any = SINGLE_FILE_LOADABLE_CLASSES.get(name)
-    if known is None:
-        raise CheckpointError(f"{file}: diffusers reads no GGUF file of {name}")
+    if known is None or name == _UNTRIED:
+        raise CheckpointError(f"{file}: no GGUF file of {name} is read, allowed safetensors")
     stored = load_gguf_checkpoint(str(file))
     places = module.state_dict()
     if stored.keys() != places.keys():

@@ -196,13 +196,20 @@ def test_a_file_of_another_kind_is_refused(zimage: Path, sd3: Path, tmp_path: Pa
             weights_from_gguf(folder, {part: file}, tmp_path / "out")
 
 
-def test_diffusers_reads_no_gguf_of_some(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize(
+    ("name", "part", "network"),
+    [
+        ("pixart", "transformer", "PixArtTransformer2DModel"),
+        ("sd15", "unet", "UNet2DConditionModel"),
+    ],
+)
+def test_gguf_files_of_some_networks_are_refused(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str, part: str, network: str
 ) -> None:
-    pixart = _checkpoint("pixart", tmp_path_factory)
-    file = write_gguf(tmp_path / "p.gguf", stored(pixart, "transformer"), "pixart")
-    with pytest.raises(CheckpointError, match=r"no GGUF file of PixArtTransformer2DModel"):
-        weights_from_gguf(pixart, {"transformer": file}, tmp_path / "out")
+    folder = _checkpoint(name, tmp_path_factory)
+    file = write_gguf(tmp_path / "p.gguf", stored(folder, part), name)
+    with pytest.raises(CheckpointError, match=f"no GGUF file of {network} is read"):
+        weights_from_gguf(folder, {part: file}, tmp_path / "out")
 
 
 def test_an_encoder_that_does_not_fit_the_transformer_is_refused(
