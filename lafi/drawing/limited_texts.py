@@ -4,21 +4,19 @@ Where text and picture are one sequence of tokens, no layer reads text by itself
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 from lafi.board.storyboard import Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.plan import StagePlan
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
+from lafi.model.input_port import WORDS
 from lafi.ports.engines import Engines
-
-_WORDS: Final = "words"
 
 
 def limits_words(info: ModelInfo) -> bool:
     """Whether the denoiser has an input for the regions of words."""
-    return any(port.name == _WORDS for port in input_ports(info))
+    return any(port.name == WORDS for port in input_ports(info))
 
 
 def word_notes(

@@ -31,6 +31,9 @@ TEXT: Final = "text"
 TEXT_MASK: Final = "text_mask"
 """The input that says which tokens of a row's text count, 1 or 0; left out, all do."""
 
+WORDS: Final = "words"
+"""The input that says in whose region a token of a row's text acts, a slot, or -1 for anywhere."""
+
 
 class InputPort(BaseModel):
     """One input of the denoiser.
@@ -100,3 +103,21 @@ def core_ports(
             example="weight",
         ),
     )
+
+
+def words_port(tokens: Axis | int) -> InputPort:
+    """`words` of a denoiser that reads text by cross-attention. tokens: of a text."""
+    return InputPort(
+        name=WORDS,
+        axes=(ROWS, tokens),
+        dtype="INT32",
+        fill=NOWHERE,
+        optional=True,
+        reading=True,
+        example="slot",
+    )
+
+
+def text_mask_port(tokens: Axis | int) -> InputPort:
+    """`text_mask` of a denoiser whose texts are always padded. tokens: of a text."""
+    return InputPort(name=TEXT_MASK, axes=(ROWS, tokens), example="flag")

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lafi.engine.torch.attention import Collected, pooled_to_grid, to_tokens
 from lafi.engine.torch.rotary import rotated
 from lafi.model.bank_groups import bank_groups, bank_places
 from lafi.model.info import AttentionSite
-from lafi.ports.engines import DenoiserBatch
+from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 from lafi_kernels.reference import attention
 
 LEFT_OUT = -10000.0
@@ -65,10 +65,21 @@ def sites_by_name(layers: Sequence[AttentionSite]) -> dict[str, Site]:
     }
 
 
-def read_rows(routes: Tensor) -> Tensor:
-    """routes (L, B, R) int32 -> (B,) bool: the rows that another row, or they themselves, read."""
+def read_rows(batch: DenoiserBatch | ReferenceBatch) -> Tensor:
+    """(B,) bool: the rows that another row, or they themselves, read; none of references alone."""
+    if isinstance(batch, ReferenceBatch):
+        return torch.zeros_like(batch["timesteps"], dtype=torch.bool)
+    routes = batch["routes"]
     rows = torch.arange(routes.shape[1], dtype=routes.dtype, device=routes.device)
     return (routes[..., None] == rows).any(dim=0).any(dim=0).any(dim=0)
+
+
+def heads_normed(x: Tensor, heads: int, norm: nn.Module | None) -> Tensor:
+    """x (B, S, heads * d); the norm is over d, None leaves it."""
+    if norm is None:
+        return x
+    split: Tensor = norm(x.unflatten(-1, (heads, -1)))
+    return split.flatten(2)
 
 
 def joint_attention(

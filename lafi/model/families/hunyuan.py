@@ -12,7 +12,7 @@ from lafi.model.families.scheduler_checks import diffusion_problems
 from lafi.model.families.vae_checks import vae_problems
 from lafi.model.family import GuidanceKind
 from lafi.model.info import AttentionSite, ModelInfo
-from lafi.model.input_port import NOWHERE, ROWS, TEXT_MASK, InputPort, core_ports
+from lafi.model.input_port import ROWS, InputPort, core_ports, text_mask_port, words_port
 from lafi.model.text_stacks.hunyuan import HUNYUAN_PARTS, HUNYUAN_TEXTS, text_tokens
 from lafi.model.text_stacks.hunyuan_reader import BERT_LENGTH, T5_LENGTH
 
@@ -90,16 +90,7 @@ class HunyuanFamily:
         """As `Family`: core ports, `words`, and which tokens of a row's texts count."""
         tokens = text_tokens(info)
         core = core_ports(info.latent_channels, len(info.layers), (tokens, info.text_width))
-        words = InputPort(
-            name="words",
-            axes=(ROWS, tokens),
-            dtype="INT32",
-            fill=NOWHERE,
-            optional=True,
-            reading=True,
-            example="slot",
-        )
-        return (*core, words, InputPort(name=TEXT_MASK, axes=(ROWS, tokens), example="flag"))
+        return (*core, words_port(tokens), text_mask_port(tokens))
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
         """As `Family`: the picture's size, of models that are told it."""

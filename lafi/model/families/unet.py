@@ -11,7 +11,15 @@ from lafi.model.config_problems import Config, differs
 from lafi.model.families.unet_checks import pixel_problems
 from lafi.model.family import GuidanceKind
 from lafi.model.info import AttentionSite, ModelInfo
-from lafi.model.input_port import NOWHERE, ROWS, TEXT_MASK, TOKENS, Axis, InputPort, core_ports
+from lafi.model.input_port import (
+    ROWS,
+    TEXT_MASK,
+    TOKENS,
+    Axis,
+    InputPort,
+    core_ports,
+    words_port,
+)
 from lafi.model.text_stacks.clip import CLIP, ONE_ENCODER, TWO_ENCODERS, Parts
 
 _DRAWING: Final[Parts] = {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",)}
@@ -65,15 +73,7 @@ class UNetFamily:
         """
         tokens: Axis | int = TOKENS if info.text_windows > 1 else info.text_length
         core = core_ports(info.latent_channels, len(info.layers), (tokens, info.text_width))
-        words = InputPort(
-            name="words",
-            axes=(ROWS, tokens),
-            dtype="INT32",
-            fill=NOWHERE,
-            optional=True,
-            reading=True,
-            example="slot",
-        )
+        words = words_port(tokens)
         told = (*core, words, _TEXT_MASK) if tokens == TOKENS else (*core, words)
         if not info.pooled_width:
             return told

@@ -11,13 +11,12 @@ from lafi.model.config_problems import Config, differs
 from lafi.model.families.vae_checks import vae_problems
 from lafi.model.family import GuidanceKind
 from lafi.model.info import AttentionSite, ModelInfo
-from lafi.model.input_port import ROWS, TEXT_MASK, TOKENS, InputPort, core_ports
+from lafi.model.input_port import TOKENS, InputPort, core_ports, text_mask_port
 from lafi.model.scheduler_classes import EVEN_LEVELS, FLOW_SCHEDULERS
 from lafi.model.text_stacks.qwen import QWEN, QWEN_PARTS
 
 PATCH: Final = 2
 """Latent cells of a token along a side."""
-_TEXT_MASK: Final = InputPort(name=TEXT_MASK, axes=(ROWS, TOKENS), example="flag")
 _REFINER: Final = "refiner"
 _JOINT: Final = "joint"
 
@@ -74,7 +73,7 @@ class ZImageFamily:
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
         """As `Family`: core ports, and which tokens of a row's text count."""
         core = core_ports(info.latent_channels, len(info.layers), (TOKENS, info.text_width))
-        return (*core, _TEXT_MASK)
+        return (*core, text_mask_port(TOKENS))
 
     def conditions(self, info: ModelInfo, size: tuple[int, int]) -> dict[str, tuple[float, ...]]:
         """As `Family`: none."""

@@ -16,7 +16,7 @@ from lafi.model.input_port import NOWHERE
 from lafi.model.text_stack import TextSize, WordSpan
 from lafi.model.text_stacks.clip_reader import agreed, slots_of, tokens_of
 from lafi.model.text_stacks.t5_reader import T5_PADDING, T5Reader, t5_reader
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
@@ -103,11 +103,8 @@ def encoder_problems(
     """
     found: list[str] = []
     for part, tokenizer in tokenizers.items():
-        have, needed = parts[part]["vocab_size"], vocabulary_size(folder / tokenizer)
-        if have < needed:
-            found.append(
-                f"{part}.vocab_size: got {have}, allowed {needed} or more, the ids of {tokenizer}"
-            )
+        ids = vocabulary_size(folder / tokenizer)
+        found += missing_embeddings(part, parts[part], tokenizer, ids)
         if part != t5:
             why = "tokens that CLIP reads here"
             found += differs(f"{part}.max_position_embeddings", parts[part], CLIP_LENGTH, why)

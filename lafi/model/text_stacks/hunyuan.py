@@ -18,7 +18,7 @@ from lafi.model.text_stacks.hunyuan_reader import (
     hunyuan_reader,
 )
 from lafi.model.text_stacks.t5_reader import T5_TOKENIZERS
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 HUNYUAN_PARTS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "text_encoder": ("BertModel",),
@@ -44,14 +44,10 @@ class HunyuanTexts:
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`: encoders without an embedding for each of their tokenizer's ids."""
-        found = []
+        found: list[str] = []
         for part, tokenizer in zip(self.encoders, self.tokenizers, strict=True):
-            have, needed = parts[part]["vocab_size"], _vocabulary(folder / tokenizer)
-            if have < needed:
-                found.append(
-                    f"{part}.vocab_size: got {have}, "
-                    f"allowed {needed} or more, the ids of {tokenizer}"
-                )
+            ids = _vocabulary(folder / tokenizer)
+            found += missing_embeddings(part, parts[part], tokenizer, ids)
         places = parts["text_encoder"]["max_position_embeddings"]
         if places < BERT_LENGTH:
             found.append(

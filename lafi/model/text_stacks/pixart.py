@@ -16,7 +16,7 @@ from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT, TEXT_MASK
 from lafi.model.text_stack import TextOutput, TextSize, WordSpan
 from lafi.model.text_stacks.t5_reader import T5_TOKENIZERS, T5Reader, t5_reader
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 PIXART_PARTS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "text_encoder": ("T5EncoderModel",),
@@ -67,12 +67,9 @@ class PixArtTexts:
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`."""
-        have, needed = parts["text_encoder"]["vocab_size"], vocabulary_size(folder / "tokenizer")
-        if have >= needed:
-            return []
-        return [
-            f"text_encoder.vocab_size: got {have}, allowed {needed} or more, the ids of tokenizer"
-        ]
+        (part,), (tokenizer,) = self.encoders, self.tokenizers
+        ids = vocabulary_size(folder / tokenizer)
+        return missing_embeddings(part, parts[part], tokenizer, ids)
 
     def describe(self, parts: Mapping[str, Config]) -> dict[str, Any]:
         """As `TextStack`."""

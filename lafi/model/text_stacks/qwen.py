@@ -12,7 +12,7 @@ from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT, TEXT_MASK, TOKENS, Axis
 from lafi.model.text_stack import TextOutput
 from lafi.model.text_stacks.qwen_reader import QwenReader
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 QWEN_PARTS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "text_encoder": ("Qwen3Model", "Qwen3ForCausalLM"),
@@ -39,13 +39,9 @@ class QwenTexts:
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`."""
-        config, needed = parts["text_encoder"], vocabulary_size(folder / "tokenizer")
-        found = []
-        if config["vocab_size"] < needed:
-            found.append(
-                f"text_encoder.vocab_size: got {config['vocab_size']}, "
-                f"allowed {needed} or more, the ids of tokenizer"
-            )
+        (part,), (tokenizer,) = self.encoders, self.tokenizers
+        config, ids = parts[part], vocabulary_size(folder / tokenizer)
+        found = missing_embeddings(part, config, tokenizer, ids)
         if config.get("use_sliding_window"):
             found.append("text_encoder.use_sliding_window: got True, allowed False")
         return found

@@ -17,6 +17,7 @@ from lafi.engine.torch.joint_attention import (
     Beside,
     Injection,
     Site,
+    heads_normed,
     joint_attention,
     read_rows,
     sites_by_name,
@@ -50,13 +51,12 @@ class TorchFlux:
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """As `TorchFamily`."""
-        return _run(module, batch, batch, read_rows(batch["routes"]))
+        return _run(module, batch, batch)
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
         """As `TorchFamily`, in the module's dtype."""
         collected = Collected()
-        alone = torch.zeros_like(batch["timesteps"], dtype=torch.bool)
-        _run(module, batch, collected, alone)
+        _run(module, batch, collected)
         return packed_by_group(collected, groups, batch.mask)
 
 
@@ -123,19 +123,12 @@ def _projected(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x (B, N, C) -> queries and keys, normed over d, and values, (B, N, heads * d) each."""
     q, k, v = (layer(x) for layer in layers)
-    q, k = (
-        norm(y.unflatten(-1, (heads, -1))).flatten(2) for y, norm in zip((q, k), norms, strict=True)
-    )
+    q, k = (heads_normed(y, heads, norm) for y, norm in zip((q, k), norms, strict=True))
     return q, k, v
 
 
-def _run(
-    module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection, read: Tensor
-) -> Tensor:
-    """A forward pass; injection: what attention reads, or writes to. Gives noise - picture.
-
-    read: (B,) bool, the rows that others read.
-    """
+def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection) -> Tensor:
+    """A forward pass; injection: what attention reads, or writes to. Gives noise - picture."""
     dtype, text = module.dtype, batch["text"]
     tokens, high, wide = _packed(batch["latents"].to(dtype))
     placing = module.lafi_placing
@@ -143,7 +136,7 @@ def _run(
     # Text stands at 0 on all axes.
     words = torch.zeros(1, text.shape[1], AXES, device=text.device)
     places = torch.cat([words, grid_positions(high, wide, text.device)], dim=1)
-    angles = placing.angles(places + placing.shifts(read, wide))
+    angles = placing.angles(places + placing.shifts(read_rows(batch), wide))
     entries = None if bank is None else placing.of_entries(bank.mask, PATCH)
     call = Call(text.shape[1], angles, injection, entries)
     guidance = None

@@ -18,6 +18,7 @@ from lafi.engine.torch.joint_attention import (
     Beside,
     Injection,
     Site,
+    heads_normed,
     joint_attention,
     read_rows,
     sites_by_name,
@@ -27,7 +28,7 @@ from lafi.engine.torch.text_stacks.hunyuan import TORCH_HUNYUAN_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.families.hunyuan import META_SIZE, VAE_SCALE
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import TEXT, TEXT_MASK
+from lafi.model.input_port import TEXT, TEXT_MASK, WORDS
 from lafi.model.text_stacks.hunyuan_reader import BERT_LENGTH
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -57,13 +58,12 @@ class TorchHunyuan:
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """As `TorchFamily`."""
-        return _run(module, batch, batch, read_rows(batch["routes"]))
+        return _run(module, batch, batch)
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
         """As `TorchFamily`, in the module's dtype."""
         collected = Collected()
-        alone = torch.zeros_like(batch["timesteps"], dtype=torch.bool)
-        _run(module, batch, collected, alone)
+        _run(module, batch, collected)
         return packed_by_group(collected, groups, batch.mask)
 
 
@@ -136,7 +136,7 @@ class _CrossAttention:
         """hidden_states (B, S, C), encoder_hidden_states (B, T, D) -> (B, S, C)."""
         heads, offsets = attn.heads, None
         given = call.injection
-        words = given.ports.get("words") if isinstance(given, DenoiserBatch) else None
+        words = given.ports.get(WORDS) if isinstance(given, DenoiserBatch) else None
         if words is not None:
             assert isinstance(given, DenoiserBatch)
             region = to_tokens(given["region"], self._downscale, hidden_states.shape[1])
@@ -154,17 +154,11 @@ class _CrossAttention:
 
 
 def _queries(attn: Any, tokens: Tensor) -> Tensor:
-    return _normed(attn.norm_q, attn.to_q(tokens), attn.heads)
+    return heads_normed(attn.to_q(tokens), attn.heads, attn.norm_q)
 
 
 def _keys(attn: Any, tokens: Tensor) -> Tensor:
-    return _normed(attn.norm_k, attn.to_k(tokens), attn.heads)
-
-
-def _normed(norm: Any, x: Tensor, heads: int) -> Tensor:
-    """x (N, S, heads * d), each head normed by itself."""
-    normed: Tensor = norm(x.unflatten(-1, (heads, -1))).flatten(2)
-    return normed
+    return heads_normed(attn.to_k(tokens), attn.heads, attn.norm_k)
 
 
 def _projected(attn: Any, read: Tensor) -> Tensor:
@@ -173,14 +167,12 @@ def _projected(attn: Any, read: Tensor) -> Tensor:
     return out
 
 
-def _run(
-    module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection, read: Tensor
-) -> Tensor:
-    """read: (B,) bool, rows that others read. Gives the prediction, (B, C, h, w)."""
+def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection) -> Tensor:
+    """injection: what attention reads, or writes to. Gives the prediction, (B, C, h, w)."""
     config, dtype = module.config, module.dtype
     latents = batch["latents"].to(dtype)
     high, wide = (side // config.patch_size for side in latents.shape[2:])
-    call = _Call(_angles_of_call(module, high, wide, read, injection), injection)
+    call = _Call(_angles_of_call(module, high, wide, read_rows(batch), injection), injection)
     text = batch[TEXT].to(dtype)
     bert = text[:, :BERT_LENGTH, : config.cross_attention_dim]
     t5 = text[:, BERT_LENGTH:, : config.cross_attention_dim_t5]

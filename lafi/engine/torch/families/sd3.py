@@ -9,13 +9,14 @@ from typing import Any, Final
 import torch
 from diffusers import SD3Transformer2DModel
 from diffusers.models.attention_processor import Attention
-from torch import Tensor, nn
+from torch import Tensor
 
 from lafi.engine.torch.attention import Collected, packed_by_group
 from lafi.engine.torch.joint_attention import (
     Beside,
     Injection,
     Site,
+    heads_normed,
     joint_attention,
     sites_by_name,
 )
@@ -73,7 +74,8 @@ class Sd3Processor:
         """
         layers: Any = attn
         q, k, v = (layer(hidden_states) for layer in (layers.to_q, layers.to_k, layers.to_v))
-        q, k = _normed(q, attn.heads, layers.norm_q), _normed(k, attn.heads, layers.norm_k)
+        q = heads_normed(q, attn.heads, layers.norm_q)
+        k = heads_normed(k, attn.heads, layers.norm_k)
         if isinstance(injection, Collected):
             injection[self.site.index] = (k, v)
         picture = q.shape[1]
@@ -81,8 +83,8 @@ class Sd3Processor:
         if encoder_hidden_states is not None:
             text = (layers.add_q_proj, layers.add_k_proj, layers.add_v_proj)
             text_q, text_k, text_v = (layer(encoder_hidden_states) for layer in text)
-            text_q = _normed(text_q, attn.heads, layers.norm_added_q)
-            text_k = _normed(text_k, attn.heads, layers.norm_added_k)
+            text_q = heads_normed(text_q, attn.heads, layers.norm_added_q)
+            text_k = heads_normed(text_k, attn.heads, layers.norm_added_k)
             q, k, v = (torch.cat(pair, dim=1) for pair in ((q, text_q), (k, text_k), (v, text_v)))
             beside = Beside(after=encoder_hidden_states.shape[1])
         read = joint_attention(q, k, v, attn.heads, self.site, beside, injection)
@@ -92,14 +94,6 @@ class Sd3Processor:
             return out
         words = read[:, picture:]
         return out, words if attn.context_pre_only else layers.to_add_out(words)
-
-
-def _normed(x: Tensor, heads: int, norm: nn.Module | None) -> Tensor:
-    """x (B, S, heads * d); the norm is over d."""
-    if norm is None:
-        return x
-    split: Tensor = norm(x.unflatten(-1, (heads, -1)))
-    return split.flatten(2)
 
 
 def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection) -> Tensor:

@@ -23,6 +23,7 @@ from lafi.engine.torch.joint_attention import (
     Beside,
     Injection,
     Site,
+    heads_normed,
     joint_attention,
     read_rows,
     sites_by_name,
@@ -63,13 +64,12 @@ class TorchZImage:
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """As `TorchFamily`."""
-        return _run(module, batch, batch, read_rows(batch["routes"]))
+        return _run(module, batch, batch)
 
     def read(self, module: Any, batch: ReferenceBatch, groups: Sequence[BankGroup]) -> BankInputs:
         """As `TorchFamily`, in the module's dtype."""
         collected = Collected()
-        alone = torch.zeros_like(batch["timesteps"], dtype=torch.bool)
-        _run(module, batch, collected, alone)
+        _run(module, batch, collected)
         return packed_by_group(collected, groups, batch.mask)
 
 
@@ -109,13 +109,8 @@ class _Processor:
     ) -> Tensor:
         assert freqs_cis is not None
         call, heads = freqs_cis, attn.heads
-        q, k = (
-            x if norm is None else norm(x.unflatten(-1, (heads, -1))).flatten(2)
-            for x, norm in (
-                (attn.to_q(hidden_states), attn.norm_q),
-                (attn.to_k(hidden_states), attn.norm_k),
-            )
-        )
+        q = heads_normed(attn.to_q(hidden_states), heads, attn.norm_q)
+        k = heads_normed(attn.to_k(hidden_states), heads, attn.norm_k)
         v = attn.to_v(hidden_states)
         injection = call.injection if self.site is not None else None
         if isinstance(injection, Collected):
@@ -132,26 +127,24 @@ _NOWHERE: Final = Site(index=-1, downscale=1, place=(-1, -1))
 """Stands for the site of a block that reads nothing."""
 
 
-def _run(
-    module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection, read: Tensor
-) -> Tensor:
-    """read: (B,) bool, the rows that others read. Gives noise - picture, (B, C, h, w)."""
+def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injection) -> Tensor:
+    """injection: what attention reads, or writes to. Gives noise - picture, (B, C, h, w)."""
     dtype, placing = module.dtype, module.lafi_placing
     bank = injection.bank if isinstance(injection, DenoiserBatch) else None
     entries = None if bank is None else placing.of_entries(bank.mask, PATCH)
     patches, high, wide = _patches(batch["latents"].to(dtype))
-    picture = high * wide
-    shifts = placing.shifts(read, wide)
+    picture, device = high * wide, patches.device
+    shifts = placing.shifts(read_rows(batch), wide)
     texts = _Texts.of(batch["text_mask"].float())
     told = _time(module, 1.0 - batch["timesteps"].float() / _LAST_TIMESTEP).to(dtype)
 
     tokens = module.all_x_embedder[f"{PATCH}-1"](patches)
     padding = module.x_pad_token.to(dtype)[None].expand(tokens.shape[0], 1, -1)
     tokens = torch.cat([tokens, padding], dim=1)
-    first = torch.tensor([1.0, 0.0, 0.0], device=read.device)
+    first = torch.tensor([1.0, 0.0, 0.0], device=device)
     # What pads a picture stands at 0 on all axes where the picture's first axis counts the text.
     pad_place = -(texts.padded + 1.0)[:, None, None] * first
-    places = torch.cat([grid_positions(high, wide, read.device) + 0.0 * pad_place, pad_place], 1)
+    places = torch.cat([grid_positions(high, wide, device) + 0.0 * pad_place, pad_place], 1)
     picture_angles = placing.angles(places + shifts)
     weight = _padding_weight(tokens[0, :picture, 0])
     offsets = torch.nn.functional.pad(weight, (picture, 0)).expand(tokens.shape[0], -1)
