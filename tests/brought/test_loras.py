@@ -13,22 +13,17 @@ from diffusers import StableDiffusionXLPipeline
 from merged_weights import assert_same_weights
 from safetensors.torch import load_file
 
-from brought_files import Brought
+from brought_files import Brought, variant_of
 from brought_loras import Shapes
 from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us
 from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora_file import LoraError
-from lafi_export.variant_option import VariantOptionError, parse_variants
+from lafi_export.variant_option import VariantOptionError
 
 PIXELS = 2
 SEEN = 6
 """Of 255: what a change must move at least, so that a file that is not applied is noticed."""
-
-
-def variant_of(option: str) -> Variant:
-    (variant,) = parse_variants([f"x={option}"])
-    return variant
 
 
 def drawn(checkpoint: Path, variant: Variant, folder: Path) -> Any:

@@ -17,7 +17,7 @@ from diffusers import DiffusionPipeline
 from merged_weights import assert_same_weights
 from PIL import Image
 
-from brought_files import Brought, saved
+from brought_files import Brought, saved, variant_of
 from brought_loras import Shapes
 from drawn_twice import Pixels, distance
 from lafi.board.storyboard import Panel, Storyboard
@@ -29,7 +29,6 @@ from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
-from lafi_export.variant_option import parse_variants
 
 PIXELS = 2
 SEEN = 6
@@ -82,11 +81,6 @@ def drawn_by_us(folder: Path) -> Pixels:
     events = draw(board, load_torch_engines(folder))
     (panel,) = (event for event in events if isinstance(event, PanelImage))
     return np.asarray(Image.open(io.BytesIO(panel.png)).convert("RGB"), dtype=np.int16)
-
-
-def variant_of(option: str) -> Variant:
-    (variant,) = parse_variants([f"x={option}"])
-    return variant
 
 
 def theirs_of(strength: Any) -> Any:
