@@ -24,7 +24,7 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check check-chart chart-golden format types test test-slow demo evaluate lock clean distclean
+.PHONY: help setup check check-chart chart-golden format types test test-slow demo engine evaluate lock clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ demo: $(REPOSITORY) ## draw an example storyboard through a real server, into ou
 
 $(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(DRAWING_CODE)
 	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository
+
+engine: $(REPOSITORY) ## build the bundled denoiser for a GPU that is not here (TensorRT-RTX, SM89)
+	$(BIN)/python benchmarks/tensorrt_rtx.py --repository $(OUT)/repository --only denoiser.onnx --out $(OUT)/engine.json
 
 evaluate: $(REPOSITORY) ## identity against leakage, all methods (about an hour, goes on where it stopped)
 	$(BIN)/python -m benchmarks.evaluate --repository $(OUT)/repository --out $(OUT)/evaluate

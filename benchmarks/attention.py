@@ -136,6 +136,54 @@ def count_table(panels: int = 8) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class BodyCount:
+    """Bytes that the ONNX body for GPUs writes in one denoiser call, in 16 bits, in all layers.
+
+    joined: keys and values of all rows and of the bank, put together. gathered: those of every slot
+    of every row, its own included, read or not. mask: the logit offsets that `Attention` takes.
+    """
+
+    name: str
+    joined: int
+    gathered: int
+    mask: int
+
+    @property
+    def copied(self) -> int:
+        """What a kernel that reads in place does not write."""
+        return self.joined + self.gathered + self.mask
+
+
+def body_count(layer: LayerClass, panels: int, guidance: bool, slots: int = 1) -> BodyCount:
+    """Every row may read `slots` references; the reference is a row, and the bank is empty."""
+    rows = panels * (2 if guidance else 1) + 1
+    key_value = 2 * rows * layer.tokens * layer.heads * layer.head_dim * BYTES
+    return BodyCount(
+        name=f"{layer.tokens} tokens, {layer.layers} layers",
+        joined=layer.layers * key_value,
+        gathered=layer.layers * (1 + slots) * key_value,
+        mask=layer.layers * rows * layer.tokens * (1 + slots) * layer.tokens * BYTES,
+    )
+
+
+def body_table(panels: int = 8) -> str:
+    """SDXL at 1024 px as a Markdown table. Times: all of it written and read once more."""
+    lines = [
+        "| rows | layers | joined | gathered | mask | all | ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for guidance in (False, True):
+        counts = [body_count(layer, panels, guidance) for layer in SDXL]
+        sums = (sum(getattr(c, part) for c in counts) for part in ("joined", "gathered", "mask"))
+        lines += [
+            f"| {panels * (1 + guidance)} + 1 | {c.name} | {_mb(c.joined)} | {_mb(c.gathered)} "
+            f"| {_mb(c.mask)} | {_mb(c.copied)} | {1e3 * 2 * c.copied / BYTES_PER_S:.2f} |"
+            for c in (*counts, BodyCount("all layers", *sums))
+        ]
+    return "\n".join(lines)
+
+
 def _mb(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
@@ -321,7 +369,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     arguments = parser.parse_args()
     if arguments.count:
-        print(count_table())
+        print(count_table(), body_table(), sep="\n\n")
         return
     if not torch.cuda.is_available():
         print("no CUDA device: nothing can be measured here; --count needs none", file=sys.stderr)

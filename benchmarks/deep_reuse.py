@@ -41,7 +41,8 @@ from benchmarks.step_reuse import GUIDANCE, STEPS, Drawn, drawn, psnr
 from lafi.board.injection import Injection, LayerPreset
 from lafi.board.stages import Sampling
 from lafi.engine.torch.engines import load_torch_engines, torch_denoiser
-from lafi.model.architectures import TEXT_LENGTH, architecture
+from lafi.model.architectures.parts import TEXT_LENGTH
+from lafi.model.architectures.registry import architecture
 from lafi.model.families.unet import self_attention_layers
 from lafi.ports.engines import Engines
 from lafi_tiny.stages.agreement import held_out_wanted

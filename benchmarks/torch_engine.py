@@ -41,7 +41,9 @@ from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
 from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser
-from lafi.model.architectures import TEXT_LENGTH, ArchitectureName, Size, architecture
+from lafi.model.architectures.architecture import Size
+from lafi.model.architectures.parts import TEXT_LENGTH
+from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.families.unet import UNET, first_injected_layer, self_attention_layers
 from lafi.model.info import AttentionSite
 from lafi.ports.engines import Denoiser, DenoiserBatch

@@ -17,15 +17,16 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
-from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph, model_info
+from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, model_info
 from lafi.front.run_folder import REQUEST_KEY, own_run_folder
-from lafi.model.info import ModelInfo
+from lafi.model.info import ModelInfo, check_format
 from lafi.server.triton_server import DEFAULT_RECIPE, THREADS
 from lafi.serving.answers import ServedModelError
 from lafi.serving.batched_engine import Answer, Array, BatchedEngine, InputError
 from lafi.serving.failure import log_failure
 from lafi.serving.job import Status
 from lafi.serving.pace import Pace
+from lafi.serving.served_graphs import load_served_graph
 from lafi.wire.caller import CALLER, Caller
 from lafi.wire.contract import event_to_tensors
 from lafi.wire.control import Answer as ControlAnswer
@@ -42,6 +43,7 @@ class ModelSettings:
     write to. runtime, precision: of the denoiser, see lafi.ports.runtime; models that run an
     ONNX file themselves allow those of lafi.engine.onnx.graph.
     threads: CPU threads of an engine; 0 in config.pbtxt leaves them to the server.
+    Raises ModelInfoError where `lafi.json` has another format number, before an engine is loaded.
     """
 
     def __init__(self, args: Mapping[str, str]) -> None:
@@ -49,6 +51,7 @@ class ModelSettings:
         # args["model_repository"] is the folder of this model; the repository is its parent.
         repository = Path(args["model_repository"]).parent
         self.artifacts = (repository / self.text("artifacts", "../artifacts")).resolve()
+        check_format(self.artifacts)
         self.state = (repository / self.text("state", "../state")).resolve()
         self.runtime = self.text("runtime", "onnxruntime")
         self.precision = self.text("precision", "f32")
@@ -69,9 +72,8 @@ class ModelSettings:
         return model_info(self.artifacts, cast(RuntimeName, self.runtime), precision)
 
     def graph(self, file: str, precision: str = "f32") -> RunGraph:
-        """One of the exported ONNX files, ready to run."""
-        runtime, kind = cast(RuntimeName, self.runtime), cast(Precision, precision)
-        return load_graph(self.artifacts, file, runtime, kind, self.threads)
+        """One of the exported ONNX files, or the plan built from it, ready to run."""
+        return load_served_graph(self.artifacts, file, self.runtime, precision, self.threads)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt, `default` if it is not there."""

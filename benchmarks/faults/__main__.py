@@ -40,7 +40,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="lafi-faults-") as work:
         run_tests(chosen, repository, Path(work), state, short=short, tell=console.print)
     rows = summed_up(tries_in(state))
-    command = "python -m benchmarks.faults out/repository"
+    command = f"python -m benchmarks.faults out/repository{' --short' if short else ''}"
     report = {**provenance(repository, command, PACKAGES), "tests": rows}
     out.write_text(json.dumps(report, indent=1) + "\n")
     if any(row["failed"] for row in rows):

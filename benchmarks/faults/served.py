@@ -131,13 +131,14 @@ def start(
     folder: Path,
     options: Sequence[str] = (),
     before: Sequence[str] = (),
+    python: Sequence[str] = (sys.executable,),
 ) -> Served:
-    """As `serve`, but it stays. before: a command that begins the server's.
+    """As `serve`, but it stays. before: a command that begins the server's. python: what runs it.
 
     Raises RuntimeError with what it said if it does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "lafi.app.cli", "serve", str(repository)]
+    command = [*python, "-m", "lafi.app.cli", "serve", str(repository)]
     ports = ["--grpc-port", "0", "--health-port", "0", "--threads", "1", "--grace", "60"]
     process = subprocess.Popen(
         [*before, *command, *ports, *options],

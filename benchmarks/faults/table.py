@@ -13,6 +13,7 @@ from benchmarks.faults.rows.crowds import Disconnects, Load, Overload, Refusals,
 from benchmarks.faults.rows.disks import Damage, FullDisk, TwoServers
 from benchmarks.faults.rows.fuzz import FuzzDocuments, FuzzImages, FuzzRequests
 from benchmarks.faults.rows.kills import KillModels, KillParts, Terminate
+from benchmarks.faults.rows.rolling import ROLLING
 
 NOTED = "tries.jsonl"
 TESTS: Sequence[FaultTest] = (
@@ -30,6 +31,7 @@ TESTS: Sequence[FaultTest] = (
     FuzzImages(),
     FuzzDocuments(),
     TwoServers(),
+    *ROLLING,
 )
 SHOWN_FAILURES = 5
 

@@ -42,14 +42,11 @@ def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {torch.ops.lafi.attention.default: translate}
 
 
-def with_attention_function(model: onnx.ModelProto, branch_free: bool = False) -> onnx.ModelProto:
-    """The same model with the chosen body of `lafi::LafiAttention`; its nodes do not change.
-
-    branch_free: the body without `If`, for GPUs; see `attention_function`.
-    """
+def with_attention_function(model: onnx.ModelProto, body: onnx.FunctionProto) -> onnx.ModelProto:
+    """The same model with this body of `lafi::LafiAttention`; its nodes do not change."""
     others = [f for f in model.functions if (f.domain, f.name) != _ATTENTION]
     del model.functions[:]
-    model.functions.extend([*others, onnx_function.attention_function(branch_free)])
+    model.functions.extend([*others, body])
     return model
 
 

@@ -35,7 +35,8 @@ def bare_pipeline(checkpoint: Path) -> Any:
     parts = getattr(pipeline, "_lora_loadable_modules", ())
     if not parts:
         raise CheckpointError(
-            f"{checkpoint}: got {index.get('_class_name')}, for which diffusers loads no LoRA"
+            f"{checkpoint}: got {index.get('_class_name')}, for which diffusers loads no LoRA "
+            "files and no learnt words"
         )
     networks = {part: _bare_part(checkpoint / part, index[part]) for part in parts}
     expected, optional = pipeline._get_signature_keys(pipeline)
@@ -47,6 +48,11 @@ def bare_pipeline(checkpoint: Path) -> Any:
 def networks(pipeline: Any) -> Mapping[str, nn.Module]:
     """The networks that LoRA files can change, by part."""
     return {part: getattr(pipeline, part) for part in pipeline._lora_loadable_modules}
+
+
+def denoiser_part(pipeline: Any) -> str:
+    """The part that predicts, among those that LoRA files can change."""
+    return next(part for part in networks(pipeline) if not part.startswith("text_encoder"))
 
 
 @contextmanager

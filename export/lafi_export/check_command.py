@@ -19,13 +19,14 @@ from lafi.board.storyboard import load_storyboard
 from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
-from lafi.model.info import ModelInfoError, load_model_info, load_variant_infos
+from lafi.model.info import ModelInfoError, check_format, load_model_info, load_variant_infos
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
 from lafi_export.bare_pipeline import bare_pipeline
 from lafi_export.learnt_words import (
     LearntWord,
     TextualInversionError,
     are_learnt_words,
+    check_takes_words,
     load_words,
     read_word,
 )
@@ -53,9 +54,18 @@ _ERRORS: Final = (
 def check_command(
     files: list[Path], repository: Path | None = None, console: Console | None = None
 ) -> int:
-    """Prints a line for each file, and a line for what would be refused. Returns 0, or 1 then."""
+    """Prints a line for each file, and a line for what would be refused. Returns 0, or 1 then.
+
+    No file is read for a repository of another format number.
+    """
     console = console or Console(highlight=False)
     code = 0
+    if repository is not None:
+        try:
+            check_format(repository / ARTIFACTS)
+        except ModelInfoError as error:
+            console.print(Text(f"{repository}: refused: {error}", style="red"), soft_wrap=True)
+            return 1
     for file in files:
         try:
             for line in _said(file, repository):
@@ -113,7 +123,7 @@ def _tensors(file: Path, repository: Path | None) -> Iterator[str]:
     keys = _keys(file)
     if any(is_lora_key(key) for key in keys):
         lora = read_lora(file)
-        ranks = sorted({value.shape[0] for _, value in lora.downs()})
+        ranks = sorted({value.shape[0] for value in lora.downs()})
         yield f"a {_KINDS[lora.kind]}" + (f" of rank {', '.join(map(str, ranks))}" if ranks else "")
         yield from _fits(repository, lambda _, pipeline: load_loras(pipeline, [(file, 1.0)]))
     elif are_learnt_words(list(keys)) or "string_to_param" in keys:
@@ -158,17 +168,12 @@ def _fits(repository: Path | None, load: Callable[[Path, Any], object]) -> Itera
     if repository is None:
         return
     artifacts = repository / ARTIFACTS
-    load_model_info(artifacts)
-    if not (artifacts / CONFIGS).is_dir():
-        raise ModelInfoError(
-            f"{repository}: was exported by an earlier version, which kept no configs; allowed: "
-            "export it again"
-        )
     load(artifacts, bare_pipeline(artifacts / CONFIGS))
     yield f"fits {repository}"
 
 
 def _fit(word: LearntWord, artifacts: Path, pipeline: Any) -> None:
+    check_takes_words(pipeline, word.path)
     info = load_model_info(artifacts)
     encoders = {}
     for folder in tokenizer_folders(artifacts, info):

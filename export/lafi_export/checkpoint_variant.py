@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from lafi_export.bare_pipeline import bare_pipeline, networks
-from lafi_export.learnt_words import add_tokens, load_words, read_word
+from lafi_export.learnt_words import add_tokens, check_takes_words, load_words, read_word
 from lafi_export.lora_adapters import AdaptedLayer, Strength, load_loras
 from lafi_export.part_weights import Shape, read_tensor, rewrite_part
 
@@ -76,6 +76,7 @@ def plan_variant(checkpoint: Path, variant: Variant) -> VariantPlan:
     rows: dict[str, Tensor] = {}
     tokens: tuple[str, ...] = ()
     if variant.words:
+        check_takes_words(pipeline, variant.words[0][0])
         rows, tokens = _learn(checkpoint, pipeline, variant, shapes)
     layers = load_loras(pipeline, variant.loras)
     return VariantPlan(layers, rows, tokens, shapes, variant.trigger)

@@ -88,6 +88,18 @@ def read_word(path: Path, word: str = "") -> LearntWord:
     return LearntWord(path, word, parts)
 
 
+def check_takes_words(pipeline: Any, path: Path) -> None:
+    """Raises TextualInversionError for a pipeline that is not of Stable Diffusion 1, 2 or XL.
+
+    Where T5 or Qwen reads the text too, it would read the word's letters.
+    """
+    if not hasattr(pipeline, "unet"):
+        kind = type(pipeline).__name__
+        raise TextualInversionError(
+            f"{path}: got a learnt word for {kind}; allowed with: Stable Diffusion 1, 2 and XL"
+        )
+
+
 def load_words(
     pipeline: Any, words: Sequence[LearntWord], encoders: Mapping[str, str], length: int
 ) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """Puts LoRA files into a pipeline by diffusers and peft, and makes sure that all of each arrived.
 
 diffusers only warns of keys that it does not know or does not find. Here the adapter's weights are
-compared with the file's afterwards: whatever is in one and not in the other is refused by name, so
-nothing depends on what is logged. The arithmetic of a merge is peft's.
+compared with the file's afterwards, through the conversion that `lora_tracing` follows: whatever is
+in one and not in the other is refused by name, so nothing depends on what is logged. The arithmetic
+of a merge is peft's.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +16,22 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from lafi_export.bare_pipeline import bare_weight, networks, quiet_libraries
+from lafi_export.bare_pipeline import bare_weight, denoiser_part, networks, quiet_libraries
 from lafi_export.lora_file import LoraError, LoraFile, read_lora
+from lafi_export.lora_tracing import ConvertedLora, TracedTensor, convert, fingerprint
 from lafi_export.lycoris import load_lycoris
 from lafi_export.tensor_reading import some
 
 Strength = float | Mapping[str, Any]
-"""A number, or one for each block and part as diffusers' `set_adapters` takes them."""
+"""A number, or one for each block and part as diffusers' `set_adapters` takes them.
+
+`unet` stands for the denoiser, whatever its part is called.
+"""
 _TOLERANCE: Final = 1e-4
 """Relative, of scales: alphas may be stored in half precision."""
+_ROUNDINGS: Final = 4
+"""Of a factor's own dtype: converters multiply in it."""
+_UNET: Final = "unet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,14 @@ def load_loras(
 
 
 def _load(pipeline: Any, file: LoraFile, adapter: str) -> None:
-    settings = None if file.settings is None else dict(file.settings)
+    own = [weight for network in networks(pipeline).values() for weight in network.parameters()]
     try:
         with quiet_libraries():
             if file.kind == "lora":
-                _load_by_diffusers(pipeline, file, adapter, settings)
+                converted = _load_by_diffusers(pipeline, file, adapter)
             else:
                 load_lycoris(networks(pipeline), file, adapter)
+                converted = ConvertedLora.unchanged(file)
     except LoraError:
         raise
     except Exception as error:
@@ -100,23 +108,34 @@ def _load(pipeline: Any, file: LoraFile, adapter: str) -> None:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = some([line[:200] for line in lines]) or type(error).__name__
         raise LoraError(f"{file.path}: diffusers and peft cannot load it: {text}") from error
-    _check_whole(pipeline, file, adapter)
-    _check_scales(pipeline, file, adapter)
+    _check_layers(pipeline, file, own)
+    traced = _check_whole(pipeline, file, converted, adapter)
+    if file.kind == "lora" and file.settings is None:
+        _check_scales(pipeline, file, traced, adapter)
 
 
-def _load_by_diffusers(
-    pipeline: Any, file: LoraFile, adapter: str, settings: dict[str, Any] | None
-) -> None:
+def _load_by_diffusers(pipeline: Any, file: LoraFile, adapter: str) -> ConvertedLora:
     other = [key for key in file.tensors if "lora" not in key]
     if other:
         raise LoraError(f"{file.path}: beside LoRA factors: {some(other)}; allowed: none")
-    # SDXL's loader knows the original repository's block names by itself, SD's by this config.
-    known = {} if hasattr(pipeline, "text_encoder_2") else {"unet_config": pipeline.unet.config}
-    if settings is None:
-        pipeline.load_lora_weights(file.with_alphas, adapter_name=adapter, **known)
-    else:
-        # Only from a file does diffusers read the header.
-        pipeline.load_lora_weights(str(file.path), adapter_name=adapter, **known)
+    known = {}
+    if denoiser_part(pipeline) != _UNET:
+        below = [f"{key}.alpha ({value:g})" for key, value in file.alphas.items() if value < 0]
+        if below:
+            # diffusers' converters would not return.
+            raise LoraError(f"{file.path}: got {some(below)}, allowed alphas above 0")
+    elif not hasattr(pipeline, "text_encoder_2"):
+        # SDXL's loader knows the original repository's block names by itself, SD's by this config.
+        known = {"unet_config": pipeline.unet.config}
+    converted = convert(pipeline, file, **known)
+    strange = [key for key in converted.tensors if "lora" not in key]
+    if strange:
+        kind = type(pipeline).__name__
+        raise LoraError(f"{file.path}: got {some(strange)}; allowed: what diffusers' {kind} reads")
+    # Only from a file does diffusers read the header.
+    given = file.with_alphas if file.settings is None else str(file.path)
+    pipeline.load_lora_weights(given, adapter_name=adapter, **known)
+    return converted
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:
@@ -134,45 +153,64 @@ def _adapter_weights(pipeline: Any, adapter: str) -> Iterator[tuple[str, str, An
                     yield part, f"{module}.{name}", layer.layer, value
 
 
-def _check_whole(pipeline: Any, file: LoraFile, adapter: str) -> None:
-    """Every tensor of the file is in the adapter, and nothing else is."""
+def _check_layers(pipeline: Any, file: LoraFile, own: Sequence[Tensor]) -> None:
+    """diffusers makes FLUX's layers wider for control LoRAs, which read a second picture."""
+    kept = {id(weight) for weight in own}
+    other = [
+        f"{part}.{name}"
+        for part, network in networks(pipeline).items()
+        for name, layer in _layers(network)
+        if id(layer.layer.get_base_layer().weight) not in kept
+    ]
+    if other:
+        raise LoraError(f"{file.path}: is for other shapes of {some(other)}; allowed: its own")
+
+
+def _check_whole(
+    pipeline: Any, file: LoraFile, converted: ConvertedLora, adapter: str
+) -> dict[str, TracedTensor]:
+    """Every tensor of the file is in the adapter, and nothing else is. Gives where each is."""
     empty = []
     arrived: Counter[str] = Counter()
     for part, name, _, value in _adapter_weights(pipeline, adapter):
         if value.is_meta:
             empty.append(f"{part}.{name}")
         else:
-            arrived[_fingerprint(value)] += 1
-    unused = []
-    for key, value in file.tensors.items():
-        mark = _fingerprint(value)
-        if not arrived[mark]:
-            unused.append(key)
-        arrived[mark] -= 1
+            arrived[fingerprint(value)] += 1
+    traced = converted.traced(arrived)
+    unused = [key for key, tensor in traced.items() if not tensor.whole]
     if unused:
+        parts = ", ".join(networks(pipeline))
         raise LoraError(
             f"{file.path}: diffusers and peft find no place in this checkpoint for {some(unused)}; "
-            "allowed: keys of its UNet and text encoders, each module in one spelling"
+            f"allowed: keys of its {parts}, each module in one spelling"
         )
     if empty or any(count > 0 for count in arrived.values()):
         named = [name.replace(f".{adapter}", "") for name in empty]
         raise LoraError(f"{file.path}: is not whole: it has nothing for {some(named)}")
+    return traced
 
 
-def _check_scales(pipeline: Any, file: LoraFile, adapter: str) -> None:
-    """peft multiplies each module by alpha / rank as the file says it."""
-    if file.settings is not None or file.kind != "lora":
-        return
-    found: dict[str, list[float]] = defaultdict(list)
+def _check_scales(
+    pipeline: Any, file: LoraFile, traced: Mapping[str, TracedTensor], adapter: str
+) -> None:
+    """Each module is multiplied by alpha / rank as the file says it, by diffusers or by peft."""
+    scaling: dict[str, set[float]] = defaultdict(set)
     for _, _, layer, value in _adapter_weights(pipeline, adapter):
-        found[_fingerprint(value)].append(layer.scaling[adapter])
+        scaling[fingerprint(value)].add(layer.scaling[adapter])
     wrong = []
-    for name, down in file.downs():
-        rank = down.shape[0]
+    for name, down, up in file.pairs():
+        rank = file.tensors[down].shape[0]
         meant = file.alphas.get(name, float(rank)) / rank
-        read = found[_fingerprint(down)]
-        if not any(abs(scale - meant) <= _TOLERANCE * abs(meant) for scale in read):
-            wrong.append(f"{name} (is {meant:g}, would be {read[0]:g})")
+        rounding = _ROUNDINGS * torch.finfo(file.tensors[down].dtype).eps
+        allowed = max(_TOLERANCE, rounding) * abs(meant)
+        ups = traced[up].places.values() if up in traced else ()
+        for mark, factor in traced[down].places.items():
+            read = [factor * other * peft for other in {*ups} or {1.0} for peft in scaling[mark]]
+            # Layers whose factors are alike cannot be told apart.
+            if all(abs(scale - meant) > allowed for scale in read):
+                wrong.append(f"{name} (is {meant:g}, would be {read[0]:g})")
+                break
     if wrong:
         raise LoraError(
             f"{file.path}: diffusers reads other scales than the file's alphas say: {some(wrong)}; "
@@ -190,7 +228,7 @@ def _has_factor(file: LoraFile, name: str) -> bool:
 def _set_strengths(
     pipeline: Any, names: Sequence[str], loras: Sequence[tuple[Path, Strength]]
 ) -> None:
-    strengths = [one if isinstance(one, int | float) else dict(one) for _, one in loras]
+    strengths = [_by_part(pipeline, path, one) for path, one in loras]
     try:
         with quiet_libraries():
             pipeline.set_adapters(list(names), adapter_weights=strengths)
@@ -200,7 +238,20 @@ def _set_strengths(
         raise LoraError(f"{paths}: diffusers cannot set these strengths: {error}") from error
 
 
-def _fingerprint(value: Tensor) -> str:
-    """Of the numbers alone: loaders change shapes and dtypes, but no values."""
-    plain = value.detach().to(torch.float32).contiguous().flatten()
-    return sha256(plain.numpy().tobytes()).hexdigest()
+def _by_part(pipeline: Any, path: Path, strength: Strength) -> Strength:
+    """The strength as this pipeline's `set_adapters` takes it, which ignores what it lacks."""
+    if isinstance(strength, int | float):
+        return strength
+    denoiser = denoiser_part(pipeline)
+    found = {denoiser if part == _UNET else part: value for part, value in strength.items()}
+    allowed = list(networks(pipeline))
+    foreign = [part for part in found if part not in allowed]
+    if foreign:
+        raise LoraError(f"{path}: strength: got {some(foreign)}, allowed {', '.join(allowed)}")
+    blocks = found.get(denoiser)
+    if denoiser != _UNET and isinstance(blocks, Mapping):
+        raise LoraError(
+            f"{path}: strength: got {some(blocks)}, allowed: one number for the {denoiser}, whose "
+            "blocks diffusers does not tell apart"
+        )
+    return found

@@ -17,7 +17,11 @@ from lafi.model.tensor_file import TensorFileError
 from lafi_export.tensor_reading import read_tensors, some
 
 _ALPHA: Final = ".alpha"
-_DOWN: Final = (".lora_down.weight", ".lora_A.weight", ".lora.down.weight")
+_UP_OF_DOWN: Final = {
+    ".lora_down.weight": ".lora_up.weight",
+    ".lora_A.weight": ".lora_B.weight",
+    ".lora.down.weight": ".lora.up.weight",
+}
 _METADATA: Final = "lora_adapter_metadata"
 """diffusers' note in a header: peft's settings, as JSON."""
 _HEADER_ALPHAS: Final = ("alpha", "lora_alpha", "network_alpha", "ss_network_alpha")
@@ -58,12 +62,20 @@ class LoraFile:
             f"{name}{_ALPHA}": torch.tensor(value) for name, value in self.alphas.items()
         }
 
-    def downs(self) -> Iterator[tuple[str, Tensor]]:
-        """Name before the role, and tensor, of every factor (r, ...) that is applied first."""
-        for key, tensor in self.tensors.items():
-            for role in _DOWN:
-                if key.endswith(role):
-                    yield key.removesuffix(role), tensor
+    def pairs(self) -> Iterator[tuple[str, str, str]]:
+        """Name before the role, and both keys, of every pair of factors; the second may be absent.
+
+        The first key's tensor (r, ...) is applied first.
+        """
+        for key in self.tensors:
+            for down, up in _UP_OF_DOWN.items():
+                if key.endswith(down):
+                    name = key.removesuffix(down)
+                    yield name, key, f"{name}{up}"
+
+    def downs(self) -> Iterator[Tensor]:
+        """Every factor (r, ...) that is applied first."""
+        return (self.tensors[down] for _, down, _ in self.pairs())
 
 
 def is_lora_key(key: str) -> bool:
@@ -140,7 +152,7 @@ def _check_notes(file: LoraFile, notes: Mapping[str, str]) -> None:
     """A scale that only a trainer's note has would be lost, unless it is 1."""
     if file.alphas or file.settings is not None:
         return
-    ranks = {tensor.shape[0] for _, tensor in file.downs() if tensor.ndim > 1}
+    ranks = {tensor.shape[0] for tensor in file.downs() if tensor.ndim > 1}
     for name in _HEADER_ALPHAS:
         try:
             alpha = float(notes.get(name, "none"))

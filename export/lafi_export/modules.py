@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lafi.engine.torch.engines import torch_engines
 from lafi.engine.torch.families.registry import torch_family_of
 from lafi.engine.torch.text_stack import TorchTextStack
+from lafi.engine.torch.vae import latent_shift
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import weight_files, weight_parts
 from lafi.model.families.registry import family_of, text_stack_of
@@ -43,16 +44,16 @@ class TextEncoderModule(nn.Module):
 
 
 class VaeEncoderModule(nn.Module):
-    """images (B, 3, H, W) in [-1, 1] -> latent (B, C, h, w): the mean times the scaling factor."""
+    """images (B, 3, H, W) in [-1, 1] -> latent (B, C, h, w): the mean, shifted and scaled."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.vae = vae
-        self.scale = float(vae.config.scaling_factor)
+        self.scale, self.shift = float(vae.config.scaling_factor), latent_shift(vae)
 
     def forward(self, images: Tensor) -> Tensor:
         mean: Tensor = self.vae.encode(images, return_dict=False)[0].mean
-        return mean * self.scale
+        return (mean - self.shift if self.shift else mean) * self.scale
 
 
 class VaeDecoderModule(nn.Module):
@@ -61,10 +62,13 @@ class VaeDecoderModule(nn.Module):
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.vae = vae
-        self.scale = float(vae.config.scaling_factor)
+        self.scale, self.shift = float(vae.config.scaling_factor), latent_shift(vae)
 
     def forward(self, latents: Tensor) -> Tensor:
-        image: Tensor = self.vae.decode(latents / self.scale, return_dict=False)[0]
+        mean = latents / self.scale
+        if self.shift:
+            mean = mean + self.shift
+        image: Tensor = self.vae.decode(mean, return_dict=False)[0]
         return image
 
 
@@ -148,7 +152,7 @@ def load_modules(
         modules[part] = _complete(module).eval().requires_grad_(False)
     family = torch_family_of(info)
     network, vae = modules[family.part], modules["vae"]
-    family.install(network, info.layers)
+    family.install(network, info)
     encoders = text_stack_of(info).encoders
     texts = {part: module for part, module in modules.items() if part in encoders}
     return ExportModules(

@@ -5,8 +5,9 @@
 
 A key of everything that decides what an engine is names the folder of each export, so nothing is
 built twice and nothing is used where it does not fit: GPU, compute capability, TensorRT version,
-hash of the weights, version of this package, options. The served repository is put together in a
-folder of the pod's own, since the server keeps its state beside the models.
+hash of the weights, version of this package, format of the repository, options. The served
+repository is put together in a folder of the pod's own, since the server keeps its state beside
+the models.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Final
 from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import file_sha256
 from lafi.model.engine_metadata import GpuMachine
+from lafi.model.info import REPOSITORY_FORMAT, ModelInfoError, check_format
 
 TARGETS: Final = ("cpu", "tensorrt")
 _PACKAGES: Final = ("lafi", "onnxruntime", "openvino")
@@ -80,7 +82,10 @@ def checkpoint_sha256(checkpoint: Path) -> str:
 def key_here(checkpoint: Path, target: str, options: Sequence[str]) -> EngineKey:
     """The key of this machine. Raises GpuMissing and OSError."""
     machine = gpu_machine() if target == "tensorrt" else None
-    versions = tuple(f"{name} {_version(name)}" for name in _PACKAGES)
+    versions = (
+        *(f"{name} {_version(name)}" for name in _PACKAGES),
+        f"format {REPOSITORY_FORMAT}",
+    )
     return EngineKey(machine, checkpoint_sha256(checkpoint), tuple(options), versions)
 
 
@@ -110,8 +115,10 @@ def built(key: EngineKey, engines: Path, export: Export, say: Callable[[str], No
 def put_together(exported: Path, repository: Path) -> None:
     """A repository with a state of its own: models copied, since they are small, artifacts linked.
 
-    What lay in `repository/state` stays. Raises OSError.
+    What lay in `repository/state` stays. Raises OSError, and ModelInfoError for an export of
+    another format number, before anything is changed.
     """
+    check_format(exported / "artifacts")
     repository.mkdir(parents=True, exist_ok=True)
     new = repository / "models.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -133,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         exported = asked.repository or _built_here(asked, rest)
         put_together(exported, asked.serve)
-    except (GpuMissing, OSError, RuntimeError) as error:
+    except (GpuMissing, ModelInfoError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     if asked.run:

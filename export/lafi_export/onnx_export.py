@@ -94,7 +94,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
         _simplify(exported.model)
     model = without_metadata(exported.model_proto)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
-        model = with_attention_function(model)
+        model = with_attention_function(model, onnx_function.attention_function())
     onnx.save(model, path)
     # By its path, since the checker looks for the files as well.
     onnx.checker.check_model(path, full_check=True)
@@ -127,7 +127,7 @@ def _point_into_files(
 def _text_encoder(modules: ExportModules, info: ModelInfo) -> Graph:
     ids = text_stack_of(info).ids(info)
     shape = (info.text_length if axis == TOKENS else int(axis) for axis in ids)
-    lengths = {place: Dim("tokens") for place, axis in enumerate(ids, 1) if axis == TOKENS}
+    lengths = {place: Dim("tokens", min=2) for place, axis in enumerate(ids, 1) if axis == TOKENS}
     token_ids = torch.ones(2, *shape, dtype=torch.int64)
     example = text_tensors(token_ids, 0, info.most_clip_skip)
     return Graph(
@@ -196,7 +196,8 @@ def _port_inputs(
         "references": Dim("references"),
         "height": step * Dim("rows"),
         "width": step * Dim("columns"),
-        TOKENS: Dim("tokens"),
+        # A text of one token would be another graph, because one is spread over any number.
+        TOKENS: Dim("tokens", min=2),
     }
     example = {
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])

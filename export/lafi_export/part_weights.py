@@ -23,6 +23,9 @@ from lafi.model.tensor_file import TensorBytes
 from lafi_export.weights_file import TensorLayout, rewrite_weights, tensor_places, write_weights
 
 _TOWER: Final = "text_model."
+_LANGUAGE_MODEL: Final = "model."
+"""Stands before the names of a language model's body where its head was saved with it, as Qwen3's
+are published."""
 _OLD_ATTENTION: Final = {
     ".to_q.": ".query.",
     ".to_k.": ".key.",
@@ -30,6 +33,11 @@ _OLD_ATTENTION: Final = {
     ".to_out.0.": ".proj_attn.",
 }
 """Names of the VAE's attention in older checkpoints such as SD1.5's."""
+_TIED: Final = {
+    "encoder.embed_tokens.weight": "shared.weight",
+    "shared.weight": "encoder.embed_tokens.weight",
+}
+"""Names of the one table of T5's tokens; a checkpoint may store it under either."""
 _NAMED: Final = 5
 
 Shape = tuple[int, ...]
@@ -179,9 +187,12 @@ def _spellings(name: str) -> Iterator[str]:
     yield name
     yield _TOWER + name
     yield name.removeprefix(_TOWER)
+    yield _LANGUAGE_MODEL + name
     for new, old in _OLD_ATTENTION.items():
         if new in name:
             yield name.replace(new, old)
+    if name in _TIED:
+        yield _TIED[name]
 
 
 def _squeezed(shape: Shape) -> Shape:

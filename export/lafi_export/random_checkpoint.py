@@ -13,21 +13,17 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
-from lafi.model.architectures import (
-    TEXT_LENGTH,
-    Architecture,
-    ArchitectureName,
-    Size,
-    architecture,
-)
+from lafi.model.architectures.architecture import Architecture, Size
+from lafi.model.architectures.registry import ArchitectureName, architecture
+from lafi_export.random_tokenizers import random_tokenizer
 from lafi_export.weights_file import TensorLayout, write_weights
 
 _STORED: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+
+_T5_TABLE_AGAIN: Final = "encoder.embed_tokens.weight"
+"""The same tensor as `shared.weight`, under which T5's checkpoints store it."""
 
 
 def random_checkpoint(
@@ -37,28 +33,34 @@ def random_checkpoint(
     dtype: torch.dtype = torch.float32,
     size: Size = "full",
 ) -> Architecture:
-    """Writes the folder and returns its facts.
+    """`write_checkpoint` of a published architecture; returns its facts."""
+    chosen = architecture(name, size)
+    write_checkpoint(chosen, folder, seed, dtype)
+    return chosen
+
+
+def write_checkpoint(
+    chosen: Architecture, folder: Path, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes the folder of an architecture.
 
     Each tensor depends on the seed, its part and its name alone. Weights of layers are normal with
     variance 1 / inputs, norms near 1, so activations stay finite at any depth and in float16.
-    The tokenizer is byte-level, without merges: valid, with one token per byte of a word.
+    The tokenizers are valid, with one token per byte or letter of a word.
     Raises ValueError for a dtype other than float32, float16 and bfloat16.
     """
     if dtype not in _STORED:
         allowed = ", ".join(str(one) for one in _STORED)
         raise ValueError(f"dtype: got {dtype}, allowed {allowed}")
-    chosen = architecture(name, size)
     folder.mkdir(parents=True, exist_ok=True)
     for part in chosen.configs:
         _write_part(chosen, part, folder / part, seed, dtype)
     for part in chosen.tokenizers:
-        # SDXL's second tokenizer pads with its first token, the others with the end token.
-        _tokenizer(pad="!" if part == "tokenizer_2" else _END).save_pretrained(folder / part)
+        random_tokenizer(chosen, part).save_pretrained(folder / part)
     _write_json(folder / "scheduler" / "scheduler_config.json", chosen.scheduler)
     classes = {part: list(where) for part, where in chosen.classes.items()}
     index = {"_class_name": chosen.pipeline, **classes, **chosen.index}
     _write_json(folder / "model_index.json", index)
-    return chosen
 
 
 def meta_module(chosen: Architecture, part: str) -> nn.Module:
@@ -79,14 +81,16 @@ def _write_part(
     chosen: Architecture, part: str, folder: Path, seed: int, dtype: torch.dtype
 ) -> None:
     config = dict(chosen.configs[part])
-    text = chosen.classes[part][0] == "transformers"
+    library, class_name = chosen.classes[part]
+    text, clip = library == "transformers", class_name.startswith("CLIP")
     if text:
         # transformers loads in this dtype; diffusers loads in float32 by default.
         config["dtype"] = "float32"
     _write_json(folder / "config.json", config)
     layouts = {
-        _stored_name(name) if text else name: TensorLayout(_STORED[dtype], tuple(value.shape))
+        _stored_name(name) if clip else name: TensorLayout(_STORED[dtype], tuple(value.shape))
         for name, value in meta_module(chosen, part).state_dict().items()
+        if not (class_name == "T5EncoderModel" and name == _T5_TABLE_AGAIN)
     }
 
     def values(name: str) -> Tensor:
@@ -97,7 +101,7 @@ def _write_part(
 
 
 def _stored_name(name: str) -> str:
-    """The name in the checkpoint: text encoders' names always begin with the tower's name there."""
+    """The name in the checkpoint: CLIP's names always begin with the tower's name there."""
     if name.startswith(("text_model.", "text_projection.")):
         return name
     return f"text_model.{name}"
@@ -115,28 +119,19 @@ def _values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def _is_table(name: str) -> bool:
-    return name.endswith(("token_embedding.weight", "position_embedding.weight"))
+    return name.endswith(
+        (
+            "token_embedding.weight",
+            "position_embedding.weight",
+            "shared.weight",
+            "pos_embed.pos_embed",
+        )
+    )
 
 
 def _is_norm_scale(name: str) -> bool:
     *_, module, kind = name.split(".")
-    return kind == "weight" and "norm" in module
-
-
-def _tokenizer(pad: str) -> CLIPTokenizer:
-    """CLIP's byte alphabet in CLIP's order, without its merges."""
-    alphabet = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    alphabet += sorted(set(ByteLevel.alphabet()) - set(alphabet))
-    tokens = [*alphabet, *(one + "</w>" for one in alphabet), _START, _END]
-    return CLIPTokenizer(
-        vocab={token: index for index, token in enumerate(tokens)},
-        merges=[],
-        model_max_length=TEXT_LENGTH,
-        bos_token=_START,
-        eos_token=_END,
-        unk_token=_END,
-        pad_token=pad,
-    )
+    return kind == "weight" and "norm" in module.lower()
 
 
 def main() -> None:

@@ -17,14 +17,16 @@ from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from lafi.model.architectures import ArchitectureName, architecture
+from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import PREDICTION_TYPES
 from lafi_export.bare_pipeline import quiet_libraries
 from lafi_export.clip_tokenizer import FIRST_TOKEN, clip_tokenizer
 from lafi_export.tensor_reading import read_tensors, some
 
-Part = Literal["unet", "vae", "text_encoder", "text_encoder_2"]
+Part = Literal["unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"]
+SINGLE_FILE_PARTS: Final[tuple[Part, ...]] = ("unet", "vae", "text_encoder", "text_encoder_2")
+"""Those of the models that are published as single files."""
 _UNET: Final = "model.diffusion_model."
 _VAES: Final = ("first_stage_model.", "vae.")
 _TEXTS: Final[Mapping[ArchitectureName, Mapping[str, str]]] = {
@@ -50,10 +52,10 @@ _PADS: Final = {("sd21", "tokenizer"): FIRST_TOKEN, ("sdxl", "tokenizer_2"): FIR
 
 @dataclass(frozen=True, slots=True)
 class SingleFile:
-    """What a checkpoint is made of that is no diffusers folder.
+    """What a checkpoint is made of that is no diffusers folder, or not alone.
 
-    checkpoint  a file with everything; None where every part has its own
-    parts       part -> its file; these replace the parts of `checkpoint`
+    checkpoint  a file with everything, or a folder; None where every part has its own
+    parts       part -> its file; these replace the parts of `checkpoint`; of a folder GGUF files
     config      a diffusers folder whose configs count; None: those of the published models
     tokenizer   a folder with CLIP's tokenizer; None: the shipped vocabulary
     prediction  of the denoiser, for models that tensors do not tell apart

@@ -1,6 +1,7 @@
 """Builds one engine: an ONNX file and a `BuildPlan` in, a plan file out.
 
-The only place of the export that calls TensorRT's builder. It needs a GPU.
+The only place of the export that calls TensorRT's builder, or TensorRT-RTX's. The first needs a
+GPU, the second none.
 """
 
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lafi_export.tensorrt_plan import BuildError, BuildPlan, check_plugins
-from lafi_kernels.tensorrt_module import import_tensorrt
+from lafi_kernels.tensorrt_module import import_builder
 
 
 def build_engine(
@@ -23,22 +24,22 @@ def build_engine(
     """Write the compiled `graph` to `target` and return how many plugin layers it has.
 
     graph: as `lafi_export.tensorrt_graph.write_graph` left it. timing_cache: a file that is read
-    if it is there and written afterwards, so that a second build takes less time. tensorrt: the
-    module; left out, it is imported. The plugin, if the plan wants it, is registered already.
-    Raises BuildError and TensorRTMissing.
+    if it is there and written afterwards, so that a second build takes less time; TensorRT-RTX
+    has none. tensorrt: the module; left out, it is imported. The plugin, if the plan wants it, is
+    registered already. Raises BuildError and TensorRTMissing.
     """
-    trt = tensorrt or import_tensorrt()
+    trt = tensorrt or import_builder(plan.builder)
     # The logger must outlive all that is made with it.
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
     network = builder.create_network(_bits(trt.NetworkDefinitionCreationFlag, plan.network_flags))
     _parse(trt, network, logger, graph, plan)
+    _let_attention_be_taken_apart(trt, network)
     plugins = count_plugins(trt, network)
     check_plugins(graph.name, plugins, plan)
     config = _configure(trt, builder, plan, graph.name)
-    if not config.set_timing_cache(config.create_timing_cache(_read(timing_cache)), False):
-        # It is of another GPU or version: start a new one.
-        config.set_timing_cache(config.create_timing_cache(b""), False)
+    if timing_cache is not None:
+        _use_timings(config, timing_cache)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise BuildError(f"{graph.name}: TensorRT built no engine; its own log says why")
@@ -65,6 +66,16 @@ def _parse(trt: Any, network: Any, logger: Any, graph: Path, plan: BuildPlan) ->
     raise BuildError(f"{graph.name}: TensorRT cannot read it\n" + "\n".join(lines))
 
 
+def _let_attention_be_taken_apart(trt: Any, network: Any) -> None:
+    """Heads of widths without a fused kernel would otherwise stop the build."""
+    for i in range(network.num_layers):
+        layer = network.get_layer(i)
+        if layer.type == trt.LayerType.ATTENTION_INPUT:
+            # A network gives its layers as of the base class.
+            layer.__class__ = trt.IAttentionInputLayer
+            layer.attention.decomposable = True
+
+
 def _configure(trt: Any, builder: Any, plan: BuildPlan, graph: str) -> Any:
     config = builder.create_builder_config()
     # What is on by default and was not asked for is switched off, so that the plan says it all.
@@ -75,6 +86,9 @@ def _configure(trt: Any, builder: Any, plan: BuildPlan, graph: str) -> Any:
     config.builder_optimization_level = plan.optimization
     if plan.workspace:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, plan.workspace)
+    for place, name in enumerate(plan.capabilities):
+        config.num_compute_capabilities = len(plan.capabilities)
+        config.set_compute_capability(getattr(trt.ComputeCapability, name), place)
     profile = builder.create_optimization_profile()
     for name, shapes in plan.profile.items():
         profile.set_shape(name, shapes.smallest, shapes.tuned, shapes.largest)
@@ -87,8 +101,11 @@ def _bits(flags: Any, names: tuple[str, ...]) -> int:
     return sum(1 << int(getattr(flags, name)) for name in names)
 
 
-def _read(path: Path | None) -> bytes:
-    return path.read_bytes() if path is not None and path.is_file() else b""
+def _use_timings(config: Any, path: Path) -> None:
+    kept = path.read_bytes() if path.is_file() else b""
+    if not config.set_timing_cache(config.create_timing_cache(kept), False):
+        # It is of another GPU or version: start a new one.
+        config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _write(path: Path, content: Any) -> None:
@@ -97,6 +114,8 @@ def _write(path: Path, content: Any) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        # Whoever serves it may be another user than who built it.
+        os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

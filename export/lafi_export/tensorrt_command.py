@@ -1,4 +1,7 @@
-"""What `lafi export --target tensorrt` does: exports to ONNX, then builds plans for this GPU."""
+"""What `lafi export --target tensorrt` does: exports to ONNX, then builds plans for this GPU.
+
+With `--target tensorrt-rtx` it builds them for GPUs that are elsewhere, and needs none.
+"""
 
 from pathlib import Path
 
@@ -15,12 +18,12 @@ from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_compare import check_engine
 from lafi_export.tensorrt_graph import GraphError
-from lafi_export.tensorrt_plan import BuildError, BuildOptions
+from lafi_export.tensorrt_plan import CAPABILITIES, BuildError, BuildOptions
 from lafi_export.tensorrt_precision import PrecisionError
 from lafi_export.tensorrt_profiles import Limits, ProfileError, Range
 from lafi_export.tensorrt_repository import build_repository
 from lafi_export.upscaler.tensorrt import check_network
-from lafi_kernels.tensorrt_module import TensorRTMissing
+from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt_rtx
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
 
 _EXPECTED_ERRORS = (
@@ -47,27 +50,39 @@ def build_command(
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
-    """Export `checkpoint` to `out` and build its engines for the GPU of this machine.
+    """Export `checkpoint` to `out` and build its engines for the GPU of this machine, or for the
+    capabilities of the options.
 
     sides: smallest, tuned and largest side of a picture in pixels, None for `Limits`' own.
     recogniser: as in `export_checkpoint`; it runs on the CPU.
-    Returns the exit code: 0, or 1 with the reason printed. Without a GPU or TensorRT nothing is
-    begun. If the export or a build fails, `out` is as it was.
+    Returns the exit code: 0, or 1 with the reason printed. Without the GPU or the package that the
+    options need nothing is begun. If the export or a build fails, `out` is as it was.
     """
     console = console or Console(highlight=False)
     options = options or BuildOptions()
     limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
-        machine = gpu_machine()
+        machine = gpu_machine() if options.builder == "tensorrt" else rtx_machine(options)
         with ended_like_an_error():
             made = _build(checkpoint, out, machine, options, limits, recogniser, console)
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
     for metadata in made.values():
-        console.print(Text(f"{metadata.plan}: {metadata.precision}, {metadata.gpu}"))
+        built_for = metadata.gpu or f"compute capability {metadata.capability}"
+        console.print(Text(f"{metadata.plan}: {metadata.precision}, {built_for}"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
+
+
+def rtx_machine(options: BuildOptions) -> GpuMachine:
+    """What plans of TensorRT-RTX are built for. Raises TensorRTMissing."""
+    return GpuMachine(
+        gpu="",
+        capability=" ".join(CAPABILITIES[name] for name in options.capabilities),
+        tensorrt=str(import_tensorrt_rtx().__version__),
+        builder=options.builder,
+    )
 
 
 def _build(
@@ -85,6 +100,7 @@ def _build(
     if options.attention == "plugin":
         register_attention_plugin(int(machine.capability.replace(".", "")))
     made: dict[str, EngineMetadata] = {}
+    runs_here = options.builder == "tensorrt"
 
     def build_plans(folder: Path) -> None:
         made.update(
@@ -92,8 +108,8 @@ def _build(
                 folder,
                 machine,
                 build_engine,
-                check=check_engine,
-                check_upscaler=check_network,
+                check=check_engine if runs_here else None,
+                check_upscaler=check_network if runs_here else None,
                 options=options,
                 limits=limits,
                 tell=tell,

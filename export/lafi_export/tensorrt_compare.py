@@ -126,7 +126,9 @@ def sample_feeds(
     generator = np.random.default_rng(0)
     of_name = {port.name: port for port in ports}
     feed = {
-        name: _values(name, of_name.get(name), metadata, vocabulary, generator)
+        name: values_of(
+            name, port := of_name.get(name), _shape(metadata, name, port), vocabulary, generator
+        )
         for name in metadata.profile
     }
     if "routes" not in feed:
@@ -152,15 +154,14 @@ def _shape(metadata: EngineMetadata, name: str, port: InputPort | None) -> Shape
     return (*shapes.smallest[:axis], rows, *shapes.smallest[axis + 1 :])
 
 
-def _values(
+def values_of(
     name: str,
     port: InputPort | None,
-    metadata: EngineMetadata,
+    shape: Shape,
     vocabulary: int,
     generator: np.random.Generator,
 ) -> npt.NDArray[Any]:
     """Of one input; port: the denoiser's of that name, None for other engines and the bank."""
-    shape = _shape(metadata, name, port)
     kind = port.example if port is not None else "weight" if name == BANK_MASK else "normal"
     if name == TOKEN_IDS:
         return generator.integers(0, vocabulary, shape, dtype=np.int64)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from lafi_export.attention_op import with_attention_function
 from lafi_export.tensorrt_precision import to_half
+from lafi_export.tensorrt_simplify import simplified
 from lafi_kernels import onnx_function
 
 GpuPrecision = Literal["f16", "f32"]
@@ -53,6 +53,9 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
     """
     model = onnx.load(source, load_external_data=False)
     folder = str(source.parent)
+    count = len(attention_nodes(model))
+    # A CUDA graph holds no branch, so the body has none, and is what runs without the plugin.
+    model = simplified(model, source.parent, inline=not change.plugin)
 
     def read(tensor: TensorProto) -> npt.NDArray[Any]:
         return numpy_helper.to_array(tensor, folder)
@@ -61,14 +64,13 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
         to_half(model, exact_inputs=change.exact_inputs, read=read)
     _take_in(model, folder)
     rename(model, change.names)
-    nodes = attention_nodes(model)
-    if nodes:
-        # A CUDA graph holds no branch, and the body is what runs wherever the plugin does not.
-        with_attention_function(model, branch_free=True)
     if change.plugin:
-        ask_for_plugin(nodes)
+        ask_for_plugin(attention_nodes(model))
+    for node in model.graph.node:
+        # TensorRT names layers after nodes, and wants each name once, as values' names are.
+        node.name = next(name for name in node.output if name)
     _save(model, target)
-    return len(nodes)
+    return count
 
 
 def attention_nodes(model: ModelProto) -> list[NodeProto]:

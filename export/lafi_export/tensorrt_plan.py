@@ -10,11 +10,21 @@ from typing import Final, Literal, Protocol
 
 from lafi.model.engine_metadata import ShapeRange
 from lafi_export.tensorrt_graph import GpuPrecision
+from lafi_kernels.tensorrt_module import Builder
 
 Attention = Literal["plugin", "body"]
 """What computes the attention op: the fused kernel, or the function's standard operators."""
 
 MAX_OPTIMIZATION: Final = 5
+CAPABILITIES: Final = {
+    "SM75": "7.5",
+    "SM80": "8.0",
+    "SM86": "8.6",
+    "SM89": "8.9",
+    "SM120": "12.0",
+    "SM121": "12.1",
+}
+"""Compute capabilities that TensorRT-RTX 1.7 builds for, by the names that it gives them."""
 
 
 class BuildError(RuntimeError):
@@ -28,9 +38,13 @@ class BuildOptions:
     refit: weights can be replaced by name in the built engine (LoRA without a new build).
     strip: the plan holds no weights; they are refitted from the ONNX when it is loaded.
     optimization: 0 (fast build) to 5 (fast engine). workspace: bytes that a kernel may use,
-    0 for all there are.
+    0 for all there are. builder, capabilities: `tensorrt` builds for the GPU at hand, and takes
+    none; `tensorrt-rtx` for these, without a GPU, and has neither the plugin nor what needs a
+    driver to be built: refit and strip.
     """
 
+    builder: Builder = "tensorrt"
+    capabilities: tuple[str, ...] = ()
     precision: GpuPrecision = "f16"
     attention: Attention = "plugin"
     refit: bool = False
@@ -44,6 +58,21 @@ class BuildOptions:
             raise ValueError(f"optimization: got {got}, allowed 0 to {MAX_OPTIMIZATION}")
         if self.workspace < 0:
             raise ValueError(f"workspace: got {self.workspace}, allowed 0 (all) or more bytes")
+        unknown = [name for name in self.capabilities if name not in CAPABILITIES]
+        if unknown:
+            raise ValueError(f"capability: got {unknown[0]}, allowed {', '.join(CAPABILITIES)}")
+        if self.builder == "tensorrt-rtx":
+            self._check_rtx()
+        elif self.capabilities:
+            raise ValueError("capability: allowed with --target tensorrt-rtx alone")
+
+    def _check_rtx(self) -> None:
+        if not self.capabilities:
+            raise ValueError(f"capability: got none, allowed {', '.join(CAPABILITIES)}")
+        if self.attention == "plugin":
+            raise ValueError("attention: got 'plugin', allowed 'body' with tensorrt-rtx")
+        if self.refit or self.strip:
+            raise ValueError("refit, strip: allowed with tensorrt alone: both need a driver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +87,9 @@ class BuildPlan:
     builder_flags: tuple[str, ...]
     optimization: int
     workspace: int
+    builder: Builder = "tensorrt"
+    capabilities: tuple[str, ...] = ()
+    """By their names in `ComputeCapability`; none: of the GPU at hand."""
 
 
 class BuildEngine(Protocol):
@@ -81,6 +113,8 @@ def plan_build(
         builder_flags=_builder_flags(options),
         optimization=options.optimization,
         workspace=options.workspace,
+        builder=options.builder,
+        capabilities=options.capabilities,
     )
 
 

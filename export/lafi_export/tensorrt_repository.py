@@ -6,45 +6,41 @@
     OUT/artifacts/upscaler/x4/network.plan            of each network that enlarges panels
     OUT/models/storyboard                             the Python model, which loads OURS itself
 
+With TensorRT-RTX no `model.plan` is there: our Python models load all plans from the artifacts.
+
 The ONNX files stay, so plans can be built again without the checkpoint. Knows files and specs;
-what builds an engine is passed in, since that needs a GPU.
+what builds an engine is passed in.
 """
 
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import onnx
 
-from lafi.engine.tensorrt.engines import ENGINE, PLANS, refit_graph
+from lafi.engine.tensorrt.engines import PLANS, refit_graph
 from lafi.model.artifacts import (
     DENOISER,
     REFERENCE,
-    TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
     file_sha256,
 )
-from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
-from lafi.wire.model_spec import (
-    ModelSpec,
-    config_pbtxt,
-    storyboard_spec,
-    text_encoder_spec,
-    vae_decoder_spec,
-    vae_encoder_spec,
-)
-from lafi_export.ending import put_in_place
-from lafi_export.recogniser_files import write_identity_models
+from lafi.wire.model_spec import ModelSpec
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
+from lafi_export.tensorrt_models import (
+    ARTIFACTS,
+    OwnBackend,
+    ServersBackend,
+    Serving,
+    write_models,
+)
 from lafi_export.tensorrt_plan import (
     BuildEngine,
     BuildError,
@@ -58,15 +54,17 @@ from lafi_export.tensorrt_profiles import (
     denoiser_profile,
     reference_profile,
 )
-from lafi_export.upscaler.repository import write_upscaler_model
 from lafi_export.upscaler.tensorrt import build_upscalers
+from lafi_kernels.tensorrt_module import Builder
 
 OURS: Final = (DENOISER, REFERENCE)
 """ONNX files whose plans no served model has: we call them ourselves, in the denoiser's process."""
-ARTIFACTS: Final = "artifacts"
-MODELS: Final = "models"
-SERVED_PLAN: Final = "model.plan"
 TIMING_CACHE: Final = "tensorrt.timing"
+
+_SERVING: Final[dict[Builder, Serving]] = {
+    "tensorrt": ServersBackend(),
+    "tensorrt-rtx": OwnBackend(),
+}
 
 
 def build_repository(
@@ -82,8 +80,9 @@ def build_repository(
 ) -> dict[str, EngineMetadata]:
     """Build all plans of a repository that `lafi export` wrote, then serve those.
 
-    machine: the GPU that `build` builds for. check, check_upscaler: refuse an engine that disagrees
-    with its ONNX file; None where none was really built. limits: shapes that the engines must take;
+    machine: the GPU, or the kinds of GPU, that `build` builds for. check, check_upscaler: refuse
+    an engine that disagrees with its ONNX file; None where none was built that runs here. limits:
+    shapes that the engines must take;
     batches of a served model never exceed its `max_batch_size`. Returns the metadata by ONNX file,
     without upscalers'. Until all plans are built, the repository serves what it did. Raises
     ProfileError, GraphError, PrecisionError, ModelInfoError, and BuildError, also for a repository
@@ -92,48 +91,37 @@ def build_repository(
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
     if variants := load_variant_infos(artifacts):
-        names = ", ".join(other.variant for other in variants)
-        raise BuildError(f"variants: got {names}, allowed none: plans are for the model alone")
+        named = ", ".join(other.variant for other in variants)
+        raise BuildError(f"variants: got {named}, allowed none: plans are for the model alone")
+    serving = _SERVING[options.builder]
+    timings = artifacts / TIMING_CACHE if options.builder == "tensorrt" else None
     made = {}
     with tempfile.TemporaryDirectory(prefix=".tensorrt.", dir=repository) as work:
         for name in PLANS:
             tell(f"building {PLANS[name]}")
             own = _options_of(name, options)
             graph = Path(work) / name
-            plan = _prepare(artifacts / name, graph, info, own, limits)
-            plugins = build(
-                graph, artifacts / PLANS[name], plan, timing_cache=artifacts / TIMING_CACHE
-            )
+            names = _plan_names(artifacts / name, info, limits, serving)
+            plan = _prepare(artifacts / name, graph, names, info, own, limits, serving)
+            plugins = build(graph, artifacts / PLANS[name], plan, timing_cache=timings)
             if own.refit or own.strip:
                 _keep(graph, refit_graph(artifacts / PLANS[name]))
             made[name] = _describe(artifacts, name, info, machine, own, plan, plugins)
             if check is not None:
                 tell(f"comparing {PLANS[name]} with {name}")
-                check(artifacts / name, _plan_names(artifacts / name, info, limits), made[name])
+                check(artifacts / name, names, made[name])
     build_upscalers(
         artifacts,
         machine,
         build,
-        timing_cache=artifacts / TIMING_CACHE,
+        timing_cache=timings,
+        options=options,
         check=check_upscaler,
         tell=tell,
     )
     tell("writing the model repository")
-    _write_models(repository, info, made, limits)
+    write_models(repository, info, made, limits, serving)
     return made
-
-
-def served_specs(info: ModelInfo, limits: Limits) -> dict[str, ModelSpec]:
-    """By ONNX file; a batch is at most what the engines are built for."""
-    batch = limits.batch.largest
-    text = text_encoder_spec(info, batch)
-    # Unlike the Python backend, a plan needs every input.
-    inputs = tuple(replace(tensor, optional=False) for tensor in text.inputs)
-    return {
-        TEXT_ENCODER: replace(text, inputs=inputs),
-        VAE_ENCODER: vae_encoder_spec(info, batch),
-        VAE_DECODER: vae_decoder_spec(info, batch),
-    }
 
 
 def served_names(graph: Path, spec: ModelSpec) -> dict[str, str]:
@@ -153,30 +141,47 @@ def served_names(graph: Path, spec: ModelSpec) -> dict[str, str]:
 
 
 def _prepare(
-    source: Path, graph: Path, info: ModelInfo, options: BuildOptions, limits: Limits
+    source: Path,
+    graph: Path,
+    names: Mapping[str, str],
+    info: ModelInfo,
+    options: BuildOptions,
+    limits: Limits,
+    serving: Serving,
 ) -> BuildPlan:
     """Write the graph that TensorRT is given; what to ask of it."""
-    names = _plan_names(source, info, limits)
     if source.name == DENOISER:
         profile = denoiser_profile(info, limits)
     elif source.name == REFERENCE:
         profile = reference_profile(info, limits)
     else:
-        profile = batched_profile(served_specs(info, limits)[source.name], info, limits)
+        profile = _served_profile(source, info, limits, serving)
     exact = tuple(port.name for port in input_ports(info) if port.exact)
     plugin = options.attention == "plugin"
     change = GraphChange(options.precision, names, plugin=plugin, exact_inputs=exact)
     return plan_build(profile, write_graph(source, graph, change), options)
 
 
-def _plan_names(source: Path, info: ModelInfo, limits: Limits) -> dict[str, str]:
+def _served_profile(
+    source: Path, info: ModelInfo, limits: Limits, serving: Serving
+) -> dict[str, ShapeRange]:
+    """Of a text encoder or VAE, by the names that its plan has."""
+    spec = serving.specs(info, limits)[source.name]
+    profile = batched_profile(spec, info, limits)
+    if serving.renames:
+        return profile
+    exported = {served: name for name, served in served_names(source, spec).items()}
+    return {exported[name]: shapes for name, shapes in profile.items()}
+
+
+def _plan_names(source: Path, info: ModelInfo, limits: Limits, serving: Serving) -> dict[str, str]:
     """Inputs and outputs that a plan has under other names than its exported file.
 
     OURS have none: they are called by the names of `DenoiserBatch` and `ReferenceBatch`.
     """
-    if source.name in OURS:
+    if source.name in OURS or not serving.renames:
         return {}
-    return served_names(source, served_specs(info, limits)[source.name])
+    return served_names(source, serving.specs(info, limits)[source.name])
 
 
 def _describe(
@@ -195,6 +200,7 @@ def _describe(
         plan_sha256=file_sha256(file),
         onnx_sha256=info.onnx_sha256[name],
         weights_sha256=info.weights_sha256,
+        builder=machine.builder,
         gpu=machine.gpu,
         capability=machine.capability,
         tensorrt=machine.tensorrt,
@@ -227,47 +233,3 @@ def _keep(graph: Path, target: Path) -> None:
         onnx.save(model, target, save_as_external_data=True, location=data.name)
     else:
         onnx.save(model, target)
-
-
-def _write_models(
-    repository: Path, info: ModelInfo, made: Mapping[str, EngineMetadata], limits: Limits
-) -> None:
-    """Replace `models` by one that serves the plans."""
-    work = Path(tempfile.mkdtemp(prefix=".models.", dir=repository))
-    new, models = work / "new", repository / MODELS
-    try:
-        _write_storyboard(new / "storyboard", made[DENOISER])
-        for name, spec in served_specs(info, limits).items():
-            _write_served(new / spec.name, spec, repository / ARTIFACTS / made[name].plan)
-        write_identity_models(new, f"../{ARTIFACTS}", info)
-        write_upscaler_model(new, repository / ARTIFACTS, ENGINE, "KIND_GPU")
-        put_in_place(new, models, work / "old")
-    finally:
-        shutil.rmtree(work)
-
-
-def _write_storyboard(folder: Path, denoiser: EngineMetadata) -> None:
-    spec = storyboard_spec()
-    version = folder / "1"
-    version.mkdir(parents=True)
-    parameters = {
-        "artifacts": f"../{ARTIFACTS}",
-        "runtime": ENGINE,
-        "precision": denoiser.precision,
-    }
-    text = config_pbtxt(spec, parameters=parameters, kind="KIND_GPU")
-    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
-    template = files("lafi_repository") / spec.name / "1" / "model.py"
-    (version / "model.py").write_bytes(template.read_bytes())
-
-
-def _write_served(folder: Path, spec: ModelSpec, plan: Path) -> None:
-    """A model of Triton Server's TensorRT backend; the plan is linked, not copied, if it can."""
-    (folder / "1").mkdir(parents=True)
-    text = config_pbtxt(spec, backend=ENGINE, kind="KIND_GPU")
-    (folder / "config.pbtxt").write_text(text, encoding="utf-8")
-    served = folder / "1" / SERVED_PLAN
-    try:
-        os.link(plan, served)
-    except OSError:
-        shutil.copyfile(plan, served)

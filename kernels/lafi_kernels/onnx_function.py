@@ -14,6 +14,8 @@ OP_NAME: Final = "LafiAttention"
 DOMAIN_VERSION: Final = 1
 OPSET: Final = 18
 """Version of the standard operators in the body; a model with the function imports the same."""
+OPERATOR_OPSET: Final = 23
+"""The same for the body with the standard operator `Attention`, which is that old."""
 
 INPUTS: Final = (
     "q",
@@ -36,26 +38,29 @@ _HEAD: Final = """
 <opset_import: ["" : {opset}], domain: "{domain}">
 {name} <heads> (q, k, v, bank_k, bank_v, routes, bias, mask, bank_mask, region) => (o)
 {{
-    lafi_heads = Constant <value_int: int = @heads> ()
     lafi_axis1 = Constant <value_ints = [1]> ()
     lafi_flat = Constant <value_ints = [-1]> ()
     lafi_keep2 = Constant <value_ints = [0, 0]> ()
-    lafi_heads1 = Reshape (lafi_heads, lafi_flat)
-    lafi_split = Concat <axis = 0> (lafi_keep2, lafi_heads1, lafi_flat)
     lafi_merge = Concat <axis = 0> (lafi_keep2, lafi_flat)
     lafi_width = Shape <start = 2, end = 3> (q)
+    lafi_zero = Constant <value = int32 {{0}}> ()
+    lafi_heads = Constant <value_int: int = @heads> ()
+    lafi_heads1 = Reshape (lafi_heads, lafi_flat)
+    lafi_split = Concat <axis = 0> (lafi_keep2, lafi_heads1, lafi_flat)
+"""
+
+_QUERIES: Final = """
     lafi_head_width = Div (lafi_width, lafi_heads1)
     lafi_head_width_f = CastLike (lafi_head_width, q)
     lafi_root = Sqrt (lafi_head_width_f)
     lafi_q_scaled = Div (q, lafi_root)
     lafi_q_split = Reshape (lafi_q_scaled, lafi_split)
     lafi_q_heads = Transpose <perm = [0, 2, 1, 3]> (lafi_q_split)
-    lafi_zero = Constant <value = int32 {{0}}> ()
 """
 
 # A row's own tokens are its slot 0, with weight 1 and bias 0, so that one Gather collects all keys
 # of a row. Rows and bank entries are padded to the longer of the two, with weight 0.
-_WITH_REFERENCES: Final = """
+_GATHERED: Final = """
     lafi_shape_rows = Shape <start = 0, end = 1> (q)
     lafi_own_length = Shape <start = 1, end = 2> (k)
     lafi_bank_length = Shape <start = 1, end = 2> (bank_k)
@@ -122,7 +127,11 @@ _WITH_REFERENCES: Final = """
     lafi_offset_t = Transpose <perm = [0, 2, 1, 3]> (lafi_offset_slots)
     lafi_offset3 = Reshape (lafi_offset_t, lafi_merge)
     lafi_offset = Unsqueeze (lafi_offset3, lafi_axis1)
+"""
 
+_WITH_REFERENCES: Final = (
+    _GATHERED
+    + """
     lafi_all_k_split = Reshape (lafi_all_k, lafi_split)
     lafi_all_v_split = Reshape (lafi_all_v, lafi_split)
     lafi_all_k_heads = Transpose <perm = [0, 2, 3, 1]> (lafi_all_k_split)
@@ -130,8 +139,9 @@ _WITH_REFERENCES: Final = """
     lafi_all_scores = MatMul (lafi_q_heads, lafi_all_k_heads)
     lafi_all_logits = Add (lafi_all_scores, lafi_offset)
     lafi_all_weights = Softmax <axis = -1> (lafi_all_logits)
-    {context} = MatMul (lafi_all_weights, lafi_all_v_heads)
+    lafi_context_then = MatMul (lafi_all_weights, lafi_all_v_heads)
 """
+)
 
 # A -1 is appended to the routes, so that they have a maximum even if R = 0.
 _BRANCHES: Final = """
@@ -165,26 +175,48 @@ _TAIL: Final = """
 """
 
 
-def attention_function(branch_free: bool = False) -> FunctionProto:
+# With heads apart: onnx 1.23 takes the width of joined ones for 0 where it does not know it.
+_OPERATOR: Final = """
+    lafi_q_split = Reshape (q, lafi_split)
+    lafi_all_k_split = Reshape (lafi_all_k, lafi_split)
+    lafi_all_v_split = Reshape (lafi_all_v, lafi_split)
+    lafi_q_heads = Transpose <perm = [0, 2, 1, 3]> (lafi_q_split)
+    lafi_all_k_heads = Transpose <perm = [0, 2, 1, 3]> (lafi_all_k_split)
+    lafi_all_v_heads = Transpose <perm = [0, 2, 1, 3]> (lafi_all_v_split)
+    lafi_context = Attention (lafi_q_heads, lafi_all_k_heads, lafi_all_v_heads, lafi_offset)
+"""
+
+
+def attention_function() -> FunctionProto:
     """The function `lafi::LafiAttention`: the op of `lafi_kernels.reference` in standard ops.
 
     Inputs, floating types all alike: q, k, v (B, S, C); bank_k, bank_v (M, S_ref, C), M may be 0;
     routes (B, R) int32; bias (B, R); mask (B, S); bank_mask (M, S_ref); region (B, R, S).
     Attribute `heads` divides C. Output o (B, S, C).
 
-    branch_free False: an `If` tests whether any row has a route. Without routes the body is plain
-    attention; with routes, rows that have none read references at weight 0.
-    branch_free True: only the branch with references, without `If`. Its work does not depend on
-    any value, which CUDA graphs require.
+    An `If` tests whether any row has a route. Without routes the body is plain attention; with
+    routes, rows that have none read references at weight 0.
 
-    Cost of reading references, in both forms: let L be the longer of S and S_ref. Keys and values
-    of rows and bank are joined once, 2 (B + M) L C elements, and copied for each slot, with a
-    route or not, 2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that replaces this
-    function on a GPU does none of that.
+    Cost of reading references: let L be the longer of S and S_ref. Keys and values of rows and
+    bank are joined once, 2 (B + M) L C elements, and copied for each slot, with a route or not,
+    2 B (1 + R) L C; logits are B heads S (1 + R) L. The kernel that replaces this function on a
+    GPU does none of that.
     """
-    context = "lafi_context" if branch_free else "lafi_context_then"
-    middle = _WITH_REFERENCES.format(excluded=EXCLUDED, context=context)
-    if not branch_free:
-        middle = _BRANCHES.format(with_references=middle)
     head = _HEAD.format(opset=OPSET, domain=DOMAIN, name=OP_NAME)
-    return onnx.parser.parse_function(head + middle + _TAIL)
+    branch = _WITH_REFERENCES.format(excluded=EXCLUDED)
+    body = _QUERIES + _BRANCHES.format(with_references=branch) + _TAIL
+    return onnx.parser.parse_function(head + body)
+
+
+def operator_function() -> FunctionProto:
+    """The same op as one standard `Attention` over gathered keys and values, for GPUs.
+
+    It has no `If`, and its work does not depend on any value, which CUDA graphs require. Bias,
+    mask and region are the operator's mask, (B, 1, S, (1 + R) L). The copies are those of the other
+    body, in every call; a runtime with a fused attention keeps no logits. The operator scales
+    queries and keys itself, by 1 / sqrt(d).
+    """
+    head = _HEAD.format(opset=OPERATOR_OPSET, domain=DOMAIN, name=OP_NAME)
+    return onnx.parser.parse_function(
+        head + _GATHERED.format(excluded=EXCLUDED) + _OPERATOR + _TAIL
+    )

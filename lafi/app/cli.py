@@ -40,6 +40,7 @@ from lafi.app.drawing_options import (
 from lafi.app.export_commands import app as export_app
 from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
+from lafi.app.probe_command import app as probe_app
 from lafi.app.serving_options import (
     CanarySeconds,
     ClientCa,
@@ -62,6 +63,7 @@ from lafi.app.serving_options import (
     StoreMib,
     StorePlace,
     Threads,
+    TritonServer,
     UnreadSeconds,
     UseEnvoy,
     Verbose,
@@ -77,6 +79,7 @@ app = typer.Typer(
 )
 
 app.add_typer(export_app)
+app.add_typer(probe_app)
 app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(client_app)
@@ -130,10 +133,11 @@ def serve(
     insecure: Insecure = False,
     open_parts: OpenParts = False,
     envoy: UseEnvoy = False,
+    triton_server: TritonServer = None,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
-        from lafi.app.serve_options import exposure_of, recipe_environment, store_environment
+        from lafi.app.serve_options import exposure_of, models_environment
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
@@ -145,10 +149,7 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment={
-            **recipe_environment(default_recipe),
-            **store_environment(store, store_mib, retention_days),
-        },
+        environment=models_environment(default_recipe, store, store_mib, retention_days),
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
@@ -162,6 +163,7 @@ def serve(
             open_parts=open_parts,
             envoy=envoy,
         ),
+        triton_server=triton_server,
     )
     raise typer.Exit(serve_command(repository, settings))
 

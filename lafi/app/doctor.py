@@ -15,15 +15,21 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lafi.app import machine, requirements
+from lafi.app.gpu_runtimes import GpuRuntime, gpu_runtimes
+
+if TYPE_CHECKING:
+    from lafi.server.triton_install import TritonInstall
 
 MIB = 2**20
 GIB = 2**30
@@ -33,6 +39,7 @@ _PURPOSE = {
     "serve": "draw, and run Triton Server",
     "export": "turn a checkpoint into engines",
     "gpu": "the Triton-lang kernel on a GPU",
+    "rtx": "build engines for GPUs elsewhere",
     "train": "train the bundled model",
     "dev": "check and test this project",
 }
@@ -87,9 +94,10 @@ def examine(
         check_memory(machine.available_memory()),
         check_shared_memory(machine.shared_memory()),
         check_instructions(*machine.cpu_name_and_flags()),
-        check_gpus(machine.gpus()),
+        check_gpus(gpus := machine.gpus()),
+        *check_gpu_runtimes(gpu_runtimes(gpus, requirements.installed_version)),
         *check_packages(*_our_requirements()),
-        check_server(),
+        *check_servers(),
         check_bundled_model(bundled_model()),
         check_repository(repository),
         *(check_port(name, port) for name, port in ports.items() if port),
@@ -172,6 +180,20 @@ def check_gpus(gpus: Sequence[machine.Gpu]) -> Finding:
     return Finding("machine", "GPU", State.OK, detail)
 
 
+def check_gpu_runtimes(found: Sequence[GpuRuntime]) -> tuple[Finding, ...]:
+    """What can use a GPU, and why not; none is needed."""
+    return tuple(
+        Finding(
+            "GPU runtimes",
+            runtime.name,
+            State.OK if runtime.usable or runtime.builds else State.NOTE,
+            runtime.detail,
+            runtime.advice,
+        )
+        for runtime in found
+    )
+
+
 def check_packages(lines: Sequence[str], extras: Sequence[str]) -> tuple[Finding, ...]:
     """One finding per extra; only `client` and `serve` are needed to draw."""
     if not lines:
@@ -192,21 +214,45 @@ def check_packages(lines: Sequence[str], extras: Sequence[str]) -> tuple[Finding
     return tuple(found)
 
 
-def check_server() -> Finding:
-    """Whether the embedded Triton Server is there and starts."""
-    from lafi.server.wheel import ServerUnavailableError, find_embedded_server
+def check_servers(asked: str | None = None) -> tuple[Finding, ...]:
+    """The Triton Server that would be run, with its backends, then others that are there.
 
+    asked: as `lafi serve --triton-server`.
+    """
+    from lafi.server.find_server import find_server, places
+    from lafi.server.triton_install import ServerUnavailableError
+
+    wrong = (ServerUnavailableError, importlib.metadata.PackageNotFoundError)
+    subject = "Triton Server"
     try:
-        server = find_embedded_server()
-    except (ServerUnavailableError, importlib.metadata.PackageNotFoundError) as error:
-        return Finding("server", "Triton Server", State.MISSING, "not usable", str(error))
-    wheel = requirements.installed_version("nvidia-pytriton")
+        chosen = find_server(asked)
+    except wrong as error:
+        return (Finding("server", subject, State.MISSING, "not usable", str(error)),)
+    found = [_of_server(chosen)]
+    for place in places(asked):
+        with suppress(*wrong):
+            if place.there and (other := place.find()) != chosen:
+                advice = "not run; lafi serve --triton-server wheel would"
+                found.append(Finding("server", subject, State.NOTE, _told(other), advice))
+    return tuple(found)
+
+
+def _of_server(server: TritonInstall) -> Finding:
     for program in (server.binary, server.stub):
         problem = _starting_problem(program, server.libraries)
         if problem:
             advice = "install the system library that it names, or use Debian 12 or Ubuntu 22.04"
             return Finding("server", "Triton Server", State.MISSING, problem, advice)
-    return Finding("server", "Triton Server", State.OK, f"embedded in nvidia-pytriton {wheel}")
+    return Finding("server", "Triton Server", State.OK, _told(server))
+
+
+def _told(server: TritonInstall) -> str:
+    """Version, origin, and the backends that decide what it can serve."""
+    known = {"tensorrt": "TensorRT", "onnxruntime": "ONNX Runtime"}
+    has = [label for name, label in known.items() if name in server.backends]
+    lacks = [label for name, label in known.items() if name not in server.backends]
+    text = f"{server}; backends: {', '.join(['Python', *has])}"
+    return f"{text}; none for {' and '.join(lacks)}" if lacks else text
 
 
 def bundled_model() -> Path | None:

@@ -5,14 +5,18 @@ Each imports its code when it runs, as in `lafi.app.cli`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from lafi.app.export_options import (
+    Capabilities,
     Checkpoint,
     ConfigFolder,
+    ExportTarget,
+    GgufFile,
     PartFile,
     Prediction,
     Recogniser,
@@ -20,6 +24,7 @@ from lafi.app.export_options import (
     TokenizerFolder,
     Variants,
     VariantTriggers,
+    check_allowed,
 )
 from lafi.app.missing import missing
 
@@ -28,18 +33,22 @@ app = typer.Typer()
 RuntimeName = Literal["openvino", "onnxruntime"]
 Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
+DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 
 @app.command()
 def export(
+    context: typer.Context,
     checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The model repository to write.")] = Path(
         "out/repository"
     ),
     unet: PartFile = None,
+    transformer: GgufFile = None,
     vae: PartFile = None,
     text_encoder: PartFile = None,
     text_encoder_2: PartFile = None,
+    text_encoder_3: GgufFile = None,
     config: ConfigFolder = None,
     tokenizer: TokenizerFolder = None,
     prediction: Prediction = None,
@@ -53,30 +62,24 @@ def export(
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
-    target: Annotated[
-        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
-    ] = "cpu",
+    target: ExportTarget = "cpu",
+    capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
-    if target == "tensorrt":
-        usual = (runtime, precision, denoiser) == ("openvino", "f32", False)
-        _export_for_tensorrt(checkpoint, out, sides, recogniser, variant, usual)
+    check_allowed(context, target)
+    if target != "cpu":
+        _export_plans(checkpoint, out, target, capability, sides, recogniser)
     try:
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
-    files = {
-        "unet": unet,
-        "vae": vae,
-        "text_encoder": text_encoder,
-        "text_encoder_2": text_encoder_2,
-    }
-    parts: Any = {part: file for part, file in files.items() if file is not None}
+    texts = (text_encoder, text_encoder_2, text_encoder_3)
+    parts: Any = _given((unet, transformer, vae, *texts))
     code = export_command(
         SingleFile(checkpoint, parts, config, tokenizer, prediction),
         out=out,
@@ -90,29 +93,35 @@ def export(
     raise typer.Exit(code)
 
 
-def _export_for_tensorrt(
+_PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+
+
+def _given(files: Sequence[Path | None]) -> dict[str, Path]:
+    """files: of each of _PARTS."""
+    return {part: file for part, file in zip(_PARTS, files, strict=True) if file is not None}
+
+
+def _export_plans(
     checkpoint: Path | None,
     out: Path,
+    target: Literal["tensorrt", "tensorrt-rtx"],
+    capability: Sequence[str] | None,
     sides: tuple[int, int, int],
     recogniser: Path | None,
-    variant: list[str] | None,
-    usual: bool,
 ) -> NoReturn:
-    """usual: whether what is for the CPU alone was left as it is."""
-    if not usual:
-        raise typer.BadParameter("--runtime, --precision and --denoiser are for the CPU only")
-    if variant:
-        raise typer.BadParameter(
-            f"--variant: got {variant[0]!r}, allowed none with --target tensorrt: plans are "
-            "built for the model alone"
-        )
     try:
         from lafi_export.tensorrt_command import build_command
+        from lafi_export.tensorrt_plan import BuildOptions
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
     if checkpoint is None:
-        raise typer.BadParameter("CHECKPOINT: --target tensorrt takes a folder alone")
-    raise typer.Exit(build_command(checkpoint, out, sides=sides, recogniser=recogniser))
+        raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
+    options = BuildOptions()
+    if target == "tensorrt-rtx":
+        chosen = tuple(dict.fromkeys(map(str, capability or DEFAULT_CAPABILITIES)))
+        options = BuildOptions(builder=target, capabilities=chosen, attention="body")
+    code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
+    raise typer.Exit(code)
 
 
 @app.command()

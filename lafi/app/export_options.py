@@ -1,7 +1,9 @@
 """Command-line options of `lafi export`, as types for typer."""
 
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +16,15 @@ Checkpoint = Annotated[
     ),
 ]
 PartFile = Annotated[
-    Path | None, typer.Option(help="A file of this part, in place of the checkpoint's.")
+    Path | None,
+    typer.Option(
+        help="A file of this part, in place of the checkpoint's; of a folder's denoiser or text "
+        "encoder a .gguf file."
+    ),
+]
+GgufFile = Annotated[
+    Path | None,
+    typer.Option(help="A .gguf file of this part, in place of the folder's."),
 ]
 ConfigFolder = Annotated[
     Path | None,
@@ -53,7 +63,56 @@ Recogniser = Annotated[
         show_default="recogniser beside the checkpoint, if there",
     ),
 ]
+
+
+class Capability(StrEnum):
+    """Kinds of GPU, those of `lafi_export.tensorrt_plan.CAPABILITIES`."""
+
+    SM75 = "SM75"
+    SM80 = "SM80"
+    SM86 = "SM86"
+    SM89 = "SM89"
+    SM120 = "SM120"
+    SM121 = "SM121"
+
+
+ExportTarget = Annotated[
+    Literal["cpu", "tensorrt", "tensorrt-rtx"],
+    typer.Option(
+        help="tensorrt builds engines for this machine's NVIDIA GPU, tensorrt-rtx for GPUs "
+        "elsewhere."
+    ),
+]
+Capabilities = Annotated[
+    list[Capability] | None,
+    typer.Option(
+        help="With tensorrt-rtx: a kind of GPU that the engines are for; may be given again.",
+        show_default="SM86 (RTX 30, A10), SM89 (RTX 40, L40S), SM120 (RTX 50)",
+    ),
+]
 Sides = Annotated[
     tuple[int, int, int],
     typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
 ]
+
+_EVERYWHERE = frozenset({"checkpoint", "out", "target", "recogniser"})
+_PLANS = _EVERYWHERE | {"sides"}
+_ALLOWED: Mapping[str, frozenset[str]] = {
+    "tensorrt": _PLANS,
+    "tensorrt-rtx": _PLANS | {"capability"},
+}
+"""Parameters that a target heeds; the CPU heeds all that no other target has for itself."""
+
+
+def check_allowed(context: typer.Context, target: str) -> None:
+    """Raises typer.BadParameter for an option that was given and that this target does not heed."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in _EVERYWHERE:
+            continue
+        heeding = [t for t, names in _ALLOWED.items() if name in names] or ["cpu"]
+        if target not in heeding:
+            raise typer.BadParameter(
+                f"{parameter.opts[0]}: allowed with --target {' or '.join(heeding)}, not {target}"
+            )

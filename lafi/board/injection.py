@@ -1,19 +1,22 @@
 """`Injection`: how panels read references."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from lafi.board.checked_model import CheckedModel
 from lafi.board.limits import MAX_LAYER, Allowed, Fraction, Strength
 
-LayerPreset = Literal["none", "all", "decoder", "balanced", "texture"]
+DEFAULT_LAYERS: Final = "default"
+"""The preset that each model calls its own default."""
+LayerPreset = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""Which presets there are, the model says."""
 Branches = Literal["both", "conditional"]
 Words = Literal["region", "everywhere"]
 Layer = Annotated[int, Field(strict=True, ge=0, le=MAX_LAYER)]
 Layers = Annotated[
     LayerPreset | Layer | tuple[Layer, ...],
-    Allowed(f"{', '.join(LayerPreset.__args__)}, a layer index, or a list of layer indices"),
+    Allowed("default, none, all, another preset of the model, a layer index, or a list of them"),
 ]
 """A preset; an index, for that layer and all later ones; or a list of layers."""
 
@@ -24,7 +27,7 @@ class Injection(CheckedModel):
     The defaults were chosen by `make evaluate` on the bundled model.
     """
 
-    layers: Layers = "decoder"
+    layers: Layers = DEFAULT_LAYERS
     """The self-attention layers, in forward order, that read references."""
     start: Fraction = 0.0
     end: Fraction = 0.8

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from lafi.model.input_port import WORDS
+
 
 class Conditioner(Protocol):
     """Prepared for one panel and one size of latents."""
@@ -37,7 +39,7 @@ class LimitedWords:
 
     def ports(self, step: int, steps: int, *, conditional: bool) -> Mapping[str, Tensor]:
         """The input `words` of the row with prompt, in every step."""
-        return {"words": self.slots} if conditional else {}
+        return {WORDS: self.slots} if conditional else {}
 
 
 @dataclass(frozen=True, slots=True)

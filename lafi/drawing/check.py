@@ -19,7 +19,7 @@ from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
 from lafi.drawing.weighted_texts import weight_problems
 from lafi.model.check import check_against, clip_skip_problems
-from lafi.model.families.registry import family_of
+from lafi.model.families.registry import guidance_kind
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
 from lafi.ports.engines import Engines
@@ -154,6 +154,6 @@ def _stage_problems(where: str, stage: SamplingStage, info: ModelInfo) -> Iterat
     for line in stage_problems(stage, info.scheduler_config):
         yield f"{where}.{line}"
     try:
-        guidance_of(stage, family_of(info).guidance)
+        guidance_of(stage, guidance_kind(info))
     except ValueError as error:
         yield f"{where}.{error}"

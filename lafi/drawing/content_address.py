@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lafi.board.injection import Injection
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.plan import in_front, stage_variant, with_samplers
 from lafi.model.info import ModelInfo
+from lafi.model.layers import injected_layers, preset_name
 
 DRAWING_VERSION = 1
 """Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
@@ -34,6 +36,8 @@ _MODEL_FIELDS = {
     "precision",
 }
 _NEWER_MODEL_FIELDS = {
+    "reference_positions",
+    "shift_factor",
     "pooled_width",
     "zero_empty_negative",
     "learnt_tokens",
@@ -75,9 +79,7 @@ def content_address(
         "negative": panel.negative_text(storyboard),
         "seed": panel.seed,
         "sampling": {"stages": _stages(storyboard, panel, models, version)},
-        "injection": storyboard.effective_injection(panel).model_dump(
-            mode="json", exclude={_WORDS}
-        ),
+        "injection": _injection(storyboard.effective_injection(panel), models[storyboard.variant]),
         "characters": [
             _reference(storyboard, storyboard.character(name), models, version)
             | {"region": panel.regions.get(name)}
@@ -134,6 +136,16 @@ def _model(model: ModelInfo) -> dict[str, Any]:
     return model.model_dump(mode="json", include=_MODEL_FIELDS) | named
 
 
+def _injection(injection: Injection, model: ModelInfo) -> dict[str, Any]:
+    """With the layers by name, or as their indices where the model has presets of its own."""
+    found = injection.model_dump(mode="json", exclude={_WORDS})
+    if isinstance(injection.layers, str) and model.presets:
+        found["layers"] = injected_layers(model, injection.layers)
+    elif isinstance(injection.layers, str):
+        found["layers"] = preset_name(model, injection.layers)
+    return found
+
+
 def _retry(storyboard: Storyboard, panel: Panel, recogniser: str) -> dict[str, Any]:
     """Nothing where a panel is drawn once, so that older addresses stay."""
     retry = storyboard.effective_retry(panel)
@@ -187,7 +199,7 @@ def _resolved(
         found["prompt"] = panel.stage_text(storyboard, stage)
     if stage.injection is not None:
         injection = storyboard.effective_injection(panel, stage)
-        found["injection"] = injection.model_dump(mode="json", exclude={_WORDS})
+        found["injection"] = _injection(injection, models[stage_variant(storyboard, stage)])
     if stage.source is not None and stage.source.image is not None:
         found["from"] = {"image": stage.source.image.sha256}
     if stage.source is not None and stage.source.panel is not None:

@@ -1,6 +1,7 @@
 """Texts of a storyboard that are longer than a model's encoder takes.
 
-They are encoded in windows, which a note says, or refused before any work; nothing is cut.
+They are encoded in windows, or one encoder reads only their beginning while another reads them
+whole; a note says so. What no encoder would read is refused before any work.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,16 +37,22 @@ def window_notes(
     plans: Sequence[tuple[StagePlan, ...]],
     engines: Mapping[str, Engines],
 ) -> list[str]:
-    """A line for each text that needs several windows; plans: of every panel."""
-    found = (
+    """A line for each text with several windows, or that an encoder reads partly.
+
+    plans: of every panel.
+    """
+    found = [
         (field, each.prompts.size(_letters(storyboard, text)), each.info)
         for field, text, each in _texts(storyboard, plans, engines)
-    )
-    return [
+    ]
+    windows = [
         f"{field}: {size.tokens} tokens, read in {size.windows} windows "
         f"(one ends at BREAK or when it is full; {info.name})"
         for field, size, info in found
         if size.windows > 1
+    ]
+    return windows + [
+        f"{field}: {size.partly} ({info.name})" for field, size, info in found if size.partly
     ]
 
 

@@ -6,6 +6,7 @@ Knows plans, not how anything is drawn.
 from collections.abc import Iterator, Mapping, Sequence
 
 from lafi.board.storyboard import Storyboard
+from lafi.drawing.limited_texts import word_notes
 from lafi.drawing.long_texts import window_notes
 from lafi.drawing.plan import StagePlan, notes
 from lafi.drawing.weighted_texts import weight_notes
@@ -19,3 +20,4 @@ def all_notes(
     yield from notes(storyboard, plans)
     yield from weight_notes(storyboard, plans)
     yield from window_notes(storyboard, plans, engines)
+    yield from word_notes(storyboard, plans, engines)

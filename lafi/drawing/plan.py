@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from lafi.board.injection import Injection
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
+from lafi.model.families.registry import guidance_kind
+from lafi.model.family import GuidanceKind
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers
 from lafi.sampling.samplers import DEFAULT_SAMPLERS, with_sampler
@@ -26,6 +28,7 @@ class StagePlan:
     text      the prompt with everybody's description, behind the triggers; negative: the negative
               prompt, "" for none
     trigger   the variant's and the storyboard's, each with its comma; "" for none
+    guidance  how the model gets guidance
     layers    in which references are read; reads: whose, empty where no step injects
     variant   of the model that draws it, "" for the model itself
     """
@@ -40,11 +43,12 @@ class StagePlan:
     reads: tuple[str, ...]
     variant: str
     trigger: str
+    guidance: GuidanceKind
 
     @property
     def guided(self) -> bool:
         """Whether a negative prompt can have an effect."""
-        return self.settings.guidance > 1.0
+        return self.guidance == "rows" and self.settings.guidance > 1.0
 
     @property
     def from_noise(self) -> bool:
@@ -142,6 +146,7 @@ def _plan_stage(
         reads=panel.characters if layers and any(window) else (),
         variant=variant,
         trigger=trigger,
+        guidance=guidance_kind(info),
     )
 
 
@@ -170,4 +175,8 @@ def _notes(storyboard: Storyboard, index: int, panel: Panel, stage: StagePlan) -
         yield f"{where}.denoise: 1 draws everything anew, and nothing of what came before stays"
     if stage.negative and not stage.guided:
         field = f"panels[{index}].negative_prompt" if panel.negative_prompt else "negative_prompt"
-        yield f"{field}: has no effect where guidance is {stage.settings.guidance:g} ({where})"
+        scale = f"where guidance is {stage.settings.guidance:g}"
+        void = scale if stage.guidance == "rows" else "with this model, which draws without it"
+        yield f"{field}: has no effect {void} ({where})"
+    if stage.guidance == "none" and "guidance" in given.model_fields_set:
+        yield f"{where}.guidance: has no effect with this model, which was made to draw without it"

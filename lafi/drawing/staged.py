@@ -25,10 +25,12 @@ from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
 from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
+from lafi.drawing.limited_texts import limits_words
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
-from lafi.model.families.registry import family_of
+from lafi.model.families.registry import guidance_kind
+from lafi.model.info import ModelInfo
 from lafi.ports.engines import EncodedText, Engines
 from lafi.sampling.guidance import TwoRows, guidance_of
 from lafi.sampling.noise_model import noise_model_of
@@ -97,16 +99,16 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
     """
     plan = picture.stage
     stage, engines = plan.settings, materials.engines[plan.variant]
-    info, family = engines.info, family_of(engines.info)
+    info = engines.info
     size = latent_size(plan, engines)
     seed = picture.panel.seed if stage.seed is None else stage.seed
-    schedule = PanelSchedule(stage, info.scheduler_config, seed, size)
+    schedule = PanelSchedule(stage, info.scheduler_config, seed, token_grid(info, size))
     original = _original(picture, before, engines)
     if original is None or plan.from_noise:
         latents = schedule.initial_noise((info.latent_channels, *size))
     else:
         latents = schedule.start(original)
-    guidance = guidance_of(stage, family.guidance)
+    guidance = guidance_of(stage, guidance_kind(info))
     embedded = guidance.ports()
     return PanelState(
         name=picture.key,
@@ -133,6 +135,16 @@ def latent_size(plan: StagePlan, engines: Engines) -> tuple[int, int]:
     """Latent height and width of a stage."""
     width, height = plan.size
     return height // engines.info.vae_scale, width // engines.info.vae_scale
+
+
+def token_grid(info: ModelInfo, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a picture in the model's tokens, of which a flow's shift may depend.
+
+    size: of the latent.
+    """
+    cells = min((layer.downscale for layer in info.layers), default=1)
+    high, wide = size
+    return -(-high // cells), -(-wide // cells)
 
 
 def zero_negative(plan: StagePlan, engines: Engines) -> bool:
@@ -231,9 +243,9 @@ def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Condit
         span._replace(start=span.start + before, stop=span.stop + before)
         for span in limited_words(materials.storyboard, panel, plan.injection)
     ]
-    if not spans:
-        return ()
     engines = materials.engines[plan.variant]
+    if not spans or not limits_words(engines.info):
+        return ()
     read = as_read(plan.text, weighted=materials.storyboard.prompt_weights)
     slots = torch.from_numpy(engines.prompts.slots(read.text, read.moved(spans)))
     return (LimitedWords(slots),) if bool((slots >= 0).any()) else ()

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config
 from lafi.model.families.registry import families
-from lafi.model.families.unet_checks import DEFAULT_SCALING_FACTOR
+from lafi.model.families.vae_checks import DEFAULT_SCALING_FACTOR
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
+from lafi.model.probe_report import PROBE_FILE, ProbeError, load_probe
 from lafi.model.tensor_file import TensorFileError, read_header
 from lafi.model.tokenizer_files import TokenizerError
 
@@ -36,18 +37,36 @@ def read_model_info(
     """
     folder = Path(checkpoint)
     family, parts = check_checkpoint(folder)
-    return ModelInfo(
-        name=folder.resolve().name,
-        family=family.name,
-        scheduler_config=dict(parts[_SCHEDULER]),
-        scaling_factor=parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
-        weights_sha256=_hash_weights(folder, family),
-        files_sha256=manifest(folder, family),
-        engine=engine,
-        precision=precision,
+    facts = {
+        "name": folder.resolve().name,
+        "family": family.name,
+        "scheduler_config": dict(parts[_SCHEDULER]),
+        "scaling_factor": parts["vae"].get("scaling_factor", DEFAULT_SCALING_FACTOR),
+        "shift_factor": parts["vae"].get("shift_factor") or 0.0,
+        "weights_sha256": _hash_weights(folder, family),
+        "files_sha256": manifest(folder, family),
+        "engine": engine,
+        "precision": precision,
         **family.describe(parts),
         **family.text.describe(parts),
-    )
+    }
+    info = ModelInfo(**facts)
+    return info.model_copy(update={"presets": _probed(folder, family, info)})
+
+
+def _probed(folder: Path, family: Family, info: ModelInfo) -> dict[str, tuple[int, ...]]:
+    """Presets of the family and those that a finished probe of these weights chose; else none."""
+    try:
+        report = load_probe(folder)
+        if report is None or not report.finished:
+            return {}
+        if report.settings.weights_sha256 != info.weights_sha256:
+            raise ProbeError(
+                f"{folder / PROBE_FILE}: got a probe of other weights, allowed: of these; remove it"
+            )
+        return dict(family.presets(info.layers)) | report.presets()
+    except ProbeError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
@@ -56,16 +75,25 @@ def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
     Raises CheckpointError, as `read_model_info`, also for weights whose files are damaged.
     """
     folder = Path(checkpoint)
+    family, parts = check_configs(folder)
+    try:
+        for part in weight_parts(folder, family):
+            for file in weight_files(folder / part):
+                read_header(file)
+    except TensorFileError as error:
+        raise CheckpointError(str(error)) from error
+    return family, parts
+
+
+def check_configs(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
+    """As `check_checkpoint`, but for the weights, which need not be there."""
+    folder = Path(checkpoint)
     if folder.is_file():
         raise CheckpointError(f"{folder}: got a file, allowed a diffusers folder")
     family, parts = _read_parts(folder)
     try:
         problems = [*family.problems(folder, parts), *family.text.problems(folder, parts)]
-        if not problems:
-            for part in weight_parts(folder, family):
-                for file in weight_files(folder / part):
-                    read_header(file)
-    except (TensorFileError, TokenizerError) as error:
+    except TokenizerError as error:
         raise CheckpointError(str(error)) from error
     except (KeyError, TypeError, AttributeError) as error:
         # A config without a field that every checkpoint of its class has.

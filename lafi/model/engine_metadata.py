@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lafi.model.artifacts import file_sha256
+from lafi_kernels.tensorrt_module import Builder
 
 SUFFIX: Final = ".json"
 """Appended to the plan's name: `denoiser.plan` has `denoiser.plan.json` beside it."""
@@ -28,12 +29,15 @@ class EngineMetadataError(ValueError):
 class GpuMachine:
     """The machine that a plan is to run on.
 
-    gpu: the device's name. capability: compute capability such as "9.0". tensorrt: its version.
+    gpu: the device's name; of a plan that was built elsewhere "", for any GPU of its capabilities.
+    capability: compute capability such as "9.0"; of such a plan, all that it was built for, with
+    spaces between. tensorrt: the builder's version.
     """
 
     gpu: str
     capability: str
     tensorrt: str
+    builder: Builder = "tensorrt"
 
 
 class ShapeRange(BaseModel):
@@ -65,7 +69,9 @@ class EngineMetadata(BaseModel):
     """Hash of the exported ONNX file in `lafi.json`, before its conversion."""
     weights_sha256: str
     """Hash of the checkpoint in `lafi.json`."""
+    builder: Builder = "tensorrt"
     gpu: str
+    """This and the next two: as in `GpuMachine`."""
     capability: str
     tensorrt: str
     precision: str
@@ -85,8 +91,12 @@ class EngineMetadata(BaseModel):
 
     def check_machine(self, here: GpuMachine) -> None:
         """Raises EngineMetadataError, which names each fact in which this machine differs."""
-        built = {"gpu": self.gpu, "capability": self.capability, "tensorrt": self.tensorrt}
-        found = {"gpu": here.gpu, "capability": here.capability, "tensorrt": here.tensorrt}
+        built = {"builder": self.builder, "tensorrt": self.tensorrt}
+        found = {"builder": here.builder, "tensorrt": here.tensorrt}
+        if self.gpu:
+            built["gpu"], found["gpu"] = self.gpu, here.gpu
+        if here.capability not in self.capability.split():
+            built["capability"], found["capability"] = self.capability, here.capability
         self._check(built, found)
 
     def check_sources(self, onnx_sha256: str, weights_sha256: str) -> None:
@@ -101,7 +111,7 @@ class EngineMetadata(BaseModel):
             if not allowed.allows(shape):
                 raise ValueError(
                     f"{name}: got shape {shape}, allowed {allowed.smallest} to {allowed.largest} "
-                    f"in {self.plan}; {REBUILD}"
+                    f"in {self.plan}; {self._rebuild}"
                 )
 
     def _check(self, built: Mapping[str, str], found: Mapping[str, str]) -> None:
@@ -111,7 +121,11 @@ class EngineMetadata(BaseModel):
             if found[name] != value
         ]
         if different:
-            raise EngineMetadataError(f"{self.plan}: {'; '.join(different)}; {REBUILD}")
+            raise EngineMetadataError(f"{self.plan}: {'; '.join(different)}; {self._rebuild}")
+
+    @property
+    def _rebuild(self) -> str:
+        return REBUILD.replace("tensorrt", self.builder)
 
 
 def metadata_path(plan: Path) -> Path:

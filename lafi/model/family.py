@@ -25,7 +25,11 @@ class Family(Protocol):
 
     @property
     def guidance(self) -> GuidanceKind:
-        """How it gets guidance."""
+        """How it gets guidance. Of an embedded one, models without its port have none."""
+
+    @property
+    def default_preset(self) -> str:
+        """The name among `presets` of the layers that read references where nothing is said."""
 
     @property
     def text(self) -> TextStack:
@@ -42,7 +46,10 @@ class Family(Protocol):
         """One line for each value of a checkpoint's configs that does not fit the others."""
 
     def describe(self, parts: Mapping[str, Config]) -> Mapping[str, Any]:
-        """Fields of the checkpoint's `ModelInfo` that depend on the family, but for its texts."""
+        """Fields of the checkpoint's `ModelInfo` that depend on the family, but for its texts.
+
+        They replace what is read alike for all families, such as `scheduler_config`.
+        """
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
         """All inputs of the denoiser except the bank's, in the order of the exported graph."""

@@ -1,9 +1,10 @@
 """`ModelInfo`: the facts of a checkpoint that other code needs, without loading it."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lafi.board.limits import MAX_SIDE
 from lafi.model.input_port import InputPort
@@ -12,14 +13,23 @@ MODEL_INFO_FILE = "lafi.json"
 """The file with the `ModelInfo` of an exported folder."""
 VARIANTS = "variants"
 """The folder beside a model's `lafi.json` with one folder for each variant."""
+REPOSITORY_FORMAT: Final = 1
+"""Number of what `lafi export` writes, in the field `format` of every `lafi.json`.
 
+To be raised whenever what was written before can no longer be served: other fields here, other
+inputs of a graph, or another interface between the package and the adapters, which are copied.
+"""
+
+_FORMAT: Final = "format"
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
 
+ReferencePositions = Literal["same", "shifted", "own"]
+
 
 class ModelInfoError(ValueError):
-    """The file is missing or does not hold a `ModelInfo`."""
+    """The file is missing, has another format number or does not hold a `ModelInfo`."""
 
 
 class AttentionSite(BaseModel):
@@ -46,6 +56,8 @@ class AttentionSite(BaseModel):
     """Whether queries and keys have rotary positions."""
     qk_norm: bool = False
     """Whether queries and keys are normalised first."""
+    text_first: bool = False
+    """Whether text tokens stand before the picture's in a sequence that has both."""
 
 
 class DescriberInfo(BaseModel):
@@ -102,16 +114,16 @@ class ModelInfo(BaseModel):
     text_windows: int = Field(default=1, ge=1)
     """The most windows of a prompt, joined on the tokens' axis.
 
-    With more than one the denoiser takes texts of any length; exports of before have one.
+    With more than one the denoiser takes texts of any length.
     """
     text_width: int = Field(ge=1)
     """Channels of an encoded prompt, D."""
     most_clip_skip: int = Field(default=0, ge=0)
-    """The most layers that a prompt's encoding may skip; exports of before skip none."""
+    """The most layers that a prompt's encoding may skip."""
     pooled_width: int = Field(default=0, ge=0)
     """Channels of a prompt's pooled embedding, P; 0 if the denoiser takes none.
 
-    A model that takes one has two text encoders and the picture's size as an input (SDXL).
+    A UNet that takes one has two text encoders and the picture's size as an input (SDXL).
     """
     zero_empty_negative: bool = False
     """Whether an empty negative prompt is zeros instead of the encoding of no text."""
@@ -119,6 +131,11 @@ class ModelInfo(BaseModel):
     """Self-attention layers in forward order."""
     presets: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Injection presets chosen for this model; if empty, its family's presets count."""
+    default_preset: str = ""
+    """The preset where nothing is said; "" takes the family's."""
+    reference_positions: ReferencePositions = "same"
+    """Where a reference's tokens stand for a panel's, in models with rotary positions: at the
+    panel's own coordinates, beside it by its width, or at a coordinate of the axis before them."""
     added_inputs: tuple[InputPort, ...] = ()
     """Inputs of its denoiser in addition to its family's."""
     least_width: int = Field(default=0, ge=0)
@@ -126,13 +143,11 @@ class ModelInfo(BaseModel):
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
     prediction_type: str = "epsilon"
     scaling_factor: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Latents are the VAE's mean times this."""
+    shift_factor: float = Field(default=0.0, allow_inf_nan=False)
+    """Latents are the VAE's mean less the shift, times the scaling factor."""
     weights_sha256: str = ""
     files_sha256: dict[str, str] = Field(default_factory=dict)
-    """Of the checkpoint's other files that decide pixels, by their path in it: tokenizers, configs.
-
-    Empty in files written by earlier versions.
-    """
+    """Of other files that decide pixels (tokenizers, configs), by their path in the checkpoint."""
     onnx_sha256: dict[str, str] = Field(default_factory=dict)
     """By file name, of ONNX files and their weights; empty for a torch engine."""
     onnx_weights: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -143,14 +158,8 @@ class ModelInfo(BaseModel):
     """The variant's name, also the name of its folder; "" for the model itself."""
     shared: tuple[str, ...] = ()
     """ONNX files of a variant that, with their weights, lie in the model's own folder."""
-    learnt_tokens: tuple[str, ...] = Field(
-        default=(), validation_alias=AliasChoices("learnt_tokens", "words")
-    )
-    """Tokens that only the variant's tokenizers have, in the order of their ids.
-
-    Files written by earlier versions call the field `words`.
-    """
-
+    learnt_tokens: tuple[str, ...] = ()
+    """Tokens that only the variant's tokenizers have, in the order of their ids."""
     trigger: str = ""
     """Text in front of every prompt that a variant draws, with a comma; "" for none."""
     recogniser: RecogniserInfo | None = None
@@ -164,21 +173,47 @@ class ModelInfo(BaseModel):
     def save(self, folder: Path) -> Path:
         """Write `lafi.json` into `folder` and return its path."""
         path = Path(folder) / MODEL_INFO_FILE
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        document = {_FORMAT: REPOSITORY_FORMAT, **self.model_dump(mode="json")}
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         return path
 
 
 def load_model_info(folder: Path) -> ModelInfo:
     """Read `lafi.json` from an exported folder. Raises `ModelInfoError`."""
     path = Path(folder) / MODEL_INFO_FILE
+    document = _read(path)
+    del document[_FORMAT]
     try:
-        return ModelInfo.model_validate_json(path.read_bytes())
+        return ModelInfo.model_validate(document)
+    except ValidationError as error:
+        raise ModelInfoError(f"{path}: {error}") from error
+
+
+def check_format(folder: Path) -> None:
+    """Refuse an exported folder whose format number is not ours. Raises `ModelInfoError`."""
+    _read(Path(folder) / MODEL_INFO_FILE)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a `lafi.json` of our format number holds, the number included."""
+    try:
+        document = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ModelInfoError(
             f"{path}: no such file; `lafi export CHECKPOINT --out REPO` writes it"
         ) from None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise ModelInfoError(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise ModelInfoError(f"{path}: got {type(document).__name__}, allowed: an object")
+    found = document.get(_FORMAT)
+    if type(found) is not int or found != REPOSITORY_FORMAT:
+        of = "none, as earlier versions wrote it" if found is None else repr(found)
+        raise ModelInfoError(
+            f"{path}: format of the repository: got {of}, allowed {REPOSITORY_FORMAT}; "
+            "write it anew with: lafi export CHECKPOINT --out REPO"
+        )
+    return document
 
 
 def variant_folder(artifacts: Path, name: str) -> Path:

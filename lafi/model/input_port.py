@@ -25,9 +25,14 @@ Example = Literal["normal", "weight", "flag", "timestep", "pixels", "route", "sl
 """The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
 0 or 1 of which the first is 1, training timesteps, sizes in pixels, rows to read or -1, slots or
 -1."""
+GUIDANCE_PORT: Final = "guidance"
+"""The input with the scale of guidance, in models that were taught it."""
 TEXT: Final = "text"
 TEXT_MASK: Final = "text_mask"
 """The input that says which tokens of a row's text count, 1 or 0; left out, all do."""
+
+WORDS: Final = "words"
+"""The input that says in whose region a token of a row's text acts, a slot, or -1 for anywhere."""
 
 
 class InputPort(BaseModel):
@@ -98,3 +103,21 @@ def core_ports(
             example="weight",
         ),
     )
+
+
+def words_port(tokens: Axis | int) -> InputPort:
+    """`words` of a denoiser that reads text by cross-attention. tokens: of a text."""
+    return InputPort(
+        name=WORDS,
+        axes=(ROWS, tokens),
+        dtype="INT32",
+        fill=NOWHERE,
+        optional=True,
+        reading=True,
+        example="slot",
+    )
+
+
+def text_mask_port(tokens: Axis | int) -> InputPort:
+    """`text_mask` of a denoiser whose texts are always padded. tokens: of a text."""
+    return InputPort(name=TEXT_MASK, axes=(ROWS, tokens), example="flag")

@@ -27,3 +27,8 @@ DIFFUSION_SCHEDULERS: Final = (
     "UniPCMultistepScheduler",
 )
 """`_class_name` of a scheduler config, by what it says of the model's training."""
+
+EVEN_LEVELS: Final = "even_levels"
+"""A field of our own in a flow's scheduler config: before the shift a schedule of N steps has the
+noise levels 1, 1 - 1/N ... 1/N, as pipelines of FLUX and Z-Image hand them to the scheduler.
+Without it the levels are the scheduler's own, as in SD3's."""

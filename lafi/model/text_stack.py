@@ -37,10 +37,14 @@ class WordSpan(NamedTuple):
 
 
 class TextSize(NamedTuple):
-    """Tokens of a text, without those that begin, end and pad it, and the windows they fill."""
+    """Tokens of a text, without those that begin, end and pad it, and the windows they fill.
+
+    partly: what of it an encoder does not read although another does, in words; "" for nothing.
+    """
 
     tokens: int
     windows: int
+    partly: str = ""
 
 
 class PromptReader(Protocol):

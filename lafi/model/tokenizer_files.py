@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lafi.model.config_problems import Config
+
 
 class TokenizerError(ValueError):
     """A tokenizer's folder is incomplete or damaged; the text names the file."""
@@ -18,7 +20,9 @@ def vocabulary_size(tokenizer: Path) -> int:
     try:
         if whole.is_file():
             content = _json(whole)
-            ids = [*content["model"]["vocab"].values()]
+            words = content["model"]["vocab"]
+            # T5's are a list of pieces with their scores, in the order of their ids.
+            ids = [*range(len(words))] if isinstance(words, list) else [*words.values()]
             ids += [token["id"] for token in content.get("added_tokens", ())]
         else:
             whole = tokenizer / "vocab.json"
@@ -32,6 +36,17 @@ def vocabulary_size(tokenizer: Path) -> int:
         if isinstance(error, TokenizerError):
             raise
         raise TokenizerError(f"{whole}: is damaged or no tokenizer ({error})") from error
+
+
+def missing_embeddings(encoder: str, config: Config, tokenizer: str, ids: int) -> list[str]:
+    """An error line for an encoder without an embedding for each of its tokenizer's ids.
+
+    encoder, tokenizer: names of their parts. config: the encoder's.
+    """
+    have = config["vocab_size"]
+    if have >= ids:
+        return []
+    return [f"{encoder}.vocab_size: got {have}, allowed {ids} or more, the ids of {tokenizer}"]
 
 
 def _json(path: Path) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import diffusers
 import numpy as np
 
+from lafi.model.scheduler_classes import EVEN_LEVELS
 from lafi.sampling.diffusers_solver import DiffusersSolver
 from lafi.sampling.solver import Solver, SolverPlan
 
@@ -17,8 +18,9 @@ _DPMPP = {"solver_type": "midpoint", "solver_order": 2}
 def flow_scheduler(plan: SolverPlan, class_name: str = "FlowMatchEulerDiscreteScheduler") -> Any:
     """A flow scheduler of diffusers with the plan's noise levels in `sigmas`, 0 at their end.
 
-    With a fixed shift they are the scheduler's own, as Stable Diffusion 3's pipeline takes them;
-    where the shift follows the picture's size they begin as 1, 1 - 1/N ... 1/N, as FLUX's does.
+    With a fixed shift they are the scheduler's own, as Stable Diffusion 3's pipeline takes them.
+    Where the shift follows the picture's size, and where the config says `EVEN_LEVELS`, they are
+    1, 1 - 1/N ... 1/N before the shift.
     """
     assert plan.shift is not None
     by_size = plan.shift.mu is not None
@@ -27,8 +29,9 @@ def flow_scheduler(plan: SolverPlan, class_name: str = "FlowMatchEulerDiscreteSc
         options["time_shift_type"] = plan.shift.kind
     else:
         options["shift"] = plan.shift.value
-    scheduler = getattr(diffusers, class_name).from_config(dict(plan.config), **options)
-    if by_size:
+    config = {name: value for name, value in plan.config.items() if name != EVEN_LEVELS}
+    scheduler = getattr(diffusers, class_name).from_config(config, **options)
+    if by_size or plan.config.get(EVEN_LEVELS):
         sigmas = np.linspace(1.0, 1.0 / plan.total, plan.total)
         scheduler.set_timesteps(sigmas=sigmas, mu=plan.shift.mu)
     else:

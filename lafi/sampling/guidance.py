@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lafi.board.stages import SamplingStage
 from lafi.model.family import GuidanceKind
+from lafi.model.input_port import GUIDANCE_PORT
 from lafi.sampling.window import in_window
-
-GUIDANCE_PORT = "guidance"
 
 
 class Guidance(Protocol):

@@ -20,8 +20,8 @@ from lafi.server.free_ports import PortTakenError
 from lafi.server.log import LogLine
 from lafi.server.serve_settings import ServeSettings
 from lafi.server.supervisor import Supervisor
+from lafi.server.triton_install import ServerUnavailableError
 from lafi.server.triton_server import RepositoryError, ServerFailedError
-from lafi.server.wheel import ServerUnavailableError
 
 _EXPECTED_ERRORS = (
     ServerUnavailableError,
@@ -89,6 +89,7 @@ def _supervisor(
         requests_mib=asked.requests_mib,
         unread_seconds=asked.unread_seconds,
         exposure=asked.exposure,
+        triton_server=asked.triton_server,
     )
 
 

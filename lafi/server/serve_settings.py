@@ -24,6 +24,7 @@ class ServeSettings:
     grace: seconds that storyboards in flight have to be finished once the server is to stop.
     request_mib, requests_mib: of one request, and of all that are under way.
     unread_seconds: for how long a client may leave an answer unread.
+    triton_server: which one to run, as `lafi.server.find_server.places` takes it.
     verbose: print every line of the server's log, not only warnings, errors and our models' lines.
     """
 
@@ -41,3 +42,4 @@ class ServeSettings:
     unread_seconds: float = UNREAD_SECONDS
     canary_seconds: float = CANARY_SECONDS
     exposure: Exposure = field(default_factory=Exposure)
+    triton_server: str | None = None

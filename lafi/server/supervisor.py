@@ -23,6 +23,7 @@ from lafi.front.control import FrontSettings
 from lafi.server.envoy_config import FRONT_SOCKET
 from lafi.server.envoy_process import EnvoySettings, find_envoy
 from lafi.server.exposure import Exposure
+from lafi.server.find_server import check_backends, find_server
 from lafi.server.free_ports import choose_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
@@ -34,7 +35,6 @@ from lafi.server.serve_settings import (
     UNREAD_SECONDS,
 )
 from lafi.server.triton_server import RunSettings, find_models
-from lafi.server.wheel import find_embedded_server
 
 
 class Supervisor:
@@ -49,7 +49,7 @@ class Supervisor:
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
     request_mib, requests_mib: most MiB of one request, and of all clients' that are under way.
     unread_seconds: for how long a client may leave an answer unread. exposure: what protects the
-    ports.
+    ports. triton_server: which one to run, as `lafi.server.find_server.places` takes it.
 
     Raises ValueError for settings that make no sense, ExposureError, KeyFileError and
     TlsFilesError among them.
@@ -75,6 +75,7 @@ class Supervisor:
         requests_mib: int = REQUESTS_MIB,
         unread_seconds: float = UNREAD_SECONDS,
         exposure: Exposure = Exposure(),  # noqa: B008 - frozen
+        triton_server: str | None = None,
     ) -> None:
         exposure.check(host, http=http_port is not None)
         if not 1 <= request_mib < 2048:
@@ -99,6 +100,7 @@ class Supervisor:
         self._timeouts = (startup_timeout, stop_timeout)
         self._canary_seconds = canary_seconds
         self._exposure = exposure
+        self._asked_server = triton_server
         self._request_bytes = request_mib * 2**20
         self._bytes_in_flight = requests_mib * 2**20
         self._unread_seconds = unread_seconds
@@ -193,7 +195,8 @@ class Supervisor:
         that case everything but the log is removed.
         """
         self.models = find_models(self.repository)
-        embedded = find_embedded_server()
+        install = find_server(self._asked_server)
+        check_backends(self.repository, self.models, install)
         self.ports = choose_ports(self.host, self._wanted)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self._log_file = self._asked_log_file or folder / "server.log"
@@ -201,7 +204,7 @@ class Supervisor:
         run = RunSettings(
             name=self.name,
             repository=self.repository.resolve(),
-            embedded=embedded,
+            install=install,
             key=uuid.uuid4().hex,
             threads=self._threads,
             http=(self.host, self.ports["http"]) if "http" in self.ports else None,

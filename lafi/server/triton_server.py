@@ -19,10 +19,11 @@ from shutil import rmtree
 from textwrap import indent
 
 from lafi.front.run_folder import RUN_FOLDER, SOCKET_PORT, RunFolder
+from lafi.model.info import ModelInfoError, check_format
 from lafi.server import processes
 from lafi.server.log import failure_lines
+from lafi.server.triton_install import STUB, TritonInstall
 from lafi.server.watchdog import SERVER_NAME, SHARED_MEMORY
-from lafi.server.wheel import STUB, EmbeddedServer
 
 DEFAULT_RECIPE = "LAFI_DEFAULT_RECIPE"
 """Environment variable for the models: a recipe by its name or file."""
@@ -36,7 +37,7 @@ _LOCK_TIMEOUT = "boost::interprocess::lock_exception"
 
 
 class RepositoryError(RuntimeError):
-    """The folder to serve is missing or was not written by `lafi export`."""
+    """The folder to serve is missing or was not written by this version's `lafi export`."""
 
 
 class ServerFailedError(RuntimeError):
@@ -55,7 +56,7 @@ class RunSettings:
 
     name: str
     repository: Path
-    embedded: EmbeddedServer
+    install: TritonInstall
     key: str
     threads: int
     http: tuple[str, int] | None = None
@@ -78,7 +79,7 @@ class TritonServer:
         self.folder.path.mkdir()
         self.folder.cancelled("").mkdir()
         self.folder.taken("").mkdir()
-        binary, backends = settings.embedded.lay_out(folder)
+        binary, backends = settings.install.lay_out(folder)
         environment = {RUN_FOLDER: str(folder), SERVER_NAME: settings.name, "TMPDIR": str(folder)}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -89,7 +90,7 @@ class TritonServer:
                 cwd=folder,
                 env=server_environment(
                     settings.threads,
-                    settings.embedded.libraries,
+                    settings.install.libraries,
                     {**settings.environment, **environment},
                 ),
                 start_new_session=True,
@@ -198,7 +199,10 @@ def is_worth_retrying(failure: str) -> bool:
 
 
 def find_models(repository: Path) -> tuple[str, ...]:
-    """Names of the models in a repository; RepositoryError unless `storyboard` is among them."""
+    """Names of the models in a repository.
+
+    Raises RepositoryError unless `storyboard` is among them and the format number is ours.
+    """
     advice = "write one with: lafi export CHECKPOINT --out REPOSITORY"
     models = repository / "models"
     if not repository.is_dir():
@@ -213,6 +217,10 @@ def find_models(repository: Path) -> tuple[str, ...]:
     for name in names:
         if not (models / name / "1").is_dir():
             raise RepositoryError(f"{models / name} has no version folder 1; {advice}")
+    try:
+        check_format(repository / "artifacts")
+    except ModelInfoError as error:
+        raise RepositoryError(str(error)) from error
     return names
 
 

@@ -9,12 +9,12 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from lafi.engine.onnx.runtime import ONNX_RUNTIMES
-from lafi.engine.tensorrt.runtime import TensorRT
+from lafi.engine.tensorrt.runtime import TENSORRT_RUNTIMES
 from lafi.model.artifacts import ArtifactsError
 from lafi.ports.runtime import Runtime
 
 GROUP: Final = "lafi.runtimes"
-_SHIPPED: Final[tuple[Runtime, ...]] = (*ONNX_RUNTIMES, TensorRT())
+_SHIPPED: Final[tuple[Runtime, ...]] = (*ONNX_RUNTIMES, *TENSORRT_RUNTIMES)
 
 
 def runtimes() -> Mapping[str, Runtime]:

@@ -13,7 +13,7 @@ from lafi.engine.onnx.upscaler import TiledUpscaler, load_upscaler
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.upscaler_files import PUT_IN, UPSCALER
 
-TENSORRT: Final = "tensorrt"
+TENSORRT: Final = ("tensorrt", "tensorrt-rtx")
 
 
 def load_served_upscaler(artifacts: Path, runtime: str, threads: int) -> TiledUpscaler:
@@ -44,5 +44,5 @@ def _on_cpu(runtime: RuntimeName, folder: Path, threads: int) -> TiledUpscaler |
 
 _LOADERS: Final[Mapping[str, Callable[[Path, int], TiledUpscaler | None]]] = {
     **{name: partial(_on_cpu, name) for name in RUNTIMES},
-    TENSORRT: _on_gpu,
+    **dict.fromkeys(TENSORRT, _on_gpu),
 }

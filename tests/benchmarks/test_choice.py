@@ -10,6 +10,7 @@ from benchmarks.evaluation.figures import Figures
 from benchmarks.evaluation.methods import Method
 from benchmarks.peers.story_diffusion import StoryDiffusion
 from lafi.board.injection import Injection
+from lafi.model.families.unet import UNET
 
 RESULTS = Path("benchmarks/results/evaluate.json")
 
@@ -140,4 +141,6 @@ def test_the_committed_figures_and_the_rule_give_the_committed_default() -> None
 
 def test_the_default_of_a_storyboard_is_the_preset_that_was_chosen() -> None:
     document, methods, _ = committed()
-    assert [m.injection for m in methods if m.name == document["default"]] == [Injection()]
+    own = Injection(layers=UNET.default_preset)
+    assert [m.injection for m in methods if m.name == document["default"]] == [own]
+    assert own == Injection().model_copy(update={"layers": own.layers})

@@ -22,7 +22,7 @@ from benchmarks.deep_features.cut import (
 )
 from benchmarks.deep_features.kept import KeptFeatures
 from lafi.board.injection import LayerPreset
-from lafi.model.architectures import architecture
+from lafi.model.architectures.registry import architecture
 from lafi.model.families.unet import self_attention_layers
 
 BUNDLED = Path(__file__).parents[2] / "tiny_model" / "weights" / "unet" / "config.json"

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from brought_files import Brought
+from brought_loras import Shapes
 from drawn_twice import Pixels, drawn_by_stock, stock_pipeline
+from lafi_export.bare_pipeline import bare_pipeline, networks
 
 RECORD = "--brought-record"
 KINDS = ("tried", "right", "refused_as_expected", "wrong")
@@ -86,3 +89,30 @@ def plain(stock: Callable[[str], Any]) -> Callable[[str], Pixels]:
         return drawn_by_stock(stock(name))
 
     return drawn
+
+
+@pytest.fixture(scope="session")
+def shapes(small_checkpoints: Callable[[str], Path]) -> Callable[[str], Shapes]:
+    """Name of a published architecture -> part -> module -> shape of its weight."""
+
+    def of(model: str) -> Shapes:
+        return {
+            part: {
+                name: tuple(module.weight.shape)
+                for name, module in network.named_modules()
+                if isinstance(getattr(module, "weight", None), torch.nn.Parameter)
+            }
+            | text_names(network)
+            for part, network in networks(bare_pipeline(small_checkpoints(model))).items()
+        }
+
+    return of
+
+
+def text_names(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Modules of a text encoder under the names that files have, with their tower's."""
+    return {
+        f"text_model.{name.removeprefix('text_model.')}": tuple(module.weight.shape)
+        for name, module in network.named_modules()
+        if ".self_attn." in name
+    }

@@ -1,7 +1,7 @@
 """Laws of LoRA files: drawn as the stock pipeline draws with the file, or refused by name."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,64 +10,20 @@ import torch
 from brought_lora_tables import BY_PEFT, REFUSED, RIGHT
 from brought_slow import one_in
 from diffusers import StableDiffusionXLPipeline
+from merged_weights import assert_same_weights
 from safetensors.torch import load_file
 
-from brought_files import Brought
-from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us, stock_pipeline
-from lafi_export.bare_pipeline import bare_pipeline, networks, quiet_libraries
+from brought_files import Brought, variant_of
+from brought_loras import Shapes
+from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us
+from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.lora_file import LoraError
-from lafi_export.variant_option import VariantOptionError, parse_variants
+from lafi_export.variant_option import VariantOptionError
 
-Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
 PIXELS = 2
 SEEN = 6
 """Of 255: what a change must move at least, so that a file that is not applied is noticed."""
-
-
-@pytest.fixture(scope="session")
-def shapes(small_checkpoints: Callable[[str], Path]) -> Callable[[str], Shapes]:
-    def of(model: str) -> Shapes:
-        return {
-            part: {
-                name: tuple(module.weight.shape)
-                for name, module in network.named_modules()
-                if isinstance(getattr(module, "weight", None), torch.nn.Parameter)
-            }
-            | text_names(network)
-            for part, network in networks(bare_pipeline(small_checkpoints(model))).items()
-        }
-
-    return of
-
-
-def text_names(network: torch.nn.Module) -> dict[str, tuple[int, ...]]:
-    """Modules of a text encoder under the names that files have, with their tower's."""
-    return {
-        f"text_model.{name.removeprefix('text_model.')}": tuple(module.weight.shape)
-        for name, module in network.named_modules()
-        if ".self_attn." in name
-    }
-
-
-def variant_of(option: str) -> Variant:
-    (variant,) = parse_variants([f"x={option}"])
-    return variant
-
-
-def assert_same_weights(pipeline: Any, folder: Path) -> None:
-    """More than pixels show: every weight is diffusers' own."""
-    ours = stock_pipeline(folder)
-    for part, network in networks(pipeline).items():
-        found = getattr(ours, part).state_dict()
-        theirs = {
-            name.replace(".base_layer", ""): value
-            for name, value in network.state_dict().items()
-            if not any(mark in name for mark in ("lora_", "hada_", "lokr_"))
-        }
-        assert found.keys() == theirs.keys()
-        for name, value in theirs.items():
-            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def drawn(checkpoint: Path, variant: Variant, folder: Path) -> Any:

@@ -12,14 +12,14 @@ from brought_slow import one_in
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from brought_files import Brought
+from brought_files import Brought, variant_of
 from brought_words import REFUSED, RIGHT, keyed, vectors
 from drawn_twice import distance, drawn_by_stock, drawn_by_us, stock_pipeline
 from lafi.model.text_stacks.clip_reader import ClipReader
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
 from lafi_export.learnt_words import TextualInversionError, read_word
 from lafi_export.lora_file import LoraError
-from lafi_export.variant_option import VariantOptionError, parse_variants
+from lafi_export.variant_option import VariantOptionError
 
 PIXELS = 2
 TABLE = "text_model.embeddings.token_embedding.weight"
@@ -51,11 +51,6 @@ def with_room(
         return folder
 
     return made
-
-
-def variant_of(option: str) -> Variant:
-    (variant,) = parse_variants([f"x={option}"])
-    return variant
 
 
 def by_stock(folder: Path, variant: Variant) -> Any:

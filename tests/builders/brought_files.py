@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lafi_export.checkpoint_variant import Variant
+from lafi_export.variant_option import parse_variants
+
 
 @dataclass(frozen=True)
 class Brought:
@@ -40,3 +43,9 @@ def saved(path: Path, tensors: Mapping[str, Tensor], notes: dict[str, str] | Non
 
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3438\n"
+
+
+def variant_of(option: str) -> Variant:
+    """The variant that `--variant x=OPTION` names."""
+    (variant,) = parse_variants([f"x={option}"])
+    return variant

@@ -1,5 +1,6 @@
 """`ModelInfo`s of models that are not there, for tests that need only what they say."""
 
+from pathlib import Path
 from typing import Any
 
 from lafi.model.info import AttentionSite, ModelInfo
@@ -31,3 +32,11 @@ def model_info(**fields: Any) -> ModelInfo:
         "layers": attention_sites(),
     }
     return ModelInfo(**(small | fields))
+
+
+def save_facts(repository: Path, **fields: Any) -> Path:
+    """Writes `artifacts/lafi.json` of a repository, which may be there; returns the repository."""
+    artifacts = Path(repository) / "artifacts"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    model_info(**fields).save(artifacts)
+    return Path(repository)

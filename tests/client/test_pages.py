@@ -201,10 +201,10 @@ def test_an_entry_says_what_the_storyboard_says() -> None:
     assert (first.negative_prompt, first.seed, first.characters) == ("rain, snow", 9, ("mia",))
     assert first.sampling == "Euler, 20 steps, guidance 5, karras sigmas"
     assert first.injection == (
-        "decoder, 0 to 0.8, strength 1.5, conditional branch only, reference noise 0.1"
+        "default, 0 to 0.8, strength 1.5, conditional branch only, reference noise 0.1"
     )
     assert second.injection == "none"
-    assert third.injection == "decoder, 0 to 0.8"
+    assert third.injection == "default, 0 to 0.8"
 
 
 def test_a_preview_is_half_blocks() -> None:

@@ -1,7 +1,6 @@
 """`lafi check FILE --repository REPO`: what fits a repository, and why something does not."""
 
 import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from brought_files import saved
 from lafi.model.info import load_model_info
 from lafi_export.check_command import check_command
+from model_infos import save_facts
 
 Check = Callable[[Path], tuple[int, str]]
 QUERY = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -127,10 +127,10 @@ def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
     assert "lafi.json: no such file" in console.export_text()
 
 
-def test_an_export_of_before_kept_no_configs(repository: Path, tmp_path: Path) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(repository / "artifacts", old / "artifacts")
-    shutil.rmtree(old / "artifacts" / "configs")
+def test_a_repository_of_another_format_is_refused_whatever_the_file(tmp_path: Path) -> None:
+    save_facts(tmp_path / "old")
+    facts = tmp_path / "old" / "artifacts" / "lafi.json"
+    facts.write_text(facts.read_text().replace('"format": ', '"format": 99'))
     console = Console(record=True, width=300, file=io.StringIO())
-    assert check_command([lora(tmp_path, QUERY, 4)], old, console) == 1
-    assert "was exported by an earlier version, which kept no configs" in console.export_text()
+    assert check_command([tmp_path / "no_such_file.png"], tmp_path / "old", console) == 1
+    assert "format of the repository: got 99" in console.export_text()

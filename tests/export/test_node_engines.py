@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lafi.model.engine_metadata import GpuMachine
 from lafi_export import node_engines
 from lafi_export.node_engines import EngineKey, built, checkpoint_sha256, main, put_together
+from model_infos import save_facts
 
 H200 = GpuMachine("NVIDIA H200", "9.0", "11.4.0")
 MIG = GpuMachine("NVIDIA H200 MIG 1g.18gb", "9.0", "11.4.0")
@@ -40,8 +41,7 @@ def test_a_folder_says_what_it_is_for() -> None:
 
 def exported(out: Path) -> int:
     (out / "models" / "storyboard").mkdir(parents=True)
-    (out / "artifacts").mkdir()
-    (out / "artifacts" / "lafi.json").write_text("{}")
+    save_facts(out)
     return 0
 
 
@@ -140,6 +140,28 @@ def test_an_exported_repository_is_put_together_without_building(tmp_path: Path)
     options = ["--serve", str(tmp_path / "served")]
     assert main(["--repository", str(tmp_path / "out"), *options]) == 0
     assert (tmp_path / "served" / "artifacts" / "lafi.json").is_file()
+
+
+def test_an_export_of_another_format_leaves_what_is_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported(tmp_path / "out")
+    exported(tmp_path / "old")
+    (tmp_path / "old" / "artifacts" / "lafi.json").write_text("{}")
+    options = ["--serve", str(tmp_path / "served")]
+    assert main(["--repository", str(tmp_path / "out"), *options]) == 0
+    assert main(["--repository", str(tmp_path / "old"), *options]) == 1
+    assert "format of the repository: got none" in capsys.readouterr().err
+    assert (tmp_path / "served" / "artifacts").resolve() == tmp_path / "out" / "artifacts"
+
+
+def test_a_key_names_the_format_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    before = node_engines.key_here(tmp_path, "cpu", [])
+    monkeypatch.setattr(node_engines, "REPOSITORY_FORMAT", node_engines.REPOSITORY_FORMAT + 1)
+    assert node_engines.key_here(tmp_path, "cpu", []).folder != before.folder
 
 
 @pytest.mark.parametrize("arguments", [[], ["x"], ["--repository", "x", "--run"]])

@@ -49,16 +49,18 @@ def test_others_are_converted(tmp_path: Path, dtype: torch.dtype) -> None:
     check_places(written, {name: value.float() for name, value in stored.items()})
 
 
-def test_weights_may_have_older_names(tmp_path: Path) -> None:
+def test_weights_may_have_other_names(tmp_path: Path) -> None:
     shapes = {
         "mid.attentions.0.to_q.weight": (4, 4),
         "mid.attentions.0.to_out.0.bias": (4,),
         "embeddings.token_embedding.weight": (3, 4),
+        "layers.0.mlp.up_proj.weight": (5, 4),
     }
     old = {
         "mid.attentions.0.query.weight": torch.randn(4, 4, 1, 1),
         "mid.attentions.0.proj_attn.bias": torch.randn(4),
         "text_model.embeddings.token_embedding.weight": torch.randn(3, 4),
+        "model.layers.0.mlp.up_proj.weight": torch.randn(5, 4),
     }
     source = checkpoint(tmp_path / "model", {name: value.half() for name, value in old.items()})
     written = write_part(source, "vae", shapes, tmp_path / "out")

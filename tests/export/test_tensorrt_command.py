@@ -43,21 +43,36 @@ def test_the_option_leads_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("more", [["--denoiser"], ["--precision", "bf16"]])
+FOR_THE_CPU = [
+    ["--denoiser"],
+    ["--precision", "bf16"],
+    ["--runtime", "openvino"],
+    ["--unet", "unet.safetensors"],
+    ["--vae", "vae.safetensors"],
+    ["--text-encoder", "text.safetensors"],
+    ["--text-encoder-2", "text.safetensors"],
+    ["--config", "folder"],
+    ["--tokenizer", "folder"],
+    ["--prediction", "epsilon"],
+    ["--variant", "ink=a.safetensors"],
+    ["--variant-trigger", "ink=ink"],
+]
+
+
+@pytest.mark.parametrize("more", FOR_THE_CPU, ids=lambda more: more[0])
 def test_options_for_the_cpu_are_refused(more: list[str]) -> None:
     arguments = ["export", "weights", "--target", "tensorrt", *more]
     result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
     assert result.exit_code == 2
-    assert "--runtime, --precision and --denoiser are for the CPU only" in result.output
+    assert f"{more[0]}: allowed with --target cpu, not tensorrt" in result.output
 
 
-def test_variants_are_refused() -> None:
-    arguments = ["export", "weights", "--target", "tensorrt", "--variant", "ink=a.safetensors"]
-    result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
-    assert result.exit_code == 2
-    assert "--variant: got 'ink=a.safetensors', allowed none with --target tensorrt" in (
-        result.output
+def test_sides_are_for_plans() -> None:
+    result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(
+        app, ["export", "weights", "--sides", "256", "512", "1024"]
     )
+    assert result.exit_code == 2
+    assert "--sides: allowed with --target tensorrt or tensorrt-rtx, not cpu" in result.output
 
 
 class PretendedBuilder:

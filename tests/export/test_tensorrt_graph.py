@@ -79,20 +79,37 @@ def run(path: Path, feed: tuple[Tensor, ...]) -> Any:
     return session.run(None, {name: tensor.numpy() for name, tensor in named})[0]
 
 
-@pytest.mark.parametrize("plugin", [True, False])
-def test_the_body_has_no_branch_with_the_plugin_or_without(
-    exported: Path, tmp_path: Path, plugin: bool
+def test_nodes_ask_for_the_plugin_and_carry_a_body_without_a_branch(
+    exported: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "gpu.onnx"
     assert "If" in operators(exported)
-    assert write_graph(exported, target, GraphChange("f32", plugin=plugin)) == 2
+    assert write_graph(exported, target, GraphChange("f32")) == 2
     assert "If" not in operators(target)
     asking = [
         "plugin_namespace" in {attribute.name for attribute in node.attribute}
         for node in attention_nodes(onnx.load(target))
     ]
-    assert asking == [plugin] * 2
-    onnx.checker.check_model(target, full_check=not plugin)
+    assert asking == [True] * 2
+    onnx.checker.check_model(target)
+
+
+def test_without_the_plugin_the_body_stands_in_its_place(exported: Path, tmp_path: Path) -> None:
+    target = tmp_path / "gpu.onnx"
+    assert write_graph(exported, target, GraphChange("f32", plugin=False)) == 2
+    model = onnx.load(target)
+    assert len(model.functions) == 0
+    assert [node.op_type for node in model.graph.node].count("Attention") == 2
+    onnx.checker.check_model(target, full_check=True)
+
+
+@pytest.mark.parametrize("plugin", [True, False])
+def test_every_node_has_a_name_of_its_own(exported: Path, tmp_path: Path, plugin: bool) -> None:
+    target = tmp_path / "gpu.onnx"
+    write_graph(exported, target, GraphChange("f16", plugin=plugin))
+    names = [node.name for node in onnx.load(target).graph.node]
+    assert all(names)
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("routed", [True, False])
@@ -110,11 +127,10 @@ def test_both_bodies_give_torchs_numbers(
 
 def test_a_model_gets_one_body(exported: Path) -> None:
     model = onnx.load(exported)
-    for branch_free in (True, False, True):
-        with_attention_function(model, branch_free)
+    for wanted in (onnx_function.operator_function(), onnx_function.attention_function()):
+        assert with_attention_function(model, wanted) is model
         (body,) = model.functions
-        assert body == onnx_function.attention_function(branch_free)
-    assert with_attention_function(model, branch_free=True) is model
+        assert body == wanted
 
 
 def test_a_graph_without_attention_gets_no_body(tmp_path: Path) -> None:

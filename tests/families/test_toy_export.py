@@ -29,7 +29,7 @@ SIZES = ((1, 2, 2), (3, 2, 3), (5, 4, 1))
 def prepared(info: ModelInfo, network: Any) -> Any:
     """Routes are an argument of its calls."""
     module = copy.deepcopy(network)
-    torch_family_of(info).install(module, info.layers)
+    torch_family_of(info).install(module, info)
     return module
 
 

@@ -63,7 +63,7 @@ def test_its_facts_are_kept_beside_the_model(info: ModelInfo) -> None:
 
 def test_its_presets_are_its_own(info: ModelInfo) -> None:
     assert injected_layers(info, "texture") == (0, 2)
-    with pytest.raises(ValueError, match="layers: got 'decoder', allowed none, all, texture or an"):
+    with pytest.raises(ValueError, match="layers: got 'decoder', allowed default, none, all, t"):
         injected_layers(info, "decoder")
 
 

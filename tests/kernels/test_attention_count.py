@@ -6,9 +6,14 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import onnx
+import onnx.inliner
+import onnxruntime
 import pytest
 import torch
 
+from lafi_kernels import onnx_function
 from lafi_kernels.reference import attention
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +34,7 @@ def script() -> ModuleType:
 def test_the_page_shows_the_table_that_is_counted(script: ModuleType) -> None:
     page = (ROOT / "docs/attention.md").read_text(encoding="utf-8")
     assert script.count_table() in page
+    assert script.body_table() in page
 
 
 def test_counts_of_one_small_layer_are_right_by_hand(script: ModuleType) -> None:
@@ -44,6 +50,48 @@ def test_counts_of_one_small_layer_are_right_by_hand(script: ModuleType) -> None
     assert counted.added == 4 * 2 * 2 * 4 * 4 * 16
     summed = script.total([counted, counted])
     assert (summed.own, summed.added) == (2 * counted.own, 2 * counted.added)
+
+
+COPIES = {
+    "joined": ("lafi_pool_k", "lafi_pool_v"),
+    "gathered": ("lafi_all_k4", "lafi_all_v4"),
+    "mask": ("lafi_offset",),
+}
+"""Tensors of the body, by what they count as."""
+
+
+def test_the_body_writes_what_is_counted(script: ModuleType) -> None:
+    layer = script.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=1, injected=1)
+    names = [name for group in COPIES.values() for name in group]
+    flat = {"routes": "int32", "bias": "float", "mask": "float", "bank_mask": "float"}
+    inputs = ", ".join(
+        f"{flat[name]}[?, ?] {name}" if name in flat else f"float[?, ?, ?] {name}"
+        for name in onnx_function.INPUTS
+    )
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : {onnx_function.OPERATOR_OPSET}, "lafi" : 1]>\n'
+        f"g ({inputs}) => (float o) {{ o = lafi.LafiAttention <heads = 2> "
+        f"({', '.join(onnx_function.INPUTS)}) }}"
+    )
+    model.functions.append(onnx_function.operator_function())
+    model = onnx.inliner.inline_local_functions(model)
+    made = {output for node in model.graph.node for output in node.output}
+    # An inliner may give them a suffix.
+    found = {name: next(v for v in made if v.startswith(name)) for name in names}
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(v, onnx.TensorProto.FLOAT, None) for v in found.values()
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    tensors = script.make_tensors(layer, panels=2, device="cpu")
+    feed = {
+        name: x.numpy() if x.dtype == torch.int32 else x.float().numpy()
+        for name, x in zip(onnx_function.INPUTS, tensors, strict=True)
+    }
+    outputs = dict(zip(found, session.run([*found.values()], feed), strict=True))
+    counted = script.body_count(layer, panels=2, guidance=False)
+    for part, group in COPIES.items():
+        elements = sum(np.asarray(outputs[name]).size for name in group)
+        assert getattr(counted, part) == elements * script.BYTES, part
 
 
 def test_the_layer_classes_are_those_of_the_architectures(script: ModuleType) -> None:

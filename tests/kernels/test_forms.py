@@ -40,12 +40,16 @@ every_case = pytest.mark.parametrize("case", table.CASES, ids=table.name_of)
 onnx_cases = pytest.mark.parametrize(
     "case", [c for c in table.CASES if c.dtype != torch.bfloat16], ids=table.name_of
 )
-bodies = pytest.mark.parametrize("branch_free", [False, True], ids=["branches", "branch-free"])
+BODIES: dict[str, Callable[[], onnx.FunctionProto]] = {
+    "branches": onnx_function.attention_function,
+    "operator": onnx_function.operator_function,
+}
+bodies = pytest.mark.parametrize("body", list(BODIES))
 
 FLOATS = {torch.float32: onnx.TensorProto.FLOAT, torch.float16: onnx.TensorProto.FLOAT16}
 
 
-def build_model(case: Any, branch_free: bool) -> onnx.ModelProto:
+def build_model(case: Any, body: str) -> onnx.ModelProto:
     """One node and the function, every size but the width dynamic, so that no shape is special."""
     width = case.heads * case.head_dim
     shapes: dict[str, list[str | int]] = {
@@ -61,6 +65,7 @@ def build_model(case: Any, branch_free: bool) -> onnx.ModelProto:
         "region": ["B", "R", "S"],
     }
     floats, helper = FLOATS[case.dtype], onnx.helper
+    function = BODIES[body]()
     inputs = [
         helper.make_tensor_value_info(
             name, onnx.TensorProto.INT32 if name == "routes" else floats, shapes[name]
@@ -78,10 +83,10 @@ def build_model(case: Any, branch_free: bool) -> onnx.ModelProto:
     return helper.make_model(
         helper.make_graph([node], "attention", inputs, [output]),
         opset_imports=[
-            helper.make_opsetid("", onnx_function.OPSET),
+            *function.opset_import,
             helper.make_opsetid(onnx_function.DOMAIN, onnx_function.DOMAIN_VERSION),
         ],
-        functions=[onnx_function.attention_function(branch_free=branch_free)],
+        functions=[function],
         ir_version=10,
     )
 
@@ -137,8 +142,8 @@ def test_the_triton_lang_kernel_in_its_interpreter(
 
 @bodies
 @onnx_cases
-def test_the_onnx_function_in_onnx_runtime(case: Any, branch_free: bool) -> None:
-    model = build_model(case, branch_free)
+def test_the_onnx_function_in_onnx_runtime(case: Any, body: str) -> None:
+    model = build_model(case, body)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -148,21 +153,20 @@ def test_the_onnx_function_in_onnx_runtime(case: Any, branch_free: bool) -> None
 
 @bodies
 @onnx_cases
-def test_the_onnx_function_in_openvino(case: Any, branch_free: bool) -> None:
+def test_the_onnx_function_in_openvino(case: Any, body: str) -> None:
     core = openvino.Core()
-    inlined = onnx.inliner.inline_local_functions(build_model(case, branch_free))
+    inlined = onnx.inliner.inline_local_functions(build_model(case, body))
     compiled = core.compile_model(
         core.read_model(inlined.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     table.check(case, torch.from_numpy(compiled(feed_of(case))[0].copy()))
 
 
-def test_the_branch_free_body_has_no_branches() -> None:
-    def operators(branch_free: bool) -> set[str]:
-        return {node.op_type for node in onnx_function.attention_function(branch_free).node}
-
-    assert "If" in operators(False)
-    assert not {"If", "Loop", "Scan"} & operators(True)
+def test_the_body_for_gpus_has_no_branches() -> None:
+    operators = {name: {node.op_type for node in made().node} for name, made in BODIES.items()}
+    assert "If" in operators["branches"]
+    assert not {"If", "Loop", "Scan"} & operators["operator"]
+    assert not {"MatMul", "Softmax"} & operators["operator"]
 
 
 class _Attention(nn.Module):

@@ -21,12 +21,17 @@ WIDTH = 8
 Feed = dict[str, np.ndarray[Any, Any]]
 Run = Callable[[Feed], np.ndarray[Any, Any]]
 
+BODIES = (onnx_function.attention_function, onnx_function.operator_function)
+
 # Errors of two fp32 evaluations in other order; outputs are averages of values about 1.
 TOLERANCE = 2e-6
 
 
-def build_model(float_type: int = onnx.TensorProto.FLOAT) -> onnx.ModelProto:
+def build_model(
+    float_type: int = onnx.TensorProto.FLOAT, body: Callable[[], onnx.FunctionProto] = BODIES[0]
+) -> onnx.ModelProto:
     """One node and the function, all sizes dynamic."""
+    function = body()
     shapes: dict[str, list[str | int]] = {
         "q": ["B", "S", WIDTH],
         "k": ["B", "S", WIDTH],
@@ -56,10 +61,10 @@ def build_model(float_type: int = onnx.TensorProto.FLOAT) -> onnx.ModelProto:
     return onnx.helper.make_model(
         onnx.helper.make_graph([node], "attention", inputs, [output]),
         opset_imports=[
-            onnx.helper.make_opsetid("", onnx_function.OPSET),
+            *function.opset_import,
             onnx.helper.make_opsetid(onnx_function.DOMAIN, onnx_function.DOMAIN_VERSION),
         ],
-        functions=[onnx_function.attention_function()],
+        functions=[function],
         ir_version=10,
     )
 
@@ -71,20 +76,24 @@ def onnxruntime_runner(model: onnx.ModelProto) -> Run:
     return lambda feed: session.run(None, feed)[0]
 
 
-def openvino_runner() -> Run:
+def openvino_runner(model: onnx.ModelProto) -> Run:
     core = openvino.Core()
-    inlined = onnx.inliner.inline_local_functions(build_model())
+    inlined = onnx.inliner.inline_local_functions(model)
     compiled = core.compile_model(
         core.read_model(inlined.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     return lambda feed: np.array(compiled(feed)[0])
 
 
-@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+@pytest.fixture(
+    scope="module",
+    params=[(runner, body) for body in BODIES for runner in (onnxruntime_runner, openvino_runner)],
+    ids=lambda both: f"{both[0].__name__}-{both[1].__name__}",
+)
 def run(request: pytest.FixtureRequest) -> Run:
-    if request.param == "openvino":
-        return openvino_runner()
-    return onnxruntime_runner(build_model())
+    runner, body = request.param
+    result: Run = runner(build_model(body=body))
+    return result
 
 
 def random_feed(seed: int, rows: int, tokens: int, references: int, bank: int) -> Feed:

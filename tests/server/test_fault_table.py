@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults.attempt import Bench, FaultTest
+from benchmarks.faults.balancers import find_haproxy
 from benchmarks.faults.served import Served, serve
 from benchmarks.faults.table import TESTS, numbered
 
@@ -20,6 +21,7 @@ OWN_SERVER = (
     "two servers",
     "overload",
     "disconnects",
+    "rolling upgrade",
 )
 """How the names of tests begin that are slow; `test_faults.py` kills a model's process always."""
 
@@ -54,5 +56,9 @@ def test_the_server_stands_it(
 def test_a_server_of_its_own_stands_it(
     test: FaultTest, served_repository: Path, tmp_path: Path
 ) -> None:
+    if "Envoy" in test.name:
+        pytest.importorskip("envoy")
+    if "HAProxy" in test.name and find_haproxy() is None:
+        pytest.skip("haproxy is not here: apt-get install haproxy")
     found = attempts(test, Bench(served_repository, tmp_path))
     assert found == dict.fromkeys(range(test.short), ""), test.demand

@@ -13,6 +13,7 @@ from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import storyboard_to_tensors
 from lafi.wire.events import Accepted, Failed
 from lafi.wire.model_spec import config_pbtxt, storyboard_spec
+from model_infos import save_facts
 
 STORYBOARD = Storyboard(panels=(Panel(prompt="a beach"),))
 # The adapter's own parts around a drawing that never ends, so that nothing has to be loaded.
@@ -52,6 +53,7 @@ def endless(tmp_path: Path) -> Iterator[Supervisor]:
     (folder / "1").mkdir(parents=True)
     (folder / "1" / "model.py").write_text(MODEL)
     (folder / "config.pbtxt").write_text(config_pbtxt(storyboard_spec(), parameters={}))
+    save_facts(tmp_path)
     with Supervisor(tmp_path, stop_timeout=6) as running:
         yield running
 

@@ -74,9 +74,12 @@ def debian(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.timeout(3600)
 def test_the_steps_of_the_image_lead_to_a_drawn_panel(debian: Path) -> None:
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    index = Path("/etc/pip.conf")
-    if index.is_file():
-        shutil.copy(index, debian / "etc/pip.conf")
+    # The index of this machine, and the authorities that vouch for it.
+    for name in ("/etc/pip.conf", pip.get("PIP_CERT", "")):
+        if name and Path(name).is_file():
+            target = debian / name.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, target)
     steps = ["bash", "/srv/source/server_config/image/install_cpu.sh"]
     inside(debian, *steps, "build", "/srv/source", "/srv/lafi", timeout=2400, **pip)
     inside(debian, *steps, "finish", "/srv/source", "/srv/lafi")

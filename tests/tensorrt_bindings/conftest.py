@@ -54,9 +54,10 @@ def loaded_bindings(tmp_path_factory: pytest.TempPathFactory) -> types.ModuleTyp
         pytest.skip("no C compiler to make the empty libraries with")
     if importlib.util.find_spec("tensorrt_bindings") is None:
         pytest.skip("the package tensorrt_cu13_bindings is not installed")
-    # Global, so that the bindings' library finds them by name when it is loaded.
+    # The bindings' library finds them by name when it is loaded. Not global: those of TensorRT-RTX
+    # have functions of the same names, and other tests of this process use them.
     for path in build_empty_libraries(tmp_path_factory.mktemp("libraries"), compiler):
-        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(path))
     return importlib.import_module("tensorrt_bindings")
 
 

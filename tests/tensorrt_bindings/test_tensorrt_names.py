@@ -1,7 +1,8 @@
 """Everything our code calls of TensorRT exists in NVIDIA's bindings, and is called in order.
 
 The engine library cannot run here, so objects are pretended; each refuses a name that the real
-class does not have.
+class does not have. What TensorRT-RTX shares is checked with its real parser and builder, in
+`tests/tensorrt_rtx`.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from pretended_classes import Pretended
 
 from lafi.engine.tensorrt.session import TensorRTEngine, torch_type
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, ShapeRange
@@ -27,33 +29,6 @@ EVERY_CHOICE = [
 ]
 
 
-class Pretended:
-    """An object of a real class of TensorRT: only what that has, with what is given for it."""
-
-    def __init__(self, real: type, calls: list[str], **behaviour: Any) -> None:
-        unknown = [name for name in behaviour if not hasattr(real, name)]
-        assert unknown == [], f"{real.__name__} has no {unknown}"
-        object.__setattr__(self, "_known", (real, calls, behaviour))
-
-    def __getattr__(self, name: str) -> Any:
-        real, calls, behaviour = self._known
-        assert hasattr(real, name), f"{real.__name__} has no {name}"
-        given = behaviour.get(name)
-        if given is not None and not callable(given):
-            return given
-
-        def call(*arguments: Any) -> Any:
-            calls.append(f"{real.__name__}.{name}")
-            return given(*arguments) if given is not None else True
-
-        return call
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        real, calls, _ = self._known
-        assert hasattr(real, name), f"{real.__name__} has no {name}"
-        calls.append(f"{real.__name__}.{name}={value}")
-
-
 @pytest.fixture
 def calls() -> list[str]:
     return []
@@ -63,7 +38,7 @@ def calls() -> list[str]:
 def pretend(trt: Any, calls: list[str]) -> Callable[..., Any]:
     """A module that parses to a network of `plugins` plugin layers and one more."""
 
-    def module(plugins: int = 2, built: bytes | None = b"plan", **parser: Any) -> Any:
+    def module(plugins: int = 2) -> Any:
         kinds = [trt.LayerType.PLUGIN_V3] * plugins + [trt.LayerType.MATRIX_MULTIPLY]
         layers = [SimpleNamespace(type=kind) for kind in kinds]
         network = Pretended(
@@ -89,10 +64,10 @@ def pretend(trt: Any, calls: list[str]) -> Callable[..., Any]:
             create_network=lambda flags: (calls.append(f"network flags {flags}"), network)[1],
             create_builder_config=lambda: config,
             create_optimization_profile=lambda: profile,
-            build_serialized_network=lambda network, config: built,
+            build_serialized_network=lambda network, config: b"plan",
         )
         onnx_parser = Pretended(
-            trt.OnnxParser, calls, set_flag=lambda flag: calls.append(flag.name), **parser
+            trt.OnnxParser, calls, set_flag=lambda flag: calls.append(flag.name)
         )
         fields = {name: getattr(trt, name) for name in dir(trt) if not name.startswith("_")}
         pretended = {"Builder": lambda logger: builder, "OnnxParser": lambda *_: onnx_parser}
@@ -145,32 +120,6 @@ def test_plugins_that_were_inlined_stop_the_build(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_body_has_no_plugins(pretend: Callable[..., Any], tmp_path: Path) -> None:
-    plan = plan_build(PROFILE, 2, BuildOptions(attention="body"))
-    target = tmp_path / "g.plan"
-    assert build_engine(tmp_path / "g.onnx", target, plan, tensorrt=pretend(0)) == 0
-
-
-def test_what_the_parser_says_is_told(
-    trt: Any, pretend: Callable[..., Any], tmp_path: Path
-) -> None:
-    error = Pretended(
-        trt.ParserError, [], node_name=lambda: "/unet/Foo", desc=lambda: "unknown operator"
-    )
-    module = pretend(
-        parse_from_file=lambda path: False, num_errors=1, get_error=lambda index: error
-    )
-    plan = plan_build(PROFILE, 2, BuildOptions())
-    with pytest.raises(BuildError, match=r"g.onnx: TensorRT cannot .*\n/unet/Foo: unknown oper"):
-        build_engine(tmp_path / "g.onnx", tmp_path / "g.plan", plan, tensorrt=module)
-
-
-def test_no_engine_is_an_error(pretend: Callable[..., Any], tmp_path: Path) -> None:
-    plan = plan_build(PROFILE, 2, BuildOptions())
-    with pytest.raises(BuildError, match=r"g.onnx: TensorRT built no engine"):
-        build_engine(tmp_path / "g.onnx", tmp_path / "g.plan", plan, tensorrt=pretend(built=None))
-
-
 @pytest.fixture
 def metadata() -> EngineMetadata:
     return EngineMetadata(
@@ -212,7 +161,7 @@ def test_a_loaded_plan_says_its_tensors(
     plan = tmp_path / metadata.plan
     plan.write_bytes(b"plan")
     module = runtime_module(trt, calls, pretended_engine(trt, calls))
-    engine = TensorRTEngine(plan, metadata, module)
+    engine = TensorRTEngine(plan, metadata, tmp_path / "kernels", module)
     assert engine.inputs == {"x": torch.float32}
     assert engine.outputs == {"y": torch.float16}
     with pytest.raises(ValueError, match=r"x: got shape \(9, 4\), allowed \(1, 4\) to \(8, 4\)"):
@@ -225,7 +174,7 @@ def test_a_plan_that_tensorrt_cannot_load(
     plan = tmp_path / metadata.plan
     plan.write_bytes(b"plan")
     with pytest.raises(EngineMetadataError, match=r"denoiser.plan: TensorRT cannot load it"):
-        TensorRTEngine(plan, metadata, runtime_module(trt, calls, None))
+        TensorRTEngine(plan, metadata, tmp_path / "kernels", runtime_module(trt, calls, None))
 
 
 def test_every_name_of_the_runtime_exists(trt: Any) -> None:

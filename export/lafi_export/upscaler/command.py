@@ -14,8 +14,9 @@ from lafi_export.ending import ended_like_an_error
 from lafi_export.parity_report import ParityError
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_graph import GraphError
+from lafi_export.tensorrt_models import ARTIFACTS, MODELS
 from lafi_export.tensorrt_plan import BuildError
-from lafi_export.tensorrt_repository import ARTIFACTS, MODELS, TIMING_CACHE
+from lafi_export.tensorrt_repository import TIMING_CACHE
 from lafi_export.upscaler.repository import (
     UpscalerExportError,
     export_upscaler,

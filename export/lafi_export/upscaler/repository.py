@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lafi.model.artifacts import check_file, file_sha256
-from lafi.model.info import MODEL_INFO_FILE, load_model_info
+from lafi.model.info import MODEL_INFO_FILE, check_format, load_model_info
 from lafi.model.upscaler_files import (
     INFO,
     NETWORK,
@@ -50,14 +50,15 @@ def export_upscaler(
     source: as `lafi_export.upscaler.source.read_source` takes it. repository: one that
     `lafi export` wrote. threads: for the comparison, 0 for all cores. tell: called
     with a line before each step. Until `serve_upscaler` the repository serves what it served.
-    Raises UpscalerExportError, SourceError, and ParityError if a tolerance is exceeded. After an
-    error the repository is as it was.
+    Raises UpscalerExportError, ModelInfoError, SourceError, and ParityError if a tolerance is
+    exceeded. After an error the repository is as it was.
     """
     artifacts = Path(repository) / ARTIFACTS
     if not (artifacts / MODEL_INFO_FILE).is_file():
         raise UpscalerExportError(
             f"--out: got {repository}, allowed a repository: lafi export CHECKPOINT --out REPO"
         )
+    check_format(artifacts)
     tell(f"reading {source}")
     found = read_source(source)
     with tempfile.TemporaryDirectory(prefix=".upscaler.", dir=artifacts) as work:

@@ -6,6 +6,7 @@ are those of the CPU but for rounding. What builds an engine is passed in, since
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -45,13 +46,14 @@ def build_upscalers(
     machine: GpuMachine,
     build: BuildEngine,
     *,
-    timing_cache: Path,
+    timing_cache: Path | None,
+    options: BuildOptions = BuildOptions(),  # noqa: B008 (immutable)
     check: CheckEngine | None = None,
     tell: Callable[[str], None] = lambda step: None,
 ) -> dict[int, EngineMetadata]:
     """Build the plan of every network of an exported folder; the metadata by factor.
 
-    machine, build, check: as `build_repository` takes them. Raises BuildError, GraphError.
+    machine, build, options, check: as `build_repository` takes them. Raises BuildError, GraphError.
     """
     folder = Path(artifacts) / UPSCALER
     info = read_upscaler_info(folder)
@@ -59,7 +61,9 @@ def build_upscalers(
     for network in info.networks if info is not None else ():
         tell(f"building {network.name}, {network.factor} times")
         own = network_folder(folder, network.factor)
-        made[network.factor] = metadata = _build(own, network, machine, build, timing_cache)
+        made[network.factor] = metadata = _build(
+            own, network, machine, build, options, timing_cache
+        )
         if check is not None:
             check(own / NETWORK, {}, metadata)
     return made
@@ -85,9 +89,10 @@ def _build(
     network: UpscalerNetwork,
     machine: GpuMachine,
     build: BuildEngine,
-    timing_cache: Path,
+    options: BuildOptions,
+    timing_cache: Path | None,
 ) -> EngineMetadata:
-    options = BuildOptions(precision=PRECISION)
+    options = replace(options, precision=PRECISION, refit=False, strip=False)
     with tempfile.TemporaryDirectory(prefix=".tensorrt.", dir=folder) as work:
         graph = Path(work) / NETWORK
         nodes = write_graph(folder / NETWORK, graph, GraphChange(PRECISION))
@@ -98,6 +103,7 @@ def _build(
         plan_sha256=file_sha256(folder / PLAN),
         onnx_sha256=network.sha256,
         weights_sha256=network.weights_sha256,
+        builder=machine.builder,
         gpu=machine.gpu,
         capability=machine.capability,
         tensorrt=machine.tensorrt,

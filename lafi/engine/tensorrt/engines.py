@@ -12,18 +12,21 @@ graph has, and one engine for each variant, since a refit changes the engine und
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lafi.engine.cuda.buffers import Padding, padded_sizes
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import CompiledEngine, Device, GraphRunner
-from lafi.engine.cuda.machine import gpu_machine
+from lafi.engine.cuda.machine import check_gpu, gpu_machine
+from lafi.engine.onnx.graph import RunGraph
+from lafi.engine.tensorrt.contexts import kernels_file
 from lafi.engine.tensorrt.session import TensorRTEngine
 from lafi.model.artifacts import (
     DENOISER,
@@ -49,6 +52,7 @@ from lafi.ports.engines import DenoiserBatch, EncodedText, Engines, ReferenceBat
 from lafi.ports.text_tensors import text_tensors
 
 ENGINE: Final = "tensorrt"
+RTX_ENGINE: Final = "tensorrt-rtx"
 PLANS: Final = {
     TEXT_ENCODER: "text_encoder.plan",
     VAE_ENCODER: "vae_encoder.plan",
@@ -195,7 +199,7 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
     for a plan that is missing, changed, built elsewhere or from another export, and
     ModelInfoError for `lafi.json` itself.
     """
-    gpu_machine()
+    check_gpu()
     info = tensorrt_model_info(artifacts)
     return Engines(
         text_encoder=load_text_encoder(artifacts),
@@ -213,8 +217,7 @@ def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
     metadata, engine = _load(artifacts, DENOISER)
     info = load_model_info(artifacts)
     padding = denoiser_padding(metadata, input_ports(info))
-    runner = GraphRunner(engine, CudaDevice(), padding)
-    return TensorRTDenoiser(runner, tuple(engine.inputs), padding, info)
+    return TensorRTDenoiser(graph_runner(engine, padding), tuple(engine.inputs), padding, info)
 
 
 def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
@@ -251,10 +254,15 @@ def reference_runner(
     )
 
 
+def graph_runner(engine: TensorRTEngine, padding: Padding) -> GraphRunner:
+    """A plan as a function of tensors, with CUDA graphs: TensorRT-RTX's own, or captured here."""
+    return GraphRunner(engine, CudaDevice(), padding, graphs=not engine.captured)
+
+
 def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
     """The text encoder of an exported folder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, TEXT_ENCODER)
-    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    runner = graph_runner(engine, batch_padding(metadata))
     info = load_model_info(artifacts)
     return TensorRTTextEncoder(runner, text_names(info), info.most_clip_skip)
 
@@ -262,15 +270,34 @@ def load_text_encoder(artifacts: Path) -> TensorRTTextEncoder:
 def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
     """VAE encoder or decoder. Raises as `load_tensorrt_engines`."""
     metadata, engine = _load(artifacts, onnx_file)
-    runner = GraphRunner(engine, CudaDevice(), batch_padding(metadata))
+    runner = graph_runner(engine, batch_padding(metadata))
     (input_name,) = engine.inputs
     return TensorRTImageEngine(runner, input_name)
+
+
+def load_run_graph(artifacts: Path, onnx_file: str) -> RunGraph:
+    """A plan whose tensors have the names of its file, as a function of arrays.
+
+    Raises as `load_tensorrt_engines`.
+    """
+    metadata, engine = _load(artifacts, onnx_file)
+    return on_runner(graph_runner(engine, batch_padding(metadata)))
+
+
+def on_runner(runner: GraphRunner) -> RunGraph:
+    """A compiled network as a function of arrays: inputs by name -> outputs in their order."""
+
+    def run(feed: Mapping[str, npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], ...]:
+        outputs = runner({name: torch.from_numpy(array) for name, array in feed.items()})
+        return tuple(tensor.numpy() for tensor in outputs.values())
+
+    return run
 
 
 def tensorrt_model_info(artifacts: Path) -> ModelInfo:
     """The exported model's facts, naming this engine and the denoiser's precision."""
     metadata = load_engine_metadata(Path(artifacts) / PLANS[DENOISER])
-    update = {"engine": ENGINE, "precision": metadata.precision}
+    update = {"engine": metadata.builder, "precision": metadata.precision}
     return load_model_info(artifacts).model_copy(update=update)
 
 
@@ -337,16 +364,18 @@ def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngi
 
 def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
     """The facts of a plan that fits this machine and the export that it lies in."""
-    here = gpu_machine()
+    check_gpu()
     metadata = load_engine_metadata(Path(artifacts) / PLANS[onnx_file])
-    metadata.check_machine(here)
+    metadata.check_machine(gpu_machine(metadata.builder))
     check_sources(metadata, load_model_info(artifacts), onnx_file)
     return metadata
 
 
 def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:
     """A plan whose metadata fits this machine, with its weights. Raises EngineMetadataError."""
-    engine = TensorRTEngine(plan, metadata)
+    here = gpu_machine(metadata.builder)
+    kernels = kernels_file(plan, metadata.plan_sha256, here.capability)
+    engine = TensorRTEngine(plan, metadata, kernels)
     if metadata.stripped:
         engine.refit_from_onnx(refit_graph(plan))
     return engine

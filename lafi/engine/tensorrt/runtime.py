@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lafi.engine.tensorrt import engines
-from lafi.engine.tensorrt.engines import ENGINE, PLANS
+from lafi.engine.tensorrt.engines import ENGINE, PLANS, RTX_ENGINE
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.info import ModelInfo
@@ -14,7 +15,8 @@ from lafi.ports.engines import Denoiser, ReferenceReader
 
 @dataclass(frozen=True, slots=True)
 class TensorRT:
-    """`lafi.ports.runtime.Runtime` on plans, which `lafi export --target tensorrt` builds.
+    """`lafi.ports.runtime.Runtime` on plans, which `lafi export --target tensorrt` builds, or
+    `--target tensorrt-rtx`: each plan says whose it is.
 
     Precision is the plans' own, and threads mean nothing. What is loaded raises as
     `lafi.engine.tensorrt.engines.load_tensorrt_engines`.
@@ -52,3 +54,6 @@ class TensorRT:
     def row_counts(self, artifacts: Path) -> tuple[int, ...]:
         """Numbers of rows to which a call is padded."""
         return engines.denoiser_row_counts(load_engine_metadata(Path(artifacts) / PLANS[DENOISER]))
+
+
+TENSORRT_RUNTIMES: Final = (TensorRT(), TensorRT(RTX_ENGINE))

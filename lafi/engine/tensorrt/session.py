@@ -4,15 +4,16 @@ Nothing else of the runtime calls it. It needs a GPU; the module is imported whe
 opened. Not run yet: no machine with a GPU was at hand when this was written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lafi.engine.tensorrt.contexts import CONTEXTS
 from lafi.model.engine_metadata import EngineMetadata, EngineMetadataError, Shape
-from lafi_kernels.tensorrt_module import import_tensorrt
+from lafi_kernels.tensorrt_module import import_builder
 
 ALIGNMENT = 256
 """Bytes; what TensorRT asks of the memory that its contexts work in."""
@@ -25,8 +26,12 @@ class TensorRTSession:
     11.2 keeps a plugin's CUDA module for every change (NVIDIA/TensorRT issue 4849).
     """
 
-    def __init__(self, context: Any, outputs: Mapping[str, torch.dtype]) -> None:
+    def __init__(
+        self, context: Any, outputs: Mapping[str, torch.dtype], after_first: Callable[[], None]
+    ) -> None:
+        """after_first: called once the first run was enqueued."""
         self._context = context
+        self._after_first: Callable[[], None] | None = after_first
         self.output_shapes: Mapping[str, Shape] = {
             name: tuple(context.get_tensor_shape(name)) for name in outputs
         }
@@ -38,6 +43,9 @@ class TensorRTSession:
     def enqueue(self) -> None:
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT could not enqueue the engine; its own log says why")
+        if self._after_first is not None:
+            self._after_first()
+            self._after_first = None
 
 
 class TensorRTEngine:
@@ -46,9 +54,14 @@ class TensorRTEngine:
     All its contexts work in one piece of device memory, since one runs at a time.
     """
 
-    def __init__(self, plan: Path, metadata: EngineMetadata, tensorrt: Any = None) -> None:
-        """plan: a file whose metadata was checked. Raises EngineMetadataError if it cannot load."""
-        self._trt = tensorrt or import_tensorrt()
+    def __init__(
+        self, plan: Path, metadata: EngineMetadata, kernels: Path, tensorrt: Any = None
+    ) -> None:
+        """plan: a file whose metadata was checked. kernels: as `contexts.kernels_file` names it.
+
+        Raises EngineMetadataError if it cannot load.
+        """
+        self._trt = tensorrt or import_builder(metadata.builder)
         self._metadata = metadata
         # Both must outlive the engine.
         self._logger = self._trt.Logger(self._trt.Logger.WARNING)
@@ -61,6 +74,12 @@ class TensorRTEngine:
         self.inputs: Mapping[str, torch.dtype] = self._tensors(self._trt.TensorIOMode.INPUT)
         self.outputs: Mapping[str, torch.dtype] = self._tensors(self._trt.TensorIOMode.OUTPUT)
         self._scratch: Tensor | None = None
+        self._contexts = CONTEXTS[metadata.builder](self._trt, self._engine, kernels)
+
+    @property
+    def captured(self) -> bool:
+        """Whether it captures CUDA graphs by itself."""
+        return self._contexts.captured
 
     @property
     def cuda_engine(self) -> Any:
@@ -70,8 +89,7 @@ class TensorRTEngine:
     def session(self, shapes: Mapping[str, Shape]) -> TensorRTSession:
         """A context for these shapes. Raises ValueError for one outside the profile."""
         self._metadata.check_shapes(shapes)
-        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        context = self._engine.create_execution_context(strategy)
+        context = self._contexts.create()
         for name, shape in shapes.items():
             if not context.set_input_shape(name, shape):
                 raise ValueError(f"{name}: TensorRT refused the shape {shape}")
@@ -80,7 +98,7 @@ class TensorRTEngine:
             raise RuntimeError(f"TensorRT wants the shapes of {', '.join(missing)} too")
         scratch = self._working_memory()
         context.set_device_memory(scratch.data_ptr(), scratch.numel())
-        return TensorRTSession(context, self.outputs)
+        return TensorRTSession(context, self.outputs, self._contexts.keep_kernels)
 
     def refit_from_onnx(self, graph: Path) -> None:
         """Give a stripped plan the weights of the graph that it was built from."""

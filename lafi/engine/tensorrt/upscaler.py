@@ -5,11 +5,10 @@ from typing import Final
 
 import torch
 
-from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import GraphRunner
-from lafi.engine.cuda.machine import gpu_machine
+from lafi.engine.cuda.machine import check_gpu, gpu_machine
 from lafi.engine.onnx.upscaler import GIVEN, MADE, Planes, RunNetwork, TiledUpscaler
-from lafi.engine.tensorrt.engines import batch_padding, open_plan
+from lafi.engine.tensorrt.engines import batch_padding, graph_runner, open_plan
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.upscaler_files import UpscalerNetwork, network_folder, read_upscaler_info
 
@@ -31,12 +30,12 @@ def load_tensorrt_upscaler(folder: Path) -> TiledUpscaler | None:
 
 
 def _opened(folder: Path, network: UpscalerNetwork) -> RunNetwork:
-    here = gpu_machine()
+    check_gpu()
     plan = network_folder(folder, network.factor) / PLAN
     metadata = load_engine_metadata(plan)
-    metadata.check_machine(here)
+    metadata.check_machine(gpu_machine(metadata.builder))
     metadata.check_sources(network.sha256, network.weights_sha256)
-    runner = GraphRunner(open_plan(plan, metadata), CudaDevice(), batch_padding(metadata))
+    runner = graph_runner(open_plan(plan, metadata), batch_padding(metadata))
     return on_runner(runner)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model.info import AttentionSite
+from lafi.model.input_port import WORDS
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch
 from lafi_kernels.reference import attention
@@ -113,7 +114,7 @@ class CrossAttentionProcessor:
 
         attention_mask: (B, 1, T), added to the logits of each token; None where all tokens count.
         """
-        words = injection.ports.get("words") if isinstance(injection, DenoiserBatch) else None
+        words = injection.ports.get(WORDS) if isinstance(injection, DenoiserBatch) else None
         if encoder_hidden_states is None or (words is None and attention_mask is None):
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb

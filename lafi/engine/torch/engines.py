@@ -45,7 +45,13 @@ class TorchDenoiser:
         """module: of the family in `info`, on the device that it runs on."""
         self._module = module
         self._family = torch_family_of(info)
-        self._family.install(module, info.layers)
+        self._family.install(module, info)
+
+    @property
+    def network(self) -> nn.Module:
+        """The module that it runs."""
+        module: nn.Module = self._module
+        return module
 
     def __call__(self, batch: DenoiserBatch) -> Tensor:
         device = self._module.device

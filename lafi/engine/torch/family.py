@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lafi.engine.torch.text_stack import TorchTextStack
 from lafi.model.bank_groups import BankGroup
-from lafi.model.info import AttentionSite
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
@@ -36,8 +36,8 @@ class TorchFamily(Protocol):
     def text(self) -> TorchTextStack:
         """Its text encoders: the torch side of `lafi.model.family.Family.text`."""
 
-    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
-        """Make its self-attention take routes as an argument. layers: in forward order."""
+    def install(self, module: Any, info: ModelInfo) -> None:
+        """Make its self-attention take routes as an argument. info: of the very model."""
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """Rows on the module's device -> (B, C, h, w) there, in the module's dtype.

@@ -7,8 +7,13 @@ from torch import Tensor
 from lafi.engine.torch.device import bring, current, give_back
 
 
+def latent_shift(vae: AutoencoderKL) -> float:
+    """What is taken off a VAE's mean before it is scaled; 0 for VAEs of SD and SDXL."""
+    return float(vae.config.get("shift_factor") or 0.0)
+
+
 class TorchVaeEncoder:
-    """`VaeEncoder`: the mean of the latent distribution, times the scaling factor."""
+    """`VaeEncoder`: the mean of the latent distribution, less the shift, times the scale."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
         self._vae = vae
@@ -18,7 +23,8 @@ class TorchVaeEncoder:
         vae = self._vae
         with current(vae.device):
             posterior = vae.encode(bring(images, vae.device, vae.dtype)).latent_dist
-            return give_back(posterior.mean.float() * vae.config.scaling_factor, images)
+            mean = posterior.mean.float() - latent_shift(vae)
+            return give_back(mean * vae.config.scaling_factor, images)
 
 
 class TorchVaeDecoder:
@@ -31,5 +37,5 @@ class TorchVaeDecoder:
     def __call__(self, latents: Tensor) -> Tensor:
         vae = self._vae
         with current(vae.device):
-            unscaled = (bring(latents, vae.device) / vae.config.scaling_factor).to(vae.dtype)
-            return give_back(vae.decode(unscaled).sample, latents)
+            unscaled = bring(latents, vae.device) / vae.config.scaling_factor + latent_shift(vae)
+            return give_back(vae.decode(unscaled.to(vae.dtype)).sample, latents)

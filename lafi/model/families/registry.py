@@ -8,14 +8,19 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Final
 
+from lafi.model.families.flux import FLUX
+from lafi.model.families.hunyuan import HUNYUAN
+from lafi.model.families.pixart import PIXART
+from lafi.model.families.sd3 import SD3
 from lafi.model.families.unet import UNET
-from lafi.model.family import Family
+from lafi.model.families.zimage import ZIMAGE
+from lafi.model.family import Family, GuidanceKind
 from lafi.model.info import ModelInfo, ModelInfoError
-from lafi.model.input_port import InputPort
+from lafi.model.input_port import GUIDANCE_PORT, InputPort
 from lafi.model.text_stack import TextStack
 
 GROUP: Final = "lafi.families"
-SHIPPED: Final[tuple[Family, ...]] = (UNET,)
+SHIPPED: Final[tuple[Family, ...]] = (UNET, ZIMAGE, FLUX, SD3, PIXART, HUNYUAN)
 
 
 @lru_cache(maxsize=1)
@@ -32,6 +37,13 @@ def family_of(info: ModelInfo) -> Family:
         known = ", ".join(families())
         raise ModelInfoError(f"family of {info.name}: got {info.family!r}, allowed {known}")
     return found
+
+
+def guidance_kind(info: ModelInfo) -> GuidanceKind:
+    """How a model gets guidance: as its family does, or not at all if it lacks the input for it."""
+    kind = family_of(info).guidance
+    named = any(port.name == GUIDANCE_PORT for port in input_ports(info))
+    return "none" if kind == "embedded" and not named else kind
 
 
 def text_stack_of(info: ModelInfo) -> TextStack:

@@ -10,8 +10,16 @@ from typing import Any, Final
 from lafi.model.config_problems import Config, differs
 from lafi.model.families.unet_checks import pixel_problems
 from lafi.model.family import GuidanceKind
-from lafi.model.info import PREDICTION_TYPES, AttentionSite, ModelInfo
-from lafi.model.input_port import NOWHERE, ROWS, TEXT_MASK, TOKENS, Axis, InputPort, core_ports
+from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.input_port import (
+    ROWS,
+    TEXT_MASK,
+    TOKENS,
+    Axis,
+    InputPort,
+    core_ports,
+    words_port,
+)
 from lafi.model.text_stacks.clip import CLIP, ONE_ENCODER, TWO_ENCODERS, Parts
 
 _DRAWING: Final[Parts] = {"unet": ("UNet2DConditionModel",), "vae": ("AutoencoderKL",)}
@@ -34,6 +42,7 @@ class UNetFamily:
 
     name: Final = "unet"
     guidance: Final[GuidanceKind] = "rows"
+    default_preset: Final = "decoder"
     text: Final = CLIP
     parts: Final = _PIPELINES
 
@@ -64,15 +73,7 @@ class UNetFamily:
         """
         tokens: Axis | int = TOKENS if info.text_windows > 1 else info.text_length
         core = core_ports(info.latent_channels, len(info.layers), (tokens, info.text_width))
-        words = InputPort(
-            name="words",
-            axes=(ROWS, tokens),
-            dtype="INT32",
-            fill=NOWHERE,
-            optional=True,
-            reading=True,
-            example="slot",
-        )
+        words = words_port(tokens)
         told = (*core, words, _TEXT_MASK) if tokens == TOKENS else (*core, words)
         if not info.pooled_width:
             return told
@@ -172,22 +173,17 @@ def _without_weights(config: Config) -> Any:
 
 def _misfits(parts: Mapping[str, Config]) -> list[str]:
     """Fields with values that do not fit the other parts, each with what is allowed."""
-    unet, vae, scheduler = parts["unet"], parts["vae"], parts["scheduler"]
+    unet, vae = parts["unet"], parts["vae"]
     texts = {part: parts[part] for part in CLIP.encoders if part in parts}
     widths = " and ".join(f"{text['hidden_size']} of {part}" for part, text in texts.items())
     text_width = sum(text["hidden_size"] for text in texts.values())
-    problems = [
+    return [
         *differs("unet.cross_attention_dim", unet, text_width, f"the width of the text, {widths}"),
         *differs("unet.in_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
         *differs("unet.out_channels", unet, vae["latent_channels"], "the VAE's latent_channels"),
         *_conditioning_misfits(unet, texts),
         *pixel_problems(parts),
     ]
-    prediction = scheduler.get("prediction_type", "epsilon")
-    if prediction not in PREDICTION_TYPES:
-        allowed = ", ".join(PREDICTION_TYPES)
-        problems.append(f"scheduler.prediction_type: got {prediction!r}, allowed {allowed}")
-    return problems
 
 
 def _conditioning_misfits(unet: Config, texts: Mapping[str, Config]) -> list[str]:

@@ -5,60 +5,20 @@ Knows configs alone.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from lafi.model.config_problems import Config
-from lafi.model.scheduler_classes import DIFFUSION_SCHEDULERS
-
-_BETAS: Final = ("linear", "scaled_linear", "squaredcos_cap_v2")
-DEFAULT_SCALING_FACTOR: Final = 0.18215
-"""Of diffusers' AutoencoderKL, where a config does not name it, as SD1.5's first did not."""
+from lafi.model.families.scheduler_checks import diffusion_problems
+from lafi.model.families.vae_checks import vae_problems
 
 
 def pixel_problems(parts: Mapping[str, Config]) -> list[str]:
     """An error line for each setting that would be drawn otherwise than it says."""
     return [
-        *_scheduler_problems(parts["scheduler"]),
-        *_vae_problems(parts["vae"]),
+        *diffusion_problems(parts["scheduler"]),
+        *vae_problems(parts["vae"], shifted=False),
         *_unet_problems(parts["unet"], parts.get("index", {})),
     ]
-
-
-def _scheduler_problems(scheduler: Config) -> list[str]:
-    problems = []
-    name = scheduler.get("_class_name")
-    if name is not None and name not in DIFFUSION_SCHEDULERS:
-        allowed = ", ".join(DIFFUSION_SCHEDULERS)
-        problems.append(
-            f"scheduler._class_name: got {name!r}, allowed {allowed} (a model "
-            "trained with other noise cannot be drawn)"
-        )
-    schedule = scheduler.get("beta_schedule", "linear")
-    if schedule not in _BETAS and not scheduler.get("trained_betas"):
-        allowed = ", ".join(_BETAS)
-        problems.append(f"scheduler.beta_schedule: got {schedule!r}, allowed {allowed}")
-    epsilon = scheduler.get("prediction_type", "epsilon") == "epsilon"
-    if scheduler.get("rescale_betas_zero_snr") and epsilon:
-        problems.append(
-            "scheduler.rescale_betas_zero_snr: got True with prediction_type 'epsilon', allowed "
-            "with 'v_prediction' (pure noise says nothing of the picture)"
-        )
-    return problems
-
-
-def _vae_problems(vae: Config) -> list[str]:
-    problems = []
-    factor = vae.get("scaling_factor", DEFAULT_SCALING_FACTOR)
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not factor > 0:
-        problems.append(f"vae.scaling_factor: got {factor!r}, allowed a number above 0")
-    for field in ("latents_mean", "latents_std"):
-        if vae.get(field) is not None:
-            problems.append(
-                f"vae.{field}: got {vae[field]!r}, allowed null (statistics by channel)"
-            )
-    if vae.get("shift_factor"):
-        problems.append(f"vae.shift_factor: got {vae['shift_factor']!r}, allowed null or 0")
-    return problems
 
 
 def _unet_problems(unet: Config, index: Config) -> list[str]:

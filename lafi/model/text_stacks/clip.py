@@ -11,7 +11,7 @@ from lafi.model.config_problems import Config
 from lafi.model.info import ModelInfo
 from lafi.model.text_stack import TextOutput
 from lafi.model.text_stacks.clip_reader import ClipReader
-from lafi.model.tokenizer_files import vocabulary_size
+from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 _TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
 Parts = Mapping[str, tuple[str, ...] | None]
@@ -38,16 +38,12 @@ class ClipTexts:
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> list[str]:
         """As `TextStack`: encoders without an embedding for each of their tokenizer's ids."""
-        found = []
+        found: list[str] = []
         for part, tokenizer in zip(self.encoders, self.tokenizers, strict=True):
             if part not in parts:
                 continue
-            have, needed = parts[part]["vocab_size"], vocabulary_size(folder / tokenizer)
-            if have < needed:
-                found.append(
-                    f"{part}.vocab_size: got {have}, "
-                    f"allowed {needed} or more, the ids of {tokenizer}"
-                )
+            ids = vocabulary_size(folder / tokenizer)
+            found += missing_embeddings(part, parts[part], tokenizer, ids)
         return found
 
     def describe(self, parts: Mapping[str, Config]) -> dict[str, Any]:

@@ -68,17 +68,12 @@ class ClipReader:
         slots = np.full((len(self.tokenizers), len(found) * self._length), NOWHERE, np.int32)
         for number, window in enumerate(found):
             for row, tokens in zip(slots, window, strict=True):
-                for place, token in enumerate(tokens, number * self._length + 1):
-                    for span in spans:
-                        if span.start <= token.start and token.stop <= span.stop:
-                            row[place] = span.slot
-        agreed: npt.NDArray[np.int32] = np.where(
-            (slots == slots[0]).all(axis=0), slots[0], np.int32(NOWHERE)
-        )
-        return agreed
+                start = number * self._length + 1
+                row[start : start + len(tokens)] = slots_of(tokens, spans)
+        return agreed(slots)
 
     def _windows(self, text: str) -> tuple[Window, ...]:
-        tokens = [_tokens(tokenizer, text) for tokenizer in self.tokenizers]
+        tokens = [tokens_of(tokenizer, text) for tokenizer in self.tokenizers]
         return windows(text, tokens, self._length - _MARKS)
 
     def _ids(self, window: Window) -> list[list[int]]:
@@ -91,7 +86,8 @@ class ClipReader:
         return rows
 
 
-def _tokens(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:
+def tokens_of(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:
+    """A text's tokens, without those that begin and end it; learnt words are written out."""
     whole, origins = expanded(tokenizer, text)
     origins.append((len(text), len(text)))
     read = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -99,6 +95,22 @@ def _tokens(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:
         Token(number, origins[start][0], origins[max(start, stop - 1)][1])
         for number, (start, stop) in zip(read.input_ids, read.offset_mapping, strict=True)
     ]
+
+
+def slots_of(tokens: Sequence[Token], spans: Sequence[WordSpan]) -> list[int]:
+    """For each token the slot of the span that holds all its letters, or -1."""
+    slots = []
+    for token in tokens:
+        holding = [s.slot for s in spans if s.start <= token.start and token.stop <= s.stop]
+        slots.append(holding[-1] if holding else NOWHERE)
+    return slots
+
+
+def agreed(slots: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Slots (tokenizers, T) -> (T,); -1 where tokenizers disagree."""
+    same = (slots == slots[0]).all(axis=0)
+    found: npt.NDArray[np.int32] = np.where(same, slots[0], np.int32(NOWHERE))
+    return found
 
 
 def expanded(tokenizer: "CLIPTokenizer", text: str) -> tuple[str, list[tuple[int, int]]]:

@@ -15,6 +15,7 @@ from tritonclient.grpc import model_config_pb2
 import lafi_export.upscaler.repository
 from lafi.engine.onnx.upscaler import load_upscaler
 from lafi.model.artifacts import ArtifactsError
+from lafi.model.info import ModelInfoError
 from lafi.model.upscaler_files import NETWORK, read_upscaler_info
 from lafi_export.parity_report import ParityError
 from lafi_export.upscaler.network import CompactNetwork
@@ -87,6 +88,13 @@ def test_weights_are_stored_in_half_and_not_rounded(repository: Path, tmp_path: 
     assert TensorProto.FLOAT in {
         tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) > 1023
     }
+
+
+def test_a_repository_of_another_format_gets_none(repository: Path, tmp_path: Path) -> None:
+    (repository / "artifacts" / "lafi.json").write_text("{}")
+    with pytest.raises(ModelInfoError, match="format of the repository: got none"):
+        export_upscaler(weights(tmp_path, 2), repository)
+    assert not (repository / "artifacts" / "upscaler").exists()
 
 
 def test_a_second_network_of_a_factor_takes_the_place_of_the_first(

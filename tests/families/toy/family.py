@@ -26,6 +26,7 @@ class ToyFamily:
 
     name: Final = "toy"
     guidance: Final[GuidanceKind] = "embedded"
+    default_preset: Final = "texture"
     text: Final = TOY_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "ToyPipeline": {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lafi.engine.torch.attention import Collected, packed_by_group
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
-from lafi.model.info import AttentionSite
+from lafi.model.info import ModelInfo
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.denoiser_tensors import complete
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -24,9 +24,9 @@ class TorchToy:
     module_class: Final = ToyTransformer
     text: Final = TORCH_TOY_TEXTS
 
-    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
-        places = bank_places(bank_groups(layers))
-        for index, site in enumerate(layers):
+    def install(self, module: Any, info: ModelInfo) -> None:
+        places = bank_places(bank_groups(info.layers))
+        for index, site in enumerate(info.layers):
             block = module.get_submodule(site.name)
             block.site, block.place = index, places[index]
 

@@ -11,6 +11,8 @@ from lafi.app import doctor
 from lafi.app.doctor import GIB, MIB, Finding, State
 from lafi.app.machine import Gpu
 from lafi.model.info import ModelInfo, variant_folder
+from lafi.server.find_server import WHEEL
+from model_infos import save_facts
 
 
 def console() -> Console:
@@ -69,9 +71,9 @@ def test_without_the_distribution_nothing_is_known():
 
 
 def test_the_embedded_server_starts_here():
-    finding = doctor.check_server()
+    finding = doctor.check_servers(WHEEL)[0]
     assert (finding.state, finding.advice) == (State.OK, "")
-    assert finding.detail == "embedded in nvidia-pytriton 0.7.0"
+    assert finding.detail.startswith("2.51.0 (nvidia-pytriton 0.7.0); backends: Python; none for")
 
 
 def test_a_server_that_does_not_start_is_quoted(tmp_path: Path):
@@ -101,6 +103,8 @@ def test_a_folder_that_is_no_repository(tmp_path: Path):
 def test_a_repository_and_its_variants(tmp_path: Path, small_model: ModelInfo):
     (tmp_path / "models" / "storyboard" / "1").mkdir(parents=True)
     (tmp_path / "models" / "storyboard" / "config.pbtxt").write_text("")
+    assert "lafi.json: no such file" in doctor.check_repository(tmp_path).advice
+    save_facts(tmp_path)
     assert doctor.check_repository(tmp_path).detail == f"{tmp_path}: storyboard; variants: none"
     for name in ("ink", "oil"):
         folder = variant_folder(tmp_path / "artifacts", name)

@@ -61,7 +61,7 @@ def test_unset_fields_take_the_recipes_values_and_the_note_names_them() -> None:
     assert said == (ALL,)
     assert (made.width, made.height, made.negative_prompt) == (96, 64, "blurry")
     assert [stage.steps for stage in made.sampling.stages] == [4, 8]
-    assert (made.injection.strength, made.injection.layers) == (0.5, "decoder")
+    assert (made.injection.strength, made.injection.layers) == (0.5, "default")
 
 
 def test_an_explicit_value_wins_even_if_it_is_the_default() -> None:

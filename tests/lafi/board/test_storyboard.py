@@ -217,10 +217,10 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ),
     ({"injection": ["all"]}, "injection: got ['all'], allowed: a mapping with layers, start, end,"),
     (
-        {"injection": {"layers": "some"}},
-        "injection.layers: got 'some', allowed: none, all, decoder, balanced, texture, a layer i",
+        {"injection": {"layers": "Some!"}},
+        "injection.layers: got 'Some!', allowed: default, none, all, another preset of the model",
     ),
-    ({"injection": {"layers": -1}}, "injection.layers: got -1, allowed: none, all, decoder, ba"),
+    ({"injection": {"layers": -1}}, "injection.layers: got -1, allowed: default, none, all, an"),
     ({"injection": {"start": -0.1}}, "injection.start: got -0.1, allowed: 0 to 1"),
     (
         {"injection": {"start": 0.9}},

@@ -202,7 +202,8 @@ def built(
     plan = tmp_path / PLANS[REFERENCE]
     plan.write_bytes(b"plan")
     metadata_of(info, plan_sha256=file_sha256(plan)).save(tmp_path)
-    monkeypatch.setattr(engines, "gpu_machine", lambda: HERE)
+    monkeypatch.setattr(engines, "check_gpu", lambda: None)
+    monkeypatch.setattr(engines, "gpu_machine", lambda builder: HERE)
     monkeypatch.setattr(engines, "CudaDevice", CpuDevice)
     return tmp_path
 

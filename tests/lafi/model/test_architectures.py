@@ -7,7 +7,7 @@ import pytest
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from lafi.model.architectures import architecture
+from lafi.model.architectures.registry import architecture
 from lafi.model.families.unet import first_injected_layer, self_attention_layers
 from lafi_export.random_checkpoint import meta_module
 
@@ -105,7 +105,7 @@ def test_head_widths_are_those_of_the_published_models() -> None:
 
 
 def test_what_is_not_known_is_named() -> None:
-    with pytest.raises(ValueError, match="architecture: got 'sd3', allowed sd15, sd21, sdxl"):
-        architecture("sd3")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="architecture: got 'sd4', allowed sd15, sd21, sdxl, "):
+        architecture("sd4")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="size: got 'large', allowed full, small"):
         architecture("sdxl", "large")  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from lafi.model.checkpoint import (
     weight_parts,
     weights_variant,
 )
+from lafi.model.families.registry import families
 from lafi.model.families.unet import UNET
 
 
@@ -42,7 +43,7 @@ def edit(path: Path, **fields: Any) -> None:
 
 
 def unknown_pipeline(folder: Path) -> None:
-    edit(folder / "model_index.json", _class_name="FluxPipeline")
+    edit(folder / "model_index.json", _class_name="WanPipeline")
 
 
 def no_second_encoder(folder: Path) -> None:
@@ -86,8 +87,8 @@ def no_weights(folder: Path) -> None:
     [
         (
             unknown_pipeline,
-            "model_index.json: _class_name: got 'FluxPipeline', "
-            "allowed StableDiffusionPipeline, StableDiffusionXLPipeline",
+            "model_index.json: _class_name: got 'WanPipeline', "
+            f"allowed {', '.join(name for one in families().values() for name in one.parts)}",
         ),
         (
             no_second_encoder,

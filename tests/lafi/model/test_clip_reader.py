@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from lafi.model.text_stack import WordSpan
+from lafi.model.text_stack import TextSize, WordSpan
 from lafi.model.text_stacks.clip_reader import ClipReader, expanded
 
 LENGTH = 12
@@ -51,7 +51,7 @@ def test_a_long_text_has_windows_that_begin_and_end_each(tokenizer: CLIPTokenize
     assert (ids[:, 0] == tokenizer.bos_token_id).all()
     assert (ids[1:-1, -1] == tokenizer.eos_token_id).all()
     assert inner(tokenizer, ids[1:]) == tokens_of(tokenizer, text)
-    assert ClipReader([tokenizer], LENGTH, 99).size(text) == (80, len(ids) - 1)
+    assert ClipReader([tokenizer], LENGTH, 99).size(text) == TextSize(80, len(ids) - 1)
 
 
 def inner(tokenizer: CLIPTokenizer, ids: Tensor) -> list[int]:

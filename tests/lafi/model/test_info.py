@@ -1,14 +1,20 @@
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lafi.model.info import (
+    REPOSITORY_FORMAT,
     ModelInfo,
     ModelInfoError,
+    check_format,
     load_model_info,
     load_variant_infos,
     variant_folder,
 )
+from model_infos import model_info
 
 
 def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
@@ -19,21 +25,40 @@ def test_it_survives_a_file(tmp_path: Path, small_model: ModelInfo) -> None:
     assert load_model_info(tmp_path) == full
 
 
-def test_an_older_file_has_one_text_encoder(tmp_path: Path, small_model: ModelInfo) -> None:
-    newer = {"pooled_width", "zero_empty_negative", "onnx_weights"}
-    newer |= {"variant", "shared", "learnt_tokens"}
-    text = small_model.model_dump_json(exclude=newer)
-    (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
-    assert load_model_info(tmp_path) == small_model
+def test_the_format_number_stands_first(tmp_path: Path, small_model: ModelInfo) -> None:
+    document = json.loads(small_model.save(tmp_path).read_text(encoding="utf-8"))
+    assert next(iter(document.items())) == ("format", REPOSITORY_FORMAT)
+    check_format(tmp_path)
 
 
-def test_an_older_file_calls_learnt_tokens_words(tmp_path: Path, small_model: ModelInfo) -> None:
-    text = small_model.model_dump_json(exclude={"learnt_tokens"})
-    (tmp_path / "lafi.json").write_text(text[:-1] + ', "words": ["<mia>"]}', encoding="utf-8")
-    learnt = load_model_info(tmp_path)
-    assert learnt == small_model.model_copy(update={"learnt_tokens": ("<mia>",)})
-    learnt.save(tmp_path)
-    assert load_model_info(tmp_path) == learnt
+@given(
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.integers().filter(lambda number: number != REPOSITORY_FORMAT)
+)
+def test_any_other_format_is_refused_and_told(
+    tmp_path_factory: pytest.TempPathFactory, found: object
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    path = model_info().save(folder)
+    document = json.loads(path.read_text(encoding="utf-8")) | {"format": found}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    for read in (check_format, load_model_info):
+        with pytest.raises(ModelInfoError) as error:
+            read(folder)
+        told = "none, as earlier versions wrote it" if found is None else repr(found)
+        assert f"got {told}, allowed {REPOSITORY_FORMAT}; " in str(error.value)
+        assert "lafi export CHECKPOINT --out REPO" in str(error.value)
+
+
+def test_a_file_without_a_format_is_of_an_earlier_version(
+    tmp_path: Path, small_model: ModelInfo
+) -> None:
+    (tmp_path / "lafi.json").write_text(small_model.model_dump_json(), encoding="utf-8")
+    with pytest.raises(ModelInfoError, match="got none, as earlier versions wrote it, allowed"):
+        load_model_info(tmp_path)
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
@@ -41,7 +66,10 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         load_model_info(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"name": "a"}', '{"nmae": "a"}'])
+BROKEN = ("", "[]", "\xff", '{"format": 1, "name": "a"}', '{"format": 1, "nmae": "a"}')
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "lafi.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelInfoError, match=r"lafi\.json: "):

@@ -144,7 +144,7 @@ def test_presets_of_the_model_replace_those_of_its_family(sd15_info: ModelInfo) 
 def test_what_is_not_allowed_is_named(sd15_info: ModelInfo) -> None:
     with pytest.raises(ValueError, match="layers: got 17, allowed 0 to 16 or a preset"):
         injected_layers(sd15_info, 17)
-    with pytest.raises(ValueError, match="layers: got 'deep', allowed none, all, decoder"):
+    with pytest.raises(ValueError, match="layers: got 'deep', allowed default, none, all, decoder"):
         injected_layers(sd15_info, "deep")
     # Without self-attention in the up blocks.
     without = sd15_info.model_copy(update={"layers": sd15_info.layers[:7]})

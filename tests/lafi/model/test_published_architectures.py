@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def plain(unet: UNet2DConditionModel, batch: DenoiserBatch, rows: slice) -> Tens
     ).sample
 
 
-@pytest.mark.parametrize("preset", get_args(LayerPreset))
+@pytest.mark.parametrize("preset", ["none", "all", "decoder", "balanced", "texture"])
 @torch.no_grad()
 def test_every_preset_is_a_concatenation_in_its_layers(
     stock: UNet2DConditionModel, denoiser: TorchDenoiser, batch: DenoiserBatch, preset: LayerPreset

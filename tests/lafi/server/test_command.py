@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from lafi.server import command as serve
+from model_infos import save_facts
 
 MODEL = """
 class TritonPythonModel:
@@ -44,7 +45,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
     (folder / "1" / "model.py").write_text(MODEL)
-    return tmp_path / "repository"
+    return save_facts(tmp_path / "repository")
 
 
 @pytest.mark.parametrize(

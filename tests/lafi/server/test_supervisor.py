@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lafi.model.info import REPOSITORY_FORMAT
 from lafi.server.free_ports import PortTakenError
 from lafi.server.supervisor import Supervisor
 from lafi.server.triton_server import (
@@ -21,6 +22,7 @@ from lafi.server.triton_server import (
     find_models,
     server_environment,
 )
+from model_infos import save_facts
 
 CONFIG = """
 backend: "python"
@@ -42,7 +44,7 @@ def write_model(repository: Path, name: str = "storyboard", initialize: str = "p
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
     (folder / "1" / "model.py").write_text(MODEL.format(initialize=initialize))
-    return repository
+    return save_facts(repository)
 
 
 def alive(pid: int) -> bool:
@@ -302,6 +304,22 @@ def test_a_folder_that_is_no_repository_says_how_to_write_one(tmp_path: Path) ->
     (tmp_path / "models/storyboard/1").rmdir()
     with pytest.raises(RepositoryError, match="has no version folder 1"):
         find_models(tmp_path)
+
+
+@pytest.mark.parametrize("written", [None, 0, "1", True])
+def test_a_repository_of_another_format_is_refused_before_anything_starts(
+    written: object, repository: Path, tmp_path: Path
+) -> None:
+    file = repository / "artifacts" / "lafi.json"
+    facts = json.loads(file.read_text())
+    facts |= {"format": written}
+    file.write_text(json.dumps(facts))
+    before = set(tmp_path.iterdir())
+    server = Supervisor(repository)
+    with pytest.raises(RepositoryError, match=rf"got .*, allowed {REPOSITORY_FORMAT}; .*lafi exp"):
+        server.start()
+    assert set(tmp_path.iterdir()) == before
+    assert (server.front_pid, server.pid, server.watchdog_pid) == (None, None, None)
 
 
 def test_the_environment_puts_this_python_first_and_keeps_idle_threads_quiet() -> None:

@@ -13,6 +13,7 @@ from lafi.server.supervisor import Supervisor
 from lafi.serving.pace import UNREAD_BYTES
 from lafi.wire.model_spec import config_pbtxt, storyboard_spec
 from lafi_client.channel import open_channel
+from model_infos import save_facts
 
 STREAMS, PANELS, PANEL_BYTES = 16, 40, 2**20
 MODEL = f"""
@@ -52,6 +53,7 @@ def test_unread_answers_stay_within_a_bound_and_are_given_back(tmp_path: Path) -
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(config_pbtxt(storyboard_spec()))
     (folder / "1" / "model.py").write_text(MODEL)
+    save_facts(tmp_path)
     with Supervisor(tmp_path, canary_seconds=0, unread_seconds=6.0) as server:
         assert server.pid is not None
         assert server.front_pid is not None

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lafi.server import wheel as server_wheel
-from lafi.server.wheel import STUB, EmbeddedServer, ServerUnavailableError, find_embedded_server
+from lafi.server import triton_install
+from lafi.server.triton_install import STUB, ServerUnavailableError
+from lafi.server.wheel import find_embedded_server
 
 
 def test_this_environment_has_a_server() -> None:
@@ -20,21 +21,6 @@ def test_the_backend_is_laid_out_with_the_stub_of_this_python(tmp_path: Path) ->
     names = {path.name for path in (backends / "python").iterdir()}
     assert {STUB, "libtriton_python.so", "triton_python_backend_utils.py"} <= names
     assert binary.is_file()
-
-
-def test_what_may_not_be_executed_is_copied(tmp_path: Path) -> None:
-    parts = tmp_path / "wheel"
-    parts.mkdir()
-    for name in ("tritonserver", STUB):
-        (parts / name).write_text("#!/bin/sh\n")
-        (parts / name).chmod(0o644)
-    backend = parts / "backend"
-    backend.mkdir()
-    server = EmbeddedServer(parts / "tritonserver", backend, parts / STUB, ())
-    binary, backends = server.lay_out(tmp_path / "run")
-    for placed in (binary, backends / "python" / STUB):
-        assert not placed.is_symlink()
-        assert placed.stat().st_mode & 0o100
 
 
 @pytest.mark.parametrize(
@@ -78,14 +64,6 @@ def test_another_python_is_told_which_ones_there_are(monkeypatch: pytest.MonkeyP
     class Version(tuple[int, ...]):
         major, minor = 4, 0
 
-    monkeypatch.setattr(server_wheel.sys, "version_info", Version((4, 0)))
+    monkeypatch.setattr(triton_install.sys, "version_info", Version((4, 0)))
     with pytest.raises(ServerUnavailableError, match=r"for Python 4\.0, only for .*3\.11"):
         find_embedded_server()
-
-
-def test_a_python_without_its_shared_library_is_told_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server_wheel.sysconfig, "get_config_var", lambda name: None)
-    with pytest.raises(ServerUnavailableError, match=r"libpython3\.99\.so\.1\.0.*libpython3\.99"):
-        server_wheel._libpython_folder("3.99")

@@ -41,9 +41,10 @@ def test_a_storyboard_is_there_for_its_own_key_alone(
 
 def test_the_queue_shows_only_ones_own_and_the_true_place(serve: Callable[..., Server]) -> None:
     server = serve(open_gate=False)
-    first, second = server.draw(board(1), MIA), server.draw(board(2), TOM)
-    for client in (first, second):
-        client.until(lambda each: bool(each.sent))
+    first = server.draw(board(1), MIA)
+    first.until(lambda each: bool(each.sent))
+    second = server.draw(board(2), TOM)
+    second.until(lambda each: bool(each.sent))
     for caller, ids, places in (
         (MIA, [first.id], [1]),
         (TOM, [second.id], [2]),

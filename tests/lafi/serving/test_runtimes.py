@@ -83,14 +83,14 @@ def artifacts(small_model: ModelInfo, checkpoint: Path, tmp_path: Path) -> Path:
 
 
 def test_ours_say_what_they_can_do() -> None:
-    assert list(runtimes()) == [*RUNTIMES, "tensorrt"]
+    assert list(runtimes()) == [*RUNTIMES, "tensorrt", "tensorrt-rtx"]
     assert all(isinstance(runtime, Runtime) for runtime in runtimes().values())
     serving = {name for name, runtime in runtimes().items() if runtime.serves_variants}
     assert serving == {*RUNTIMES}
 
 
 def test_an_unknown_one_is_refused_with_those_that_are_known() -> None:
-    known = "allowed onnxruntime, openvino, tensorrt"
+    known = "allowed onnxruntime, openvino, tensorrt, tensorrt-rtx"
     with pytest.raises(ArtifactsError, match=rf"^runtime: got 'magic', {known}$"):
         runtime_named("magic")
 

@@ -1,5 +1,6 @@
 """Hardly any weights, and chunks of a few pictures."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from transformers import CLIPTokenizer
 from lafi_tiny.stages import latent_store
 from lafi_tiny.stages.autoencoder import AutoencoderTraining, load_average, train_autoencoder
 from lafi_tiny.stages.blueprint import Blueprint
+from lafi_tiny.stages.text_to_latent import BEST_FILE, TextToLatent
 from lafi_tiny.stages.tokenizer import stage_tokenizer
+from lafi_tiny.training import save_state
 
 PLAN = Blueprint(
     latent_channels=4,
@@ -54,3 +57,14 @@ def vae(with_autoencoder: Path) -> AutoencoderKL:
 def tokenizer(with_autoencoder: Path) -> CLIPTokenizer:
     """That tokenizer."""
     return stage_tokenizer(with_autoencoder)
+
+
+@pytest.fixture
+def with_denoiser(
+    plan: Blueprint, with_autoencoder: Path, tokenizer: CLIPTokenizer, tmp_path: Path
+) -> Path:
+    """A folder with a denoiser of random weights."""
+    run = Path(shutil.copytree(with_autoencoder, tmp_path / "run"))
+    average = TextToLatent(plan, tokenizer).state_dict()
+    save_state(run / BEST_FILE, {"step": 0, "average": average})
+    return run

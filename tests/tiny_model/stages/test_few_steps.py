@@ -1,6 +1,5 @@
 """The stage `few_steps`: what diffusers' `LCMScheduler` asks of it, resuming, and the LoRA file."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,21 +20,9 @@ from lafi_tiny.stages.few_steps import (
     train_few_steps,
 )
 from lafi_tiny.stages.stage_folder import has_finished
-from lafi_tiny.stages.text_to_latent import BEST_FILE, TextToLatent, load_denoiser
-from lafi_tiny.training import save_state
+from lafi_tiny.stages.text_to_latent import load_denoiser
 
 SHORT = FewStepsTraining(steps=3, batch=2, rank=2, pictures=20)
-
-
-@pytest.fixture
-def folder(
-    plan: Blueprint, with_autoencoder: Path, tokenizer: CLIPTokenizer, tmp_path: Path
-) -> Path:
-    """A folder with a denoiser of random weights."""
-    run = Path(shutil.copytree(with_autoencoder, tmp_path / "run"))
-    average = TextToLatent(plan, tokenizer).state_dict()
-    save_state(run / BEST_FILE, {"step": 0, "average": average})
-    return run
 
 
 def scheduler() -> LCMScheduler:
@@ -65,9 +52,9 @@ def test_at_the_lowest_level_the_clean_latent_is_the_noisy_one() -> None:
 
 
 def test_a_step_of_the_solver_is_diffusers_ddim(
-    plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer
+    plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
 ) -> None:
-    model, schedule = load_denoiser(plan, folder, tokenizer), build_noise_schedule()
+    model, schedule = load_denoiser(plan, with_denoiser, tokenizer), build_noise_schedule()
     model.unet.add_adapter(few_steps.LoraConfig(r=2, target_modules=["to_q"]))
     schedule.set_timesteps(50)
     noisy, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, plan.text_width)
@@ -82,15 +69,15 @@ def test_a_step_of_the_solver_is_diffusers_ddim(
 
 
 def test_it_resumes_and_diffusers_reads_the_lora(
-    plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer
+    plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
 ) -> None:
-    train_few_steps(plan, replace(SHORT, steps=2), folder)
-    train_few_steps(plan, SHORT, folder)
-    assert torch.load(folder / few_steps.STATE_FILE, weights_only=True)["step"] == 3
-    assert has_finished(folder, "few_steps")
-    model = load_denoiser(plan, folder, tokenizer)
+    train_few_steps(plan, replace(SHORT, steps=2), with_denoiser)
+    train_few_steps(plan, SHORT, with_denoiser)
+    assert torch.load(with_denoiser / few_steps.STATE_FILE, weights_only=True)["step"] == 3
+    assert has_finished(with_denoiser, "few_steps")
+    model = load_denoiser(plan, with_denoiser, tokenizer)
     pipeline = StableDiffusionPipeline(
-        vae=load_average(plan, folder),
+        vae=load_average(plan, with_denoiser),
         unet=model.unet,
         text_encoder=model.text_encoder,
         tokenizer=tokenizer,
@@ -108,5 +95,5 @@ def test_it_resumes_and_diffusers_reads_the_lora(
         return drawn.images[0]
 
     plain = draw()
-    pipeline.load_lora_weights(folder / FAST_FOLDER)
+    pipeline.load_lora_weights(with_denoiser / FAST_FOLDER)
     assert np.abs(draw() - plain).max() > 0

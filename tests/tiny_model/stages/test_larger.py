@@ -1,6 +1,5 @@
 """The stage `larger`: sizes, rate, resuming, and which checkpoint is packed."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,43 +14,30 @@ from lafi_tiny.stages.stage_folder import has_finished
 from lafi_tiny.stages.text_to_latent import (
     BEST_FILE,
     LARGER_FILE,
-    TextToLatent,
     last_file,
     load_denoiser,
 )
-from lafi_tiny.training import save_state
 
 SHORT = LargerTraining(
     steps=3, sizes=(Size(128, 2, 20, 0.3), Size(192, 2, 20, 0.7)), first_pictures=20
 )
 
 
-@pytest.fixture
-def folder(
-    plan: Blueprint, with_autoencoder: Path, tokenizer: CLIPTokenizer, tmp_path: Path
-) -> Path:
-    """A folder with a denoiser of random weights."""
-    run = Path(shutil.copytree(with_autoencoder, tmp_path / "run"))
-    average = TextToLatent(plan, tokenizer).state_dict()
-    save_state(run / BEST_FILE, {"step": 0, "average": average})
-    return run
-
-
 def test_it_goes_on_from_the_best_and_is_what_is_packed(
-    plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer
+    plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
 ) -> None:
-    before = load_denoiser(plan, folder, tokenizer).state_dict()
-    train_larger(plan, replace(SHORT, steps=2), folder)
-    (folder / "larger.done").unlink()
-    assert last_file(folder) == BEST_FILE
-    train_larger(plan, SHORT, folder)
-    assert torch.load(folder / LARGER_FILE, weights_only=True)["step"] == 3
-    assert has_finished(folder, "larger")
-    assert last_file(folder) == LARGER_FILE
-    after = load_denoiser(plan, folder, tokenizer).state_dict()
+    before = load_denoiser(plan, with_denoiser, tokenizer).state_dict()
+    train_larger(plan, replace(SHORT, steps=2), with_denoiser)
+    (with_denoiser / "larger.done").unlink()
+    assert last_file(with_denoiser) == BEST_FILE
+    train_larger(plan, SHORT, with_denoiser)
+    assert torch.load(with_denoiser / LARGER_FILE, weights_only=True)["step"] == 3
+    assert has_finished(with_denoiser, "larger")
+    assert last_file(with_denoiser) == LARGER_FILE
+    after = load_denoiser(plan, with_denoiser, tokenizer).state_dict()
     changes = [(after[k] - before[k]).abs().max() for k in before if k.endswith("weight")]
     assert 0 < max(changes) < 0.1
-    assert {path.name.split("_")[-1] for path in folder.glob("latents_*")} == {"128", "192"}
+    assert {path.name.split("_")[-1] for path in with_denoiser.glob("latents_*")} == {"128", "192"}
 
 
 def test_the_rate_ends_at_nothing() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
 from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
@@ -59,10 +58,8 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
     """Train or resume; leaves `few_steps.pt` and the LoRA in FAST_FOLDER."""
     torch.manual_seed(settings.seed)
     place, tokenizer = device(), stage_tokenizer(folder)
-    model = load_denoiser(plan, folder, tokenizer).requires_grad_(False).to(place)
-    if place.type == "cpu":
-        model.unet.set_attn_processor(AttnProcessor())
-        model.text_encoder.set_attn_implementation("eager")
+    model = load_denoiser(plan, folder, tokenizer).requires_grad_(False)
+    model.placed_for_training(place)
     rank = settings.rank
     model.unet.add_adapter(
         LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)), adapter_name="default"

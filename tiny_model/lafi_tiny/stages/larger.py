@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import AttnProcessor
 
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batches
@@ -82,10 +81,7 @@ class _Run:
         tokenizer = stage_tokenizer(folder)
         vae = load_average(plan, folder).to(self.place)
         self.model = load_denoiser(plan, folder, tokenizer, file=first_file(folder))
-        self.model.train().to(self.place)
-        if self.place.type == "cpu":
-            self.model.unet.set_attn_processor(AttnProcessor())
-            self.model.text_encoder.set_attn_implementation("eager")
+        self.model.train().placed_for_training(self.place)
         self.average = MovingAverage(self.model, settings.average)
         rates = settings.peak_rate, settings.peak_rate / 2
         self.optimizer = Muon(self.model, *rates, weight_decay=0.02, team=team)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -107,11 +106,8 @@ class _Run:
         self.tokenizer = stage_tokenizer(folder)
         self.vae = load_average(plan, folder)
         self.store = self._store()
-        self.model = TextToLatent(plan, self.tokenizer).to(self.place)
-        if self.place.type == "cpu":
-            # The fused CPU kernel's backward is several times slower at these head sizes.
-            self.model.unet.set_attn_processor(AttnProcessor())
-            self.model.text_encoder.set_attn_implementation("eager")
+        self.model = TextToLatent(plan, self.tokenizer)
+        self.model.placed_for_training(self.place)
         self.namer = Namer(plan).to(self.place)
         self.middle = MiddleFeatures(self.model.unet)
         self.both = nn.ModuleDict({"model": self.model, "namer": self.namer})

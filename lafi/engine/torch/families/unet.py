@@ -11,7 +11,7 @@ from torch import Tensor
 from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
 from lafi.engine.torch.text_stacks.clip import CLIP_TEXTS
 from lafi.model.bank_groups import BankGroup
-from lafi.model.info import AttentionSite
+from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT_MASK
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
@@ -25,9 +25,9 @@ class TorchUNet:
     module_class: Final = UNet2DConditionModel
     text: Final = CLIP_TEXTS
 
-    def install(self, module: Any, layers: Sequence[AttentionSite]) -> None:
+    def install(self, module: Any, info: ModelInfo) -> None:
         """As `TorchFamily`."""
-        install_processors(module, layers)
+        install_processors(module, info.layers)
 
     def predict(self, module: Any, batch: DenoiserBatch) -> Tensor:
         """As `TorchFamily`."""

@@ -28,17 +28,7 @@ class TorchClipTexts:
 
     def without_weights(self, part: Path) -> nn.Module:
         """As `TorchTextStack`."""
-        config = CLIPTextConfig.from_pretrained(part)
-        # The others hide what they do in one operator, which the exporter writes out less well.
-        config._attn_implementation = "eager"
-        with torch.device("meta"):
-            model: nn.Module = _CLASSES[part.name](config)
-        for inner in model.modules():
-            for name, buffer in inner.named_buffers(recurse=False):
-                if name == "position_ids":
-                    positions = torch.arange(buffer.shape[1])[None]
-                    inner.register_buffer(name, positions, persistent=False)
-        return model
+        return clip_without_weights(_CLASSES[part.name], part)
 
     def encode(self, models: Sequence[nn.Module], *inputs: Tensor) -> tuple[Tensor, ...]:
         """As `TorchTextStack`.
@@ -62,6 +52,21 @@ class TorchClipTexts:
         two = second(token_ids[:, 1], output_hidden_states=True)
         states = [each.hidden_states[:-1] for each in (one, two)]
         return torch.cat(_chosen(states, clip_skip), dim=-1), two.text_embeds
+
+
+def clip_without_weights(kind: Any, part: Path) -> nn.Module:
+    """`TorchTextStack.without_weights` of one CLIP text model, of the class `kind`."""
+    config = CLIPTextConfig.from_pretrained(part)
+    # The others hide what they do in one operator, which the exporter writes out less well.
+    config._attn_implementation = "eager"
+    with torch.device("meta"):
+        model: nn.Module = kind(config)
+    for inner in model.modules():
+        for name, buffer in inner.named_buffers(recurse=False):
+            if name == "position_ids":
+                positions = torch.arange(buffer.shape[1])[None]
+                inner.register_buffer(name, positions, persistent=False)
+    return model
 
 
 def _chosen(states: Sequence[Sequence[Tensor]], clip_skip: Tensor | None) -> list[Tensor]:

@@ -1,0 +1,187 @@
+"""Servers on one store, replaced one after the other behind a balancer while it is drawn."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks.faults import served as serving
+from benchmarks.faults.attempt import Attempt, Bench
+from benchmarks.faults.balancers import HOST, Balancer, Envoy, HaProxy, Pod, is_ready
+from benchmarks.faults.drawing import Drawn, board, client_of
+from benchmarks.faults.other_version import other_version
+from benchmarks.faults.served import Served
+from lafi.server.free_ports import choose_ports
+from lafi_client import LafiError
+
+PANELS = 4
+STEPS = 16
+STREAMS = 4
+RETRIES = 180
+"""Within which a server starts; more would hide for long that none comes back."""
+ANNOUNCE_SECONDS = 2.0
+"""Between /drain and SIGTERM, as the chart's `drain.announceSeconds`."""
+
+
+@dataclass
+class Announced:
+    """What clients were told: the digest of each address, and what contradicts the rest."""
+
+    panels: dict[str, str] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, address: str, digest: str, *, kept: bool, again: bool) -> None:
+        """again: the storyboard is sent a second time, so what was announced must be kept."""
+        with self._lock:
+            before = self.panels.get(address)
+            self.panels[address] = digest
+            if before not in (None, digest):
+                self.wrong.append(f"{address[:12]} has two pictures")
+            if again and before is not None and not kept:
+                self.wrong.append(f"{address[:12]} was announced, and drawn again")
+
+
+class Cluster:
+    """Two servers with ports of their own. python: what runs those that are started later."""
+
+    def __init__(self, bench: Bench, python: Sequence[str] = (sys.executable,)) -> None:
+        self._bench = bench
+        self._folder = bench.folder("rolling")
+        self._later = python
+        names = ("grpc", "health", "other grpc", "other health")
+        ports = list(choose_ports(HOST, dict.fromkeys(names, 0)).values())
+        self.pods = (Pod(*ports[:2]), Pod(*ports[2:]))
+        self._running: dict[Pod, Served] = {}
+        self.replaced = 0
+        self.seconds: list[float] = []
+
+    def start(self) -> None:
+        """Both, one after the other."""
+        for pod in self.pods:
+            self._running[pod] = self._start(pod, (sys.executable,))
+
+    def replace_all(self, began: threading.Event) -> None:
+        """Each is drained as the chart does it while it draws, ended, and started anew."""
+        began.wait(60)
+        for pod in self.pods:
+            running = self._running[pod]
+            drawing = serving.soon(lambda: _in_flight(running) > 0, 60)  # noqa: B023
+            started = time.monotonic()
+            drain = urllib.request.Request(f"http://{HOST}:{pod.health}/drain", method="POST")
+            urllib.request.urlopen(drain, timeout=10).close()
+            time.sleep(ANNOUNCE_SECONDS)
+            code = serving.end(running)
+            if code or not drawing:
+                raise RuntimeError(f"drained while it drew: {drawing}; exit status {code}")
+            self._running[pod] = self._start(pod, self._later)
+            self.seconds.append(time.monotonic() - started)
+            serving.soon(lambda: is_ready(pod), 30)  # noqa: B023
+            self.replaced += 1
+
+    def stop(self) -> None:
+        """Both."""
+        for running in self._running.values():
+            serving.end(running)
+
+    def _start(self, pod: Pod, python: Sequence[str]) -> Served:
+        store = self._folder / "store"
+        ports = ("--grpc-port", str(pod.grpc), "--health-port", str(pod.health))
+        options = (*ports, "--store", str(store), "--canary-seconds", "0")
+        folder = self._folder / str(pod.grpc)
+        return serving.start(self._bench.repository, folder, options, python=python)
+
+
+class RollingUpgrade:
+    """A try is a storyboard; both servers are replaced while they are sent."""
+
+    full, short = 200, 20
+
+    def __init__(self, balancer: Balancer, *, versions: int = 1) -> None:
+        """versions: 2: what is started anew counts as a newer `DRAWING_VERSION`."""
+        self._balancer = balancer
+        self._versions = versions
+        kind = f"rolling upgrade, {balancer.name}"
+        self.name = kind if versions == 1 else f"{kind}, two versions"
+        self.demand = (
+            f"two servers behind {balancer.name}, each drained and replaced"
+            f"{' by a newer version' if versions > 1 else ''} while storyboards are sent: none "
+            "lost, no announced panel drawn twice"
+        )
+
+    def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
+        """The first half while one server is replaced, the others while the other one is."""
+        with ExitStack() as ending:
+            cluster = Cluster(bench, self._later_python(bench))
+            ending.callback(cluster.stop)
+            cluster.start()
+            url = ending.enter_context(self._balancer.run(cluster.pods, bench.folder("b") / "run"))
+            announced, began = Announced(), threading.Event()
+            pool = ending.enter_context(ThreadPoolExecutor(STREAMS + 1))
+            rolling = pool.submit(cluster.replace_all, began)
+            firsts = []
+            for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
+                sent = [pool.submit(_timed, url, number, announced, began) for number in half]
+                firsts += [each.result() for each in sent]
+                _wait(cluster, 1, rolling)
+            rolling.result()
+            figures = {"replaced_in_s": max(cluster.seconds)}
+            for number, (first, seconds) in zip(numbers, firsts, strict=True):
+                again = _drawn(url, number, announced, again=True)
+                wrong = [first.wrong(), again.wrong(), *announced.wrong]
+                if self._versions == 1 and again.kept != {*range(PANELS)}:
+                    wrong.append(f"sent again, only {sorted(again.kept)} were kept")
+                announced.wrong.clear()
+                yield Attempt("; ".join(filter(None, wrong)), {"seconds": seconds, **figures})
+
+    def _later_python(self, bench: Bench) -> Sequence[str]:
+        if self._versions == 1:
+            return (sys.executable,)
+        # -P: the working directory holds this version.
+        return (str(other_version(bench.folder("version") / "environment")), "-P")
+
+
+def _wait(cluster: Cluster, replaced: int, rolling: Future[None]) -> None:
+    """Until so many servers are replaced, or the replacing has failed."""
+    while cluster.replaced < replaced and not rolling.done():
+        time.sleep(0.1)
+
+
+def _timed(
+    url: str, number: int, announced: Announced, began: threading.Event
+) -> tuple[Drawn, float]:
+    start = time.monotonic()
+    began.set()
+    drawn = _drawn(url, number, announced, again=False)
+    return drawn, time.monotonic() - start
+
+
+def _drawn(url: str, number: int, announced: Announced, *, again: bool) -> Drawn:
+    wanted = board(11 * 10**6 + number, PANELS, STEPS)
+    drawn = Drawn(PANELS)
+    with client_of(url, retries=RETRIES) as client:
+        try:
+            for panel in client.draw(wanted):
+                drawn.take(panel.panel, panel.png, kept=panel.kept)
+                digest = drawn.panels[panel.panel]
+                announced.take(panel.address, digest, kept=panel.kept, again=again)
+        except LafiError as error:
+            drawn.error = str(error)
+    return drawn
+
+
+def _in_flight(running: Served) -> float:
+    return running.metric("lafi_requests_in_flight")
+
+
+ROLLING = (
+    RollingUpgrade(Envoy()),
+    RollingUpgrade(HaProxy()),
+    RollingUpgrade(Envoy(), versions=2),
+)

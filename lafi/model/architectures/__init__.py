@@ -1,0 +1,1 @@
+"""Published architectures as config files, one file for each kind. Knows numbers, no weights."""

@@ -1,0 +1,124 @@
+"""`lafi export --target tensorrt-rtx`: its options, and published architectures as a whole."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import lafi_export.tensorrt_command
+from lafi.app.cli import app
+from lafi.app.export_commands import DEFAULT_CAPABILITIES
+from lafi.app.export_options import Capability
+from lafi.engine.tensorrt.engines import PLANS, tensorrt_model_info
+from lafi.model.engine_metadata import load_engine_metadata
+from lafi_export.random_checkpoint import random_checkpoint
+from lafi_export.tensorrt_command import build_command
+from lafi_export.tensorrt_plan import CAPABILITIES, BuildOptions
+from lafi_kernels.tensorrt_module import TensorRTMissing
+
+RTX = BuildOptions(builder="tensorrt-rtx", capabilities=("SM89",), attention="body")
+BUILT = pytest.importorskip("tensorrt_rtx_bindings", reason="the extra `rtx` is not installed")
+
+
+def told(arguments: list[str]) -> tuple[int, str]:
+    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
+    result = runner.invoke(app, ["export", "weights", *arguments])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--target", "tensorrt-rtx", "--capability", "SM90"], "'SM90' is not one of 'SM75'"),
+        (["--target", "tensorrt", "--capability", "SM89"], "allowed with --target tensorrt-rtx"),
+        (["--capability", "SM89"], "--capability: allowed with --target tensorrt-rtx, not cpu"),
+        (["--target", "tensorrt-rtx", "--precision", "bf16"], "with --target cpu, not tensorrt"),
+        (["--target", "tensorrt-rtx", "--variant", "a=b"], "--variant: allowed with --target cpu"),
+    ],
+    ids=["not built for", "other builder", "no builder", "precision", "variant"],
+)  # fmt: skip
+def test_options_that_do_not_go_together(arguments: list[str], error: str) -> None:
+    code, output = told(arguments)
+    assert code == 2
+    assert error in output
+
+
+def test_the_options_lead_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[BuildOptions] = []
+
+    def build(checkpoint: Path, out: Path, *, options: BuildOptions, **_: object) -> int:
+        asked.append(options)
+        return 0
+
+    monkeypatch.setattr(lafi_export.tensorrt_command, "build_command", build)
+    for more in ([], ["--capability", "SM89", "--capability", "SM120", "--capability", "SM89"]):
+        assert told(["--target", "tensorrt-rtx", *more])[0] == 0
+    assert [options.capabilities for options in asked] == [
+        DEFAULT_CAPABILITIES,
+        ("SM89", "SM120"),
+    ]
+    assert {options.builder for options in asked} == {"tensorrt-rtx"}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"capabilities": ()}, "capability: got none, allowed SM75"),
+        ({"capabilities": ("SM90",)}, "capability: got SM90, allowed SM75"),
+        ({"attention": "plugin"}, "attention: got 'plugin', allowed 'body' with tensorrt-rtx"),
+        ({"refit": True}, "refit, strip: allowed with tensorrt alone"),
+        ({"builder": "tensorrt"}, "capability: allowed with --target tensorrt-rtx alone"),
+    ],
+)
+def test_a_plan_that_cannot_be(options: dict[str, object], error: str) -> None:
+    chosen = {"builder": "tensorrt-rtx", "capabilities": ("SM89",), "attention": "body"}
+    with pytest.raises(ValueError, match=error):
+        BuildOptions(**(chosen | options))  # type: ignore[arg-type]
+
+
+def test_the_builder_knows_every_capability() -> None:
+    named = set(BUILT.ComputeCapability.__members__) - {"NONE", "CURRENT"}
+    assert named == set(CAPABILITIES) == set(Capability)
+
+
+def test_without_the_package_nothing_is_begun(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing() -> None:
+        raise TensorRTMissing("tensorrt-rtx: cannot be imported (no); install it with: pip")
+
+    monkeypatch.setattr(lafi_export.tensorrt_command, "import_tensorrt_rtx", missing)
+    console = Console(record=True, width=200, file=io.StringIO())
+    assert build_command(tmp_path / "no", tmp_path / "out", options=RTX, console=console) == 1
+    assert console.export_text().startswith("error: tensorrt-rtx: cannot be imported")
+    assert list(tmp_path.iterdir()) == []
+
+
+def built(checkpoint: Path, out: Path, sides: tuple[int, int, int]) -> list[str]:
+    """Capabilities of all plans, in their order."""
+    console = Console(record=True, width=200, file=io.StringIO())
+    code = build_command(checkpoint, out, options=RTX, sides=sides, console=console)
+    text = console.export_text()
+    assert code == 0, text
+    assert "denoiser.plan: f16, compute capability 8.9" in text
+    info = tensorrt_model_info(out / "artifacts")
+    assert (info.engine, info.precision) == ("tensorrt-rtx", "f16")
+    plans = [load_engine_metadata(out / "artifacts" / plan) for plan in PLANS.values()]
+    return [metadata.capability for metadata in plans]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl"])
+def test_published_architectures_with_small_widths(name: str, tmp_path: Path) -> None:
+    random_checkpoint(name, tmp_path / "small", size="small")  # type: ignore[arg-type]
+    assert built(tmp_path / "small", tmp_path / "out", (64, 128, 128)) == ["8.9"] * len(PLANS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_published_architectures_at_full_size(name: str, tmp_path: Path) -> None:
+    """SD1.5: 6 GB of memory and minutes of a core."""
+    random_checkpoint(name, tmp_path / "full", size="full")  # type: ignore[arg-type]
+    assert built(tmp_path / "full", tmp_path / "out", (256, 512, 512)) == ["8.9"] * len(PLANS)
