@@ -36,7 +36,7 @@ _EXPECTED_ERRORS = (
 def export_command(
     given: SingleFile,
     out: Path,
-    runtime: RuntimeName = "openvino",
+    runtime: RuntimeName | None = None,
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime
+from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
+from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
@@ -74,7 +75,7 @@ def export_checkpoint(
     checkpoint: Path,
     out: Path,
     *,
-    runtime: RuntimeName = "openvino",
+    runtime: RuntimeName | None = None,
     precision: Precision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
@@ -88,7 +89,8 @@ def export_checkpoint(
 
     checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
-    runtime, precision: what the served models run with. denoiser: serve it as a model too.
+    runtime, precision: what the served models run with; no runtime: the usual one of the model's
+    family. denoiser: serve it as a model too.
     variants: merged and exported beside the model, each with its own parity report.
     recogniser: its folder; it scores panels and identifies characters. None: the one beside the
     checkpoint, if there is one. Enrolments of an earlier export are kept, and so are networks that
@@ -100,9 +102,11 @@ def export_checkpoint(
     machine lacks, LoraError and TextualInversionError for a variant that does not fit. Raises
     ParityError if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
-    check_runtime(runtime, precision)
     _check_out(out)
-    info = read_model_info(checkpoint, engine=runtime, precision=precision)
+    info = read_model_info(checkpoint, precision=precision)
+    runtime = choose_runtime(info, runtime)
+    check_runtime(runtime, precision)
+    info = info.model_copy(update={"engine": runtime})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
@@ -164,14 +168,14 @@ def _compare(
     threads: int,
     load_engines: EngineLoader,
 ) -> ParityReport:
-    """Every runtime in f32, since any may serve the files, and the chosen precision.
+    """Every runtime of the family in f32, since any may serve the files, and the chosen precision.
 
     For a large model, only the chosen runtime on one size, without bank and pictures: comparing
     everything would take longer than the export and hold the weights once more for each graph.
     Saves the report beside the engines. Raises ParityError if an engine is wrong.
     """
     large = _denoiser_bytes(artifacts, info) > LARGE
-    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in RUNTIMES]
+    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in runtimes_of(info)]
     if large or chosen not in kinds:
         kinds = [chosen] if large else [*kinds, chosen]
     engines: list[EngineParity] = []

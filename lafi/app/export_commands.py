@@ -53,8 +53,11 @@ def export(
     tokenizer: TokenizerFolder = None,
     prediction: Prediction = None,
     runtime: Annotated[
-        RuntimeName, typer.Option(help="What runs the engines on the CPU.")
-    ] = "openvino",
+        RuntimeName | None,
+        typer.Option(
+            help="What runs the engines on the CPU.", show_default="openvino, for FLUX onnxruntime"
+        ),
+    ] = None,
     precision: Annotated[
         Precision,
         typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),

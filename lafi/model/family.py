@@ -32,6 +32,10 @@ class Family(Protocol):
         """The name among `presets` of the layers that read references where nothing is said."""
 
     @property
+    def refused_runtimes(self) -> Mapping[str, str]:
+        """Name of a runtime that draws this family wrong -> in which way, as a message says it."""
+
+    @property
     def text(self) -> TextStack:
         """Its text encoders; what they give fills its inputs."""
 

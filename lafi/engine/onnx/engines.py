@@ -20,6 +20,7 @@ from lafi.engine.onnx.graph import (
     model_info,
 )
 from lafi.engine.onnx.recogniser import exported_recogniser
+from lafi.engine.onnx.runtime_choice import choose_runtime
 from lafi.engine.onnx.upscaler import load_upscaler
 from lafi.model.artifacts import (
     AGAIN,
@@ -60,9 +61,11 @@ def load_onnx_engines(
     artifacts: the folder with `lafi.json`, the ONNX files and `tokenizer/`.
     precision: of the denoiser, which takes nearly all the time; text and VAE stay in f32.
     threads: CPU threads of each engine, 0 for all cores.
-    Raises ArtifactsError for a missing or changed file, ModelInfoError for `lafi.json` itself.
+    Raises ArtifactsError for a missing or changed file, and for a runtime that draws the model's
+    family wrong, ModelInfoError for `lafi.json` itself.
     """
     info = model_info(artifacts, runtime, precision)
+    choose_runtime(info, runtime)
     return Engines(
         text_encoder=load_text_encoder(artifacts, runtime, threads),
         vae_encoder=load_vae_encoder(artifacts, runtime, threads),

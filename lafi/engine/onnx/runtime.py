@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
 from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
+from lafi.engine.onnx.runtime_choice import choose_runtime
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import Denoiser, ReferenceReader
 
@@ -22,8 +23,13 @@ class OnnxFiles:
     serves_variants: bool = True
 
     def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
-        """Raises ArtifactsError for a precision that this machine or the runtime does not have."""
-        return model_info(artifacts, self.name, self._checked(precision))
+        """Raises ArtifactsError for a precision that this machine or the runtime does not have.
+
+        Also where this runtime draws the model's family wrong.
+        """
+        info = model_info(artifacts, self.name, self._checked(precision))
+        choose_runtime(info, self.name)
+        return info
 
     def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
         """Raises ArtifactsError for a missing or changed file, too."""

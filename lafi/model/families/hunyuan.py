@@ -37,6 +37,7 @@ class HunyuanFamily:
     name: Final = "hunyuan"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "decoder"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = HUNYUAN_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "HunyuanDiTPipeline": {

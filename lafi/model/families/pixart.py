@@ -40,6 +40,7 @@ class PixArtFamily:
     name: Final = "pixart"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "all"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = PIXART_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         ALPHA: _PARTS,

@@ -25,6 +25,7 @@ class Sd3Family:
     name: Final = "sd3"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "all"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = SD3_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "StableDiffusion3Pipeline": {

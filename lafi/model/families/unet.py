@@ -43,6 +43,7 @@ class UNetFamily:
     name: Final = "unet"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "decoder"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = CLIP
     parts: Final = _PIPELINES
 

@@ -31,6 +31,7 @@ class ZImageFamily:
     name: Final = "zimage"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "joint"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = QWEN
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "ZImagePipeline": {

@@ -27,6 +27,7 @@ class ToyFamily:
     name: Final = "toy"
     guidance: Final[GuidanceKind] = "embedded"
     default_preset: Final = "texture"
+    refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = TOY_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "ToyPipeline": {
