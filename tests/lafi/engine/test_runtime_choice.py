@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
-from model_infos import model_info, save_facts
 
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.runtime import OnnxFiles
 from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.families.registry import SHIPPED
+from model_infos import model_info, save_facts
 
 NAMES = [family.name for family in SHIPPED]
 

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.model_figures import draw_captions, paired_figures
+from lafi.board.stages import SamplingStage
+from lafi.engine.torch.engines import load_torch_engines
+from lafi_tiny.hand.picture import SIDE
+
+STAGE = SamplingStage.model_validate({"steps": 1, "sampler": "DDIM", "guidance": 1.0})
+INTERVAL = {"value": 0.5, "low": 0.4, "high": 0.6}
+ENTRY = dict.fromkeys(("identity", "action_accuracy", "scene_accuracy"), INTERVAL)
+
+
+def evaluation(default: str = "decoder") -> dict[str, object]:
+    best = {**ENTRY, "identity": {"value": 0.9, "low": 0.8, "high": 1.0}}
+    return {"weights": "abc", "default": default, "methods": {"none": ENTRY, "decoder": best}}
+
+
+def test_figures_with_injection_are_those_of_the_chosen_default() -> None:
+    found = paired_figures(evaluation(), "abc")
+    assert found["identity_none"] == {"mean": 0.5, "low": 0.4, "high": 0.6}
+    assert found["identity_default"] == {"mean": 0.9, "low": 0.8, "high": 1.0}
+    assert found["default"] == "decoder"
+    measures = ("identity", "action", "scene")
+    named = {f"{measure}_{kind}" for measure in measures for kind in ("none", "default")}
+    assert set(found) == {*named, "default"}
+
+
+def test_figures_of_other_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="evaluation: got one of the weights abc, allowed: of xyz"):
+        paired_figures(evaluation(), "xyz")
+
+
+def test_a_picture_does_not_depend_on_the_others(checkpoint: Path) -> None:
+    engines = load_torch_engines(checkpoint)
+    three = draw_captions(engines, ["a child", "a cat", "a child"], STAGE)
+    two = draw_captions(engines, ["a child", "a cat"], STAGE)
+    assert three.shape == (3, 3, SIDE, SIDE)
+    assert torch.equal(three[:2], two)
+    assert not torch.equal(three[0], three[2])
