@@ -3,15 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from numpy.typing import NDArray
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from lafi_tiny.stages import curve as curves
-from lafi_tiny.stages.batches import Batches, sides
+from lafi_tiny.stages.batches import SAME_TWICE, Batches, sides
 from lafi_tiny.stages.blueprint import TEXT_LENGTH, Blueprint, build_noise_schedule
 from lafi_tiny.stages.curve import read_curve
 from lafi_tiny.stages.draw import draw_pictures
@@ -94,6 +97,38 @@ def test_a_batch_gives_half_of_every_picture_of_two(
     assert set(batch.fresh.mean(dim=-1).flatten().tolist()) <= {0.5, 1.0}
     assert (batch.given_timesteps <= batch.timesteps).all()
     assert len(batch.targets.classes()["top"]) == 2 * len(batch.named)
+
+
+class EmptyStore:
+    """Latents of zeros, and which pictures were asked for."""
+
+    seed = 0
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def __len__(self) -> int:
+        return 5000
+
+    def batch(self, indices: NDArray[np.int64]) -> Tensor:
+        self.kinds += [picture_of(self.seed, int(i)).kind for i in indices]
+        return torch.zeros((len(indices), 16, 4, 4))
+
+
+def share_of_twice(tokenizer: CLIPTokenizer, redrawn: float) -> float:
+    store: Any = EmptyStore()
+    rng = np.random.default_rng(1)
+    shares = {"empty_captions": 0.1, "inpainted": 0.6, "redrawn": redrawn}
+    batch = Batches(store, tokenizer, rng, size=800, **shares).draw()
+    assert batch.fresh.shape == (800, 1, 1, 4)
+    return sum(kind in SAME_TWICE for kind in store.kinds) / len(store.kinds)
+
+
+def test_one_character_twice_comes_more_often_where_others_are_redrawn(
+    tokenizer: CLIPTokenizer,
+) -> None:
+    assert share_of_twice(tokenizer, 0.0) == pytest.approx(0.36, abs=0.06)
+    assert share_of_twice(tokenizer, 0.8) == pytest.approx(0.54, abs=0.06)
 
 
 def test_sides_of_a_single_figure_show_the_same_and_trios_nothing() -> None:

@@ -1,6 +1,7 @@
 """Batches for the denoiser: latents, captions, noise levels, and what each side shows."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.reader_targets import Targets
 from lafi_tiny.stages.samples import picture_of
 from lafi_tiny.stages.tokenizer import token_ids
+
+SAME_TWICE: Final = ("twins", "strip")
+"""The kinds of pictures that show one character twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,11 @@ class Batch:
 
 
 class Batches:
-    """Draws batches from a store; shares are of the rows."""
+    """Draws batches from a store; shares are of the rows.
+
+    redrawn: the chance that a picture that does not show one character twice is exchanged for
+    another one, so that those which do come more often: 0.8 makes 54% of 36%.
+    """
 
     def __init__(
         self,
@@ -45,15 +53,16 @@ class Batches:
         size: int,
         empty_captions: float,
         inpainted: float,
+        redrawn: float = 0.0,
     ) -> None:
         self.store, self.tokenizer, self.rng, self.size = store, tokenizer, rng, size
         self.empty_captions, self.inpainted = empty_captions, inpainted
+        self.redrawn = redrawn
 
     def draw(self) -> Batch:
         """The next batch."""
         size, rng = self.size, self.rng
-        indices = rng.integers(len(self.store), size=size)
-        pictures = [picture_of(self.store.seed, int(i)) for i in indices]
+        indices, pictures = self._pictures()
         captions = [random_caption(rng, picture) for picture in pictures]
         empty = rng.random(size) < self.empty_captions
         captions = ["" if e else c for e, c in zip(empty, captions, strict=True)]
@@ -69,6 +78,16 @@ class Batches:
             named=named,
             targets=targets,
         )
+
+    def _pictures(self) -> tuple[NDArray[np.int64], list[Picture]]:
+        indices = self.rng.integers(len(self.store), size=self.size)
+        pictures = [picture_of(self.store.seed, int(i)) for i in indices]
+        if self.redrawn:
+            for row, picture in enumerate(pictures):
+                if picture.kind not in SAME_TWICE and self.rng.random() < self.redrawn:
+                    indices[row] = self.rng.integers(len(self.store))
+                    pictures[row] = picture_of(self.store.seed, int(indices[row]))
+        return indices, pictures
 
     def _fresh(self, pictures: list[Picture], width: int) -> Tensor:
         """(B, 1, 1, w): one half is given in most pictures that show two figures."""

@@ -49,6 +49,7 @@ class LargerTraining:
     )
     empty_captions: float = 0.10
     inpainted: float = 0.6
+    redrawn: float = 0.8
     average: float = 0.998
     first_pictures: int = 500
     seed: int = 0
@@ -90,7 +91,11 @@ class _Run:
         torch.manual_seed(settings.seed + 1000 * self.step + team.worker)
         # All workers take the same size at a step, so that none waits for a larger one.
         self.chooser = np.random.default_rng([settings.seed, 3, self.step])
-        shares = {"empty_captions": settings.empty_captions, "inpainted": settings.inpainted}
+        shares = {
+            "empty_captions": settings.empty_captions,
+            "inpainted": settings.inpainted,
+            "redrawn": settings.redrawn,
+        }
         self.batches = []
         for k, size in enumerate(settings.sizes):
             place = {"worker": team.worker, "workers": team.workers}

@@ -52,6 +52,7 @@ class DenoiserTraining:
     peak_rate: float = 1.0e-3
     empty_captions: float = 0.10
     inpainted: float = 0.6
+    redrawn: float = 0.8
     naming: float = 0.05
     average: float = 0.9993
     store: int = 200_000
@@ -117,7 +118,11 @@ class _Run:
         self.gradients = flat_gradients(self.both)
         torch.manual_seed(settings.seed + 1000 * self.step + team.worker)
         rng = np.random.default_rng([settings.seed, 2, self.step, team.worker])
-        shares = {"empty_captions": settings.empty_captions, "inpainted": settings.inpainted}
+        shares = {
+            "empty_captions": settings.empty_captions,
+            "inpainted": settings.inpainted,
+            "redrawn": settings.redrawn,
+        }
         self.batches = Batches(self.store, self.tokenizer, rng, size=settings.batch, **shares)
         self.schedule = build_noise_schedule()
         self.clock, self.losses = SaveClock(settings.save_seconds), [0.0]
