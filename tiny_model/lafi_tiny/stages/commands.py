@@ -42,6 +42,15 @@ def finish_denoiser(folder: Path | None = FOLDER, steps: int = 4000) -> None:
 
 
 @app.command()
+def plot(out: Path, folder: Path | None = FOLDER) -> None:
+    """Draw the curve of the denoiser's figures into a PNG."""
+    from lafi_tiny.stages.curve import read_curve
+    from lafi_tiny.stages.curve_plot import plot_curve
+
+    plot_curve(read_curve(folder or training_folder()), out)
+
+
+@app.command()
 def evaluate(folder: Path | None = FOLDER, panels: int = 128, twins: int = 128) -> None:
     """All figures of the best checkpoint so far, without injection, on held-out combinations."""
     from lafi_tiny.stages.blueprint import BLUEPRINT
