@@ -32,5 +32,5 @@ def plot_curve(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
             axes.fill_between(seen, low, high, alpha=0.12, color=line.get_color(), linewidth=0)
         axes.set(title=title, xlabel="pictures seen, thousands", ylim=(0, 1.02))
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="best", frameon=False)
     figure.savefig(out, dpi=110)
