@@ -1,0 +1,119 @@
+"""Who is named in a Chinese paragraph: names, surnames with titles, roles, pronouns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from lafi_story.language import Gender, Mention
+
+_NEW: Final = re.compile(r"[一两几有](?:个|位|名)[^，。！？“”]{0,8}$")
+_PRONOUN: Final = re.compile(r"(?:他们|她们|它们|大家|两人|三人|两个人|三个人)|[他她](?!们)|我(?!们)|自己")
+_TAG: Final = "PER"
+
+
+class ChineseNames:
+    """Knows surnames, titles and roles."""
+
+    def __init__(self, lexicon: dict[str, Any]) -> None:
+        self._words = lexicon
+        male, female = lexicon["titles_male"], lexicon["titles_female"]
+        self._titles = tuple(sorted({*male, *female, *lexicon["titles"]}, key=len, reverse=True))
+        self._roles = tuple(
+            sorted({*lexicon["men"], *lexicon["women"], *lexicon["people"]}, key=len, reverse=True)
+        )
+        titles = "|".join(self._titles)
+        self._titled = re.compile(f"[{lexicon['surnames']}](?:{titles})")
+        self._role = re.compile("|".join(self._roles))
+        calling = "|".join(lexicon["calling"])
+        self._called = re.compile(rf"(?:{calling})[他她我它]?(?:做|作|为|是)?([\u4e00-\u9fff]{{2,4}})(?=[，。！？”]|$)")
+
+    def gender_of(self, name: str) -> Gender:
+        """What titles and roles tell."""
+        if name.endswith((*self._words["titles_female"], *self._words["women"])):
+            return "female"
+        if name.endswith((*self._words["titles_male"], *self._words["men"])):
+            return "male"
+        return "unknown"
+
+    def same_name(self, one: str, other: str) -> bool:
+        """`林小雨` and `小雨`, `静静` or `小静` and `陈静`, `方老师` and `方晓琳`, `老掌柜` and `掌柜`."""
+        short, long = sorted((one, other), key=len)
+        if short in long and (len(short) > 1):
+            return not self._title_of(long) or self._title_of(long) != short or len(long) == 3
+        for a, b in ((one, other), (other, one)):
+            title = self._title_of(a)
+            whole = len(a) == len(title) + 1 and a[0] in self._words["surnames"]
+            if title and whole and a[0] == b[0] and not self._title_of(b) and len(b) in (2, 3):
+                return True
+            if len(a) == 2 and a[0] in "小阿老" and a[1] == b[0] and len(b) in (2, 3):
+                return a[1] in self._words["surnames"] and not self._title_of(b)
+            if len(a) == 2 and (a[0] == a[1] or a[0] in "小阿老") and len(b) in (2, 3) and a[1] == b[-1]:
+                return b[0] != a[0] or a[0] not in "小阿老"
+        return False
+
+    def _title_of(self, name: str) -> str:
+        for words in (self._titles, self._roles):
+            for word in words:
+                if name.endswith(word):
+                    return word
+        return ""
+
+    def mentions(
+        self, text: str, tokens: tuple[tuple[str, str, int], ...]
+    ) -> Iterator[Mention]:
+        """Names first, then roles and pronouns where no name stands. In no order."""
+        taken: list[tuple[int, int]] = []
+
+        def free(start: int, end: int) -> bool:
+            return all(end <= a or b <= start for a, b in taken)
+
+        for match in self._titled.finditer(text):
+            taken.append(match.span())
+            yield self._named(match.start(), match[0], "name")
+        for word, tag, start in tokens:
+            if tag == _TAG and len(word) > 1 and free(start, start + len(word)):
+                if word in self._words["not_names"] or not 2 <= len(word) <= 6:
+                    continue
+                kind = "role" if word in self._roles else "name"
+                end = start + len(word)
+                taken.append((start, end))
+                yield self._named(start, word, kind)
+        for match in self._role.finditer(text):
+            if free(*match.span()) and text[match.end() : match.end() + 1] != "们":
+                taken.append(match.span())
+                definite = not _NEW.search(text[max(0, match.start() - 12) : match.start()])
+                start = match.start()
+                yield Mention(
+                    start, match.end(), match[0], "role", self.gender_of(match[0]), definite=definite
+                )
+        for match in _PRONOUN.finditer(text):
+            if free(*match.span()):
+                yield self._pronoun(match)
+
+    def _named(self, start: int, word: str, kind: str) -> Mention:
+        gender, end = self.gender_of(word), start + len(word)
+        if kind == "role":
+            return Mention(start, end, word, "role", gender)
+        return Mention(start, end, word, "name", gender, person=True)
+
+    def _pronoun(self, match: re.Match[str]) -> Mention:
+        start, end, word = match.start(), match.end(), match[0]
+        if word == "我":
+            return Mention(start, end, word, "narrator")
+        plural = len(word) > 1 and word != "自己"
+        gender: Gender = {"他": "male", "她": "female"}.get(word, "unknown")  # type: ignore[assignment]
+        return Mention(start, end, word, "pronoun", gender, plural=plural)
+
+    def same(self, text: str, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:
+        """Pairs that the paragraph says are one: `大家都叫他胖子`, `女子说：“我叫柳如霜”`."""
+        for match in self._called.finditer(text):
+            name = match[1]
+            if name in self._words["not_names"]:
+                continue
+            own = "我叫" in match[0] or "叫我" in match[0]
+            before = [m for m in mentions if m.end <= match.start() and m.kind in ("name", "role")]
+            near = [m for m in before if m.quoted == own] if not own else before[-1:]
+            if near and near[-1].text != name:
+                yield near[-1].text, name
