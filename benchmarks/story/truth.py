@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lafi_story.quotes import quotes_of
+
 _PARAGRAPH = re.compile(r"\[(\*?)([^>\]]*)>([^\]]*)\] (.+)")
 
 
@@ -54,6 +56,9 @@ def load_story(path: Path) -> Story:
     unknown = {*(k for p in present for k in p), *(k for s in speakers for k in s)} - {*characters}
     if unknown:
         raise ValueError(f"{path.name}: no such character: {', '.join(sorted(unknown))}")
+    for number, (row, said) in enumerate(zip(rows, speakers, strict=True)):
+        if (count := len(quotes_of(row[4]))) != len(said):
+            raise ValueError(f"{path.name}, paragraph {number}: {len(said)} for {count} quotes")
     return Story(
         name=path.stem,
         language=fields["language"],

@@ -46,11 +46,11 @@ def find_cast(
     forms = _forms(readings)
     groups = _grouped(forms, readings, reader)
     narrator = _narrator(readings)
-    known = _known(groups, narrator)
+    known = _known(groups, narrator, reader)
     resolver = Resolver(known, borders)
     resolver.run(readings)
     _use_votes(groups, resolver.votes, readings, reader)
-    known = _known(groups, narrator)
+    known = _known(groups, narrator, reader)
     final = Resolver(known, borders)
     understood = final.run(readings)
     counts = Counter(name for one in understood for name in (*one.who.values(), *one.speakers))
@@ -132,9 +132,24 @@ def _grouped(
             _join_role(groups, group, one, other)
         genders = Counter(g for f in group.forms if (g := reader.gender_of(f)) != "unknown")
         group.gender = max(genders, key=lambda g: genders[g]) if genders else "unknown"
-    told = [g for g in groups if any(f in forms and forms[f].told for f in g.forms)]
+    roles = Counter(m.text for r in readings for m in r.mentions if m.kind == "role")
+    told = [group for group in groups if _is_told(group, forms, roles, reader)]
     _give_names(told)
     return told
+
+
+def _is_told(
+    group: _Group, forms: Mapping[str, _Form], roles: Mapping[str, int], reader: LanguageReader
+) -> bool:
+    """Named outside quotes, and more than once or with a full name or title.
+
+    Somebody who is named once has no second panel in which to look the same.
+    """
+    own = [forms[form] for form in group.forms if form in forms]
+    count = sum(form.count for form in own)
+    count += sum(n for r, n in roles.items() if any(reader.same_name(f.text, r) for f in own))
+    whole = any(" " in form.text for form in own)
+    return any(form.told for form in own) and (count > 1 or whole)
 
 
 def _join_role(groups: list[_Group], group: _Group, one: str, other: str) -> None:
@@ -163,12 +178,17 @@ def _give_names(groups: list[_Group]) -> None:
         group.name = name
 
 
-def _known(groups: Sequence[_Group], narrator: str) -> Known:
+def _known(groups: Sequence[_Group], narrator: str, reader: LanguageReader) -> Known:
     aliases: dict[str, str] = {}
     for group in groups:
         for form in group.forms:
             aliases.setdefault(form.casefold(), group.name)
-    return Known(aliases, {group.name: group.gender for group in groups}, narrator)
+    genders = {group.name: group.gender for group in groups}
+    ages = {
+        group.name: next((age for form in group.forms if (age := reader.age_of(form))), "")
+        for group in groups
+    }
+    return Known(aliases, genders, narrator, ages)
 
 
 def _use_votes(

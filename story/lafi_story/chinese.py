@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
 from lafi_story.chinese_names import ChineseNames
-from lafi_story.language import Deed, Found, Gender, LookSaid, Mention, Reading, inside
+from lafi_story.language import Age, Deed, Found, Gender, LookSaid, Mention, Reading, inside
 from lafi_story.quotes import Quote, quotes_of
 from lafi_story.vocabulary import Vocabulary, load_lexicon
 
@@ -58,6 +59,10 @@ class ChineseReader:
         """As `LanguageReader`."""
         return self._names.gender_of(name)
 
+    def age_of(self, name: str) -> Age:
+        """As `LanguageReader`."""
+        return self._names.age_of(name)
+
     def same_name(self, one: str, other: str) -> bool:
         """As `LanguageReader`."""
         return self._names.same_name(one, other)
@@ -66,12 +71,11 @@ class ChineseReader:
         """As `LanguageReader`."""
         quotes = quotes_of(text)
         tokens = tuple(self._tokens(text))
-        raw = sorted(self._names.mentions(text, tokens), key=lambda m: m.start)
+        raw = sorted(self._names.mentions(text), key=lambda m: m.start)
         clauses = tuple((m.start(), m.end()) for m in _CLAUSE.finditer(text))
         mentions = tuple(self._placed(m, text, clauses, tokens, quotes) for m in raw)
         subjects = dict(_subjects(clauses, mentions, quotes))
         found = tuple(self._found(text, clauses, subjects, quotes))
-        place = [f for f in found if f.kind == "places" and f.start < 60]
         return Reading(
             text=text,
             sentences=tuple((m.start(), m.end()) for m in _SENTENCE.finditer(text)),
@@ -81,9 +85,27 @@ class ChineseReader:
             looks=tuple(self._looks(text, clauses, subjects, quotes)),
             found=found,
             same=tuple(self._names.same(text, mentions)),
-            later=bool(self._later.search(text[:60]) or self._returning.search(text[:40])),
-            moved=bool(place and self._arriving.search(text[:60])) and not inside(0, quotes),
+            later=self._is_later(text, quotes),
+            now_at=self._arrived(text, found),
         )
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """As `LanguageReader`: names that are found once are found wherever they stand."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(word for word, tag, _ in self._tokens(text) if tag == "PER")
+            counts.update(self._names.titled(text))
+        self._names.learn(counts)
+
+    def _is_later(self, text: str, quotes: tuple[Quote, ...]) -> bool:
+        told = not inside(0, quotes) and self._later.search(text[:60])
+        return bool(told or self._returning.search(text[:40]))
+
+    def _arrived(self, text: str, found: tuple[Found, ...]) -> str:
+        """The first place that is named after `来到`, `走进` and so on."""
+        cue = self._arriving.search(text[:60])
+        places = [f for f in found if f.kind == "places" and cue and cue.start() <= f.start < 60]
+        return max(places, key=lambda f: f.start).word if places else ""
 
     def _tokens(self, text: str) -> Iterator[tuple[str, str, int]]:
         """(word, tag, start); LAC sees a sentence at a time."""
@@ -124,6 +146,8 @@ class ChineseReader:
             possessive=possessive,
             thought=bool(self._thought.search(before)),
             definite=mention.definite,
+            age=mention.age,
+            generic=mention.generic,
             person=mention.person,
         )
 
@@ -155,7 +179,7 @@ class ChineseReader:
             clause = text[start:end]
             for kind in _KINDS:
                 for name, term in getattr(self._vocabulary, kind).items():
-                    at = min((p for w in term.zh if (p := clause.find(w)) >= 0), default=-1)
+                    at = max((clause.rfind(word) for word in term.zh), default=-1)
                     if at >= 0 and not (kind == "actions" and _NOT.search(clause[:at])):
                         yield Found(kind, name, start + at, subjects.get(start))
 

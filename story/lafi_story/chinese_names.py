@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from lafi_story.language import Gender, Mention
+from lafi_story.language import Age, Gender, Mention
 
 _NEW: Final = re.compile(r"[一两几有](?:个|位|名)[^，。！？“”]{0,8}$")
-_PRONOUN: Final = re.compile(r"(?:他们|她们|它们|大家|两人|三人|两个人|三个人)|[他她](?!们)|我(?!们)|自己")
-_TAG: Final = "PER"
+_PRONOUN: Final = re.compile(r"(?:他们|她们|它们|我们|咱们|大家|[两三四]个?(?:人|女孩|男孩|孩子|姑娘|兄弟|姐妹))|[他她](?!们)|我(?!们)|自己")
 
 
 class ChineseNames:
@@ -25,6 +24,7 @@ class ChineseNames:
         )
         titles = "|".join(self._titles)
         self._titled = re.compile(f"[{lexicon['surnames']}](?:{titles})")
+        self._learned = re.compile(r"(?!)")
         self._role = re.compile("|".join(self._roles))
         calling = "|".join(lexicon["calling"])
         self._called = re.compile(rf"(?:{calling})[他她我它]?(?:做|作|为|是)?([\u4e00-\u9fff]{{2,4}})(?=[，。！？”]|$)")
@@ -36,6 +36,12 @@ class ChineseNames:
         if name.endswith((*self._words["titles_male"], *self._words["men"])):
             return "male"
         return "unknown"
+
+    def age_of(self, name: str) -> Age:
+        """What roles and titles tell."""
+        if name.endswith(tuple(self._words["old"])):
+            return "old"
+        return "young" if name.endswith(tuple(self._words["young"])) else ""
 
     def same_name(self, one: str, other: str) -> bool:
         """`林小雨` and `小雨`, `静静` or `小静` and `陈静`, `方老师` and `方晓琳`, `老掌柜` and `掌柜`."""
@@ -60,41 +66,65 @@ class ChineseNames:
                     return word
         return ""
 
-    def mentions(
-        self, text: str, tokens: tuple[tuple[str, str, int], ...]
-    ) -> Iterator[Mention]:
+    def titled(self, text: str) -> list[str]:
+        """Surnames with titles."""
+        return self._titled.findall(text)
+
+    def learn(self, counts: Mapping[str, int]) -> None:
+        """Keep what is found more than once and looks like a name."""
+        likely = {word for word, count in counts.items() if count > 1 and self._likely(word)}
+        # `铁手张哈哈大笑`: a name with the beginning of the next word is the rarer one.
+        names = {
+            word
+            for word in likely
+            if not any(
+                word != other and word.startswith(other) and counts[other] > 2 * counts[word]
+                for other in likely
+            )
+        }
+        ordered = sorted(names, key=lambda word: (-len(word), word))
+        self._learned = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+
+    def _likely(self, word: str) -> bool:
+        return 2 <= len(word) <= 6 and word not in self._words["not_names"]
+
+    def mentions(self, text: str) -> Iterator[Mention]:
         """Names first, then roles and pronouns where no name stands. In no order."""
         taken: list[tuple[int, int]] = []
 
         def free(start: int, end: int) -> bool:
             return all(end <= a or b <= start for a, b in taken)
 
-        for match in self._titled.finditer(text):
-            taken.append(match.span())
-            yield self._named(match.start(), match[0], "name")
-        for word, tag, start in tokens:
-            if tag == _TAG and len(word) > 1 and free(start, start + len(word)):
-                if word in self._words["not_names"] or not 2 <= len(word) <= 6:
-                    continue
-                kind = "role" if word in self._roles else "name"
-                end = start + len(word)
-                taken.append((start, end))
-                yield self._named(start, word, kind)
+        for pattern in (self._titled, self._learned):
+            for match in pattern.finditer(text):
+                if free(*match.span()):
+                    taken.append(match.span())
+                    yield self._named(match.start(), match[0])
         for match in self._role.finditer(text):
             if free(*match.span()) and text[match.end() : match.end() + 1] != "们":
                 taken.append(match.span())
-                definite = not _NEW.search(text[max(0, match.start() - 12) : match.start()])
                 start = match.start()
+                before = text[max(0, start - 14) : start]
+                definite = not _NEW.search(before)
+                if re.search(r"是[^，。！？]*$", before) and (not definite or before.endswith("的")):
+                    continue  # `她是个瘦瘦的女孩` says what she is, and names nobody else
                 yield Mention(
-                    start, match.end(), match[0], "role", self.gender_of(match[0]), definite=definite
+                    start,
+                    match.end(),
+                    match[0],
+                    "role",
+                    self.gender_of(match[0]),
+                    definite=definite,
+                    age=self.age_of(match[0]),
+                    generic=match[0] in self._words["generic"],
                 )
         for match in _PRONOUN.finditer(text):
             if free(*match.span()):
                 yield self._pronoun(match)
 
-    def _named(self, start: int, word: str, kind: str) -> Mention:
+    def _named(self, start: int, word: str) -> Mention:
         gender, end = self.gender_of(word), start + len(word)
-        if kind == "role":
+        if word in self._roles:
             return Mention(start, end, word, "role", gender)
         return Mention(start, end, word, "name", gender, person=True)
 
@@ -114,6 +144,10 @@ class ChineseNames:
                 continue
             own = "我叫" in match[0] or "叫我" in match[0]
             before = [m for m in mentions if m.end <= match.start() and m.kind in ("name", "role")]
-            near = [m for m in before if m.quoted == own] if not own else before[-1:]
+            if own:
+                # Said by oneself: another own name in the words, or a role before them.
+                near = [m for m in before[-1:] if m.quoted or m.kind == "role"]
+            else:
+                near = [m for m in before if not m.quoted]
             if near and near[-1].text != name:
                 yield near[-1].text, name

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from lafi_story.english_looks import looks_in
 from lafi_story.english_names import NameFinder
-from lafi_story.language import Deed, Found, Gender, Mention, Reading, inside
+from lafi_story.language import Age, Deed, Found, Gender, Mention, Reading, inside
 from lafi_story.quotes import Quote, quotes_of
 from lafi_story.vocabulary import Vocabulary, load_lexicon
 
@@ -59,9 +59,16 @@ class EnglishReader:
         """As `LanguageReader`."""
         return self._names.gender_of(name)
 
+    def age_of(self, name: str) -> Age:
+        """As `LanguageReader`."""
+        return self._names.age_of(name)
+
     def same_name(self, one: str, other: str) -> bool:
         """As `LanguageReader`."""
         return self._names.same_name(one, other)
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """As `LanguageReader`: the model knows names by their places in sentences."""
 
     def read(self, text: str) -> Reading:
         """As `LanguageReader`."""
@@ -70,7 +77,7 @@ class EnglishReader:
         mentions = tuple(self._names.mentions(doc, quotes))
         deeds = tuple(self._deeds(doc, mentions, quotes))
         found = tuple(self._found(doc, deeds, quotes))
-        opening = [f for f in found if f.kind == "places" and f.start < self._opening_end(doc)]
+        opened = (f.word for f in found if f.kind == "places" and f.start < _opening_end(doc))
         return Reading(
             text=text,
             sentences=tuple((s.start_char, s.end_char) for s in doc.sents),
@@ -81,12 +88,8 @@ class EnglishReader:
             found=found,
             same=tuple(self._names.same(doc, mentions)),
             later=bool(self._later.search(_without(text[:160], quotes))),
-            moved=bool(opening) and not inside(0, quotes),
+            now_at="" if inside(0, quotes) else next(opened, ""),
         )
-
-    def _opening_end(self, doc: Doc) -> int:
-        first = next(iter(doc.sents), None)
-        return first.end_char if first is not None else 0
 
     def _deeds(
         self, doc: Doc, mentions: tuple[Mention, ...], quotes: tuple[Quote, ...]
@@ -134,6 +137,12 @@ class EnglishReader:
             if here.idx in deeds:
                 return deeds[here.idx]
         return None
+
+
+def _opening_end(doc: Doc) -> int:
+    """Where the second sentence ends: by then a new scene has said where it is."""
+    ends = [sentence.end_char for sentence in doc.sents][:2]
+    return ends[-1] if ends else 0
 
 
 def _is_place(token: Token) -> bool:

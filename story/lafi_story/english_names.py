@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from lafi_story.language import Gender, Mention, MentionKind, inside
+from lafi_story.language import Age, Gender, Mention, MentionKind, inside
 from lafi_story.quotes import Quote
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ _PRONOUNS: Final[dict[str, Gender]] = {
     **dict.fromkeys(("he", "him", "his", "himself"), "male"),
     **dict.fromkeys(("she", "her", "hers", "herself"), "female"),
 }
-_MANY: Final = ("they", "them", "their", "both")
+_MANY: Final = ("they", "them", "their", "both", "we", "us", "our", "ours")
+_THOSE: Final = ("the", "two", "three", "four", "both", "these", "those")
 _NARRATOR: Final = ("i", "me", "my", "myself", "mine")
 _NO_PERSON: Final = ("GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "EVENT", "WORK_OF_ART")
 _NEW: Final = ("a", "an", "another", "some", "every", "no", "any")
@@ -43,6 +44,13 @@ class NameFinder:
             if part in self._words["men"] or part in self._words["male_names"]:
                 return "male"
         return "unknown"
+
+    def age_of(self, name: str) -> Age:
+        """`old` in the name, or a role of the old or the young."""
+        parts = set(_parts(name))
+        if parts & self._words["young"] or "young" in parts or "little" in parts:
+            return "young"
+        return "old" if "old" in parts or parts & self._words["old"] else ""
 
     def same_name(self, one: str, other: str) -> bool:
         """One is part of the other, a nickname of it, or its title alone."""
@@ -144,6 +152,9 @@ class NameFinder:
         return None
 
     def _role(self, token: Token, quotes: tuple[Quote, ...]) -> Mention | None:
+        if token.tag_ in ("NNS", "NNPS") and any(c.lower_ in _THOSE for c in token.lefts):
+            start, end = token.idx, token.idx + len(token)
+            return self._mention(start, end, token.text, "pronoun", token, quotes, plural=True)
         if token.tag_ in ("NNS", "NNPS") or token.dep_ == "compound":
             return None
         what = token.dep_ in ("attr", "appos", "oprd") or token.head.lower_ in ("like", "as")
@@ -159,12 +170,14 @@ class NameFinder:
             first.idx, token.idx + len(token), " ".join(words), "role", token, quotes,
             gender=self.gender_of(token.lower_),
             definite=determiner not in _NEW and bool(left),
+            age=self.age_of(" ".join(words)),
+            generic=token.lemma_.lower() in self._words["generic"],
         )
 
     def _mention(
         self, start: int, end: int, text: str, kind: MentionKind, head: Token,
         quotes: tuple[Quote, ...], *, gender: Gender = "unknown", plural: bool = False,
-        person: bool = False, definite: bool = True,
+        person: bool = False, definite: bool = True, age: Age = "", generic: bool = False,
     ) -> Mention:
         verb = head.head
         thought = head.dep_ in ("dobj", "pobj") and (
@@ -175,6 +188,7 @@ class NameFinder:
             start=start, end=end, text=text, kind=kind, gender=gender, plural=plural,
             subject=head.dep_ in ("nsubj", "nsubjpass"), quoted=inside(start, quotes),
             possessive=head.dep_ == "poss", thought=thought, person=person, definite=definite,
+            age=age, generic=generic,
         )
 
     def same(self, doc: Doc, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:

@@ -1,11 +1,13 @@
 """What is read from one paragraph, the same for every language. Positions are in characters."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lafi_story.quotes import Quote
 
 Gender = Literal["female", "male", "unknown"]
+Age = Literal["old", "young", ""]
 MentionKind = Literal["name", "role", "pronoun", "narrator"]
 
 
@@ -26,6 +28,9 @@ class Mention:
     """Only thought or spoken of: `she remembered Tom`."""
     definite: bool = True
     """`the man` is somebody who was named before, `a man` somebody new."""
+    age: Age = ""
+    generic: bool = False
+    """`the old man` may be anybody who fits; `the captain` is who was called so."""
     person: bool = False
     """Sure to be a person, for its title or the language's model."""
 
@@ -78,16 +83,20 @@ class Reading:
     """Pairs of names or roles that the text says are one person: `Eleanor, whom all called Nell`."""
     later: bool = False
     """Begins at another time than the paragraph before ended."""
-    moved: bool = False
-    """Somebody comes to a place, or it is said at once where one is."""
+    now_at: str = ""
+    """A place of the vocabulary to which somebody comes, or that is named at once; "": none."""
 
 
 class LanguageReader(Protocol):
-    """Reads paragraphs one by one; the same paragraph always gives the same reading."""
+    """Reads paragraphs one by one; the same text always gives the same readings."""
 
     @property
     def identity(self) -> str:
         """Name and version of what reads."""
+        ...
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Look through the whole text once for names, before its paragraphs are read."""
         ...
 
     def read(self, text: str) -> Reading:
@@ -95,6 +104,10 @@ class LanguageReader(Protocol):
         ...
 
     def gender_of(self, name: str) -> Gender:
+        """What a name or role tells."""
+        ...
+
+    def age_of(self, name: str) -> Age:
         """What a name or role tells."""
         ...
 

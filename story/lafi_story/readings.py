@@ -25,6 +25,7 @@ def readings_of(
     outline: Outline, reader: LanguageReader, report: Report = silent
 ) -> Sequence[Reading]:
     """One for each paragraph; empty ones for heads and breaks."""
+    reader.learn(p.text for p in outline.paragraphs if p.kind == "text")
     found, whole = [], len(outline.paragraphs)
     for number, paragraph in enumerate(outline.paragraphs):
         found.append(reader.read(paragraph.text) if paragraph.kind == "text" else _NOTHING)

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lafi_story.language import Gender, Mention, Reading, inside
+from lafi_story.language import Age, Gender, Mention, Reading, inside
 from lafi_story.speakers import Dialogue, Turn
 
 _FAR: Final = 6
 """Sentences after which a pronoun does not mean somebody any more."""
 _NEAR_PARAGRAPHS: Final = 3
+_WE: Final = ("we", "us", "our", "ours", "我们", "咱们")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Known:
     aliases: Mapping[str, str]
     genders: Mapping[str, Gender]
     narrator: str = ""
+    ages: Mapping[str, Age] = field(default_factory=dict)
 
     def fits(self, name: str, gender: Gender) -> bool:
         """Whether a pronoun or role of this gender may mean this character."""
@@ -72,6 +74,8 @@ class Resolver:
         self._paragraph = 0
         self._met: set[str] = set()
         self._waiting: list[tuple[int, Mention]] = []
+        self._described: dict[str, Age] = {}
+        """Ages from a first description."""
         self.votes = Votes()
         self.understood: list[Understood] = []
 
@@ -127,7 +131,7 @@ class Resolver:
         for _, waiting in reversed(self._waiting):
             if _same_role(waiting.text, mention.text):
                 return ""
-        found = self._antecedent(mention)
+        found = self._antecedent(mention) if mention.generic else ""
         self.votes.roles.setdefault(mention.text, Counter())[found] += 1
         return ""
 
@@ -138,6 +142,7 @@ class Resolver:
             if near and self._known.fits(name, mention.gender):
                 self.understood[paragraph].who[mention.start] = name
                 self.understood[paragraph].add(name)
+                self._described[name] = mention.age
                 self.votes.roles.setdefault(mention.text, Counter())[name] += 2
                 del self._waiting[place]
                 return
@@ -146,15 +151,28 @@ class Resolver:
         best, score = "", -99.0
         for seen in self._recent:
             away = self._sentence - seen.sentence
-            if away > _FAR or not self._known.fits(seen.name, mention.gender):
+            gender = self._gender(seen.name)
+            fits = "unknown" in (gender, mention.gender) or gender == mention.gender
+            if "" != mention.age != self._age(seen.name) != "":
                 continue
-            certain = self._known.genders.get(seen.name, "unknown") == mention.gender
+            if away > _FAR or not fits:
+                continue
+            certain = gender == mention.gender
             points = -2.0 * away + 1.5 * seen.subject - 1.0 * seen.weak + 1.0 * certain
             if points >= score:
                 best, score = seen.name, points
         if best and mention.gender != "unknown" and mention.kind == "pronoun":
             self.votes.genders.setdefault(best, Counter())[mention.gender] += 1
         return best
+
+    def _gender(self, name: str) -> Gender:
+        """What is known, else what the pronouns so far say."""
+        own = self._known.genders.get(name, "unknown")
+        votes = self.votes.genders.get(name)
+        return max(votes, key=lambda g: votes[g]) if own == "unknown" and votes else own
+
+    def _age(self, name: str) -> Age:
+        return self._known.ages.get(name, "") or self._described.get(name, "")
 
     def _note(self, mention: Mention, name: str) -> None:
         weak = mention.quoted or mention.possessive or mention.thought
@@ -178,6 +196,8 @@ class Resolver:
                 continue
             if mention.plural:
                 yield from self._group()
+                if mention.text.casefold() in _WE:
+                    yield self._known.narrator
             elif not mention.thought:
                 yield here.who.get(mention.start, "")
         for turn in turns:
@@ -185,9 +205,9 @@ class Resolver:
             yield from turn.called
 
     def _group(self) -> Iterator[str]:
-        """Whom `they` means: those of the paragraph before and this one, in one scene."""
+        """Whom `they` means: those of the paragraph before and this one."""
         yield from self.understood[-1].who.values()
-        if len(self.understood) > 1 and self._paragraph not in self._borders:
+        if len(self.understood) > 1:
             yield from self.understood[-2].present
 
     def _vote_called(self, reading: Reading, turns: Sequence[Turn]) -> None:

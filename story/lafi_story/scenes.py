@@ -51,9 +51,9 @@ def _borders(outline: Outline, readings: Sequence[Reading]) -> Iterator[tuple[in
             if reading.later:
                 yield number, quoted(f"another time: {reading.text[:40]}")
                 since, place = 0, here
-            elif reading.moved and here and here != place and since >= _SHORTEST:
-                yield number, quoted(f"another place: {here}")
-                since, place = 0, here
+            elif reading.now_at not in ("", place) and since >= _SHORTEST:
+                yield number, f"another place: {reading.now_at}"
+                since, place = 0, reading.now_at
         waiting, since = "", since + 1
         place = place or here
 

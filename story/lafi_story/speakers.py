@@ -9,7 +9,9 @@ from lafi_story.language import Deed, Reading
 from lafi_story.quotes import Quote
 
 _END: Final = re.compile(r"[.!?。！？…]")
+_NEW_SENTENCE: Final = re.compile(r"\s*(?:He|She|They)\b")
 _CLOSE: Final = 40
+_MY_NAME: Final = re.compile(r"(?:[Mm]y name is |I am called |我叫|我是|叫我)([^\s,.!?，。！？]{1,12})")
 """Characters between a quote and the verb of saying."""
 
 
@@ -37,7 +39,7 @@ class Dialogue:
     ) -> tuple[Turn, ...]:
         """One for each quote. who: mention's start -> character. nearby: who may speak."""
         paragraph = _Paragraph(reading, who)
-        turns = [Turn("", self._called(quote)) for quote in reading.quotes]
+        turns = [Turn(self._own_name(quote), self._called(quote)) for quote in reading.quotes]
         for number in range(len(turns)):
             turns[number] = replace(turns[number], speaker=paragraph.speaker(number, turns))
         self._by_turns(paragraph, turns, nearby)
@@ -47,6 +49,11 @@ class Dialogue:
             if turn.speaker:
                 self._last.append(turn.speaker)
         return tuple(turns)
+
+    def _own_name(self, quote: Quote) -> str:
+        """`My name is Tim`, `我叫柳如霜`."""
+        match = _MY_NAME.search(quote.text)
+        return self._aliases.get(match[1].casefold(), "") if match else ""
 
     def _called(self, quote: Quote) -> tuple[str, ...]:
         found: dict[str, None] = {}
@@ -103,7 +110,7 @@ class _Paragraph:
         """By what stands beside the quote; "": nothing does."""
         quotes = self._reading.quotes
         quote, called = quotes[number], turns[number].called
-        said = self._said_after(number) or self._said_before(number)
+        said = turns[number].speaker or self._said_after(number) or self._said_before(number)
         if said:
             return said
         after = self._acting(quote.end, self._next(number), first=True)
@@ -111,12 +118,19 @@ class _Paragraph:
             before = turns[number - 1]
             if after and after in before.called and after not in called:
                 return after
-            if self._said_after(number - 1) or before.speaker:
+            if before.called and not self._said_after(number - 1) and not self._goes_on(number):
+                return before.called[0]
+            if before.speaker:
                 return before.speaker
         start = quotes[number - 1].end if number else 0
         later = self._acting(quote.end, self._next(number), first=True, near=False)
         choices = (self._acting(start, quote.start, first=False), after, later)
         return next((name for name in choices if name and name not in called), "")
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether the words before the quote end with a comma: one speaker, interrupted."""
+        text = self._reading.text[: self._reading.quotes[number].start].rstrip()
+        return text.endswith((",", "，", ":", "："))
 
     def _next(self, number: int) -> int:
         quotes = self._reading.quotes
@@ -125,6 +139,8 @@ class _Paragraph:
     def _said_after(self, number: int) -> str:
         """`... ," said Mia`."""
         end = self._reading.quotes[number].end
+        if _NEW_SENTENCE.match(self._reading.text[end : end + 8]):
+            return ""
         for deed in self._deeds(end, min(self._next(number), end + _CLOSE)):
             if _END.search(self._reading.text[end : deed.start]):
                 return ""
