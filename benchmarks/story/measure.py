@@ -26,9 +26,7 @@ class Count:
 
     def plus(self, other: "Count") -> "Count":
         """Both together."""
-        return Count(
-            self.right + other.right, self.found + other.found, self.true + other.true
-        )
+        return Count(self.right + other.right, self.found + other.found, self.true + other.true)
 
     @property
     def f1(self) -> float:

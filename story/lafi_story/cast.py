@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lafi.board.limits import MAX_CHARACTERS, character_name
-from lafi_story.language import Gender, LanguageReader, Reading
+from lafi_story.language import Age, Gender, LanguageReader, Reading
 from lafi_story.looks import merged_looks
 from lafi_story.resolving import Known, Resolver, Understood, Votes
 from lafi_story.steps import Cast, Person, quoted
@@ -116,7 +116,8 @@ def _grouped(
             group
             for group in groups
             if any(
-                (one, form.text) in said or (form.text, one) in said
+                (one, form.text) in said
+                or (form.text, one) in said
                 or reader.same_name(one, form.text)
                 for one in group.forms
             )
@@ -130,7 +131,9 @@ def _grouped(
         group.forms.sort(key=lambda text: (-forms[text].count, text))
         for one, other in said:
             _join_role(groups, group, one, other)
-        genders = Counter(g for f in group.forms if (g := reader.gender_of(f)) != "unknown")
+        genders: Counter[Gender] = Counter(
+            g for f in group.forms if (g := reader.gender_of(f)) != "unknown"
+        )
         group.gender = max(genders, key=lambda g: genders[g]) if genders else "unknown"
     roles = Counter(m.text for r in readings for m in r.mentions if m.kind == "role")
     told = [group for group in groups if _is_told(group, forms, roles, reader)]
@@ -154,9 +157,8 @@ def _is_told(
 
 def _join_role(groups: list[_Group], group: _Group, one: str, other: str) -> None:
     """`my sister Beatrice`: the role is another name of hers, if it is nobody else's."""
-    if one in group.forms and other not in group.forms:
-        if all(other not in g.forms for g in groups):
-            group.forms.append(other)
+    if one in group.forms and all(other not in g.forms for g in groups):
+        group.forms.append(other)
 
 
 def _give_names(groups: list[_Group]) -> None:
@@ -184,10 +186,10 @@ def _known(groups: Sequence[_Group], narrator: str, reader: LanguageReader) -> K
         for form in group.forms:
             aliases.setdefault(form.casefold(), group.name)
     genders = {group.name: group.gender for group in groups}
-    ages = {
-        group.name: next((age for form in group.forms if (age := reader.age_of(form))), "")
-        for group in groups
-    }
+    ages: dict[str, Age] = {}
+    for group in groups:
+        told = (reader.age_of(form) for form in group.forms)
+        ages[group.name] = next((age for age in told if age), "")
     return Known(aliases, genders, narrator, ages)
 
 
@@ -213,9 +215,10 @@ def _use_votes(
         titled = [g for g in groups if any(reader.same_name(f, text) for f in g.forms)]
         if len(titled) == 1:
             titled[0].forms.append(text)
-        elif not _join(by_name, text, votes.roles.get(text, Counter()), reader):
-            if count >= _FEWEST_ROLE_MENTIONS:
-                groups.append(_Group([text], gender=reader.gender_of(text.split()[-1])))
+            continue
+        joined = _join(by_name, text, votes.roles.get(text, Counter()), reader)
+        if not joined and count >= _FEWEST_ROLE_MENTIONS:
+            groups.append(_Group([text], gender=reader.gender_of(text.split()[-1])))
     _give_names(groups)
 
 
@@ -244,7 +247,9 @@ def _narrator(readings: Sequence[Reading]) -> str:
 def _with_narrator(groups: list[_Group], narrator: str, votes: Votes) -> Iterator[_Group]:
     yield from groups
     if narrator:
-        called = [text for text, who in votes.called.items() if who.most_common(1)[0][0] == narrator]
+        called = [
+            text for text, who in votes.called.items() if who.most_common(1)[0][0] == narrator
+        ]
         yield _Group(["I" if narrator == "narrator" else "我", *called], narrator)
 
 

@@ -128,9 +128,7 @@ class ChineseReader:
         quotes: tuple[Quote, ...],
     ) -> Mention:
         """The mention with what its clause tells: subject, owner, only thought of."""
-        start, end = next(
-            ((a, b) for a, b in clauses if a <= mention.start < b), (mention.start, mention.end)
-        )
+        start = next((a for a, b in clauses if a <= mention.start < b), mention.start)
         before = text[start : mention.start]
         verbs = [s for w, t, s in tokens if t in ("v", "vd") and start <= s < mention.start]
         possessive = text[mention.end : mention.end + 1] == "的"
@@ -141,7 +139,9 @@ class ChineseReader:
             kind=mention.kind,
             gender=mention.gender,
             plural=mention.plural,
-            subject=not verbs and not possessive and not re.search(r"[对把被给跟向朝让在]$", before),
+            subject=not verbs
+            and not possessive
+            and not re.search(r"[对把被给跟向朝让在]$", before),
             quoted=inside(mention.start, quotes),
             possessive=possessive,
             thought=bool(self._thought.search(before)),
@@ -207,7 +207,9 @@ def _said(clause: str, words: tuple[str, ...], things: tuple[str, ...]) -> str:
     for word in words:
         if not things and word in clause:
             worn = re.search("[穿戴围留]", clause)
-            return clause if worn or re.search(rf"{word}{{1,2}}的|最{word}|又.?{word}", clause) else ""
+            return (
+                clause if worn or re.search(rf"{word}{{1,2}}的|最{word}|又.?{word}", clause) else ""
+            )
         for thing in things:
             match = re.search(f"{word}.{{0,4}}{thing}", clause)
             if match or (word.endswith(thing) and word in clause):
@@ -221,7 +223,7 @@ def _said(clause: str, words: tuple[str, ...], things: tuple[str, ...]) -> str:
 def _subjects(
     clauses: tuple[tuple[int, int], ...], mentions: tuple[Mention, ...], quotes: tuple[Quote, ...]
 ) -> Iterator[tuple[int, int | None]]:
-    """(start of a clause, start of the mention that is its subject); clauses go on with the last."""
+    """(start of a clause, start of its subject's mention); without one it has the last one's."""
     last: int | None = None
     for start, end in clauses:
         if inside(start, quotes):

@@ -9,7 +9,9 @@ from typing import Any, Final
 from lafi_story.language import Age, Gender, Mention
 
 _NEW: Final = re.compile(r"[一两几有](?:个|位|名)[^，。！？“”]{0,8}$")
-_PRONOUN: Final = re.compile(r"(?:他们|她们|它们|我们|咱们|大家|[两三四]个?(?:人|女孩|男孩|孩子|姑娘|兄弟|姐妹))|[他她](?!们)|我(?!们)|自己")
+_PRONOUN: Final = re.compile(
+    r"(?:他们|她们|它们|我们|咱们|大家|[两三四]个?(?:人|女孩|男孩|孩子|姑娘|兄弟|姐妹))|[他她](?!们)|我(?!们)|自己"
+)
 
 
 class ChineseNames:
@@ -27,7 +29,9 @@ class ChineseNames:
         self._learned = re.compile(r"(?!)")
         self._role = re.compile("|".join(self._roles))
         calling = "|".join(lexicon["calling"])
-        self._called = re.compile(rf"(?:{calling})[他她我它]?(?:做|作|为|是)?([\u4e00-\u9fff]{{2,4}})(?=[，。！？”]|$)")
+        self._called = re.compile(
+            rf"(?:{calling})[他她我它]?(?:做|作|为|是)?([\u4e00-\u9fff]{{2,4}})(?=[，。！？”]|$)"
+        )
 
     def gender_of(self, name: str) -> Gender:
         """What titles and roles tell."""
@@ -44,7 +48,7 @@ class ChineseNames:
         return "young" if name.endswith(tuple(self._words["young"])) else ""
 
     def same_name(self, one: str, other: str) -> bool:
-        """`林小雨` and `小雨`, `静静` or `小静` and `陈静`, `方老师` and `方晓琳`, `老掌柜` and `掌柜`."""
+        """`林小雨` and `小雨`, `静静` and `陈静`, `方老师` and `方晓琳`, `老掌柜` and `掌柜`."""
         short, long = sorted((one, other), key=len)
         if short in long and (len(short) > 1):
             return not self._title_of(long) or self._title_of(long) != short or len(long) == 3
@@ -55,7 +59,12 @@ class ChineseNames:
                 return True
             if len(a) == 2 and a[0] in "小阿老" and a[1] == b[0] and len(b) in (2, 3):
                 return a[1] in self._words["surnames"] and not self._title_of(b)
-            if len(a) == 2 and (a[0] == a[1] or a[0] in "小阿老") and len(b) in (2, 3) and a[1] == b[-1]:
+            if (
+                len(a) == 2
+                and (a[0] == a[1] or a[0] in "小阿老")
+                and len(b) in (2, 3)
+                and a[1] == b[-1]
+            ):
                 return b[0] != a[0] or a[0] not in "小阿老"
         return False
 
@@ -68,7 +77,7 @@ class ChineseNames:
 
     def titled(self, text: str) -> list[str]:
         """Surnames with titles."""
-        return self._titled.findall(text)
+        return [match[0] for match in self._titled.finditer(text)]
 
     def learn(self, counts: Mapping[str, int]) -> None:
         """Keep what is found more than once and looks like a name."""
@@ -106,7 +115,9 @@ class ChineseNames:
                 start = match.start()
                 before = text[max(0, start - 14) : start]
                 definite = not _NEW.search(before)
-                if re.search(r"是[^，。！？]*$", before) and (not definite or before.endswith("的")):
+                if re.search(r"是[^，。！？]*$", before) and (
+                    not definite or before.endswith("的")
+                ):
                     continue  # `她是个瘦瘦的女孩` says what she is, and names nobody else
                 yield Mention(
                     start,

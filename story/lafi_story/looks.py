@@ -3,11 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lafi_story.language import Reading
 from lafi_story.resolving import Understood
 from lafi_story.steps import Trait, quoted
 from lafi_story.vocabulary import Vocabulary
+
+MAX_SAID: Final = 50
+"""Sentences about looks that are kept for each character; all of them count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,6 @@ def merged_looks(
         best = max(counts, key=lambda value: counts[value])
         values[slot] = best
         if len(counts) > 1:
-            places = ", ".join(f"{t.value} (paragraph {t.paragraph})" for t in of_slot)
+            places = ", ".join(f"{t.value} (paragraph {t.paragraph})" for t in of_slot[:6])
             against.append(quoted(f"{slot} is {places}; {best} is drawn"))
-    return Looks(values, said, tuple(against))
+    return Looks(values, said[:MAX_SAID], tuple(against))

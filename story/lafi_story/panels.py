@@ -41,9 +41,7 @@ def _panel(
     lines = tuple(
         Line(speaker=speaker, text=quoted(quote.text), paragraph=number)
         for number in numbers
-        for quote, speaker in zip(
-            readings[number].quotes, understood[number].speakers, strict=True
-        )
+        for quote, speaker in zip(readings[number].quotes, understood[number].speakers, strict=True)
     )
     names = _names(passage, numbers, understood)
     figures = tuple(
@@ -64,9 +62,7 @@ def _panel(
     )
 
 
-def _names(
-    passage: Passage, numbers: range, understood: Sequence[Understood]
-) -> list[str]:
+def _names(passage: Passage, numbers: range, understood: Sequence[Understood]) -> list[str]:
     """Who is there: those of the sentence that is shown first, then by how often they are named."""
     counts: Counter[str] = Counter()
     for number in numbers:
@@ -86,8 +82,8 @@ def _figure(
     readings: Sequence[Reading],
     understood: Sequence[Understood],
 ) -> Figure:
-    words = {kind: "" for kind in ("actions", "moods", "props")}
-    shown = {kind: False for kind in words}
+    words = dict.fromkeys(("actions", "moods", "props"), "")
+    shown = dict.fromkeys(words, False)
     for number in numbers:
         for found in readings[number].found:
             who = understood[number].who

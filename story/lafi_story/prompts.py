@@ -12,8 +12,11 @@ from lafi_story.vocabulary import Vocabulary, plain
 
 TokenCount = Callable[[str], int]
 _SLOT: Final = re.compile(r"\{(\w+)\}")
-_SIDES: Final = {2: ("on the left", "on the right"), 3: ("on the left", "in the middle", "on the right"),
-                 4: ("on the far left", "on the left", "on the right", "on the far right")}
+_SIDES: Final = {
+    2: ("on the left", "on the right"),
+    3: ("on the left", "in the middle", "on the right"),
+    4: ("on the far left", "on the left", "on the right", "on the far right"),
+}
 _CAPTION_SHARE: Final = 0.42
 """How much of the token length one description may take, so that two fit into a panel."""
 
@@ -50,7 +53,8 @@ def fuse(
     notes: list[str] = []
     most = int(vocabulary.token_length * _CAPTION_SHARE)
     captions = {p.name: _caption(p, vocabulary, count, most, notes) for p in cast.characters}
-    panels, used = [], set()
+    used: set[str] = set()
+    panels = []
     for number, panel in enumerate(script.panels):
         made = _panel(number, panel, captions, vocabulary, count, notes)
         used.update(made.characters)
@@ -58,7 +62,9 @@ def fuse(
     characters = tuple(
         Character(name=name, prompt=text) for name, text in captions.items() if name in used
     )
-    same = [n for n, text in captions.items() if n in used and list(captions.values()).count(text) > 1]
+    same = [
+        n for n, text in captions.items() if n in used and list(captions.values()).count(text) > 1
+    ]
     if same:
         notes.append(f"{', '.join(same)} look alike: give them looks in characters.yaml")
     board = Storyboard(title=outline.title, characters=characters, panels=tuple(panels))
@@ -113,8 +119,12 @@ def _filled(phrase: str, words: dict[str, str]) -> str:
 
 
 def _panel(
-    number: int, panel: PanelScript, captions: dict[str, str], vocabulary: Vocabulary,
-    count: TokenCount, notes: list[str],
+    number: int,
+    panel: PanelScript,
+    captions: dict[str, str],
+    vocabulary: Vocabulary,
+    count: TokenCount,
+    notes: list[str],
 ) -> Panel:
     field = f"panels[{number}]"
     for figure in panel.figures:
@@ -185,4 +195,6 @@ def _regions(names: Sequence[str]) -> dict[str, tuple[float, float, float, float
     if len(names) < 2:
         return {}
     share = 1 / len(names)
-    return {n: (round(i * share, 3), 0.0, round((i + 1) * share, 3), 1.0) for i, n in enumerate(names)}
+    return {
+        n: (round(i * share, 3), 0.0, round((i + 1) * share, 3), 1.0) for i, n in enumerate(names)
+    }

@@ -44,4 +44,6 @@ def _is_speech(said: str, before: str, after: str) -> bool:
     if said[-1] in ".,!?…—-。！？，；~～" or len(said) > 40:
         return True
     before, after = before.rstrip(), after.lstrip()
-    return not before or before[-1] in ".,:!?：，。！？”\"’" and (not after or after[0] in ".,，。”")
+    return not before or (
+        before[-1] in '.,:!?：，。！？”"’' and (not after or after[0] in ".,，。”")
+    )

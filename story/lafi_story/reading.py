@@ -14,7 +14,7 @@ from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import MAX_PROMPT_BYTES
 from lafi_story.steps import Language, Outline, Paragraph
 
-MAX_TEXT: Final = 2_000_000
+MAX_TEXT: Final = 1_000_000
 """Characters of a text."""
 MAX_PARAGRAPH: Final = 2000
 """Characters; a longer one is cut at the end of a sentence, so that no step sees more at once."""

@@ -1,4 +1,4 @@
-"""Which character each mention of a text is: names by their aliases, pronouns by what went before."""
+"""Who each mention of a text is: names by their aliases, pronouns by what went before."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`Planner` by rules: no language model, no network; what it cannot know stays open and is noted."""
+"""`Planner` by rules, without a language model or a network; what it cannot know stays open."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,7 @@ class RulePlanner:
     version = 1
     """Another one makes kept steps anew."""
 
-    def __init__(
-        self, vocabulary: Vocabulary, reader: LanguageReader | None = None
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, reader: LanguageReader | None = None) -> None:
         """reader: default: the one for the language of the first text that is planned."""
         self._vocabulary = vocabulary
         self._reader = reader

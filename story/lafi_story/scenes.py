@@ -7,6 +7,8 @@ from typing import Final
 from lafi_story.language import Reading
 from lafi_story.steps import Outline, Scene, Scenes, quoted
 
+MAX_SCENES: Final = 2000
+"""Of a text with more borders only every second, third ... is taken."""
 _SHORTEST: Final = 2
 """Paragraphs of a scene before another place alone may end it."""
 
@@ -14,6 +16,8 @@ _SHORTEST: Final = 2
 def find_scenes(outline: Outline, readings: Sequence[Reading]) -> Scenes:
     """Every paragraph is in one scene; heads and breaks are in the one that they begin."""
     borders = dict(_borders(outline, readings))
+    step = len(borders) // MAX_SCENES + 1
+    borders = dict(list(borders.items())[::step])
     starts = [0, *sorted(place for place in borders if place > 0)]
     ends = [*(start - 1 for start in starts[1:]), len(readings) - 1]
     scenes = tuple(
@@ -72,4 +76,3 @@ def _most(readings: Sequence[Reading], kind: str) -> str:
             counts[word] += 1 if started else 2
         started = started or bool(words)
     return max(counts, key=lambda word: counts[word]) if counts else ""
-

@@ -11,7 +11,9 @@ from lafi_story.quotes import Quote
 _END: Final = re.compile(r"[.!?。！？…]")
 _NEW_SENTENCE: Final = re.compile(r"\s*(?:He|She|They)\b")
 _CLOSE: Final = 40
-_MY_NAME: Final = re.compile(r"(?:[Mm]y name is |I am called |我叫|我是|叫我)([^\s,.!?，。！？]{1,12})")
+_MY_NAME: Final = re.compile(
+    r"(?:[Mm]y name is |I am called |我叫|我是|叫我)([^\s,.!?，。！？]{1,12})"
+)
 """Characters between a quote and the verb of saying."""
 
 
@@ -66,10 +68,10 @@ class Dialogue:
     def _by_turns(self, paragraph: "_Paragraph", turns: list[Turn], nearby: Sequence[str]) -> None:
         """Fill what is open: quotes without a word between them are of two people in turn."""
         for number in reversed(range(len(turns) - 1)):
-            if not turns[number].speaker and turns[number + 1].speaker:
-                if paragraph.adjacent(number + 1):
-                    other = self._other(turns[number + 1].speaker, turns[number], nearby)
-                    turns[number] = replace(turns[number], speaker=other)
+            here, after = turns[number], turns[number + 1]
+            if after.speaker and not here.speaker and paragraph.adjacent(number + 1):
+                other = self._other(after.speaker, here, nearby)
+                turns[number] = replace(here, speaker=other)
         for number, turn in enumerate(turns):
             if turn.speaker:
                 continue
@@ -171,7 +173,9 @@ class _Paragraph:
         deeds = self._deeds(start, end)
         for deed in deeds if first else reversed(deeds):
             name = "" if deed.subject is None else self._who.get(deed.subject, "")
-            if name and (not (first and near) or not _END.search(self._reading.text[start : deed.subject])):
+            if name and (
+                not (first and near) or not _END.search(self._reading.text[start : deed.subject])
+            ):
                 return name
         return ""
 

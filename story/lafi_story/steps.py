@@ -67,7 +67,7 @@ class _Range(CheckedModel):
 
 
 class Scene(_Range):
-    """Paragraphs at one place and time. `place`, `light`: words of the vocabulary; "": not known."""
+    """Paragraphs at one place and time. place, light: words of the vocabulary; "": not known."""
 
     place: Words = ""
     light: Words = ""
@@ -100,7 +100,7 @@ class Person(CheckedModel):
     mentions: int = Field(default=0, ge=0)
     prompt: Words = ""
     """Its description in the storyboard; "": made from `looks`."""
-    looks: dict[str, str] = {}
+    looks: dict[str, str] = Field(default={})
     """Slot of the vocabulary -> value: what holds where the text says several things."""
     said: tuple[Trait, ...] = ()
     contradictions: tuple[Words, ...] = ()

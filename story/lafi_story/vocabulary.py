@@ -1,4 +1,4 @@
-"""The words of a drawing model, and the words of novels that mean them: a file that can be replaced.
+"""A drawing model's words, and the words of novels that mean them: a file that can be replaced.
 
 Knows no grammar: readers of a language say which words stand where.
 """
@@ -35,7 +35,7 @@ class Term(CheckedModel):
 class LookSlot(CheckedModel):
     """One thing that may be said of somebody's looks, such as the colour of the hair."""
 
-    of: dict[Language, tuple[str, ...]] = {}
+    of: dict[Language, tuple[str, ...]] = Field(default={})
     """Things of which one must stand beside the word; none: the word alone says it."""
     values: dict[str, Term]
 
@@ -64,7 +64,7 @@ class Vocabulary(CheckedModel):
     tokenizer: str = ""
     """A tokenizer.json, beside the vocabulary's file."""
     free: bool = False
-    """Whether the model draws words that are not in here: places and looks as the text has them."""
+    """Whether the model draws any words: looks of other kinds as the text has them."""
     most_figures: Annotated[
         int,
         Field(ge=1, le=MAX_CHARACTERS_PER_PANEL),
@@ -73,18 +73,18 @@ class Vocabulary(CheckedModel):
     person: OptionalText = "person"
     nobody: OptionalText = "an empty scene"
     unknown_action: str = ""
-    actions: dict[str, Term] = {}
-    places: dict[str, Term] = {}
-    lights: dict[str, Term] = {}
-    moods: dict[str, Term] = {}
-    props: dict[str, Term] = {}
+    actions: dict[str, Term] = Field(default={})
+    places: dict[str, Term] = Field(default={})
+    lights: dict[str, Term] = Field(default={})
+    moods: dict[str, Term] = Field(default={})
+    props: dict[str, Term] = Field(default={})
     framings: Framings = Framings()
-    looks: dict[str, LookSlot] = {}
+    looks: dict[str, LookSlot] = Field(default={})
     caption: CaptionForm = CaptionForm(start="a {person}")
     folder: Path | None = Field(default=None, exclude=True)
 
     def drawn(self, kind: str, word: str) -> str:
-        """The prompt of a word of this vocabulary; the word itself where it is none of its words."""
+        """The prompt of a word of this vocabulary; any other word as it is."""
         terms: Mapping[str, Term] = getattr(self, kind)
         return terms[word].prompt if word in terms else plain(word)
 
