@@ -164,7 +164,9 @@ class ChineseReader:
                 continue
             clause = next((a for a, b in clauses if a <= start < b), start)
             subject = subjects.get(clause)
-            yield Deed(word, start, subject, speech=speech, human=speech or "着" in word)
+            yield Deed(
+                word, start, subject, speech=speech, human=speech or "着" in word, doing=word
+            )
 
     def _found(
         self,

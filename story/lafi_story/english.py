@@ -122,6 +122,7 @@ class EnglishReader:
                 negated=any(child.dep_ == "neg" for child in token.children),
                 speech=lemma in self._words["speech"],
                 human=lemma in self._words["human_verbs"],
+                doing=_doing(lemma) if token.pos_ == "VERB" else "",
             )
 
     def _found(
@@ -204,6 +205,17 @@ def _mention_at(token: Token | None, mentions: tuple[Mention, ...]) -> Mention |
     if token.lower_ in ("who", "whom", "that", "which") and token.head.dep_ == "relcl":
         token = token.head.head
     return next((m for m in mentions if m.start <= token.idx < m.end), None)
+
+
+def _doing(lemma: str) -> str:
+    """`climb` as `climbing`, `ride` as `riding`, `sit` as `sitting`."""
+    if not lemma.isalpha() or lemma in ("have", "be", "seem", "become", "want", "know"):
+        return ""
+    if lemma.endswith("e") and not lemma.endswith(("ee", "oe", "ye")):
+        lemma = lemma.removesuffix("e")
+    elif re.fullmatch(r"[^aeiou]*[aeiou][bdgmnprt]", lemma):
+        lemma += lemma[-1]
+    return lemma + "ing"
 
 
 def _beside(verb: Token, mentions: tuple[Mention, ...]) -> Mention | None:

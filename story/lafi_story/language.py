@@ -46,6 +46,8 @@ class Deed:
     speech: bool = False
     human: bool = False
     """Only people do this."""
+    doing: str = ""
+    """As a prompt says it, `climbing`; "": it is nothing that is seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Writes panels: who is in a passage, what they do, how they feel, where, when, who says what."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_PANELS
@@ -19,11 +19,16 @@ def write_panels(
     readings: Sequence[Reading],
     understood: Sequence[Understood],
     count: int,
+    *,
+    free: bool = False,
 ) -> Script:
-    """At most `count` panels, 0: as many as the text has passages, up to USUAL_PANELS."""
+    """At most `count` panels, 0: as many as the text has passages, up to USUAL_PANELS.
+
+    free: deeds that are no actions of the vocabulary are the text's own verbs.
+    """
     passages = passages_of(outline, scenes, readings, understood)
     picked = chosen(passages, min(count or USUAL_PANELS, MAX_PANELS))
-    panels = tuple(_panel(passage, scenes, readings, understood) for passage in picked)
+    panels = tuple(_panel(passage, scenes, readings, understood, free) for passage in picked)
     notes = list(_notes(panels))
     if len(picked) < len(passages):
         notes.append(f"{len(picked)} of {len(passages)} passages are shown")
@@ -35,6 +40,7 @@ def _panel(
     scenes: Scenes,
     readings: Sequence[Reading],
     understood: Sequence[Understood],
+    free: bool,
 ) -> PanelScript:
     scene = scenes.scenes[passage.scene]
     numbers = range(passage.first, passage.last + 1)
@@ -48,6 +54,9 @@ def _panel(
         _figure(name, passage, numbers, readings, understood)
         for name in names[:MAX_CHARACTERS_PER_PANEL]
     )
+    if free:
+        known = understood[passage.at].who
+        figures = tuple(_doing(f, passage, readings[passage.at], known) for f in figures)
     text = readings[passage.at].text[passage.start : passage.end]
     return PanelScript(
         scene=passage.scene,
@@ -95,6 +104,18 @@ def _figure(
                 words[found.kind] = found.word
                 shown[found.kind] = now
     return Figure(name=name, action=words["actions"], mood=words["moods"], prop=words["props"])
+
+
+def _doing(figure: Figure, passage: Passage, reading: Reading, who: Mapping[int, str]) -> Figure:
+    """The figure with the first verb of the sentence that is shown, if it has no action."""
+    if figure.action:
+        return figure
+    for deed in reading.deeds:
+        shown = passage.start <= deed.start < passage.end and not (deed.speech or deed.negated)
+        own = deed.subject is not None and who.get(deed.subject) == figure.name
+        if shown and own and deed.doing:
+            return figure.model_copy(update={"action": quoted(deed.doing)})
+    return figure
 
 
 def _own(numbers: range, readings: Sequence[Reading], kind: str, otherwise: str) -> str:

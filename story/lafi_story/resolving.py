@@ -223,7 +223,7 @@ class Resolver:
 
 
 def calls(said: str, name: str) -> bool:
-    """Whether what is said calls somebody by this name: `Ned, come!`, `Come, Ned!`, `小雨，等等`."""
+    """Whether what is said calls somebody by this name: `Ned, come!`, `小雨，等等`."""
     word = re.escape(name)
     return bool(re.search(rf"(?:^|[,，。！？.!?—]\s*){word}(?=[,，！!?？.。—]|$)", said))
 

@@ -46,7 +46,8 @@ class RulePlanner:
         """As `Planner`."""
         readings = self._readings(outline, report)
         understood = Resolver(known_of(cast), _starts(scenes)).run(readings)
-        return write_panels(outline, scenes, readings, understood, count)
+        free = self._vocabulary.free
+        return write_panels(outline, scenes, readings, understood, count, free=free)
 
     def _reader_for(self, outline: Outline) -> LanguageReader:
         if self._reader is None:

@@ -4,7 +4,7 @@ Knows no grammar: readers of a language say which words stand where.
 """
 
 import importlib.resources
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -64,7 +64,7 @@ class Vocabulary(CheckedModel):
     tokenizer: str = ""
     """A tokenizer.json, beside the vocabulary's file."""
     free: bool = False
-    """Whether the model draws any words: looks of other kinds as the text has them."""
+    """Whether the model draws words that are not in here: deeds are then the text's own verbs."""
     most_figures: Annotated[
         int,
         Field(ge=1, le=MAX_CHARACTERS_PER_PANEL),
@@ -116,12 +116,3 @@ def plain(words: str) -> str:
     """Words of a text without anything that a prompt's grammar knows: braces, weights, marks."""
     kept = "".join(c if c.isalnum() or c in " -'’，、" else " " for c in words)
     return " ".join(kept.split())
-
-
-def first_of(terms: Mapping[str, Term], language: Language, words: Iterable[str]) -> str:
-    """The first term that one of the English lemmas means; "": none."""
-    for word in words:
-        for name, term in terms.items():
-            if word in term.words(language):
-                return name
-    return ""
