@@ -85,6 +85,7 @@ class ChineseReader:
             looks=tuple(self._looks(text, clauses, subjects, quotes)),
             found=found,
             same=tuple(self._names.same(text, mentions)),
+            beat_follows=True,
             later=self._is_later(text, quotes),
             now_at=self._arrived(text, found),
         )

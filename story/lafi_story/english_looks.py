@@ -22,6 +22,7 @@ def looks_in(
 ) -> Iterator[LookSaid]:
     """Looks that are said outside quotes, each with the mention of whose they are."""
     wearing = frozenset(lexicon["wearing"])
+    people = frozenset((*lexicon["men"], *lexicon["women"], *lexicon["people"], "one"))
     for sentence in doc.sents:
         if inside(sentence.start_char, quotes) and inside(sentence.end_char - 1, quotes):
             continue
@@ -31,17 +32,24 @@ def looks_in(
         )
         for token in sentence:
             if not inside(token.idx, quotes):
-                yield from _of_token(token, sentence, mentions, vocabulary, said)
+                yield from _of_token(token, sentence, mentions, vocabulary, said, people)
 
 
 def _of_token(
-    token: Token, sentence: Span, mentions: tuple[Mention, ...], vocabulary: Vocabulary, said: bool
+    token: Token,
+    sentence: Span,
+    mentions: tuple[Mention, ...],
+    vocabulary: Vocabulary,
+    said: bool,
+    people: frozenset[str],
 ) -> Iterator[LookSaid]:
     lemma, lower = token.lemma_.lower(), token.lower_
     for slot, look in vocabulary.looks.items():
         things = look.of.get("en", ())
         for value, term in look.values.items():
             if lemma not in term.en and lower not in term.en:
+                continue
+            if not things and token.pos_ == "ADJ" and not _of_person(token, people):
                 continue
             thing = _thing(token, things) if things else token
             if thing is None or not (said or things == ()):
@@ -50,6 +58,14 @@ def _of_token(
             if owner is not None:
                 phrase = thing.doc[thing.left_edge.i : thing.i + 1].text
                 yield LookSaid(slot, value, phrase[-80:], owner.start)
+
+
+def _of_person(token: Token, people: frozenset[str]) -> bool:
+    """`a thin woman` or `he was thin`, but no thin ice."""
+    here = token
+    while here.dep_ == "conj":
+        here = here.head
+    return here.dep_ in ("acomp", "oprd") or here.head.lemma_.lower() in people
 
 
 def _thing(token: Token, things: tuple[str, ...]) -> Token | None:

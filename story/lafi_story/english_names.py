@@ -123,7 +123,9 @@ class NameFinder:
 
     def _in_name(self, token: Token, *, first: bool) -> bool:
         text, lower = token.text, token.lower_.strip(".")
-        if not text[0].isupper() or lower in self._words["not_names"] or not text[0].isalpha():
+        if not text[0].isupper() or not text[0].isalpha():
+            return False
+        if lower in self._words["not_names"] and not _before_name(token):
             return False
         if lower in self._titles | self._words["old"]:
             return token.tag_ in ("NNP", "NN", "NNPS", "JJ") and (not first or _before_name(token))
@@ -195,7 +197,7 @@ class NameFinder:
             gender=self.gender_of(token.lower_),
             definite=determiner not in _NEW and bool(left),
             age=self.age_of(" ".join(words)),
-            generic=token.lemma_.lower() in self._words["generic"],
+            generic=token.lemma_.lower() in self._words["generic"] and first.dep_ != "poss",
         )
 
     def _mention(

@@ -83,6 +83,8 @@ class Reading:
     found: tuple[Found, ...] = ()
     same: tuple[tuple[str, str], ...] = ()
     """Pairs of names or roles that are said to be one: `Eleanor, whom all called Nell`."""
+    beat_follows: bool = False
+    """Who acts directly after a quote said it, as is usual in Chinese."""
     later: bool = False
     """Begins at another time than the paragraph before ended."""
     now_at: str = ""

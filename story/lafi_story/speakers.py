@@ -117,17 +117,34 @@ class _Paragraph:
             return said
         after = self._acting(quote.end, self._next(number), first=True)
         if number and not self.adjacent(number):
-            before = turns[number - 1]
-            if after and after in before.called and after not in called:
-                return after
-            if before.called and not self._said_after(number - 1) and not self._goes_on(number):
-                return before.called[0]
-            if before.speaker:
-                return before.speaker
+            found = self._after_another(number, turns[number - 1], after)
+            if found:
+                return "" if found in called else found
         start = quotes[number - 1].end if number else 0
         later = self._acting(quote.end, self._next(number), first=True, near=False)
         choices = (self._acting(start, quote.start, first=False), after, later)
         return next((name for name in choices if name and name not in called), "")
+
+    def _after_another(self, number: int, before: Turn, after: str) -> str:
+        """Who says a quote that follows another with words between them.
+
+        after: who acts directly after it.
+        """
+        start, end = self._reading.quotes[number - 1].end, self._reading.quotes[number].start
+        if self._goes_on(number):
+            return before.speaker
+        if after and after != before.speaker and self._reading.beat_follows:
+            return after
+        if after and after in before.called:
+            return after
+        if self._said_after(number - 1):
+            # What stands behind `said Mia.` may begin with somebody else.
+            first = _END.search(self._reading.text, start, end)
+            rest = first.end() if first else end
+            return self._acting(rest, end, first=False) or before.speaker
+        if before.called:
+            return before.called[0]
+        return self._acting(start, end, first=False) or before.speaker
 
     def _goes_on(self, number: int) -> bool:
         """Whether the words before the quote end with a comma: one speaker, interrupted."""

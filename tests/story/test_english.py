@@ -48,6 +48,7 @@ def test_looks_have_an_owner(english: EnglishReader):
     said = {(look.slot, look.value) for look in english.read(text).looks}
     assert {("hair", "black"), ("hairstyle", "long"), ("top", "yellow"), ("build", "stout")} <= said
     assert ("hair", "blond") not in said
+    assert english.read("Mia looked across the thin ice.").looks == ()
 
 
 @pytest.mark.parametrize(
