@@ -159,7 +159,7 @@ class Resolver:
                 continue
             certain = gender == mention.gender
             points = -2.0 * away + 1.5 * seen.subject - 1.0 * seen.weak + 1.0 * certain
-            points += 3.0 * (mention.age != "" and mention.age == self._age(seen.name))
+            points += 6.0 * (mention.age != "" and mention.age == self._age(seen.name))
             if points >= score:
                 best, score = seen.name, points
         if best and mention.gender != "unknown" and mention.kind == "pronoun":
