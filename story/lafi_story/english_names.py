@@ -217,7 +217,7 @@ class NameFinder:
         generic: bool = False,
     ) -> Mention:
         verb = head.head
-        thought = head.dep_ in ("dobj", "pobj") and (
+        thought = head.dep_ in ("dobj", "pobj", "npadvmod") and (
             verb.lemma_.lower() in self._words["thought"]
             or verb.head.lemma_.lower() in self._words["thought"]
         )

@@ -23,7 +23,7 @@ _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xf
 _BREAK: Final = re.compile(r"[\s*＊~～#·•=_—–-]{1,40}")
 _NUMBER: Final = r"(?:[0-9]{1,3}|[IVXLC]{1,7}|[A-Za-z]{3,9}(?:[- ][A-Za-z]{3,5})?)"
 _HEAD_EN: Final = re.compile(
-    rf"(?:chapter|part|book|section)\s+{_NUMBER}(?:\s*[.:—–-].{{0,80}})?|[IVXLC]{{1,7}}\.?"
+    rf"(?:chapter|part|book|section)\s+{_NUMBER}(?:\s*[.:—–-].{{0,80}})?|(?-i:[IVXLC]{{1,7}})\.?"
     r"|prologue|epilogue",
     re.IGNORECASE,
 )
