@@ -163,7 +163,7 @@ def _join_role(groups: list[_Group], group: _Group, one: str, other: str) -> Non
 
 def _give_names(groups: list[_Group]) -> None:
     """A name of a storyboard for each, from its most frequent spelling; none twice."""
-    taken: set[str] = {group.name for group in groups if group.name}
+    taken = {"narrator", "我", *(group.name for group in groups if group.name)}
     for group in groups:
         if group.name:
             continue

@@ -208,18 +208,21 @@ class ChineseReader:
 def _said(clause: str, words: tuple[str, ...], things: tuple[str, ...]) -> str:
     """The part of the clause that says it; "": none does."""
     for word in words:
-        if not things and word in clause:
-            worn = re.search("[穿戴围留]", clause)
-            return (
-                clause if worn or re.search(rf"{word}{{1,2}}的|最{word}|又.?{word}", clause) else ""
-            )
+        if word not in clause:
+            continue
+        own = re.escape(word)
+        if not things:
+            worn = rf"[穿戴围留]|{own}{{1,2}}的|最{own}|又.?{own}"
+            return clause if re.search(worn, clause) else ""
         for thing in things:
-            match = re.search(f"{word}.{{0,4}}{thing}", clause)
-            if match or (word.endswith(thing) and word in clause):
-                return match[0] if match else word
-            after = re.search(f"{thing}.{{0,3}}{word}", clause)
-            if after:
-                return after[0]
+            if thing not in clause:
+                continue
+            if word.endswith(thing):
+                return word
+            other = re.escape(thing)
+            match = re.search(f"{own}.{{0,4}}{other}|{other}.{{0,3}}{own}", clause)
+            if match:
+                return match[0]
     return ""
 
 

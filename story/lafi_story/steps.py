@@ -114,6 +114,15 @@ class Cast(CheckedModel):
     """Names for which a storyboard has no room; they are in no panel."""
     notes: tuple[Words, ...] = ()
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = [person.name for person in self.characters]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                field = f"characters[{place}].name"
+                raise StoryboardError([problem(field, name, "a name that no other one has")])
+        return self
+
 
 class Line(CheckedModel):
     """What somebody says. `speaker`: a character's name; "": not known."""

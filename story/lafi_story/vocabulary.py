@@ -20,12 +20,15 @@ BUNDLED: Final = "bundled"
 _FOLDER: Final = importlib.resources.files("lafi_story") / "words"
 
 
+SearchWord = Annotated[str, Field(min_length=1, strict=True), Allowed("a word")]
+
+
 class Term(CheckedModel):
     """What is drawn, and the words of each language that mean it."""
 
     prompt: OptionalText = ""
-    en: tuple[str, ...] = ()
-    zh: tuple[str, ...] = ()
+    en: tuple[SearchWord, ...] = ()
+    zh: tuple[SearchWord, ...] = ()
 
     def words(self, language: Language) -> tuple[str, ...]:
         """English: lemmas. Chinese: parts of a text."""
@@ -35,7 +38,7 @@ class Term(CheckedModel):
 class LookSlot(CheckedModel):
     """One thing that may be said of somebody's looks, such as the colour of the hair."""
 
-    of: dict[Language, tuple[str, ...]] = Field(default={})
+    of: dict[Language, tuple[SearchWord, ...]] = Field(default={})
     """Things of which one must stand beside the word; none: the word alone says it."""
     values: dict[str, Term]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from lafi_story.chinese import ChineseReader
+from lafi_story.chinese import ChineseReader, _said
 
 TEXT = "林小雨看着陈静。林小雨对陈静说：“走吧。”陈静笑着跑了。"
 
@@ -50,3 +50,7 @@ def test_denied_deeds_are_not_done(chinese: ChineseReader):
 )
 def test_another_time(chinese: ChineseReader, text: str, later: bool):
     assert chinese.read(text).later is later
+
+
+def test_words_of_a_vocabulary_are_no_patterns():
+    assert _said("她有(一)双*眼睛", ("(一", "*"), ("眼睛",)) == "(一)双*眼睛"

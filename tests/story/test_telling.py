@@ -117,6 +117,7 @@ def test_steps_are_kept_edited_and_gone_on_with(
     [
         ("scenes.yaml", "last: 1", "last: 0", r"scenes\[1\].first: got 2, allowed: 1"),
         ("scenes.yaml", "last: 2", "last: 9", r"scenes\[1\].last: got 9, allowed: 2"),
+        ("characters.yaml", 'name: "tim"', 'name: "Mia"', "a name that no other one has"),
         ("panels.yaml", 'name: "mia"', 'name: "zoe"', r"panels\[0\].figures: got 'zoe'"),
         ("panels.yaml", "panels:\n- ", "panels:\n- prompt: '{mia} {nobody}'\n  ", "nobody"),
         ("text.txt", "Mia", "\x00", "a story"),

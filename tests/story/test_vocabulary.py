@@ -42,6 +42,7 @@ def test_an_own_vocabulary_replaces_the_bundled_one(tmp_path: Path):
         ("[]", "a mapping"),
         ("name: x\nunknown_action: fly", "unknown_action: got 'fly', allowed: one of actions"),
         ("name: x\ntoken_length: 3", "token_length: got 3, allowed: 16 to 4096 tokens"),
+        ("name: x\nplaces: {a: {prompt: b, zh: ['']}}", "places.a.zh.*: got '', allowed: a word"),
         ("name: x\nplace: {}", "place: unknown field"),
         ("name: x\nplaces: {a: {prompt: '{b}'}}", "places.a.prompt"),
     ],
