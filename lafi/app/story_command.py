@@ -16,7 +16,10 @@ app = typer.Typer()
 @app.command()
 def story(
     novel: Annotated[
-        str, typer.Argument(help="A text file, English or Chinese; - for standard input.")
+        str,
+        typer.Argument(
+            metavar="NOVEL", help="A text file, English or Chinese; - for standard input."
+        ),
     ],
     out: Annotated[str, typer.Option(help="The storyboard's file; - for standard output.")],
     panels: Annotated[

@@ -9,9 +9,10 @@ from typing import Any, Final
 from lafi_story.language import Age, Gender, Mention
 
 _NEW: Final = re.compile(r"[一两几有](?:个|位|名)[^，。！？“”]{0,8}$")
-_PRONOUN: Final = re.compile(
-    r"(?:他们|她们|它们|我们|咱们|大家|[两三四]个?(?:人|女孩|男孩|孩子|姑娘|兄弟|姐妹))|[他她](?!们)|我(?!们)|自己"
+_SEVERAL: Final = re.compile(
+    r"他们|她们|它们|我们|咱们|大家|[两三四]个?(?:人|女孩|男孩|孩子|姑娘|兄弟|姐妹)"
 )
+_PRONOUN: Final = re.compile(r"[他她]|我|自己")
 
 
 class ChineseNames:
@@ -69,11 +70,9 @@ class ChineseNames:
         return False
 
     def _title_of(self, name: str) -> str:
-        for words in (self._titles, self._roles):
-            for word in words:
-                if name.endswith(word):
-                    return word
-        return ""
+        """The title or role with which it ends; "": none."""
+        words = (*self._titles, *self._roles)
+        return next((str(word) for word in words if name.endswith(word)), "")
 
     def titled(self, text: str) -> list[str]:
         """Surnames with titles."""
@@ -109,6 +108,10 @@ class ChineseNames:
                 if free(*match.span()):
                     taken.append(match.span())
                     yield self._named(match.start(), match[0])
+        for match in _SEVERAL.finditer(text):
+            if free(*match.span()):
+                taken.append(match.span())
+                yield Mention(match.start(), match.end(), match[0], "pronoun", plural=True)
         for match in self._role.finditer(text):
             if free(*match.span()) and text[match.end() : match.end() + 1] != "们":
                 taken.append(match.span())
@@ -143,9 +146,10 @@ class ChineseNames:
         start, end, word = match.start(), match.end(), match[0]
         if word == "我":
             return Mention(start, end, word, "narrator")
-        plural = len(word) > 1 and word != "自己"
-        gender: Gender = {"他": "male", "她": "female"}.get(word, "unknown")  # type: ignore[assignment]
-        return Mention(start, end, word, "pronoun", gender, plural=plural)
+        gender: Gender = "unknown"
+        if word in "他她":
+            gender = "male" if word == "他" else "female"
+        return Mention(start, end, word, "pronoun", gender)
 
     def same(self, text: str, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:
         """Pairs that the paragraph says are one: `大家都叫他胖子`, `女子说：“我叫柳如霜”`."""
