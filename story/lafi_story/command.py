@@ -39,6 +39,8 @@ def story(
         words = load_vocabulary(vocabulary)
         data = _read(novel)
         target = None if out == STANDARD else Path(out)
+        if target is not None and not target.name:
+            raise StoryboardError([f"--out: got {out!r}, allowed: a file's name, or -"])
         kept = steps or (target.with_suffix(".steps") if target is not None else None)
         folder = StepFolder(kept) if kept is not None else None
         if target is not None and folder is not None and not overwrite and folder.edited(target):

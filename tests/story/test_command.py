@@ -63,3 +63,11 @@ def test_standard_input_and_output(
 def test_what_cannot_be_read_is_a_clear_line(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     assert story(str(tmp_path / "none.txt"), "-") == 1
     assert "none.txt, allowed: a text file (No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out", ["", "/"])
+def test_what_is_no_name_of_a_file_is_refused(
+    out: str, novel: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert story(str(novel), out) == 1
+    assert f"--out: got {out!r}, allowed: a file's name" in capsys.readouterr().err
