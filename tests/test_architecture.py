@@ -20,6 +20,7 @@ PACKAGES = {
     "lafi_kernels": ROOT / "kernels/lafi_kernels",
     "lafi_export": ROOT / "export/lafi_export",
     "lafi_client": ROOT / "client/lafi_client",
+    "lafi_story": ROOT / "story/lafi_story",
     "lafi_repository": ROOT / "model_repository",
     "lafi_tiny": ROOT / "tiny_model/lafi_tiny",
     "benchmarks": ROOT / "benchmarks",
@@ -29,10 +30,11 @@ MAY_IMPORT = {
     "lafi_kernels": set(),
     "lafi": {"lafi_kernels"},
     "lafi_client": {"lafi.board", "lafi.wire"},
+    "lafi_story": {"lafi.board", "lafi.wire"},
     "lafi_export": {"lafi", "lafi_kernels"},
     "lafi_repository": {"lafi", "lafi_kernels"},
     "lafi_tiny": {"lafi", "lafi_kernels"},
-    "benchmarks": {"lafi", "lafi_kernels", "lafi_client", "lafi_export", "lafi_tiny"},
+    "benchmarks": {"lafi", "lafi_kernels", "lafi_client", "lafi_export", "lafi_story", "lafi_tiny"},
 }
 # The rooms of `lafi`, each after those that it may import. An engine is a room of its own.
 BEFORE = (
@@ -60,9 +62,12 @@ LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
 # These run the others, each import inside a function.
 RUNNERS = {
     ROOT / "lafi/app" / name
-    for name in ("access_options.py", "cli.py", "client_commands.py", "export_commands.py")
+    for name in (
+        *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
+        "story_command.py",
+    )
 }
-MAY_RUN = {"lafi_client", "lafi_export", "lafi_tiny"}
+MAY_RUN = {"lafi_client", "lafi_export", "lafi_story", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}
 FORBIDDEN_NAMES = {"utils.py", "util.py", "common.py", "helpers.py", "helper.py", "misc.py"}

@@ -69,6 +69,7 @@ from lafi.app.serving_options import (
     Verbose,
 )
 from lafi.app.store_commands import app as store_app
+from lafi.app.story_command import app as story_app
 
 app = typer.Typer(
     name="lafi",
@@ -83,6 +84,7 @@ app.add_typer(probe_app)
 app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(client_app)
+app.add_typer(story_app)
 
 
 def main() -> None:

@@ -1,0 +1,120 @@
+"""What `lafi story` does. Returns the process's exit code."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from lafi.board.error import StoryboardError
+from lafi_story.reading import MAX_TEXT
+from lafi_story.rules import RulePlanner
+from lafi_story.step_folder import StepFolder
+from lafi_story.telling import Told, tell
+from lafi_story.vocabulary import load_vocabulary
+
+STANDARD: Final = "-"
+_BYTES: Final = 4 * MAX_TEXT
+_SHOWN_NOTES: Final = 20
+
+
+def story(
+    novel: str,
+    out: str,
+    *,
+    panels: int = 0,
+    title: str = "",
+    encoding: str = "",
+    vocabulary: Path | None = None,
+    steps: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Plan a storyboard of a text file and write it. "-": standard input or output.
+
+    0: written; 1: refused, with a line for each problem on standard error.
+    """
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        words = load_vocabulary(vocabulary)
+        data = _read(novel)
+        target = None if out == STANDARD else Path(out)
+        if target is not None and not target.name:
+            raise StoryboardError([f"--out: got {out!r}, allowed: a file's name, or -"])
+        kept = steps or (target.with_suffix(".steps") if target is not None else None)
+        folder = StepFolder(kept) if kept is not None else None
+        if target is not None and folder is not None and not overwrite and folder.edited(target):
+            allowed = "a new file, or --overwrite: it is not as `lafi story` wrote it"
+            raise StoryboardError([f"--out: got {target}, allowed: {allowed}"])
+        name = title or ("" if novel == STANDARD else Path(novel).stem)
+        with _Bar(console) as bar:
+            told = tell(
+                data,
+                RulePlanner(words),
+                words,
+                title=name,
+                encoding=encoding,
+                panels=panels,
+                folder=folder,
+                report=bar.report,
+            )
+        text = told.to_yaml()
+        if target is None:
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.flush()
+        elif folder is not None:
+            folder.wrote(target, text)
+    except StoryboardError as error:
+        for line in error.problems:
+            console.print(f"error: {line}")
+        return 1
+    _say(told, out, kept, console)
+    return 0
+
+
+def _say(told: Told, out: str, kept: Path | None, console: Console) -> None:
+    for note in told.notes[:_SHOWN_NOTES]:
+        console.print(f"note: {note}")
+    if len(told.notes) > _SHOWN_NOTES:
+        console.print(f"note: and {len(told.notes) - _SHOWN_NOTES} more")
+    count, names = len(told.storyboard.panels), [c.name for c in told.storyboard.characters]
+    where = f"; its steps, to edit and run again, are in {kept}" if kept is not None else ""
+    console.print(f"{out}: {count} panels, characters: {', '.join(names) or 'none'}{where}")
+
+
+def _read(novel: str) -> bytes:
+    """Raises StoryboardError."""
+    try:
+        if novel == STANDARD:
+            data = sys.stdin.buffer.read(_BYTES + 1)
+        else:
+            with Path(novel).open("rb") as stream:
+                data = stream.read(_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoryboardError([f"got {novel}, allowed: a text file ({reason})"]) from None
+    if len(data) > _BYTES:
+        raise StoryboardError([f"{novel}: got more than {_BYTES} bytes, allowed: at most that"])
+    return data
+
+
+class _Bar:
+    """A line for each step, only where a person looks at it."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def report(self, step: str, done: int, whole: int) -> None:
+        """As `Report`."""
+        if step not in self._tasks:
+            self._tasks[step] = self._progress.add_task(step, total=whole)
+        self._progress.update(self._tasks[step], completed=done)

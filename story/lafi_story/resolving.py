@@ -1,0 +1,240 @@
+"""Who each mention of a text is: names by their aliases, pronouns by what went before."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from lafi_story.language import Age, Gender, Mention, Reading, inside
+from lafi_story.speakers import Dialogue, Turn
+
+_FAR: Final = 6
+"""Sentences after which a pronoun does not mean somebody any more."""
+_NEAR_PARAGRAPHS: Final = 3
+_WE: Final = ("we", "us", "our", "ours", "我们", "咱们")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the characters: alias -> name, name -> gender, and who tells the story."""
+
+    aliases: Mapping[str, str]
+    genders: Mapping[str, Gender]
+    narrator: str = ""
+    ages: Mapping[str, Age] = field(default_factory=dict)
+
+    def fits(self, name: str, gender: Gender) -> bool:
+        """Whether a pronoun or role of this gender may mean this character."""
+        own = self.genders.get(name, "unknown")
+        return gender == "unknown" or own in (gender, "unknown")
+
+
+@dataclass(slots=True)
+class Understood:
+    """One paragraph: mention's start -> name; who is there; who says each quote ("": not known)."""
+
+    who: dict[int, str] = field(default_factory=dict)
+    present: list[str] = field(default_factory=list)
+    speakers: tuple[str, ...] = ()
+
+    def add(self, name: str) -> None:
+        """Note that somebody is there."""
+        if name and name not in self.present:
+            self.present.append(name)
+
+
+@dataclass(slots=True)
+class Votes:
+    """What the text tells beside: who a role may be, a pronoun's gender, whom a quote calls."""
+
+    roles: dict[str, Counter[str]] = field(default_factory=dict)
+    genders: dict[str, Counter[Gender]] = field(default_factory=dict)
+    called: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    name: str
+    sentence: int
+    subject: bool
+    weak: bool
+
+
+class Resolver:
+    """Goes through a text once, paragraph by paragraph."""
+
+    def __init__(self, known: Known, borders: Collection[int] = ()) -> None:
+        """borders: first paragraphs of scenes."""
+        self._known = known
+        self._borders = frozenset(borders)
+        self._dialogue = Dialogue(known.aliases)
+        self._recent: list[_Seen] = []
+        self._sentence = 0
+        self._paragraph = 0
+        self._met: set[str] = set()
+        self._waiting: list[tuple[int, Mention]] = []
+        self._described: dict[str, Age] = {}
+        """Ages from a first description."""
+        self.votes = Votes()
+        self.understood: list[Understood] = []
+
+    def run(self, readings: Sequence[Reading]) -> Sequence[Understood]:
+        """One for each reading."""
+        for number, reading in enumerate(readings):
+            self._paragraph = number
+            if number in self._borders:
+                self._dialogue.restart()
+            self.understood.append(Understood())
+            self._read(reading)
+        return self.understood
+
+    def _read(self, reading: Reading) -> None:
+        here = self.understood[-1]
+        first = self._sentence
+        for mention in reading.mentions:
+            self._sentence = first + _sentence_of(mention.start, reading)
+            name = self._resolve(mention)
+            if name:
+                here.who[mention.start] = name
+                self._note(mention, name)
+        self._sentence = first + len(reading.sentences)
+        turns = self._dialogue.turns(reading, here.who, self._nearby())
+        here.speakers = tuple(turn.speaker for turn in turns)
+        self._vote_called(reading, turns)
+        for name in self._present(reading, turns):
+            here.add(name)
+        for turn in turns:
+            if turn.speaker:
+                self._recent.append(_Seen(turn.speaker, self._sentence - 1, False, True))
+
+    def _resolve(self, mention: Mention) -> str:
+        if mention.kind == "narrator":
+            return "" if mention.quoted else self._known.narrator
+        if mention.kind == "pronoun":
+            return "" if mention.plural or mention.quoted else self._antecedent(mention)
+        name = self._known.aliases.get(mention.text.casefold(), "")
+        if mention.kind == "name":
+            if name and name not in self._met and not mention.thought:
+                self._met.add(name)
+                self._introduce(name)
+            return name
+        if not mention.definite:
+            if not mention.quoted:
+                self._waiting.append((self._paragraph, mention))
+            return ""
+        return name or self._role(mention)
+
+    def _role(self, mention: Mention) -> str:
+        if mention.quoted:
+            return ""
+        for _, waiting in reversed(self._waiting):
+            if _same_role(waiting.text, mention.text):
+                return ""
+        found = self._antecedent(mention) if mention.generic else ""
+        self.votes.roles.setdefault(mention.text, Counter())[found] += 1
+        return ""
+
+    def _introduce(self, name: str) -> None:
+        """A boy sat there ... `Tim!`: somebody new who was first only described."""
+        for place, (paragraph, mention) in enumerate(self._waiting):
+            near = self._paragraph - paragraph <= _NEAR_PARAGRAPHS
+            if near and self._known.fits(name, mention.gender):
+                self.understood[paragraph].who[mention.start] = name
+                self.understood[paragraph].add(name)
+                self._described[name] = mention.age
+                self.votes.roles.setdefault(mention.text, Counter())[name] += 2
+                del self._waiting[place]
+                return
+
+    def _antecedent(self, mention: Mention) -> str:
+        best, score = "", -99.0
+        for seen in self._recent:
+            away = self._sentence - seen.sentence
+            gender = self._gender(seen.name)
+            fits = "unknown" in (gender, mention.gender) or gender == mention.gender
+            if "" != mention.age != self._age(seen.name) != "":
+                continue
+            if away > _FAR or not fits:
+                continue
+            certain = gender == mention.gender
+            points = -2.0 * away + 1.5 * seen.subject - 1.0 * seen.weak + 1.0 * certain
+            points += 6.0 * (mention.age != "" and mention.age == self._age(seen.name))
+            if points >= score:
+                best, score = seen.name, points
+        if best and mention.gender != "unknown" and mention.kind == "pronoun":
+            self.votes.genders.setdefault(best, Counter())[mention.gender] += 1
+        return best
+
+    def _gender(self, name: str) -> Gender:
+        """What is known, else what the pronouns so far say."""
+        own = self._known.genders.get(name, "unknown")
+        votes = self.votes.genders.get(name)
+        return max(votes, key=lambda g: votes[g]) if own == "unknown" and votes else own
+
+    def _age(self, name: str) -> Age:
+        return self._known.ages.get(name, "") or self._described.get(name, "")
+
+    def _note(self, mention: Mention, name: str) -> None:
+        weak = mention.quoted or mention.possessive or mention.thought
+        if name != self._known.narrator:
+            self._recent.append(_Seen(name, self._sentence, mention.subject, weak))
+            del self._recent[:-24]
+
+    def _nearby(self) -> tuple[str, ...]:
+        """Who is in this paragraph and the two before it, the last first."""
+        found: dict[str, None] = {}
+        for place, one in enumerate(reversed(self.understood[-3:])):
+            crossed = any(self._paragraph - k in self._borders for k in range(place))
+            if not crossed:
+                found.update(dict.fromkeys((*one.who.values(), *one.present)))
+        return tuple(found)
+
+    def _present(self, reading: Reading, turns: Sequence[Turn]) -> Iterator[str]:
+        here = self.understood[-1]
+        for mention in reading.mentions:
+            if mention.quoted:
+                continue
+            if mention.plural:
+                yield from self._group()
+                if mention.text.casefold() in _WE:
+                    yield self._known.narrator
+            elif not mention.thought:
+                yield here.who.get(mention.start, "")
+        for turn in turns:
+            yield turn.speaker
+            yield from turn.called
+
+    def _group(self) -> Iterator[str]:
+        """Whom `they` means: those of the paragraph before and this one."""
+        yield from self.understood[-1].who.values()
+        if len(self.understood) > 1:
+            yield from self.understood[-2].present
+
+    def _vote_called(self, reading: Reading, turns: Sequence[Turn]) -> None:
+        for quote, turn in zip(reading.quotes, turns, strict=True):
+            others = [name for name in self._nearby() if name != turn.speaker]
+            if not turn.speaker or len(others) != 1:
+                continue
+            for mention in reading.mentions:
+                text = mention.text.casefold()
+                spoken = inside(mention.start, (quote,)) and mention.kind == "name"
+                if spoken and text not in self._known.aliases and calls(quote.text, mention.text):
+                    self.votes.called.setdefault(mention.text, Counter())[others[0]] += 1
+
+
+def calls(said: str, name: str) -> bool:
+    """Whether what is said calls somebody by this name: `Ned, come!`, `小雨，等等`."""
+    word = re.escape(name)
+    return bool(re.search(rf"(?:^|[,，。！？.!?—]\s*){word}(?=[,，！!?？.。—]|$)", said))
+
+
+def _same_role(one: str, other: str) -> bool:
+    return one.split()[-1] == other.split()[-1]
+
+
+def _sentence_of(start: int, reading: Reading) -> int:
+    for number, (_, end) in enumerate(reading.sentences):
+        if start < end:
+            return number
+    return max(0, len(reading.sentences) - 1)

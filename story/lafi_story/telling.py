@@ -1,0 +1,109 @@
+"""Text of a novel to a storyboard: the steps in their order, each kept and taken up again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lafi.board.error import StoryboardError, problem
+from lafi.board.storyboard import Storyboard
+from lafi_story.planner import Planner, Report, silent
+from lafi_story.prompts import fuse, token_counter
+from lafi_story.reading import joined, outline_of, read_novel
+from lafi_story.step_folder import StepFolder, digest
+from lafi_story.steps import Cast, Outline, Scenes, Script
+from lafi_story.vocabulary import Vocabulary
+from lafi_story.yaml_text import to_yaml
+
+HEADER = "# Made by `lafi story`. Who says what, and why, is in the steps beside it.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The storyboard, the steps behind it, and what is not as one may expect."""
+
+    storyboard: Storyboard
+    outline: Outline
+    scenes: Scenes
+    cast: Cast
+    script: Script
+    notes: Sequence[str]
+
+    def to_yaml(self) -> str:
+        """The storyboard's file."""
+        data = self.storyboard.model_dump(mode="json", exclude_unset=True, by_alias=True)
+        return HEADER + to_yaml(data)
+
+
+def tell(
+    data: bytes,
+    planner: Planner,
+    vocabulary: Vocabulary,
+    *,
+    title: str = "",
+    encoding: str = "",
+    panels: int = 0,
+    folder: StepFolder | None = None,
+    report: Report = silent,
+) -> Told:
+    """The storyboard of a novel.
+
+    panels: the most of them, 0: as many as the text has passages, up to 24. folder: where the
+    steps are kept and read from; None: nowhere. Raises StoryboardError for a text that cannot be
+    read, for edited steps that are wrong, and ModuleNotFoundError without the extra `story`.
+    """
+    count = token_counter(vocabulary)
+    outline = _outline(data, title, encoding, folder)
+    source = digest(joined(outline.paragraphs), to_yaml(outline.model_dump()), planner.identity)
+    if folder is None:
+        scenes = planner.scenes(outline, report)
+        cast = planner.characters(outline, scenes, report)
+        script = planner.panels(outline, scenes, cast, panels, report)
+    else:
+        scenes = folder.step("scenes.yaml", Scenes, source, lambda: planner.scenes(outline, report))
+        _check_scenes(scenes, outline)
+        source = digest(source, scenes.model_dump_json())
+        cast = folder.step(
+            "characters.yaml", Cast, source, lambda: planner.characters(outline, scenes, report)
+        )
+        source = digest(source, cast.model_dump_json(), str(panels))
+        script = folder.step(
+            "panels.yaml",
+            Script,
+            source,
+            lambda: planner.panels(outline, scenes, cast, panels, report),
+        )
+    board, left_out = fuse(outline, cast, script, vocabulary, count)
+    kept = folder.notes if folder is not None else []
+    notes = (*outline.notes, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
+    return Told(board, outline, scenes, cast, script, notes)
+
+
+def _outline(data: bytes, title: str, encoding: str, folder: StepFolder | None) -> Outline:
+    if folder is None:
+        return read_novel(data, title, encoding)
+    source = digest(data, title, encoding)
+    first: list[Outline] = []
+
+    def read() -> Outline:
+        if not first:
+            first.append(read_novel(data, title, encoding))
+        return first[0]
+
+    text = folder.text("text.txt", source, lambda: joined(read().paragraphs))
+    again = outline_of(text, title)
+    source = digest(source, text)
+    kept = folder.step("outline.yaml", Outline, source, lambda: first[0] if first else again)
+    return kept.model_copy(update={"paragraphs": again.paragraphs})
+
+
+def _check_scenes(scenes: Scenes, outline: Outline) -> None:
+    """Raises StoryboardError unless edited scenes hold every paragraph once, in order."""
+    at = 0
+    for number, scene in enumerate(scenes.scenes):
+        if scene.first != at:
+            field = f"scenes.yaml: scenes[{number}].first"
+            raise StoryboardError([problem(field, scene.first, f"{at}, after the scene before")])
+        at = scene.last + 1
+    if at != len(outline.paragraphs):
+        field = f"scenes.yaml: scenes[{len(scenes.scenes) - 1}].last"
+        allowed = f"{len(outline.paragraphs) - 1}, the last paragraph"
+        raise StoryboardError([problem(field, at - 1, allowed)])

@@ -1,0 +1,73 @@
+"""The marks of stories, and the counting. The planner itself is tested in tests/story."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.story.measure import Count, measure
+from benchmarks.story.truth import load_story
+from lafi_story.steps import Cast, Figure, Line, PanelScript, Person, Scene, Scenes, Script
+
+SEEN = Path(__file__).parents[2] / "benchmarks/story/seen"
+MARKED = """title: t
+language: en
+character: mia = Mia | Amelia
+character: tim = Tim
+
+[*mia,tim > mia,tim] "Come!" said Mia. "No," said Tim.
+[*tim >] Tim sat down.
+"""
+
+
+def story(tmp_path: Path, text: str = MARKED):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    return load_story(path)
+
+
+def steps(speaker: str, border: int) -> tuple[Scenes, Cast, Script]:
+    scenes = Scenes(scenes=(Scene(first=0, last=border - 1), Scene(first=border, last=1)))
+    cast = Cast(characters=tuple(Person(name=n, aliases=(n.title(),)) for n in ("amelia", "tim")))
+    lines = tuple(Line(speaker=s, text="x", paragraph=0) for s in ("amelia", speaker))
+    panels = (
+        PanelScript(
+            scene=0, first=0, last=0, sentence="x", lines=lines, figures=(Figure(name="amelia"),)
+        ),
+        PanelScript(scene=1, first=1, last=1, sentence="x", figures=(Figure(name="tim"),)),
+    )
+    return scenes, cast, Script(panels=panels)
+
+
+def test_what_is_right_and_what_is_not_is_counted(tmp_path: Path):
+    counts = measure(story(tmp_path), *steps("", 1)).counts
+    assert counts["characters"].f1 == 1
+    assert counts["scenes"].f1 == 1
+    assert counts["presence"] == Count(right=2, found=2, true=3)
+    assert counts["speakers"] == Count(right=1, found=1, true=2)
+    assert measure(story(tmp_path), *steps("tim", 1)).counts["speakers"].f1 == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("> mia,tim]", "> mia]", "paragraph 0: 1 for 2 quotes"),
+        ("[*tim >]", "[*zoe >]", "no such character: zoe"),
+        ("[*tim >]", "", "neither a field nor a paragraph"),
+    ],
+)
+def test_wrong_marks_are_refused(tmp_path: Path, old: str, new: str, line: str):
+    with pytest.raises(ValueError, match=line):
+        story(tmp_path, MARKED.replace(old, new))
+
+
+@pytest.mark.parametrize("path", sorted(SEEN.glob("*.txt")), ids=lambda path: path.stem)
+def test_the_marked_stories_are_whole(path: Path):
+    found = load_story(path)
+    assert 1400 <= len(found.text) <= 4000
+    assert found.borders
+    assert all(any(key in there for there in found.present) for key in found.characters)
+
+
+def test_nothing_to_find_and_nothing_found_is_right():
+    assert Count().f1 == 1
+    assert Count(found=2).f1 == 0

@@ -1,0 +1,56 @@
+import pytest
+
+from lafi_story.chinese import ChineseReader, _said
+
+TEXT = "林小雨看着陈静。林小雨对陈静说：“走吧。”陈静笑着跑了。"
+
+
+def test_names_that_were_learnt_are_found_everywhere(chinese: ChineseReader):
+    chinese.learn([TEXT, "铁手张笑了。"])
+    names = [m.text for m in chinese.read(TEXT).mentions if m.kind == "name"]
+    assert names == ["林小雨", "陈静", "林小雨", "陈静", "陈静"]
+    saying = [d for d in chinese.read(TEXT).deeds if d.speech]
+    assert [TEXT[d.subject :][:3] for d in saying if d.subject is not None] == ["林小雨"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("林小雨", "小雨", True),
+        ("陈静", "静静", True),
+        ("方晓琳", "方老师", True),
+        ("老掌柜", "掌柜", True),
+        ("王奶奶", "王小明", True),
+        ("陈静", "林小雨", False),
+        ("李阿姨", "王阿姨", False),
+    ],
+)
+def test_names_of_one_person(chinese: ChineseReader, one: str, other: str, same: bool):
+    assert chinese.same_name(one, other) is same
+    assert chinese.same_name(other, one) is same
+
+
+def test_what_she_is_names_nobody_else(chinese: ChineseReader):
+    assert [m.text for m in chinese.read("她是个瘦瘦的女孩。").mentions] == ["她"]
+
+
+def test_a_name_of_ones_own_and_a_nickname_are_pairs(chinese: ChineseReader):
+    chinese.learn(["周大明来了。周大明走了。"])
+    assert ("周大明", "胖子") in chinese.read("周大明很高，大家都叫他胖子。").same
+
+
+def test_denied_deeds_are_not_done(chinese: ChineseReader):
+    found = chinese.read("他没有跑。他跳了。").found
+    assert [f.word for f in found if f.kind == "actions"] == ["jumping"]
+
+
+@pytest.mark.parametrize(
+    ("text", "later"),
+    [("第二天早上，他走了。", True), ("“第二天我走了。”", False), ("他等着。", False)],
+)
+def test_another_time(chinese: ChineseReader, text: str, later: bool):
+    assert chinese.read(text).later is later
+
+
+def test_words_of_a_vocabulary_are_no_patterns():
+    assert _said("她有(一)双*眼睛", ("(一", "*"), ("眼睛",)) == "(一)双*眼睛"

@@ -1,0 +1,67 @@
+"""Who says what, in both languages, through the readers and the resolver."""
+
+import pytest
+
+from lafi_story.chinese import ChineseReader
+from lafi_story.english import EnglishReader
+from lafi_story.language import LanguageReader
+from lafi_story.reading import outline_of
+from lafi_story.readings import readings_of
+from lafi_story.resolving import Known, Resolver
+
+ENGLISH = Known(
+    {"mia": "mia", "tim": "tim", "old tom": "tom", "i": "narrator"},
+    {"mia": "female", "tim": "male", "tom": "male"},
+)
+CHINESE = Known(
+    {"小雨": "小雨", "大明": "大明", "胖子": "大明"}, {"小雨": "female", "大明": "male"}
+)
+
+
+def speakers(text: str, known: Known, reader: LanguageReader) -> list[tuple[str, ...]]:
+    readings = readings_of(outline_of(text), reader)
+    return [one.speakers for one in Resolver(known).run(readings)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"Come," said Mia. "Now."', [("mia", "mia")]),
+        ('Mia said, "Come."', [("mia",)]),
+        ('Tim sat down. "I am tired."', [("tim",)]),
+        ('"Give it back, Tim!" cried Mia. "Catch me!" He jumped up.', [("mia", "tim")]),
+        ('Mia saw Tim. "Come," she said. "No," he said.', [("mia", "tim")]),
+        ('"Come," said Mia to Tim.\n\n"No."\n\n"Why not?"', [("mia",), ("tim",), ("mia",)]),
+        ('"Why?" asked Tim. "It is late," said Mia.', [("tim", "mia")]),
+        ('"It is late." "I know," said Mia. Tim smiled.', [("tim", "mia")]),
+    ],
+)
+def test_english(english: EnglishReader, text: str, said: list[tuple[str, ...]]):
+    assert speakers(text, ENGLISH, english) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("小雨说：“来吧。”", [("小雨",)]),
+        ("“来吧。”小雨说，“快点。”", [("小雨", "小雨")]),
+        ("“来吧。”小雨说。“好。”大明点点头。", [("小雨", "大明")]),
+        ("小雨看着大明。“来吧。”她说。\n\n“好。”", [("小雨",), ("大明",)]),
+        ("“胖子，快来！”小雨跑了过来。“来了，来了。”", [("小雨", "大明")]),
+    ],
+)
+def test_chinese(chinese: ChineseReader, text: str, said: list[tuple[str, ...]]):
+    chinese.learn(["小雨来了。小雨走了。大明来了。大明走了。"])
+    readings = [chinese.read(part) for part in text.split("\n\n")]
+    assert [one.speakers for one in Resolver(CHINESE).run(readings)] == said
+
+
+def test_who_is_only_thought_of_is_not_there(english: EnglishReader):
+    readings = [english.read("Mia sat by the sea. She remembered Tim.")]
+    assert Resolver(ENGLISH).run(readings)[0].present == ["mia"]
+
+
+def test_a_pronoun_is_who_fits(english: EnglishReader):
+    readings = [english.read("Mia met Tim. He waved. She ran.")]
+    who = Resolver(ENGLISH).run(readings)[0].who
+    assert list(who.values()) == ["mia", "tim", "tim", "mia"]
