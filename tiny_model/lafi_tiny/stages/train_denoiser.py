@@ -39,6 +39,8 @@ class DenoiserTraining:
     """Settings of a stage. Shares are of the batch.
 
     The rate holds until `finish` says from which step on and over how many it falls.
+    seeded_steps: what a step draws depends on its number alone, so that a resumed run is the one
+    that was never stopped; without it, on where the run was last resumed too.
     """
 
     steps: int = 21_000
@@ -55,6 +57,7 @@ class DenoiserTraining:
     seed: int = 0
     save_seconds: float = 300.0
     watch_every: int = 700
+    seeded_steps: bool = False
 
 
 def build_optimizer(both: nn.Module, settings: DenoiserTraining, team: Team = ALONE) -> Muon:
@@ -123,8 +126,7 @@ class _Run:
         self.optimizer = build_optimizer(self.both, settings, team)
         self.step = self._resume()
         self.gradients = flat_gradients(self.both)
-        torch.manual_seed(settings.seed + 1000 * self.step + team.worker)
-        rng = np.random.default_rng([settings.seed, 2, self.step, team.worker])
+        rng = self._seeded()
         shares = {"empty_captions": settings.empty_captions, "inpainted": settings.inpainted}
         encode, noise = partial(self.model.token_ids, self.tokenizer), self.model.noise
         self.batches = Batches(self.store, encode, noise, rng, size=settings.batch, **shares)
@@ -153,10 +155,18 @@ class _Run:
             store.grow()
         return store
 
+    def _seeded(self) -> np.random.Generator:
+        """What is drawn from here on, noise too, as the present step has it."""
+        settings, worker = self.settings, self.team.worker
+        torch.manual_seed(settings.seed + 1000 * self.step + worker)
+        return np.random.default_rng([settings.seed, 2, self.step, worker])
+
     def one_step(self) -> None:
         """Draw, learn, and now and then save, measure and grow the store."""
         settings = self.settings
         self.optimizer.set_rate(rate_share(self.step, settings, self.finish))
+        if settings.seeded_steps:
+            self.batches.rng = self._seeded()
         loss, naming = denoising_loss(self.model, self.namer, self.batches.draw(), self.place)
         self.gradients.zero_()
         (loss + settings.naming * naming).backward()
