@@ -25,7 +25,8 @@ def draw_pictures(
 ) -> Tensor:
     """One picture per caption with classifier-free guidance: (N, 3, H, W) in [-1, 1].
 
-    The sampler is that of the model's noise. Picture i has noise of its own, whatever else is drawn.
+    The sampler is that of the model's noise. Picture i starts from noise of its own, whatever else
+    is drawn.
     """
     parts = [
         _draw(model, vae, tokenizer, captions[i : i + ROWS], seed + i, steps, guidance)
