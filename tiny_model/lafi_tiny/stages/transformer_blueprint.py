@@ -33,11 +33,11 @@ class TransformerBlueprint:
 
     heads: int = 5
     axes: tuple[int, int, int] = (16, 16, 16)
-    layers: int = 10
+    layers: int = 8
     refiners: int = 1
     text_width: int = 192
     text_hidden: int = 512
-    text_layers: int = 4
+    text_layers: int = 3
     text_heads: int = 6
     text_key_heads: int = 2
     shift: float = 2.0
