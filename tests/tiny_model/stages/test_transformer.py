@@ -239,7 +239,8 @@ def test_figures_are_of_the_pictures_that_the_pipeline_draws(
         output_type="np",
     ).images
     wanted = torch.from_numpy(drawn).permute(0, 3, 1, 2) * 2 - 1
-    assert (images - wanted).abs().mean() < 0.02 * wanted.std()
+    apart = (wanted[0] - wanted[1]).abs().mean()
+    assert (images - wanted).abs().mean() < 0.05 * apart
 
 
 def test_a_packed_one_is_in_float16_and_nothing_is_left_over(
