@@ -19,6 +19,8 @@ from lafi_tiny.stages.train_reader import rendered
 FOLDER = Path(__file__).parents[2] / "tiny_model"
 WEIGHTS, READER = FOLDER / "weights", FOLDER / "reader.safetensors"
 MOST_BYTES = 60 * 10**6
+TRANSFORMER = FOLDER / "zimage"
+MOST_BYTES_OF_THE_TRANSFORMER = 40 * 10**6
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +36,11 @@ def reader() -> Reader:
 
 
 def test_everything_bundled_is_small() -> None:
-    code = FOLDER / "lafi_tiny"
-    files = [path for path in FOLDER.rglob("*") if path.is_file() and code not in path.parents]
+    apart = {FOLDER / "lafi_tiny", TRANSFORMER}
+    files = [p for p in FOLDER.rglob("*") if p.is_file() and not apart & {*p.parents}]
     assert 10**7 < sum(path.stat().st_size for path in files) <= MOST_BYTES
+    beside = [path for path in TRANSFORMER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in beside) <= MOST_BYTES_OF_THE_TRANSFORMER
 
 
 def test_all_weights_are_float16_safetensors() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from transformers import CLIPTokenizer
 
 from lafi_tiny.stages import curve as curves
 from lafi_tiny.stages.batches import SAME_TWICE, Batches, sides
-from lafi_tiny.stages.blueprint import TEXT_LENGTH, Blueprint, build_noise_schedule
+from lafi_tiny.stages.blueprint import TEXT_LENGTH, Blueprint
 from lafi_tiny.stages.curve import read_curve
+from lafi_tiny.stages.denoising_model import Namer
 from lafi_tiny.stages.draw import draw_pictures
 from lafi_tiny.stages.latent_store import LatentStore, encoder_fingerprint
+from lafi_tiny.stages.noise import DiffusionNoise
 from lafi_tiny.stages.pack import evaluate, pack_model
 from lafi_tiny.stages.reader import Reader
 from lafi_tiny.stages.samples import picture_of
@@ -27,11 +30,10 @@ from lafi_tiny.stages.stage_folder import has_finished
 from lafi_tiny.stages.text_to_latent import (
     BEST_FILE,
     STATE_FILE,
-    MiddleFeatures,
-    Namer,
     TextToLatent,
     load_denoiser,
 )
+from lafi_tiny.stages.tokenizer import token_ids
 from lafi_tiny.stages.train_denoiser import (
     DenoiserTraining,
     denoising_loss,
@@ -86,7 +88,9 @@ def batches(tmp_path: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Bat
     store = store_of(tmp_path, vae)
     store.grow()
     rng = np.random.default_rng(0)
-    return Batches(store, tokenizer, rng, size=16, empty_captions=0.1, inpainted=1.0)
+    encode = partial(token_ids, tokenizer)
+    shares = {"empty_captions": 0.1, "inpainted": 1.0}
+    return Batches(store, encode, DiffusionNoise(), rng, size=16, **shares)
 
 
 def test_a_batch_gives_half_of_every_picture_of_two(
@@ -119,7 +123,8 @@ def share_of_twice(tokenizer: CLIPTokenizer, redrawn: float) -> float:
     store: Any = EmptyStore()
     rng = np.random.default_rng(1)
     shares = {"empty_captions": 0.1, "inpainted": 0.6, "redrawn": redrawn}
-    batch = Batches(store, tokenizer, rng, size=800, **shares).draw()
+    encode = partial(token_ids, tokenizer)
+    batch = Batches(store, encode, DiffusionNoise(), rng, size=800, **shares).draw()
     assert batch.fresh.shape == (800, 1, 1, 4)
     return sum(kind in SAME_TWICE for kind in store.kinds) / len(store.kinds)
 
@@ -143,18 +148,15 @@ def test_sides_of_a_single_figure_show_the_same_and_trios_nothing() -> None:
 def test_the_loss_reaches_every_weight(
     plan: Blueprint, tmp_path: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer
 ) -> None:
-    model, namer = TextToLatent(plan, tokenizer), Namer(plan)
-    middle = MiddleFeatures(model.unet)
+    model = TextToLatent(plan, tokenizer)
+    namer = Namer(model.middle)
     batch = batches(tmp_path, vae, tokenizer).draw()
-    schedule, place = build_noise_schedule(), torch.device("cpu")
-    loss, naming = denoising_loss(model, namer, middle, schedule, batch, place)
+    loss, naming = denoising_loss(model, namer, batch, torch.device("cpu"))
     (loss + naming).backward()
     unused = [
         n for n, p in (*model.named_parameters(), *namer.named_parameters()) if p.grad is None
     ]
     assert unused == []
-    with pytest.raises(RuntimeError, match="features: got none"):
-        middle.take()
 
 
 def test_the_rate_warms_up_holds_and_falls_when_it_is_told() -> None:

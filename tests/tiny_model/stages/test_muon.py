@@ -40,6 +40,15 @@ def test_hidden_weights_are_matrices_and_the_rest_is_not() -> None:
     assert len(matrices) + len(others) == len(list(module.parameters()))
 
 
+def test_tables_of_tokens_and_the_namers_heads_are_no_matrices() -> None:
+    names = ("token_embedding", "embed_tokens", "heads", "cap_embedder", "t_embedder")
+    module = nn.ModuleDict({n: nn.Sequential(nn.Linear(8, 8, bias=False)) for n in names})
+    matrices, others = split_parameters(module)
+    hidden = {id(p) for n in names[3:] for p in module[n].parameters()}
+    assert {id(parameter) for parameter in matrices} == hidden
+    assert len(others) == 3
+
+
 def trained(module: nn.Module, optimizer: Muon, steps: int) -> list[float]:
     generator = torch.Generator().manual_seed(2)
     images = torch.randn(16, 3, 4, 4, generator=generator)

@@ -36,7 +36,7 @@ def test_finished_stages_are_left_out(done: list[tuple[str, int]], tmp_path: Pat
     for stage in ("autoencoder", "denoiser", "few_steps"):
         mark_finished(tmp_path, stage)
     module.train_all(tmp_path)
-    assert done == [("reader", 2), ("larger", 2), ("recogniser", 2)]
+    assert done == [("reader", 2), ("larger", 2), ("recogniser", 2), ("transformer", 2)]
 
 
 def test_a_single_stage_is_run_or_refused(done: list[tuple[str, int]], tmp_path: Path) -> None:

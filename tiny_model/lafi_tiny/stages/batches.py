@@ -1,20 +1,20 @@
 """Batches for the denoiser: latents, captions, noise levels, and what each side shows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from lafi_tiny.hand.caption import random_caption
 from lafi_tiny.hand.picture import Picture
 from lafi_tiny.stages.latent_store import LatentStore
+from lafi_tiny.stages.noise import NoiseModel
 from lafi_tiny.stages.reader_targets import Targets
 from lafi_tiny.stages.samples import picture_of
-from lafi_tiny.stages.tokenizer import token_ids
 
 SAME_TWICE: Final = ("twins", "strip")
 """The kinds of pictures that show one character twice."""
@@ -40,6 +40,7 @@ class Batch:
 class Batches:
     """Draws batches from a store; shares are of the rows.
 
+    token_ids: of captions, a row each.
     redrawn: the chance that a picture that does not show one character twice is exchanged for
     another one, so that those which do come more often: 0.8 makes 54% of 36%.
     """
@@ -47,7 +48,8 @@ class Batches:
     def __init__(
         self,
         store: LatentStore,
-        tokenizer: CLIPTokenizer,
+        token_ids: Callable[[list[str]], Tensor],
+        noise: NoiseModel,
         rng: np.random.Generator,
         *,
         size: int,
@@ -55,7 +57,8 @@ class Batches:
         inpainted: float,
         redrawn: float = 0.0,
     ) -> None:
-        self.store, self.tokenizer, self.rng, self.size = store, tokenizer, rng, size
+        self.store, self.token_ids, self.noise = store, token_ids, noise
+        self.rng, self.size = rng, size
         self.empty_captions, self.inpainted = empty_captions, inpainted
         self.redrawn = redrawn
 
@@ -66,12 +69,12 @@ class Batches:
         captions = [random_caption(rng, picture) for picture in pictures]
         empty = rng.random(size) < self.empty_captions
         captions = ["" if e else c for e, c in zip(empty, captions, strict=True)]
-        timesteps = random_timesteps(rng, size)
+        timesteps = self.noise.random_timesteps(rng, size)
         latents = self.store.batch(indices)
         named, targets = sides(pictures)
         return Batch(
             latents=latents,
-            token_ids=token_ids(self.tokenizer, captions),
+            token_ids=self.token_ids(captions),
             timesteps=torch.from_numpy(timesteps),
             given_timesteps=torch.from_numpy(_given_timesteps(rng, timesteps)),
             fresh=self._fresh(pictures, latents.shape[-1]),
@@ -100,20 +103,12 @@ class Batches:
         return torch.from_numpy(fresh.astype(np.float32))[:, None, None, :]
 
 
-def _given_timesteps(rng: np.random.Generator, timesteps: NDArray[np.int64]) -> NDArray[np.int64]:
+def _given_timesteps(rng: np.random.Generator, timesteps: NDArray[Any]) -> NDArray[Any]:
     """How noisy a given half is (B,): clean or anything less noisy than the rest."""
-    size = len(timesteps)
-    return np.where(rng.random(size) < 0.5, 0, (timesteps * rng.random(size)).astype(np.int64))
-
-
-def random_timesteps(rng: np.random.Generator, size: int) -> NDArray[np.int64]:
-    """Training timesteps (size,) in [0, 1000), the middle and upper ones more often.
-
-    Poses and colours are decided there, as the loss with a wrong caption shows, and details
-    below. Two fifths are uniform, so that no level is left out; compare arXiv:2403.03206.
-    """
-    level = np.where(rng.random(size) < 0.4, rng.random(size), rng.beta(3.0, 2.0, size))
-    return np.minimum(level * 1000, 999).astype(np.int64)
+    size, clean = len(timesteps), np.zeros_like(timesteps)
+    return np.where(
+        rng.random(size) < 0.5, clean, (timesteps * rng.random(size)).astype(timesteps.dtype)
+    )
 
 
 def sides(pictures: list[Picture]) -> tuple[Tensor, Targets]:

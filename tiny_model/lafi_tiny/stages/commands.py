@@ -2,16 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from lafi_tiny.stages.stage_folder import training_folder
+
+if TYPE_CHECKING:
+    from lafi_tiny.stages.bundled import Bundled
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 FOLDER = typer.Option(
     None, help="Where the stages keep their state; default: LAFI_TRAINING, else out/training."
 )
 
+MODEL = typer.Option("denoiser", help="Which model: denoiser or transformer.")
+OUT = typer.Argument(None, help="Where it is packed; default: its place in tiny_model.")
 WEIGHTS = typer.Argument(Path("tiny_model/weights"), help="The packed model.")
 
 
@@ -34,41 +40,51 @@ def stage(name: str, folder: Path | None = FOLDER, cores: int = 2) -> None:
 
 
 @app.command()
-def finish_denoiser(folder: Path | None = FOLDER, steps: int = 4000) -> None:
+def finish_denoiser(folder: Path | None = FOLDER, steps: int = 4000, model: str = MODEL) -> None:
     """Let the running denoiser's learning rate fall to nothing over its next steps."""
     from lafi_tiny.stages.train_denoiser import plan_finish
 
-    typer.echo(json.dumps(plan_finish(folder or training_folder(), steps)))
+    files = _bundled(model).files
+    typer.echo(json.dumps(plan_finish(folder or training_folder(), steps, files)))
 
 
 @app.command()
-def plot(out: Path, folder: Path | None = FOLDER) -> None:
-    """Draw the curve of the denoiser's figures into a PNG."""
+def plot(out: Path, folder: Path | None = FOLDER, model: str = MODEL) -> None:
+    """Draw the curve of a model's figures into a PNG."""
     from lafi_tiny.stages.curve import read_curve
     from lafi_tiny.stages.curve_plot import plot_curve
 
-    plot_curve(read_curve(folder or training_folder()), out)
+    files = _bundled(model).files
+    plot_curve(read_curve(folder or training_folder(), files.curve), out)
 
 
 @app.command()
-def evaluate(folder: Path | None = FOLDER, panels: int = 128, twins: int = 128) -> None:
+def evaluate(
+    folder: Path | None = FOLDER, panels: int = 128, twins: int = 128, model: str = MODEL
+) -> None:
     """All figures of the best checkpoint so far, without injection, on held-out combinations."""
-    from lafi_tiny.stages.blueprint import BLUEPRINT
-    from lafi_tiny.stages.pack import evaluate as measure
     from lafi_tiny.stages.score import ScoreSizes
 
     sizes = ScoreSizes(panels=panels, twins=twins)
-    typer.echo(json.dumps(measure(BLUEPRINT, folder or training_folder(), sizes), indent=2))
+    figures = _bundled(model).evaluate(folder or training_folder(), sizes)
+    typer.echo(json.dumps(figures, indent=2))
 
 
 @app.command()
-def pack(out: Path = WEIGHTS, folder: Path | None = FOLDER) -> None:
-    """Write the best checkpoint as a `StableDiffusionPipeline` folder, and the reader beside it."""
-    from lafi_tiny.stages.blueprint import BLUEPRINT
-    from lafi_tiny.stages.pack import pack_model
+def pack(
+    out: Path | None = OUT,
+    folder: Path | None = FOLDER,
+    model: str = MODEL,
+) -> None:
+    """Write the best checkpoint as a folder that diffusers' pipeline loads.
 
-    size = pack_model(BLUEPRINT, folder or training_folder(), out)
-    typer.echo(f"{out}: {size / 2**20:.1f} MiB")
+    The denoiser's is a `StableDiffusionPipeline`, with the reader beside it, the transformer's a
+    `ZImagePipeline`.
+    """
+    packed = _bundled(model)
+    place = out or packed.out
+    size = packed.pack(folder or training_folder(), place)
+    typer.echo(f"{place}: {size / 2**20:.1f} MiB")
 
 
 @app.command()
@@ -106,3 +122,12 @@ def sheet(
     from lafi_tiny.stages.sheet import draw_sheet
 
     draw_sheet(out, tuple(kinds.split(",")), count, seed, side)
+
+
+def _bundled(name: str) -> "Bundled":
+    from lafi_tiny.stages.bundled import bundled
+
+    try:
+        return bundled(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

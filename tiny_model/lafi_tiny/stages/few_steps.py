@@ -7,6 +7,7 @@ diffusers' `LCMScheduler`.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batch, Batches
 from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
 from lafi_tiny.stages.latent_store import LatentStore
+from lafi_tiny.stages.noise import DiffusionNoise
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
 from lafi_tiny.stages.text_to_latent import TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer, token_ids
@@ -184,7 +186,13 @@ def _batches(plan: Blueprint, settings: FewStepsTraining, folder: Path, step: in
         store.grow()
     rng = np.random.default_rng([settings.seed, 5, step])
     return Batches(
-        store, stage_tokenizer(folder), rng, size=settings.batch, empty_captions=0.1, inpainted=0.0
+        store,
+        partial(token_ids, stage_tokenizer(folder)),
+        DiffusionNoise(),
+        rng,
+        size=settings.batch,
+        empty_captions=0.1,
+        inpainted=0.0,
     )
 
 

@@ -6,6 +6,7 @@ grow with it.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batches
-from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
+from lafi_tiny.stages.blueprint import Blueprint
 from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.muon import Muon
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
@@ -97,6 +98,7 @@ class _Run:
             "redrawn": settings.redrawn,
         }
         self.batches = []
+        encode, noise = partial(self.model.token_ids, tokenizer), self.model.noise
         for k, size in enumerate(settings.sizes):
             place = {"worker": team.worker, "workers": team.workers}
             most = {"side": size.side, "most": size.most}
@@ -104,8 +106,7 @@ class _Run:
             while len(store) < min(settings.first_pictures, size.most):
                 store.grow()
             rng = np.random.default_rng([settings.seed, 4, k, self.step, team.worker])
-            self.batches.append(Batches(store, tokenizer, rng, size=size.batch, **shares))
-        self.schedule = build_noise_schedule()
+            self.batches.append(Batches(store, encode, noise, rng, size=size.batch, **shares))
         self.clock = SaveClock(settings.save_seconds)
 
     def one_step(self) -> None:
@@ -115,7 +116,7 @@ class _Run:
             len(self.batches), p=[size.share for size in self.settings.sizes]
         )
         batches = self.batches[chosen]
-        loss = velocity_loss(self.model, self.schedule, batches.draw(), self.place)
+        loss = velocity_loss(self.model, batches.draw(), self.place)[0]
         self.gradients.zero_()
         loss.backward()
         self.team.average(self.gradients)

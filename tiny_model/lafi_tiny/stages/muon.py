@@ -16,6 +16,8 @@ from lafi_tiny.team import ALONE, Team
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 HALF_FROM = 64
 """Matrices of at least this many rows and columns are made orthogonal in bfloat16."""
+_NOT_HIDDEN = ("embedding", "embed_tokens", "heads.")
+"""Parts of names of tables and of outputs."""
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.99), 1e-8
 
 
@@ -117,7 +119,7 @@ def split_parameters(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Par
     others: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         hidden = parameter.ndim >= 2 and min(len(parameter), parameter[0].numel()) > 4
-        plain = "embedding" not in name and "heads." not in name
+        plain = not any(part in name for part in _NOT_HIDDEN)
         (matrices if hidden and plain else others).append(parameter)
     return matrices, others
 

@@ -7,39 +7,30 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
-from torch import Tensor, nn
+from torch import nn
 
 from lafi_tiny.stages.autoencoder import STATE_FILE as AUTOENCODER_FILE
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.blueprint import Blueprint, save_pipeline
-from lafi_tiny.stages.draw import draw_pictures
-from lafi_tiny.stages.reader import load_reader
-from lafi_tiny.stages.score import ScoreSizes, score_model
+from lafi_tiny.stages.denoising_model import Namer
+from lafi_tiny.stages.evaluate import Drawing, evaluate_model
+from lafi_tiny.stages.score import ScoreSizes
 from lafi_tiny.stages.stage_folder import mark_finished
-from lafi_tiny.stages.text_to_latent import STATE_FILE, Namer, TextToLatent, load_denoiser
+from lafi_tiny.stages.text_to_latent import DENOISER, STATE_FILE, TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, build_optimizer
 from lafi_tiny.stages.train_reader import READER_FILE
-from lafi_tiny.training import save_grid, save_state, to_pixels
+from lafi_tiny.training import save_state
 
 STEPS, GUIDANCE = 30, 4.0
 
 
 def evaluate(plan: Blueprint, folder: Path, sizes: ScoreSizes) -> dict[str, Any]:
     """Figures of the best checkpoint without injection, with grids; also in `evaluation.json`."""
-    tokenizer, vae = stage_tokenizer(folder), load_average(plan, folder)
+    tokenizer = stage_tokenizer(folder)
     model = load_denoiser(plan, folder, tokenizer)
-
-    def draw(captions: list[str], name: str) -> Tensor:
-        images = draw_pictures(
-            model, vae, tokenizer, captions, seed=sizes.seed, steps=STEPS, guidance=GUIDANCE
-        )
-        save_grid(to_pixels(images[:64]), folder / "grids" / f"evaluated_{name}.png", zoom=1)
-        return images
-
-    figures = score_model(sizes, load_reader(folder / READER_FILE), draw)
-    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
+    drawing = Drawing(model, tokenizer, load_average(plan, folder), STEPS, GUIDANCE)
+    return evaluate_model(drawing, folder, sizes, DENOISER.figures)
 
 
 def pack_model(plan: Blueprint, folder: Path, out: Path) -> int:
@@ -55,13 +46,13 @@ def pack_model(plan: Blueprint, folder: Path, out: Path) -> int:
         text_encoder=model.text_encoder.to(torch.float16),
         tokenizer=tokenizer,
     )
-    _load_as_float32(out / "text_encoder" / "config.json")
+    load_as_float32(out / "text_encoder" / "config.json")
     reader = out.parent / READER_FILE
     shutil.copy(folder / READER_FILE, reader)
     return sum(file.stat().st_size for file in (*out.rglob("*"), reader) if file.is_file())
 
 
-def _load_as_float32(config: Path) -> None:
+def load_as_float32(config: Path) -> None:
     """transformers loads at the dtype of the file, diffusers in float32: make them agree."""
     fields = {**json.loads(config.read_text()), "dtype": "float32"}
     config.write_text(json.dumps(fields, indent=2) + "\n")
@@ -85,7 +76,7 @@ def unpack_model(plan: Blueprint, weights: Path, folder: Path) -> None:
     model = TextToLatent(plan, pipeline.tokenizer)
     model.unet.load_state_dict(pipeline.unet.state_dict())
     model.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
-    both = nn.ModuleDict({"model": model, "namer": Namer(plan)})
+    both = nn.ModuleDict({"model": model, "namer": Namer(model.middle)})
     optimizer = build_optimizer(both, DenoiserTraining())
     network = {"both": both.state_dict(), "average": model.state_dict()}
     rest = {"step": 0, "updates": 0, "optimizer": optimizer.state_dict()}

@@ -1,60 +1,68 @@
-"""The networks that are trained together: UNet, text encoder and heads that name what is drawn."""
+"""The UNet and its text encoder, which are trained together."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from lafi_tiny.hand.pose import ANGLES
 from lafi_tiny.stages.blueprint import Blueprint, build_text_encoder, build_unet
-from lafi_tiny.stages.reader import CLASSES
+from lafi_tiny.stages.denoising_model import (
+    DenoisingModel,
+    MiddleShape,
+    Recipe,
+    StageFiles,
+    Text,
+    load_checkpoint,
+    outputs_of,
+)
+from lafi_tiny.stages.noise import DiffusionNoise
 from lafi_tiny.stages.stage_folder import has_finished
+from lafi_tiny.stages.tokenizer import stage_tokenizer, token_ids
 
 STATE_FILE = "denoiser.pt"
 BEST_FILE = "denoiser_best.pt"
 LARGER_FILE = "larger.pt"
+DENOISER = StageFiles(
+    name="denoiser",
+    state=STATE_FILE,
+    best=BEST_FILE,
+    curve="curve.jsonl",
+    finish="finish.json",
+    figures="evaluation.json",
+)
 
 
-class Namer(nn.Module):
-    """Names what each of two sides of a picture shows, from the UNet's middle features.
-
-    Only used in training: what is known exactly of every picture helps features along.
-    """
-
-    def __init__(self, plan: Blueprint) -> None:
-        super().__init__()
-        levels = len(plan.unet_widths)
-        side = plan.side // plan.factor // 2 ** (levels - 1)
-        self.columns = side // 2
-        width = plan.unet_widths[-1] * side * self.columns
-        self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({k: nn.Linear(width, len(v)) for k, v in CLASSES.items()})
-        self.angles = nn.Linear(width, 2 * len(ANGLES))
-
-    def forward(self, middle: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Features (B, C, s, s) -> logits (2 B, n), first all left sides; (2 B, angles, 2)."""
-        left, right = middle[..., : self.columns], middle[..., -self.columns :]
-        features = self.norm(torch.cat([left.flatten(1), right.flatten(1)]))
-        logits = {name: head(features) for name, head in self.heads.items()}
-        return logits, self.angles(features).view(len(features), -1, 2)
-
-
-class TextToLatent(nn.Module):
+class TextToLatent(DenoisingModel):
     """The networks that are trained together."""
 
     def __init__(self, plan: Blueprint, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.unet: UNet2DConditionModel = build_unet(plan)
         self.text_encoder: CLIPTextModel = build_text_encoder(plan, tokenizer)
+        self.noise = DiffusionNoise()
+        side = plan.side // plan.factor
+        self.latent_shape = (plan.latent_channels, side, side)
+        widths = plan.unet_widths
+        self.middle = MiddleShape(widths[-1], side // 2 ** (len(widths) - 1))
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
-        """(B, C, h, w), (B,), (B, T) -> predicted v (B, C, h, w)."""
-        text = self.text_encoder(token_ids)[0]
-        prediction: Tensor = self.unet(noisy, timesteps, text).sample
-        return prediction
+    @staticmethod
+    def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+        """As `DenoisingModel`: (B, 77), longer texts cut."""
+        return token_ids(tokenizer, texts)
+
+    def read(self, token_ids: Tensor) -> Text:
+        """As `DenoisingModel`: hidden states (B, 77, width)."""
+        return (self.text_encoder(token_ids)[0],)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, text: Text) -> tuple[Tensor, Tensor]:
+        """As `DenoisingModel`: v, and what the middle block gives."""
+        with outputs_of(self.unet.mid_block) as middle:
+            prediction: Tensor = self.unet(noisy, timesteps, text[0]).sample
+        return prediction, middle[0]
 
     def placed_for_training(self, place: torch.device) -> None:
         """Move there. The fused CPU kernel's backward is several times slower at these sizes."""
@@ -64,22 +72,14 @@ class TextToLatent(nn.Module):
             self.text_encoder.set_attn_implementation("eager")
 
 
-class MiddleFeatures:
-    """Keeps what the UNet's middle block gave in the last forward pass, for one loss."""
-
-    def __init__(self, unet: UNet2DConditionModel) -> None:
-        self.features: Tensor | None = None
-        unet.mid_block.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        self.features = output
-
-    def take(self) -> Tensor:
-        """The features of the last pass (B, C, s, s), once."""
-        if self.features is None:
-            raise RuntimeError("features: got none, allowed: after a forward pass")
-        features, self.features = self.features, None
-        return features
+def denoiser_recipe(plan: Blueprint) -> Recipe:
+    """The UNet as a stage trains it."""
+    return Recipe(
+        files=DENOISER,
+        tokenizer=stage_tokenizer,
+        build=partial(TextToLatent, plan),
+        watched_steps=25,
+    )
 
 
 def load_denoiser(
@@ -87,8 +87,7 @@ def load_denoiser(
 ) -> TextToLatent:
     """A moving average that a stage left in `folder`; by default the last stage's."""
     model = TextToLatent(plan, tokenizer).eval()
-    state = torch.load(folder / (file or last_file(folder)), map_location="cpu", weights_only=True)
-    model.load_state_dict({k: v.float() for k, v in state["average"].items()})
+    load_checkpoint(model, folder / (file or last_file(folder)))
     return model
 
 

@@ -1,7 +1,7 @@
 """A CLIP tokenizer whose vocabulary comes from the captions of the drawn data set."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,12 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return ids
 
 
+def some_captions(seed: int, count: int) -> Iterator[str]:
+    """Captions of training pictures, from which a vocabulary is learnt."""
+    rng = np.random.default_rng([seed, 1])
+    return (random_caption(rng, picture_of(seed, i)) for i in range(count))
+
+
 def stage_tokenizer(folder: Path, seed: int = 0, captions: int = CAPTIONS) -> CLIPTokenizer:
     """The tokenizer kept in `folder`, made of captions if it is missing.
 
@@ -80,8 +86,6 @@ def stage_tokenizer(folder: Path, seed: int = 0, captions: int = CAPTIONS) -> CL
     """
     kept = folder / "tokenizer"
     if not kept.exists():
-        rng = np.random.default_rng([seed, 1])
-        lines = (random_caption(rng, picture_of(seed, i)) for i in range(captions))
-        build_tokenizer(lines).save_pretrained(kept)
+        build_tokenizer(some_captions(seed, captions)).save_pretrained(kept)
     tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(kept)
     return tokenizer

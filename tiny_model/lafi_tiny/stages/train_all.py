@@ -14,6 +14,8 @@ from lafi_tiny.stages.stage_folder import RECOGNISER, has_finished, mark_finishe
 from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, train_denoiser
 from lafi_tiny.stages.train_reader import ReaderTraining, train_reader
+from lafi_tiny.stages.train_transformer import TRANSFORMER_TRAINING, train_transformer
+from lafi_tiny.stages.transformer_blueprint import TRANSFORMER_BLUEPRINT
 from lafi_tiny.team import run_team
 from lafi_tiny.who.train_describer import DescriberTraining, train_describer
 from lafi_tiny.who.train_recogniser import RecogniserTraining, train_recognisers
@@ -58,6 +60,13 @@ def recogniser_stage(folder: Path, cores: int) -> None:
     mark_finished(folder, RECOGNISER)
 
 
+def transformer_stage(folder: Path, cores: int) -> None:
+    """The small transformer, with as many workers of one thread each."""
+    plans = BLUEPRINT, TRANSFORMER_BLUEPRINT
+    work = partial(train_transformer, *plans, TRANSFORMER_TRAINING, folder)
+    run_team(work, cores, folder)
+
+
 STAGES = {
     "autoencoder": autoencoder_stage,
     "reader": reader_stage,
@@ -65,6 +74,7 @@ STAGES = {
     "larger": larger_stage,
     "few_steps": few_steps_stage,
     RECOGNISER: recogniser_stage,
+    "transformer": transformer_stage,
 }
 
 
