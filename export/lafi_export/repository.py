@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runti
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
-from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo
+from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import export_model, export_variant
@@ -76,6 +77,7 @@ def export_checkpoint(
     *,
     runtime: RuntimeName = "openvino",
     precision: Precision = "f32",
+    text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
     recogniser: Path | None = None,
@@ -88,7 +90,8 @@ def export_checkpoint(
 
     checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
-    runtime, precision: what the served models run with. denoiser: serve it as a model too.
+    runtime, precision: what the served models run with. text_precision: int8 stores the text
+    encoders' large matrices in 8 bits; not with variants. denoiser: serve it as a model too.
     variants: merged and exported beside the model, each with its own parity report.
     recogniser: its folder; it scores panels and identifies characters. None: the one beside the
     checkpoint, if there is one. Enrolments of an earlier export are kept, and so are networks that
@@ -102,7 +105,13 @@ def export_checkpoint(
     """
     check_runtime(runtime, precision)
     _check_out(out)
+    if text_precision != "f32" and variants:
+        raise ExportError(
+            f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
+            "encoder may be another"
+        )
     info = read_model_info(checkpoint, engine=runtime, precision=precision)
+    info = info.model_copy(update={"text_precision": text_precision})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
@@ -188,13 +197,23 @@ def _compare(
             bank=not large,
         )
         if kind == chosen and not large:
-            pictures += compare_pictures(reference, candidate, precision=kind[1])
+            # Text in 8 bits is judged by itself; all else must give torch's pixels.
+            same_text = replace(candidate, text_encoder=reference.text_encoder)
+            rounded = info.text_precision != "f32"
+            pictures += compare_pictures(
+                reference, same_text if rounded else candidate, precision=kind[1]
+            )
+            if rounded:
+                pictures += compare_pictures(reference, candidate, precision=info.text_precision)
     report = ParityReport(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
         weights_sha256=info.weights_sha256,
         engines=tuple(engines),
         pictures=tuple(pictures),
-        tolerances={precision: TOLERANCES[precision] for _, precision in kinds},
+        tolerances={
+            precision: TOLERANCES[precision]
+            for precision in (*(precision for _, precision in kinds), info.text_precision)
+        },
     )
     try:
         report.check()
