@@ -85,7 +85,7 @@ def test_both_runtimes_compute_with_the_rounded_weights(name: Any, tmp_path: Pat
         run = open_graph(folder / graph.file, runtime, threads=1)
         got = OnnxTextEncoder(run, text_names(info), info.most_clip_skip)(ids)
         for port, rounded, before in zip(got, wanted, exact, strict=True):
-            torch.testing.assert_close(got[port], rounded, atol=1e-4, rtol=1e-4, msg=port)
+            torch.testing.assert_close(got[port], rounded, atol=1e-4, rtol=1e-4)
             row = engine_row("text_encoder", port, runtime, "int8", before, got[port])
             assert with_cosine(row, before, got[port]).passed
 
