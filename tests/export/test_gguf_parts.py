@@ -48,10 +48,10 @@ def _written(folder: Path, part: str, file: Path, out: Path) -> dict[str, Tensor
     return stored(out, part)
 
 
-def _same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+def _same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[name], value) for name, value in expected.items()
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -69,9 +69,9 @@ def test_a_transformer_has_the_values_of_diffusers(
     )
     expected = {n: dequantize_gguf_tensor(v).float() for n, v in read.state_dict().items()}
     found = _written(zimage, "transformer", file, tmp_path / "out")
-    _same(found, expected)
+    assert _same(found, expected)
     if kind is GGMLQuantizationType.F32:
-        _same(found, tensors)
+        assert _same(found, tensors)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +87,7 @@ def test_a_transformer_in_the_names_of_diffusers(
         torch_dtype=torch.float32,
     )
     expected = {n: dequantize_gguf_tensor(v).float() for n, v in read.state_dict().items()}
-    _same(_written(sd3, "transformer", file, tmp_path / "out"), expected)
+    assert _same(_written(sd3, "transformer", file, tmp_path / "out"), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,16 +107,16 @@ def test_text_encoders_have_the_values_of_transformers(
         )
         expected = {name: value for name, value in read.state_dict().items() if name in tensors}
         found = _written(folder, part, file, tmp_path / "out")
-        _same(found, expected)
+        assert _same(found, expected)
         if kind is GGMLQuantizationType.F32:
-            _same(found, tensors)
+            assert _same(found, tensors)
 
 
 def test_a_folder_of_configs_and_gguf_files_is_the_checkpoint(zimage: Path, tmp_path: Path) -> None:
     with _from_gguf(zimage, tmp_path) as (_, folder):
         check_checkpoint(folder)
         for part in ("transformer", "text_encoder", "vae"):
-            _same(stored(folder, part), stored(zimage, part))
+            assert _same(stored(folder, part), stored(zimage, part))
         assert folder.name == "configs"
     assert not list(tmp_path.glob(".checkpoint.*"))
 
