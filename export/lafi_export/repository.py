@@ -92,12 +92,11 @@ def export_checkpoint(
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with. text_precision: int8 stores the text
     encoders' large matrices in 8 bits; not with variants. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with its own parity report.
-    recogniser: its folder; it scores panels and identifies characters. None: the one beside the
-    checkpoint, if there is one. Enrolments of an earlier export are kept, and so are networks that
-    `lafi export-upscaler` put into it. threads: for the
-    comparison, 0 for all cores. finish: called with the complete folder before it replaces
-    `out`. tell: called with a line before each step.
+    variants: merged and exported beside the model, each with its own parity report. recogniser: its
+    folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
+    there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
+    threads: for the comparison, 0 for all cores. finish: called
+    with the complete folder before it replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
     ExportError for an `out` that holds something else, ArtifactsError for a precision that this
     machine lacks, LoraError and TextualInversionError for a variant that does not fit. Raises
@@ -105,11 +104,7 @@ def export_checkpoint(
     """
     check_runtime(runtime, precision)
     _check_out(out)
-    if text_precision != "f32" and variants:
-        raise ExportError(
-            f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
-            "encoder may be another"
-        )
+    _check_text_precision(text_precision, variants)
     info = read_model_info(checkpoint, engine=runtime, precision=precision)
     info = info.model_copy(update={"text_precision": text_precision})
     for variant in variants:
@@ -118,9 +113,8 @@ def export_checkpoint(
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
-        compare = partial(
-            _compare, chosen=(runtime, precision), threads=threads, load_engines=load_engines
-        )
+        chosen = runtime, precision
+        compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
         report = compare(reference, artifacts, model.info)
@@ -132,12 +126,20 @@ def export_checkpoint(
             tell(f"{variant.name}: comparing with torch")
             compare(reference, made.artifacts, made.info)
             infos.append(made.info)
-        info = _with_company(recogniser, upscalers, artifacts, model.info, tell)
+        company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
-        _write_models(folder, info, infos, denoiser)
+        _write_models(folder, company, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Variant]) -> None:
+    if text_precision != "f32" and variants:
+        raise ExportError(
+            f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
+            "encoder may be another"
+        )
 
 
 def _with_company(

@@ -80,15 +80,8 @@ def export(
         from lafi_export.single_file import SingleFile
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
-    files = {
-        "unet": unet,
-        "transformer": transformer,
-        "vae": vae,
-        "text_encoder": text_encoder,
-        "text_encoder_2": text_encoder_2,
-        "text_encoder_3": text_encoder_3,
-    }
-    parts: Any = {part: file for part, file in files.items() if file is not None}
+    texts = (text_encoder, text_encoder_2, text_encoder_3)
+    parts: Any = _given((unet, transformer, vae, *texts))
     code = export_command(
         SingleFile(checkpoint, parts, config, tokenizer, prediction),
         out=out,
@@ -101,6 +94,14 @@ def export(
         recogniser=recogniser,
     )
     raise typer.Exit(code)
+
+
+_PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+
+
+def _given(files: Sequence[Path | None]) -> dict[str, Path]:
+    """files: of each of _PARTS."""
+    return {part: file for part, file in zip(_PARTS, files, strict=True) if file is not None}
 
 
 def _export_plans(
