@@ -99,8 +99,8 @@ def export_checkpoint(
     with the complete folder before it replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
     ExportError for an `out` that holds something else, ArtifactsError for a precision that this
-    machine lacks, LoraError and TextualInversionError for a variant that does not fit. Raises
-    ParityError if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
+    machine lacks, LoraError and TextualInversionError for a variant that does not fit; ParityError
+    if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     check_runtime(runtime, precision)
     _check_out(out)
