@@ -95,8 +95,8 @@ def export_checkpoint(
     variants: merged and exported beside the model, each with its own parity report. recogniser: its
     folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
     there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
-    threads: for the comparison, 0 for all cores. finish: called
-    with the complete folder before it replaces `out`. tell: called with a line before each step.
+    threads: for comparing, 0 for all cores. finish: called with the complete folder before it
+    replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
     ExportError for an `out` that holds something else, ArtifactsError for a precision that this
     machine lacks, LoraError and TextualInversionError for a variant that does not fit; ParityError
@@ -117,8 +117,7 @@ def export_checkpoint(
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report = compare(reference, artifacts, model.info)
-        infos = []
+        report, infos = compare(reference, artifacts, model.info), []
         for variant in variants:
             # Planned again, so that memory holds the factors of one variant at a time.
             plan = plan_variant(checkpoint, variant)
