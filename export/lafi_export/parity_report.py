@@ -47,9 +47,9 @@ and the PSNR in f32, and the PSNR alone in the others: bf16 keeps 8 bits of a nu
 pixel may differ by any amount in a correct picture.
 
 bf16 was measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an
-engine up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of the
-deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median 48.
-A wrong engine returns NaN or an error of 1.
+engine up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of
+the deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median
+48. A wrong engine returns NaN or an error of 1.
 """
 
 
