@@ -10,16 +10,17 @@ Knows checkpoints and exported files, not runtimes.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lafi.model.artifacts import CONFIGS, WEIGHTS, file_sha256
+from lafi.model.artifacts import CONFIGS, TEXT_ENCODER, WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, variant_folder
 from lafi.ports.engines import Engines
 from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
+from lafi_export.int8_text import write_int8_text
 from lafi_export.modules import ExportModules, load_modules
 from lafi_export.onnx_export import Graph, export_graph, graphs
 from lafi_export.part_weights import PartWeights
@@ -48,6 +49,9 @@ def export_model(
         tell(f"exporting {graph.file}")
         path = artifacts / graph.file
         used[graph.file] = export_graph(graph, path, modules.weights)
+        if graph.file == TEXT_ENCODER and info.text_precision == "int8":
+            tell(f"{graph.file}: 8-bit weights")
+            used[graph.file] = _smaller_weights(path, used[graph.file], hashes)
         hashes[graph.file] = file_sha256(path)
     shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
     for file in ("model_index.json", *(f"{part.part}/config.json" for part in modules.weights)):
@@ -57,6 +61,21 @@ def export_model(
     _finish(checkpoint, artifacts, info)
     model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights})
     return model, _torch(modules, checkpoint, info)
+
+
+def _smaller_weights(
+    path: Path, replaced: Sequence[str], hashes: dict[str, str]
+) -> tuple[str, ...]:
+    """A text encoder's weights in 8 bits; the float32 files go, also from `hashes`.
+
+    The torch engines that mapped them keep what they mapped.
+    """
+    location = write_int8_text(path)
+    for old in replaced:
+        (path.parent / old).unlink()
+        del hashes[old]
+    hashes[location] = file_sha256(path.parent / location)
+    return (location,)
 
 
 def export_variant(

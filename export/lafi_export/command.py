@@ -10,7 +10,7 @@ from rich.text import Text
 from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
-from lafi.model.info import variant_folder
+from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
 from lafi_export.ending import ended_like_an_error, made_folder
 from lafi_export.learnt_words import TextualInversionError
@@ -38,6 +38,7 @@ def export_command(
     out: Path,
     runtime: RuntimeName | None = None,
     precision: Precision = "f32",
+    text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
@@ -69,6 +70,7 @@ def export_command(
                 out,
                 runtime=runtime,
                 precision=precision,
+                text_precision=text_precision,
                 denoiser=denoiser,
                 variants=wanted,
                 recogniser=recogniser,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -45,16 +46,19 @@ def compare_engines(
     """Every engine on random inputs of several shapes and batches.
 
     reference: torch in fp32. candidate: its denoiser and its reference reader have the tolerance
-    of `precision`, its other engines that of f32. vocabulary: number of token ids. sizes: of the
-    random inputs. bank: whether to compare the bank, for which a candidate opens a second graph;
-    without a reference reader it is never compared.
+    of `precision`, its text encoder that of `ModelInfo.text_precision`, its others that of f32.
+    vocabulary: number of token ids. sizes: of the random inputs. bank: whether to compare the
+    bank, for which a candidate opens a second graph; without a reference reader it is never
+    compared.
     """
     rows = []
     for case, tokens, skip in token_cases(reference.info, vocabulary):
         want, got = (each.text_encoder(tokens, skip) for each in (reference, candidate))
         for name, value in want.items():
             where = case if name == "text" else f"{case}, {name}"
-            rows.append(_judge("text_encoder", where, candidate, "f32", value, got[name]))
+            kind = candidate.info.text_precision
+            row = _judge("text_encoder", where, candidate, kind, value, got[name])
+            rows.append(row if kind == "f32" else with_cosine(row, value, got[name]))
     for case, images in image_cases(reference.info, sizes):
         pair = reference.vae_encoder(images), candidate.vae_encoder(images)
         rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))
@@ -150,6 +154,18 @@ def engine_row(
         # A NaN passes no comparison.
         passed=worst <= tolerance.max_error and mean <= tolerance.mean_error,
     )
+
+
+def with_cosine(row: EngineParity, want: Tensor, got: Tensor) -> EngineParity:
+    """The row with the least cosine of vectors (..., D), also judged by it.
+
+    Vectors of zeros, which stand for padding, do not count.
+    """
+    cosines = torch.cosine_similarity(want.double(), got.double(), dim=-1)
+    worst = float(cosines[want.abs().amax(dim=-1) > 0].min())
+    least = TOLERANCES[row.precision].min_cosine
+    passed = row.passed and (least is None or worst >= least)
+    return row.model_copy(update={"cosine": worst, "passed": passed})
 
 
 def _drawn(storyboard: Storyboard, engines: Engines) -> dict[str, Pixels]:

@@ -26,6 +26,8 @@ class Tolerance(BaseModel):
     """Of any pixel of a drawn panel; None: no limit."""
     min_psnr: float = Field(gt=0)
     """Of drawn panels, in dB; 100 dB for equal panels."""
+    min_cosine: float | None = Field(default=None, ge=-1, le=1)
+    """Of any embedding of a text with torch's; None: no limit."""
 
     def allows_picture(self, max_error: int, psnr: float) -> bool:
         """Whether a picture may differ by this much: max_error in 1/255, psnr in dB."""
@@ -36,16 +38,18 @@ class Tolerance(BaseModel):
 TOLERANCES: dict[str, Tolerance] = {
     "f32": Tolerance(max_error=1e-4, mean_error=1e-5, max_pixel_error=2, min_psnr=60.0),
     "bf16": Tolerance(max_error=0.5, mean_error=0.02, min_psnr=30.0),
+    "int8": Tolerance(max_error=0.1, mean_error=0.02, min_psnr=20.0, min_cosine=0.99),
 }
-"""By the precision of the denoiser. `max_error` and `mean_error` are the limits for engines.
+"""By the precision of the denoiser; int8 is that of a text encoder, and of pictures drawn with it.
 
-The limits for pictures are the worst pixel and the PSNR in f32, and the PSNR alone in bf16: bf16
-keeps 8 bits of a number, so a single pixel may differ by any amount in a correct picture.
+`max_error` and `mean_error` are the limits for engines. The limits for pictures are the worst pixel
+and the PSNR in f32, and the PSNR alone in the others: bf16 keeps 8 bits of a number, so a single
+pixel may differ by any amount in a correct picture.
 
-Measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an engine
-up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of the
-deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median 48.
-A wrong engine returns NaN or an error of 1.
+bf16 was measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an
+engine up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of
+the deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median
+48. A wrong engine returns NaN or an error of 1.
 """
 
 
@@ -63,6 +67,8 @@ class EngineParity(BaseModel):
     mean_error: float
     scale: float
     """Largest absolute value of torch."""
+    cosine: float | None = None
+    """Least cosine of an embedding with torch's; of text encoders in 8 bits."""
     passed: bool
 
 
@@ -107,6 +113,7 @@ class ParityReport(BaseModel):
                     f"{row.engine} ({row.runtime}, {row.precision}) on {row.case}: "
                     f"got max error {row.max_error:.2e} and mean {row.mean_error:.2e}, "
                     f"allowed {allowed.max_error:.0e} and {allowed.mean_error:.0e}"
+                    + ("" if row.cosine is None else _cosine_limit(row.cosine, allowed))
                 )
         for picture in self.pictures:
             if not picture.passed:
@@ -148,6 +155,7 @@ class ParityReport(BaseModel):
                 "|---|---|---|---|---|---|---|",
                 *(_picture_row(row) for row in self.pictures),
                 "",
+                *(_cosine_line(row) for row in self.engines if row.cosine is not None),
                 *(f"- FAILED: {line}" for line in self.failures),
                 "",
             ]
@@ -158,6 +166,15 @@ def _engine_row(row: EngineParity) -> str:
     errors = f"{row.max_error:.1e} | {row.mean_error:.1e}"
     where = f"{row.engine} | {row.runtime} | {row.precision} | {row.case}"
     return f"| {where} | {errors} | {_yes(row.passed)} |"
+
+
+def _cosine_limit(cosine: float, allowed: Tolerance) -> str:
+    return f"; got cosine {cosine:.4f}, allowed {allowed.min_cosine} or more"
+
+
+def _cosine_line(row: EngineParity) -> str:
+    where = f"{row.engine} ({row.runtime}, {row.precision}) on {row.case}"
+    return f"- {where}: least cosine with torch {row.cosine:.6f}"
 
 
 def _picture_row(row: PixelParity) -> str:

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
-from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo
+from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import export_model, export_variant
@@ -77,6 +78,7 @@ def export_checkpoint(
     *,
     runtime: RuntimeName | None = None,
     precision: Precision = "f32",
+    text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
     recogniser: Path | None = None,
@@ -90,36 +92,35 @@ def export_checkpoint(
     checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
     export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with; no runtime: the usual one of the model's
-    family. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with its own parity report.
-    recogniser: its folder; it scores panels and identifies characters. None: the one beside the
-    checkpoint, if there is one. Enrolments of an earlier export are kept, and so are networks that
-    `lafi export-upscaler` put into it. threads: for the
-    comparison, 0 for all cores. finish: called with the complete folder before it replaces
-    `out`. tell: called with a line before each step.
+    family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
+    variants. denoiser: serve it as a model too.
+    variants: merged and exported beside the model, each with its own parity report. recogniser: its
+    folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
+    there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
+    threads: for comparing, 0 for all cores. finish: called with the complete folder before it
+    replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
     ExportError for an `out` that holds something else, ArtifactsError for a precision that this
-    machine lacks, LoraError and TextualInversionError for a variant that does not fit. Raises
-    ParityError if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
+    machine lacks, LoraError and TextualInversionError for a variant that does not fit; ParityError
+    if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
+    _check_text_precision(text_precision, variants)
     info = read_model_info(checkpoint, precision=precision)
     runtime = choose_runtime(info, runtime)
     check_runtime(runtime, precision)
-    info = info.model_copy(update={"engine": runtime})
+    info = info.model_copy(update={"engine": runtime, "text_precision": text_precision})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
-        compare = partial(
-            _compare, chosen=(runtime, precision), threads=threads, load_engines=load_engines
-        )
+        chosen = runtime, precision
+        compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report = compare(reference, artifacts, model.info)
-        infos = []
+        report, infos = compare(reference, artifacts, model.info), []
         for variant in variants:
             # Planned again, so that memory holds the factors of one variant at a time.
             plan = plan_variant(checkpoint, variant)
@@ -127,12 +128,20 @@ def export_checkpoint(
             tell(f"{variant.name}: comparing with torch")
             compare(reference, made.artifacts, made.info)
             infos.append(made.info)
-        info = _with_company(recogniser, upscalers, artifacts, model.info, tell)
+        company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
-        _write_models(folder, info, infos, denoiser)
+        _write_models(folder, company, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Variant]) -> None:
+    if text_precision != "f32" and variants:
+        raise ExportError(
+            f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
+            "encoder may be another"
+        )
 
 
 def _with_company(
@@ -192,13 +201,23 @@ def _compare(
             bank=not large,
         )
         if kind == chosen and not large:
-            pictures += compare_pictures(reference, candidate, precision=kind[1])
+            # Text in 8 bits is judged by itself; all else must give torch's pixels.
+            same_text = replace(candidate, text_encoder=reference.text_encoder)
+            rounded = info.text_precision != "f32"
+            pictures += compare_pictures(
+                reference, same_text if rounded else candidate, precision=kind[1]
+            )
+            if rounded:
+                pictures += compare_pictures(reference, candidate, precision=info.text_precision)
     report = ParityReport(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
         weights_sha256=info.weights_sha256,
         engines=tuple(engines),
         pictures=tuple(pictures),
-        tolerances={precision: TOLERANCES[precision] for _, precision in kinds},
+        tolerances={
+            precision: TOLERANCES[precision]
+            for precision in (*(precision for _, precision in kinds), info.text_precision)
+        },
     )
     try:
         report.check()

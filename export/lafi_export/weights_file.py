@@ -24,6 +24,7 @@ _DTYPES: Final = {
     "BF16": torch.bfloat16,
     "I64": torch.int64,
     "I32": torch.int32,
+    "I8": torch.int8,
     "U8": torch.uint8,
 }
 _ITEM_BYTES: Final = {name: dtype.itemsize for name, dtype in _DTYPES.items()}

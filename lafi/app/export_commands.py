@@ -21,6 +21,7 @@ from lafi.app.export_options import (
     Prediction,
     Recogniser,
     Sides,
+    TextPrecision,
     TokenizerFolder,
     Variants,
     VariantTriggers,
@@ -62,6 +63,7 @@ def export(
         Precision,
         typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
     ] = "f32",
+    text_precision: TextPrecision = "f32",
     denoiser: Annotated[
         bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
     ] = False,
@@ -88,6 +90,7 @@ def export(
         out=out,
         runtime=runtime,
         precision=precision,
+        text_precision=text_precision,
         denoiser=denoiser,
         variants=variant or (),
         triggers=variant_trigger or (),

@@ -55,6 +55,13 @@ VariantTriggers = Annotated[
         "again.",
     ),
 ]
+TextPrecision = Annotated[
+    Literal["f32", "int8"],
+    typer.Option(
+        help="int8 stores the text encoders' large matrices in 8 bits, a quarter of the size; the "
+        "parity report states the error. Not with --variant."
+    ),
+]
 Recogniser = Annotated[
     Path | None,
     typer.Option(

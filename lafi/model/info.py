@@ -25,6 +25,7 @@ _FORMAT: Final = "format"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
 
+TextPrecision = Literal["f32", "int8"]
 ReferencePositions = Literal["same", "shifted", "own"]
 
 
@@ -154,6 +155,8 @@ class ModelInfo(BaseModel):
     """ONNX file -> the files with its weights; empty if the file itself holds them."""
     engine: str = "torch"
     precision: str = "f32"
+    text_precision: TextPrecision = "f32"
+    """Of the text encoders' large matrices; they compute in float32 in either case."""
     variant: str = ""
     """The variant's name, also the name of its folder; "" for the model itself."""
     shared: tuple[str, ...] = ()
