@@ -24,7 +24,9 @@ LONG = 100_000
 def main() -> None:
     """Measure, print what went wrong, and write the figures."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.story", description=__doc__)
-    options.add_argument("folders", nargs="*", type=Path, default=[HERE / "seen"])
+    options.add_argument(
+        "folders", nargs="*", type=Path, default=[HERE / "seen", HERE / "held_out"]
+    )
     options.add_argument("--out", type=Path, default=HERE.parent / "results" / "story.json")
     options.add_argument("--wrong", action="store_true", help="print everything that is wrong")
     options.add_argument("--no-long", action="store_true", help="without the long text")

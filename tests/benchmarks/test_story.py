@@ -8,7 +8,7 @@ from benchmarks.story.measure import Count, measure
 from benchmarks.story.truth import load_story
 from lafi_story.steps import Cast, Figure, Line, PanelScript, Person, Scene, Scenes, Script
 
-SEEN = Path(__file__).parents[2] / "benchmarks/story/seen"
+STORIES = Path(__file__).parents[2] / "benchmarks/story"
 MARKED = """title: t
 language: en
 character: mia = Mia | Amelia
@@ -60,7 +60,7 @@ def test_wrong_marks_are_refused(tmp_path: Path, old: str, new: str, line: str):
         story(tmp_path, MARKED.replace(old, new))
 
 
-@pytest.mark.parametrize("path", sorted(SEEN.glob("*.txt")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(STORIES.glob("*/*.txt")), ids=lambda path: path.stem)
 def test_the_marked_stories_are_whole(path: Path):
     found = load_story(path)
     assert 1400 <= len(found.text) <= 4000
