@@ -133,7 +133,7 @@ def _point_to_file(
 
 def _turn_back(model: ModelProto, large: Mapping[str, Sequence[NodeProto]]) -> None:
     """Nodes that make float32 of int8, behind those that read it: no copy of a whole table."""
-    made = []
+    made: list[NodeProto] = []
     for node in model.graph.node:
         name = node.input[0] if node.input else ""
         made += _FORMS[node.op_type](node, name) if name in large else [node]

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
@@ -106,17 +106,15 @@ def export_checkpoint(
     """
     _check_out(out)
     _check_text_precision(text_precision, variants)
-    info = read_model_info(checkpoint, precision=precision)
-    runtime = choose_runtime(info, runtime)
-    check_runtime(runtime, precision)
-    info = info.model_copy(update={"engine": runtime, "text_precision": text_precision})
+    info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
+    info = info.model_copy(update={"text_precision": text_precision})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
-        chosen = runtime, precision
+        chosen = (runtime, precision)
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
@@ -134,6 +132,13 @@ def export_checkpoint(
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo, RuntimeName]:
+    """The facts with the runtime that serves the model. Raises ArtifactsError for a wrong one."""
+    runtime = choose_runtime(info, asked)
+    check_runtime(runtime, cast(Precision, info.precision))
+    return info.model_copy(update={"engine": runtime}), runtime
 
 
 def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Variant]) -> None:

@@ -315,7 +315,7 @@ def test_figures_are_of_combinations_and_captions_that_training_never_sees(
     monkeypatch.setattr(curve, "WATCHED", ScoreSizes(panels=20, twins=10))
     save_half(Reader(), folder / "reader.safetensors")
     train_transformer(plan, SMALL, replace(SHORT, batch=16), folder)
-    assert len(pictures) == len(captions) == 4 * 16
+    assert len(captions) == 4 * 16 < len(pictures)
     for picture in pictures:
         for index, figure in enumerate(picture.figures):
             scene = picture.scenes[index if len(picture.scenes) > 1 else 0]

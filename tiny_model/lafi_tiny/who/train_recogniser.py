@@ -43,9 +43,9 @@ class RecogniserTraining:
     thirds of the run, small ones first (progressive learning, arXiv:2104.00298).
     """
 
-    steps: int = 2400
+    steps: int = 7200
     batch: int = 32
-    pictures: int = 12_000
+    pictures: int = 24_000
     peak_rate: float = 2e-3
     scale: float = 16.0
     margin: float = 0.05
