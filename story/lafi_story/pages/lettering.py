@@ -1,0 +1,118 @@
+"""The texts of a panel: its narration as a caption, its lines as speech, in reading order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from lafi.board.error import StoryboardError
+from lafi_story.pages.line_breaks import SetText
+from lafi_story.pages.source import Source
+from lafi_story.pages.typeface import Typeface, lacking, typeface_for
+from lafi_story.quotes import quotes_of
+from lafi_story.steps import PanelScript
+
+Captions = Literal["sentence", "none"]
+MOST_SIGNS: Final = 600
+"""Of a text on a page."""
+_SPEECH: Final = {"en": "“{}”", "zh": "“{}”"}
+_NAMED: Final = {"en": "{}: {}", "zh": "{}：{}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """One text. field: its place in panels.yaml, for messages.
+
+    speaker: as the text calls them; "": a caption, or nobody knows. stands: the part of the picture
+    where the speaker stands, from 0 to 1; None: not in it.
+    """
+
+    kind: Literal["speech", "caption"]
+    field: str
+    shown: SetText
+    speaker: str = ""
+    stands: tuple[float, float] | None = None
+
+
+def letters_of(
+    source: Source, typefaces: Sequence[Typeface], captions: Captions
+) -> tuple[list[tuple[Letters, ...]], list[str]]:
+    """The texts of each panel, and what is to be said about them.
+
+    Raises StoryboardError for texts that are too long and for signs that no font has.
+    """
+    if source.script is None:
+        return [() for _ in source.panels], []
+    notes: list[str] = []
+    problems: list[str] = []
+    found = []
+    for number, panel in enumerate(source.script.panels):
+        texts = list(_texts(source, number, panel, captions))
+        letters = []
+        for one in texts:
+            face = typeface_for(one.text, typefaces)
+            if len(one.text) > MOST_SIGNS:
+                got = f"{len(one.text)} characters"
+                problems.append(f"{one.field}: got {got}, allowed: at most {MOST_SIGNS} on a page")
+            elif face is None:
+                problems.append(lacking(one.field, one.text, typefaces))
+            else:
+                shown = SetText(one.text, face, source.language)
+                letters.append(Letters(one.kind, one.field, shown, one.speaker, one.stands))
+            if one.kind == "speech" and one.stands is None:
+                who = one.speaker or "not known"
+                notes.append(f"{one.field}: its balloon has no tail, as its speaker ({who}) is not shown")
+        found.append(tuple(letters))
+    if problems:
+        raise StoryboardError(problems)
+    return found, notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    kind: Literal["speech", "caption"]
+    field: str
+    text: str
+    speaker: str = ""
+    stands: tuple[float, float] | None = None
+
+
+def _texts(source: Source, number: int, panel: PanelScript, captions: Captions) -> list[_Text]:
+    field = f"panels.yaml: panels[{number}]"
+    found = []
+    if captions == "sentence" and panel.sentence.strip() and not quotes_of(panel.sentence):
+        found.append(_Text("caption", f"{field}.sentence", panel.sentence))
+    places = places_of(source, number)
+    for at, line in enumerate(panel.lines):
+        if line.text.strip():
+            speaker = source.names.get(line.speaker, line.speaker)
+            stands = places.get(line.speaker)
+            found.append(_Text("speech", f"{field}.lines[{at}].text", line.text, speaker, stands))
+    return found
+
+
+def places_of(source: Source, number: int) -> dict[str, tuple[float, float]]:
+    """Where each figure of a panel stands, from the left border to the right one, 0 to 1.
+
+    The storyboard's regions, else side by side in the order of panels.yaml.
+    """
+    board = source.storyboard
+    if board is not None and board.panels[number].regions:
+        return {name: (box[0], box[2]) for name, box in board.panels[number].regions.items()}
+    if source.script is None:
+        return {}
+    names = [figure.name for figure in source.script.panels[number].figures]
+    if board is not None:  # those for whom the picture had room
+        names = [name for name in names if name in board.panels[number].characters]
+    if len(names) == 1:
+        return {names[0]: (0.25, 0.75)}
+    return {name: (at / len(names), (at + 1) / len(names)) for at, name in enumerate(names)}
+
+
+def under_the_panel(letters: Letters, language: str) -> Letters:
+    """The text as it stands in the caption under a panel: with the speaker's name."""
+    text = letters.shown.text
+    if letters.kind == "speech":
+        text = _SPEECH[language].format(text)
+        if letters.speaker:
+            text = _NAMED[language].format(letters.speaker, text)
+    return replace(letters, shown=SetText(text, letters.shown.face, language))
