@@ -23,7 +23,9 @@ _FULLEST: Final = 0.7
 """Balloons that cover more of a panel than this are not tried."""
 _PAD: Final = {"speech": 0.3, "caption": 0.5}
 """Ems around the text."""
-_FACE, _AWAY, _LOW, _FORM, _SMALLER = 6.0, 1.0, 0.8, 0.3, 0.3
+_FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+_FORMS: Final = {"speech": 1.9, "caption": 3.5}
+"""Width by height that is liked best."""
 _SHORTEST, _USUAL, _LONGEST = 0.9, 2.2, 5.0
 """Of a tail, in ems."""
 TAIL_BASE: Final = 1.0
@@ -217,8 +219,10 @@ def _cost(one: Placed, text: Text, room: Room) -> float:
     cost = _LOW * body.y0 / room.height
     cost += _FACE * sum(body.shared(face) for face in room.faces) / area
     cost += area / (room.width * room.height)
-    if text.kind == "speech":
-        cost += _FORM * abs(math.log(body.width / body.height / 1.9))
+    for face in room.faces:
+        figure = Box(face.x0, face.y1, face.x1, room.height)
+        cost += _FIGURE * body.shared(figure) / area
+    cost += _FORM * abs(math.log(body.width / body.height / _FORMS[text.kind]))
     if text.reach is not None and one.tip is not None:
         cost += _AWAY * abs(body.centre[0] - sum(text.reach) / 2) / room.width
         cost += math.dist(edge(body, one.tip), one.tip) / room.width

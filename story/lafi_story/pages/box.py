@@ -23,6 +23,11 @@ class Box(NamedTuple):
     def centre(self) -> tuple[float, float]:
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
+    @property
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """Clockwise from the upper left one."""
+        return ((self.x0, self.y0), (self.x1, self.y0), (self.x1, self.y1), (self.x0, self.y1))
+
     def shared(self, other: "Box") -> float:
         """The area that both cover, in square pixels."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
