@@ -7,8 +7,11 @@ balloons are at the top. Reading order is that of the texts.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
+from heapq import merge
+from itertools import islice
 from typing import Final, Literal
 
 from lafi_story.pages.box import Box
@@ -62,7 +65,7 @@ class Room:
     gap: float = 6.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Placed:
     """A balloon: its body without the tail, and the tail's tip; pixels of the panel."""
 
@@ -71,7 +74,7 @@ class Placed:
     size: int
     tip: Point | None = None
 
-    @property
+    @cached_property
     def tail(self) -> Box | None:
         """The box around the tail."""
         if self.tip is None:
@@ -79,6 +82,10 @@ class Placed:
         foot, half = edge(self.body, self.tip), TAIL_BASE * self.size / 2
         xs, ys = (foot[0], self.tip[0]), (foot[1], self.tip[1])
         return Box(min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half)
+
+
+_State = tuple[float, tuple[Placed, ...]]
+"""What it costs, and those that are placed."""
 
 
 def comes_before(first: Box, second: Box, order: Order) -> bool:
@@ -93,7 +100,7 @@ def place(texts: Sequence[Text], room: Room, sizes: Sequence[int]) -> tuple[Plac
 
     sizes: of the font in pixels, the largest first. None: at no size is there room for all.
     """
-    best: tuple[float, tuple[Placed, ...]] | None = None
+    best: _State | None = None
     for step, size in enumerate(sizes):
         found = _placed(texts, room, size)
         if found is None:
@@ -108,20 +115,30 @@ def place(texts: Sequence[Text], room: Room, sizes: Sequence[int]) -> tuple[Plac
 
 def _placed(
     texts: Sequence[Text], room: Room, size: int
-) -> tuple[float, tuple[Placed, ...]] | None:
+) -> _State | None:
     bodies = [[_body(text, block, size) for block in text.blocks] for text in texts]
     least = sum(min(w * h for w, h in forms) for forms in bodies)
     if least > _FULLEST * room.width * room.height:
         return None
-    beam: list[tuple[float, tuple[Placed, ...]]] = [(0.0, ())]
+    beam: list[_State] = [(0.0, ())]
     for text in texts:
-        wider: list[tuple[float, tuple[Placed, ...]]] = []
+        anywhere = _by_cost(_candidates(text, room, size, _rows), text, room)
+        wider: list[_State] = []
         for cost, before in beam:
-            for one in _candidates(text, room, size, before):
-                if _fits(one, before, room):
-                    wider.append((cost + _cost(one, text, room), (*before, one)))
-        beam = sorted(wider, key=lambda state: state[0])[:_BEAM]
+            beside = _candidates(text, room, size, partial(_beside, before))
+            choices = merge(anywhere, _by_cost(beside, text, room), key=_first)
+            fit = (choice for choice in choices if _fits(choice[1], before, room))
+            wider += [(cost + more, (*before, one)) for more, one in islice(fit, _BEAM)]
+        beam = sorted(wider, key=_first)[:_BEAM]
     return beam[0] if beam else None
+
+
+def _by_cost(found: Iterable[Placed], text: Text, room: Room) -> list[tuple[float, Placed]]:
+    return sorted(((_cost(one, text, room), one) for one in found), key=_first)
+
+
+def _first(pair: tuple[float, object]) -> float:
+    return pair[0]
 
 
 def _body(text: Text, block: Block, size: int) -> tuple[float, float]:
@@ -131,15 +148,17 @@ def _body(text: Text, block: Block, size: int) -> tuple[float, float]:
 
 
 def _candidates(
-    text: Text, room: Room, size: int, before: Sequence[Placed]
+    text: Text, room: Room, size: int, heights: Callable[[Room, float], Iterable[float]]
 ) -> Iterator[Placed]:
+    """Places inside the panel. heights: where it may begin, for the lowest place that it has."""
     for block in text.blocks:
         width, height = _body(text, block, size)
         right, low = room.width - room.inset - width, room.height - room.inset - height
         if right < room.inset or low < room.inset:
             continue
+        rows = {room.inset} if text.kind == "caption" else heights(room, low)
         for x in _across(text, room, width, right):
-            for y in _down(text, room, low, before):
+            for y in rows:
                 body = Box(x, y, x + width, y + height)
                 if text.reach is None:
                     yield Placed(body, block, size)
@@ -159,13 +178,14 @@ def _across(text: Text, room: Room, width: float, right: float) -> set[float]:
     return places
 
 
-def _down(text: Text, room: Room, low: float, before: Sequence[Placed]) -> set[float]:
-    if text.kind == "caption":
-        return {room.inset}
+def _rows(room: Room, low: float) -> set[float]:
     step = (low - room.inset) / (_ROWS - 1)
-    places = {room.inset + step * row for row in range(_ROWS)}
-    for one in before:
-        places |= {one.body.y0, one.body.y1 + room.gap}
+    return {room.inset + step * row for row in range(_ROWS)}
+
+
+def _beside(before: Sequence[Placed], room: Room, low: float) -> set[float]:
+    """Level with those before, or right below them."""
+    places = {y for one in before for y in (one.body.y0, one.body.y1 + room.gap)}
     return {y for y in places if y <= low}
 
 

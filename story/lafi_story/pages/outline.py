@@ -35,17 +35,13 @@ def balloon(body: Box, tip: Point | None, base: float) -> tuple[Point, ...]:
         across = (point[1] - cy) * ux - (point[0] - cx) * uy
         return along > 0 and abs(across) < base / 2
 
-    start = max(
-        (at for at in range(_POINTS) if under(points[at])),
-        key=lambda at: not under(points[at - 1]),
-        default=None,
-    )
-    if start is None:  # a body so large that no point lies between the tail's feet
-        ex, ey = edge(body, tip)
-        start = min(range(_POINTS), key=lambda at: math.dist(points[at], (ex, ey)))
-    turned = points[start:] + points[:start]
     left, right = _foot(body, (ux, uy), -base / 2), _foot(body, (ux, uy), base / 2)
-    return (left, tip, right, *(point for point in turned if not under(point)))
+    after = math.atan2(right[1] - cy, right[0] - cx)
+
+    def turn(point: Point) -> float:
+        return (math.atan2(point[1] - cy, point[0] - cx) - after) % math.tau
+
+    return (left, tip, right, *sorted((p for p in points if not under(p)), key=turn))
 
 
 def _on(body: Box, angle: float) -> Point:

@@ -68,7 +68,8 @@ def shipped_typefaces() -> tuple[Typeface, ...]:
 def own_typeface(path: Path) -> Typeface:
     """A font file of the user's. Raises StoryboardError for a file that is none."""
     try:
-        with TTFont(path, fontNumber=0, lazy=True) as font:
+        # Opened here: of a file that is no font, the library would leave it open.
+        with path.open("rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
             font.getBestCmap()
             family = font["name"].getBestFamilyName()
         _loaded(path, _MEASURED_AT)

@@ -49,7 +49,7 @@ def placed(panel: Panel) -> tuple[Placed, ...]:
     return place(*panel, SIZES) or ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(panels())
 def test_every_balloon_and_its_tail_are_inside_the_panel(panel: Panel):
     whole = Box(0, 0, panel[1].width, panel[1].height)
@@ -59,7 +59,7 @@ def test_every_balloon_and_its_tail_are_inside_the_panel(panel: Panel):
             assert whole.holds(Box(*one.tip, *one.tip))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(panels())
 def test_no_balloon_touches_another_or_its_tail(panel: Panel):
     found = placed(panel)
@@ -70,7 +70,7 @@ def test_no_balloon_touches_another_or_its_tail(panel: Panel):
                 assert tail is None or body.shared(tail) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(panels())
 def test_what_is_said_first_is_read_first(panel: Panel):
     found = placed(panel)
@@ -84,7 +84,7 @@ def test_what_is_said_first_is_read_first(panel: Panel):
                 assert higher or one.body.x1 > other.body.x1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(panels())
 def test_a_tail_leaves_its_balloon_and_ends_where_its_speaker_stands(panel: Panel):
     for text, one in zip(panel[0], placed(panel), strict=False):
@@ -95,7 +95,7 @@ def test_a_tail_leaves_its_balloon_and_ends_where_its_speaker_stands(panel: Pane
             assert math.dist(one.body.centre, one.tip) > math.dist(one.body.centre, foot)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(panels())
 def test_all_texts_are_placed_at_one_of_the_sizes_or_none_is(panel: Panel):
     found = place(*panel, SIZES)
@@ -106,7 +106,7 @@ def test_all_texts_are_placed_at_one_of_the_sizes_or_none_is(panel: Panel):
         assert all(one.block in text.blocks for one, text in zip(found, panel[0], strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.floats(450, 1200),
     st.floats(450, 1200),
