@@ -96,7 +96,7 @@ def comes_before(first: Box, second: Box, order: Order) -> bool:
 
 
 def place(texts: Sequence[Text], room: Room, sizes: Sequence[int]) -> tuple[Placed, ...] | None:
-    """A place for every text at the largest of these sizes that leaves faces free, or costs least.
+    """A place for every text, at the largest of these sizes beside which the next costs more.
 
     sizes: of the font in pixels, the largest first. None: at no size is there room for all.
     """
@@ -106,10 +106,9 @@ def place(texts: Sequence[Text], room: Room, sizes: Sequence[int]) -> tuple[Plac
         if found is None:
             continue
         cost = found[0] + step * _SMALLER
-        if best is None or cost < best[0]:
-            best = cost, found[1]
-        if not any(p.body.shared(face) for p in found[1] for face in room.faces):
+        if best is not None and cost >= best[0]:
             break
+        best = cost, found[1]
     return best[1] if best else None
 
 

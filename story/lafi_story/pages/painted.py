@@ -1,14 +1,17 @@
 """A page as pixels."""
 
+import math
 from typing import Final
 
 from PIL import Image, ImageDraw
 
+from lafi_story.pages.box import Box
 from lafi_story.pages.outline import Point
-from lafi_story.pages.page import BORDER, LINE_WIDTH, Page
+from lafi_story.pages.page import BORDER, LINE_WIDTH, Page, Words
 
 _FINE: Final = 4
-"""Shapes are drawn so many times as large and made smaller: Pillow's lines have no soft edges."""
+"""Shapes and text are painted so many times as large and made smaller: Pillow's lines have no soft
+edges, and its letters at small sizes stand on whole pixels, so that lines would be too long."""
 
 
 def painted(page: Page) -> Image.Image:
@@ -24,19 +27,44 @@ def painted(page: Page) -> Image.Image:
     for one in page.letters:
         if one.shape is not None:
             _shape(image, one.shape.points)
-        font = one.words.face.at(one.words.size)
-        for line, point in one.words.lines:
-            draw.text(point, line, fill="black", font=font, anchor="ms")
+        _words(image, one.words)
     return image
 
 
 def _shape(image: Image.Image, points: tuple[Point, ...]) -> None:
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    left, top = int(min(xs) - LINE_WIDTH), int(min(ys) - LINE_WIDTH)
-    size = int(max(xs) + 2 * LINE_WIDTH) - left, int(max(ys) + 2 * LINE_WIDTH) - top
-    fine = [((x - left) * _FINE, (y - top) * _FINE) for x, y in points]
-    inside, line = (Image.new("L", (size[0] * _FINE, size[1] * _FINE)) for _ in range(2))
-    ImageDraw.Draw(inside).polygon(fine, fill=255)
-    ImageDraw.Draw(line).line([*fine, fine[0], fine[1]], 255, round(LINE_WIDTH * _FINE), "curve")
-    for mask, colour in ((inside, "white"), (line, "black")):
-        image.paste(colour, (left, top), mask.resize(size, Image.Resampling.BOX))
+    around = Box(min(xs), min(ys), max(xs), max(ys)).grown(2 * LINE_WIDTH)
+    inside, line = _Fine(around), _Fine(around)
+    fine = [inside.at(point) for point in points]
+    inside.draw.polygon(fine, fill=255)
+    line.draw.line([*fine, fine[0], fine[1]], 255, round(LINE_WIDTH * _FINE), "curve")
+    inside.paste(image, "white")
+    line.paste(image, "black")
+
+
+def _words(image: Image.Image, words: Words) -> None:
+    font = words.face.at(words.size * _FINE)
+    for text, (x, y) in words.lines:
+        half = words.face.length(text) * words.size / 2
+        line = _Fine(Box(x - half, y - words.size, x + half, y).grown(words.size))
+        line.draw.text(line.at((x, y)), text, fill=255, font=font, anchor="ms")
+        line.paste(image, "black")
+
+
+class _Fine:
+    """A mask over a part of the page, `_FINE` times as large until it is pasted."""
+
+    def __init__(self, part: Box) -> None:
+        self._corner = math.floor(part.x0), math.floor(part.y0)
+        x, y = self._corner
+        self._size = math.ceil(part.x1) - x, math.ceil(part.y1) - y
+        self._mask = Image.new("L", (self._size[0] * _FINE, self._size[1] * _FINE))
+        self.draw = ImageDraw.Draw(self._mask)
+
+    def at(self, point: Point) -> Point:
+        """A point of the page on the mask."""
+        return (point[0] - self._corner[0]) * _FINE, (point[1] - self._corner[1]) * _FINE
+
+    def paste(self, image: Image.Image, colour: str) -> None:
+        """Paint the page in this colour where the mask is set."""
+        image.paste(colour, self._corner, self._mask.resize(self._size, Image.Resampling.BOX))
