@@ -112,9 +112,7 @@ def place(texts: Sequence[Text], room: Room, sizes: Sequence[int]) -> tuple[Plac
     return best[1] if best else None
 
 
-def _placed(
-    texts: Sequence[Text], room: Room, size: int
-) -> _State | None:
+def _placed(texts: Sequence[Text], room: Room, size: int) -> _State | None:
     bodies = [[_body(text, block, size) for block in text.blocks] for text in texts]
     least = sum(min(w * h for w, h in forms) for forms in bodies)
     if least > _FULLEST * room.width * room.height:
@@ -192,7 +190,7 @@ def _tip(body: Box, reach: tuple[float, float], mouth: float, size: int) -> Poin
     """Where the tail ends; None: the body is too near to the speaker's mouth, or too far."""
     margin = _MARGIN * (reach[1] - reach[0])
     least, most = reach[0] + margin, reach[1] - margin
-    cx, cy = body.centre
+    cx = body.centre[0]
     aim = min(max(cx, least), most), mouth
     if body.grown(_SHORTEST * size).shared(Box(aim[0] - 1, aim[1] - 1, aim[0] + 1, aim[1] + 1)):
         return None
@@ -241,7 +239,7 @@ def _cost(one: Placed, text: Text, room: Room) -> float:
     for face in room.faces:
         figure = Box(face.x0, face.y1, face.x1, room.height)
         cost += _FIGURE * body.shared(figure) / area
-    cost += _FORM * abs(math.log(body.width / body.height / _FORMS[text.kind]))
+    cost += _FORM * math.log(body.width / body.height / _FORMS[text.kind]) ** 2
     if text.reach is not None and one.tip is not None:
         cost += _AWAY * abs(body.centre[0] - sum(text.reach) / 2) / room.width
         cost += math.dist(edge(body, one.tip), one.tip) / room.width

@@ -33,4 +33,6 @@ def _info(comic: Comic, pictures: Mapping[str, bytes]) -> bytes:
         sizes = {"ImageWidth": str(page.width), "ImageHeight": str(page.height)}
         attributes = {"Image": str(number), "ImageSize": str(len(data)), **sizes}
         ElementTree.SubElement(pages, "Page", attributes)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    file = io.BytesIO()
+    ElementTree.ElementTree(root).write(file, "utf-8", xml_declaration=True)
+    return file.getvalue()

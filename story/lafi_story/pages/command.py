@@ -2,21 +2,24 @@
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rich.console import Console
 
 from lafi.board.error import StoryboardError, Verbatim, closest, problem
+from lafi_story.pages.balloons import Order
 from lafi_story.pages.composing import compose
 from lafi_story.pages.files import ComicFiles, kinds_of
 from lafi_story.pages.layout import SHEETS, STRIP, Grid, Layout, Webtoon
-from lafi_story.pages.lettering import letters_of
+from lafi_story.pages.lettering import Captions, letters_of
 from lafi_story.pages.report import report
 from lafi_story.pages.source import read_source
 from lafi_story.pages.typeface import own_typeface, shipped_typefaces
 from lafi_story.step_folder import StepFolder
 
+Choice = TypeVar("Choice")
 REPORT: Final = "pages.json"
 _SHOWN_NOTES: Final = 20
 _OURS: Final = re.compile(r"page_\d+\.(png|svg)|comic\.(pdf|cbz)")
@@ -42,11 +45,10 @@ def page(
     try:
         kinds = kinds_of(formats)
         chosen = layout_of(layout, order, size)
-        if captions not in ("sentence", "none"):
-            raise StoryboardError([f"--captions: got {captions!r}, allowed: sentence, none"])
+        told_by = _chosen("--captions", captions, _CAPTIONS)
         own = () if font is None else (own_typeface(font),)
         source = read_source(drawing, story)
-        letters, said = letters_of(source, (*own, *shipped_typefaces()), captions)
+        letters, said = letters_of(source, (*own, *shipped_typefaces()), told_by)
         comic = compose(source, letters, chosen)
         files = ComicFiles(comic)
         names: list[str] = []
@@ -57,7 +59,9 @@ def page(
                 names.append(name)
         told = report(comic, source, names, layout)
         told["notes"] += said
-        StepFolder.write(out / REPORT, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode())
+        StepFolder.write(
+            out / REPORT, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode()
+        )
     except StoryboardError as error:
         for line in error.problems:
             console.print(f"error: {line}")
@@ -73,20 +77,30 @@ def page(
 
 
 def layout_of(layout: str, order: str, size: str) -> Layout:
-    """The layout by its options. Raises StoryboardError."""
-    if order != "ltr" and order != "rtl":
-        raise StoryboardError([f"--order: got {order!r}, allowed: ltr, rtl"])
-    if layout == "webtoon":
-        if size:
-            allowed = f"none with --layout webtoon: it is {STRIP.width} px wide"
-            raise StoryboardError([f"--size: got {size!r}, allowed: {allowed}"])
-        return Webtoon(STRIP, order)
-    if layout != "grid":
-        raise StoryboardError([f"--layout: got {layout!r}, allowed: grid, webtoon"])
-    if (size or "a4") not in SHEETS:
-        allowed = f"{', '.join(SHEETS)}{closest(size, SHEETS)}"
-        raise StoryboardError([f"--size: got {size!r}, allowed: {allowed}"])
-    return Grid(SHEETS[size or "a4"], order)
+    """The layout by its options; size "": the usual one. Raises StoryboardError."""
+    return _chosen("--layout", layout, LAYOUTS)(_chosen("--order", order, _ORDERS), size)
+
+
+def _grid(order: Order, size: str) -> Layout:
+    return Grid(_chosen("--size", size or "a4", SHEETS), order)
+
+
+def _webtoon(order: Order, size: str) -> Layout:
+    if size:
+        allowed = f"none with --layout webtoon: it is {STRIP.width} px wide"
+        raise StoryboardError([problem("--size", size, allowed)])
+    return Webtoon(STRIP, order)
+
+
+LAYOUTS: Final[dict[str, Callable[[Order, str], Layout]]] = {"grid": _grid, "webtoon": _webtoon}
+_ORDERS: Final[dict[str, Order]] = {"ltr": "ltr", "rtl": "rtl"}
+_CAPTIONS: Final[dict[str, Captions]] = {"sentence": "sentence", "none": "none"}
+
+
+def _chosen(option: str, given: str, of: Mapping[str, Choice]) -> Choice:
+    if given not in of:
+        raise StoryboardError([problem(option, given, f"{', '.join(of)}{closest(given, of)}")])
+    return of[given]
 
 
 def _make(out: Path) -> None:

@@ -1,7 +1,7 @@
 """Where the panels lie on the pages: rows of a grid, or one strip.
 
-A panel keeps its picture whole, but for at most 1/8 of one side where a row is made higher or lower so
-that a page is full.
+A panel keeps its picture whole, but for at most 1/8 of one side where a row is made higher or lower
+so that a page is full.
 """
 
 import itertools
@@ -75,8 +75,15 @@ class LaidOut:
 class Layout(Protocol):
     """A way to lay out panels."""
 
-    sheet: Sheet
-    order: Order
+    @property
+    def sheet(self) -> Sheet:
+        """Size and margins of a page."""
+        ...
+
+    @property
+    def order(self) -> Order:
+        """The direction of reading."""
+        ...
 
     def pages(self, panels: Sequence[Wanted]) -> list[LaidOut]:
         """All panels in their order."""
@@ -194,7 +201,9 @@ class Grid:
         sheet, stretch = self.sheet, page.stretch
         width, x0 = self._inner[0], float(sheet.margin)
         cells, y = [], float(sheet.margin)
-        shrunk = stretch if stretch < 1 / MOST_STRETCH else 1.0  # a panel that is alone and too high
+        shrunk = (
+            stretch if stretch < 1 / MOST_STRETCH else 1.0
+        )  # a panel that is alone and too high
         for row, natural, below in zip(page.rows, page.heights, page.belows, strict=True):
             x = x0 + (width - width * shrunk) / 2
             height = natural * stretch
@@ -203,7 +212,9 @@ class Grid:
                 left = x if self.order == "ltr" else sheet.width - x - wide
                 picture = Box(left, y, left + wide, y + height)
                 under = picture if shrunk == 1 else Box(x0, y, x0 + width, y + height)
-                cells.append(Cell(number, picture, _under(under, panels[number].below(under.width))))
+                cells.append(
+                    Cell(number, picture, _under(under, panels[number].below(under.width)))
+                )
                 x += wide + sheet.gutter
             y += height + below + sheet.gutter
         return LaidOut(sheet.height, tuple(cells))

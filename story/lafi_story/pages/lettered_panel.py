@@ -1,7 +1,7 @@
-"""One panel with its texts: how large it should be, which texts fit into it, and what stands under it.
+"""One panel with its texts: how large it should be, which of them fit, what stands under it.
 
-Text that does not fit makes the panel larger first; where that does not help, narration and then the
-last lines go under the panel.
+Text that does not fit makes the panel larger first; where that does not help, narration and then
+the last lines go under the panel.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,9 @@ class LetteredPanel:
         if (height := below(self._sheet.width - 2 * self._sheet.margin)) > most:
             got = f"{round(height)} px of text that has no room in the panel"
             allowed = f"at most {round(most)} px under it: shorten it, or make two panels of it"
-            raise StoryboardError([f"{one.field}: got {got}, allowed: {allowed}" for one in self._beneath])
+            raise StoryboardError(
+                [f"{one.field}: got {got}, allowed: {allowed}" for one in self._beneath]
+            )
         drawn = self._source.panels[self._number]
         return Wanted(drawn.width / drawn.height, self._weight, below)
 
@@ -156,7 +158,9 @@ class LetteredPanel:
         for one, at in zip(self._inside, self._placed, strict=True):
             body = at.body.moved(cell.x0, cell.y0)
             tip = None if at.tip is None else (at.tip[0] + cell.x0, at.tip[1] + cell.y0)
-            points = body.corners if one.kind == "caption" else balloon(body, tip, TAIL_BASE * at.size)
+            points = (
+                body.corners if one.kind == "caption" else balloon(body, tip, TAIL_BASE * at.size)
+            )
             words = Words.within(body, at.block.lines, one.shown.face, at.size)
             text = one.shown.text
             shape = Shape(points)

@@ -60,7 +60,8 @@ def letters_of(
                 letters.append(Letters(one.kind, one.field, shown, one.speaker, one.stands))
             if one.kind == "speech" and one.stands is None:
                 who = one.speaker or "not known"
-                notes.append(f"{one.field}: its balloon has no tail, as its speaker ({who}) is not shown")
+                why = f"its speaker ({who}) is not shown"
+                notes.append(f"{one.field}: its balloon has no tail, as {why}")
         found.append(tuple(letters))
     if problems:
         raise StoryboardError(problems)

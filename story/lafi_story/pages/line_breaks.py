@@ -1,8 +1,8 @@
 """Breaks text into lines.
 
-Where a line may end is said by UAX #14 (`uniseg`): English at spaces, Chinese between signs. Closing
-punctuation never begins a line, and opening never ends one. A word that is wider than the line is
-hyphenated (`pyphen`, English only), or cut where that rule allows it.
+Where a line may end is said by UAX #14 (`uniseg`): English at spaces, Chinese between signs.
+Closing punctuation never begins a line, and opening never ends one. A word that is wider than the
+line is hyphenated (`pyphen`, English only), or cut where that rule allows it.
 """
 
 import bisect

@@ -1,4 +1,4 @@
-"""What a page consists of: pictures, shapes and lines of text, in the order in which they are painted.
+"""What a page consists of: pictures, shapes and lines of text, in the order of painting.
 
 Each kind of file paints exactly this.
 """
@@ -22,7 +22,7 @@ LINE_WIDTH = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A panel's picture; it covers its place, and what is beyond on two sides is cut away evenly."""
+    """A panel's picture: it covers its place; what is beyond on two sides is cut away evenly."""
 
     panel: int
     drawn: DrawnPanel
@@ -35,13 +35,14 @@ class Picture:
         scale = max(self.place.width / drawn.width, self.place.height / drawn.height)
         width, height = self.place.width / scale, self.place.height / scale
         x, y = (drawn.width - width) / 2, (drawn.height - height) / 2
-        return Box(max(x, 0.0), max(y, 0.0), min(x + width, drawn.width), min(y + height, drawn.height))
+        right, low = min(x + width, drawn.width), min(y + height, drawn.height)
+        return Box(max(x, 0.0), max(y, 0.0), right, low)
 
     def image(self, width: int, height: int) -> Image.Image:
         """What is seen, RGB, at this size in pixels."""
         with Image.open(self.drawn.path) as image:
             pixels = image.convert("RGB")
-        return pixels.resize((width, height), Image.Resampling.LANCZOS, box=tuple(self.seen))
+        return pixels.resize((width, height), Image.Resampling.LANCZOS, box=self.seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,13 @@ def report(comic: Comic, source: Source, files: Sequence[str], layout: str) -> d
             {"family": face.family, "licence": face.licence or "not known"} for face in comic.faces
         ],
         "notes": list(comic.notes),
-        "pages": [
-            {"page": number, "width": page.width, "height": page.height, "panels": _panels(page, source)}
-            for number, page in enumerate(comic.pages, 1)
-        ],
+        "pages": [_page(number, page, source) for number, page in enumerate(comic.pages, 1)],
     }
 
 
-def _panels(page: Page, source: Source) -> list[dict[str, Any]]:
-    return [_panel(picture, page, source) for picture in page.pictures]
+def _page(number: int, page: Page, source: Source) -> dict[str, Any]:
+    panels = [_panel(picture, page, source) for picture in page.pictures]
+    return {"page": number, "width": page.width, "height": page.height, "panels": panels}
 
 
 def _panel(picture: Picture, page: Page, source: Source) -> dict[str, Any]:

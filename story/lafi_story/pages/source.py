@@ -1,4 +1,4 @@
-"""Reads what pages are made of: the pictures of a drawing, and the story's steps where there are any."""
+"""Reads what pages are made of: the pictures of a drawing, and the steps of its story."""
 
 import re
 from dataclasses import dataclass, field
@@ -117,7 +117,9 @@ def _drawn(drawing: Path, count: int | None) -> tuple[DrawnPanel, ...]:
     missing = [number for number in range(wanted) if number not in numbers]
     if missing or max(numbers) >= wanted:
         got = Verbatim(f"pictures {', '.join(map(str, sorted(numbers)))}")
-        raise StoryboardError([problem(str(drawing), got, f"one for each panel, 0 to {wanted - 1}")])
+        raise StoryboardError(
+            [problem(str(drawing), got, f"one for each panel, 0 to {wanted - 1}")]
+        )
     return tuple(_picture(drawing / numbers[number]) for number in range(wanted))
 
 

@@ -1,6 +1,7 @@
 """A page as SVG: pictures inside, text kept as text."""
 
 import base64
+import io
 from xml.etree import ElementTree
 
 from lafi_story.pages.page import BORDER, LINE_WIDTH, ORIGIN, Lettered, Page, Picture
@@ -27,7 +28,9 @@ def svg(page: Page, title: str, language: str) -> bytes:
         _picture(root, picture)
     for one in page.letters:
         _letters(root, one)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    file = io.BytesIO()
+    ElementTree.ElementTree(root).write(file, "utf-8", xml_declaration=True)
+    return file.getvalue()
 
 
 def _picture(root: ElementTree.Element, picture: Picture) -> None:

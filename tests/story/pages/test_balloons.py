@@ -118,7 +118,9 @@ def test_a_face_stays_free_where_there_is_room(
 ):
     face = Box(width / 3, 0.2 * height, width * 2 / 3, 0.5 * height)
     room = Room(width, height, (face,), 0.42 * height, order)
-    found = place([Text("speech", blocks_of(signs, width), (width / 4, width * 3 / 4))], room, SIZES)
+    found = place(
+        [Text("speech", blocks_of(signs, width), (width / 4, width * 3 / 4))], room, SIZES
+    )
     assert found is not None
     assert found[0].body.shared(face) == 0
     assert found[0].size == SIZES[0]

@@ -7,10 +7,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from comics import TEXTS, make_drawing, make_steps, panel, write_step
 from PIL import Image, ImageChops, ImageStat
 from pypdfium2 import PdfDocument
 
+from comics import TEXTS, make_drawing, make_steps, panel, write_step
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.pages.command import page
 from lafi_story.pages.page import ORIGIN
@@ -35,7 +35,7 @@ def looks_like(one: Image.Image, other: Image.Image) -> None:
     """Two renderings of a page: seen from afar they are the same."""
     small = [image.convert("RGB").resize((60, 84), Image.Resampling.BOX) for image in (one, other)]
     difference = ImageStat.Stat(ImageChops.difference(*small))
-    assert max(difference.mean) < 2
+    assert max(difference.mean) < 4
     assert max(most for _, most in difference.extrema) < 60
 
 
@@ -108,7 +108,8 @@ def test_balloons_point_to_those_who_speak_and_names_are_as_the_text_has_them(tm
 
 
 def test_the_storyboard_says_where_figures_stand(tmp_path: Path):
-    drawing, steps = make_drawing(tmp_path / "d"), make_steps(tmp_path / "s.steps")
+    make_steps(tmp_path / "s.steps")
+    drawing = make_drawing(tmp_path / "d")
     regions = {"tim": (0.0, 0.0, 0.5, 1.0), "mia": (0.5, 0.0, 1.0, 1.0)}
     people = [{"name": name, "prompt": name} for name in ("mia", "tim")]
     drawn = Panel(prompt="{tim} and {mia}", regions=regions)

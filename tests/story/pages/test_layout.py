@@ -39,7 +39,9 @@ def test_all_panels_are_inside_the_margins_once_each_and_apart(
     assert [cell.panel for page in pages for cell in page.cells] == [*range(len(panels))]
     sheet = layout.sheet
     for page in pages:
-        inner = Box(sheet.margin, sheet.margin, sheet.width - sheet.margin, page.height - sheet.margin)
+        inner = Box(
+            sheet.margin, sheet.margin, sheet.width - sheet.margin, page.height - sheet.margin
+        )
         assert page.height <= sheet.height
         for at, cell in enumerate(page.cells):
             assert inner.grown(0.01).holds(whole(cell))

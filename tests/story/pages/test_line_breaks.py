@@ -9,7 +9,9 @@ WESTERN, CHINESE = shipped_typefaces()
 ENGLISH_TEXTS = st.lists(
     st.text(alphabet="abcdefgh,.!?;:'\"()-", min_size=1, max_size=14), min_size=1, max_size=12
 ).map(" ".join)
-CHINESE_TEXTS = st.text(alphabet="一二三四雪国里写的，。！？；：、“”《》…—", min_size=1, max_size=60)
+CHINESE_TEXTS = st.text(
+    alphabet="一二三四雪国里写的，。！？；：、“”《》…—", min_size=1, max_size=60
+)
 WIDTHS = st.floats(1.5, 20)
 
 
@@ -17,9 +19,7 @@ def set_text(text: str, language: str) -> SetText:
     return SetText(text, CHINESE if language == "zh" else WESTERN, language)
 
 
-TEXTS = st.one_of(
-    st.tuples(ENGLISH_TEXTS, st.just("en")), st.tuples(CHINESE_TEXTS, st.just("zh"))
-)
+TEXTS = st.one_of(st.tuples(ENGLISH_TEXTS, st.just("en")), st.tuples(CHINESE_TEXTS, st.just("zh")))
 
 
 @settings(max_examples=60, deadline=None)

@@ -48,7 +48,9 @@ def test_a_tail_is_part_of_one_outline(width: float, height: float, angle: float
     assert all(level(body, point) == pytest.approx(1, abs=1e-3) for point in points if point != tip)
     # The polygon goes around the middle once, always in the same direction.
     turns = [
-        math.remainder(math.atan2(q[1] - cy, q[0] - cx) - math.atan2(p[1] - cy, p[0] - cx), math.tau)
+        math.remainder(
+            math.atan2(q[1] - cy, q[0] - cx) - math.atan2(p[1] - cy, p[0] - cx), math.tau
+        )
         for p, q in zip(points, (*points[1:], points[0]), strict=True)
     ]
     assert sum(turns) == pytest.approx(math.tau)
