@@ -42,7 +42,7 @@ def letters_of(
     """
     if source.script is None:
         return [() for _ in source.panels], []
-    notes: list[str] = []
+    tailless: list[str] = []
     problems: list[str] = []
     found = []
     for number, panel in enumerate(source.script.panels):
@@ -59,13 +59,13 @@ def letters_of(
                 shown = SetText(one.text, face, source.language)
                 letters.append(Letters(one.kind, one.field, shown, one.speaker, one.stands))
             if one.kind == "speech" and one.stands is None:
-                who = one.speaker or "not known"
-                why = f"its speaker ({who}) is not shown"
-                notes.append(f"{one.field}: its balloon has no tail, as {why}")
+                tailless.append(f"{one.field} ({one.speaker or 'not known'})")
         found.append(tuple(letters))
     if problems:
         raise StoryboardError(problems)
-    return found, notes
+    if not tailless:
+        return found, []
+    return found, [f"no tail, as the speaker is not in the picture: {', '.join(tailless)}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def test_balloons_point_to_those_who_speak_and_names_are_as_the_text_has_them(tm
     assert [text["speaker"] for text in two["texts"]] == ["Mia", "Tim"]
     assert two["texts"][0]["tail"][0] < middle < two["texts"][1]["tail"][0]
     assert unknown["texts"][0]["tail"] is None
-    assert any("has no tail" in note for note in told(tmp_path / "out")["notes"])
+    assert any("no tail" in note for note in told(tmp_path / "out")["notes"])
 
 
 def test_the_storyboard_says_where_figures_stand(tmp_path: Path):

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from comics import NAMES, TEXTS, make_drawing, make_steps, panel
 
+from comics import NAMES, TEXTS, make_drawing, make_steps, panel
 from lafi.board.error import StoryboardError
 from lafi_story.pages.lettering import MOST_SIGNS, letters_of, places_of, under_the_panel
 from lafi_story.pages.source import DrawnPanel, Source, read_source
@@ -29,10 +29,8 @@ def test_narration_is_a_caption_and_lines_are_speech_in_their_order(language: st
         [("speech", texts["ask"])],
     ]
     assert [one.speaker for one in found[1]] == [name.title() for name in NAMES[language]]
-    assert notes == [
-        "panels.yaml: panels[2].lines[0].text: its balloon has no tail, "
-        "as its speaker (not known) is not shown"
-    ]
+    where = "panels.yaml: panels[2].lines[0].text (not known)"
+    assert notes == [f"no tail, as the speaker is not in the picture: {where}"]
     assert letters_of(read_source(drawing, steps), FACES, "none")[0][0] == ()
 
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from comics import make_drawing, make_steps, panel, write_step
 
+from comics import make_drawing, make_steps, panel, write_step
 from lafi.board.error import StoryboardError
 from lafi_story.pages.source import read_source
 
