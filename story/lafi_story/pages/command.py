@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from rich.console import Console
 
 from lafi.board.error import StoryboardError, Verbatim, closest, problem
+from lafi_story.notes import show_notes
 from lafi_story.pages.balloons import Order
 from lafi_story.pages.composing import compose
 from lafi_story.pages.files import ComicFiles, kinds_of
@@ -21,7 +22,6 @@ from lafi_story.step_folder import StepFolder
 
 Choice = TypeVar("Choice")
 REPORT: Final = "pages.json"
-_SHOWN_NOTES: Final = 20
 _OURS: Final = re.compile(r"page_\d+\.(png|svg)|comic\.(pdf|cbz)")
 
 
@@ -66,11 +66,8 @@ def page(
         for line in error.problems:
             console.print(f"error: {line}")
         return 1
-    notes = [*told["notes"], *_left_from_before(out, names)]
-    for note in notes[:_SHOWN_NOTES]:
-        console.print(f"note: {note}")
-    if len(notes) > _SHOWN_NOTES:
-        console.print(f"note: and {len(notes) - _SHOWN_NOTES} more, in {out / REPORT}")
+    notes: list[str] = [*told["notes"], *_left_from_before(out, names)]
+    show_notes(notes, console)
     count = len(comic.pages)
     console.print(f"{out}: {len(source.panels)} panels on {count} page{'s' * (count > 1)}")
     return 0

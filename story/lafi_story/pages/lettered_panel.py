@@ -105,8 +105,7 @@ class LetteredPanel:
 
     @property
     def _beneath(self) -> list[Letters]:
-        language = self._source.language
-        return [under_the_panel(self._letters[at], language) for at in sorted(self._under)]
+        return [under_the_panel(self._letters[at], self._source) for at in sorted(self._under)]
 
     def _first_weight(self) -> float:
         if self._source.script is None:

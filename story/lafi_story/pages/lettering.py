@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from lafi.board.error import StoryboardError
+from lafi.board.limits import folded
 from lafi_story.pages.line_breaks import SetText
 from lafi_story.pages.source import Source
 from lafi_story.pages.typeface import Typeface, lacking, typeface_for
@@ -14,8 +15,7 @@ from lafi_story.steps import PanelScript
 Captions = Literal["sentence", "none"]
 MOST_SIGNS: Final = 600
 """Of a text on a page."""
-_SPEECH: Final = {"en": "“{}”", "zh": "“{}”"}
-_NAMED: Final = {"en": "{}: {}", "zh": "{}：{}"}
+_COLON: Final = {"en": ": ", "zh": "："}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,13 @@ def letters_of(
         texts = list(_texts(source, number, panel, captions))
         letters = []
         for one in texts:
-            face = typeface_for(one.text, typefaces)
+            signs = one.text if one.kind == "caption" else _quoted(one.text, one.speaker, source)
+            face = typeface_for(signs, typefaces)
             if len(one.text) > MOST_SIGNS:
                 got = f"{len(one.text)} characters"
                 problems.append(f"{one.field}: got {got}, allowed: at most {MOST_SIGNS} on a page")
             elif face is None:
-                problems.append(lacking(one.field, one.text, typefaces))
+                problems.append(lacking(one.field, signs, typefaces))
             else:
                 shown = SetText(one.text, face, source.language)
                 letters.append(Letters(one.kind, one.field, shown, one.speaker, one.stands))
@@ -85,8 +86,8 @@ def _texts(source: Source, number: int, panel: PanelScript, captions: Captions) 
     places = places_of(source, number)
     for at, line in enumerate(panel.lines):
         if line.text.strip():
-            speaker = source.names.get(line.speaker, line.speaker)
-            stands = places.get(line.speaker)
+            name = folded(line.speaker)
+            speaker, stands = source.names.get(name, line.speaker), places.get(name)
             found.append(_Text("speech", f"{field}.lines[{at}].text", line.text, speaker, stands))
     return found
 
@@ -109,11 +110,13 @@ def places_of(source: Source, number: int) -> dict[str, tuple[float, float]]:
     return {name: (at / len(names), (at + 1) / len(names)) for at, name in enumerate(names)}
 
 
-def under_the_panel(letters: Letters, language: str) -> Letters:
+def under_the_panel(letters: Letters, source: Source) -> Letters:
     """The text as it stands in the caption under a panel: with the speaker's name."""
     text = letters.shown.text
     if letters.kind == "speech":
-        text = _SPEECH[language].format(text)
-        if letters.speaker:
-            text = _NAMED[language].format(letters.speaker, text)
-    return replace(letters, shown=SetText(text, letters.shown.face, language))
+        text = _quoted(text, letters.speaker, source)
+    return replace(letters, shown=SetText(text, letters.shown.face, source.language))
+
+
+def _quoted(text: str, speaker: str, source: Source) -> str:
+    return f"{speaker}{_COLON[source.language]}“{text}”" if speaker else f"“{text}”"

@@ -130,5 +130,5 @@ def _picture(path: Path) -> DrawnPanel:
                 raise ValueError("too many pixels")
             image.load()
             return DrawnPanel(path, image.width, image.height)
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise StoryboardError([problem("", Verbatim(path), f"a PNG picture ({error})")]) from None

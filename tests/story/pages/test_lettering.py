@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,18 @@ def test_figures_stand_side_by_side_and_one_alone_in_the_middle():
     assert places_of(two, 2) == {}
 
 
-def test_under_a_panel_stands_who_says_it():
-    lines = [{"speaker": "mia", "text": "Run!", "paragraph": 0}]
-    (letters,), _ = letters_of(source_of(panel(0, "So.", lines=lines)), FACES, "sentence")
-    shown = [under_the_panel(one, "en").shown.text for one in letters]
-    assert shown == ["So.", "mia: “Run!”"]
-    assert under_the_panel(letters[1], "zh").shown.text == "mia：“Run!”"
+def test_under_a_panel_stands_who_says_it_in_a_font_that_has_the_name_too():
+    lines = [{"speaker": name, "text": "Run!", "paragraph": 0} for name in ("mia", "小美", "")]
+    source = source_of(panel(0, "So.", lines=lines))
+    (letters,), _ = letters_of(source, FACES, "sentence")
+    under = [under_the_panel(one, source).shown for one in letters]
+    assert [one.text for one in under] == ["So.", "mia: “Run!”", "小美: “Run!”", "“Run!”"]
+    assert [one.face.lacks(one.text) for one in under] == [[]] * 4
+    chinese = replace(source, language="zh")
+    assert under_the_panel(letters[1], chinese).shown.text == "mia：“Run!”"
+
+
+def test_a_speaker_is_known_in_any_spelling_of_the_name():
+    lines = [{"speaker": "Mia", "text": "Run!", "paragraph": 0}]
+    (letters,), notes = letters_of(source_of(panel(0, "", ["mia"], lines)), FACES, "sentence")
+    assert (letters[0].stands, notes) == ((0.25, 0.75), [])
