@@ -26,7 +26,9 @@ _FULLEST: Final = 0.7
 """Balloons that cover more of a panel than this are not tried."""
 _PAD: Final = {"speech": 0.3, "caption": 0.5}
 """Ems around the text."""
-_FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+_TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+"""What it costs: to touch a face and to cover it, to cover a figure, to be far from the speaker,
+to be low, to be of another form than is liked, to be one size smaller."""
 _FORMS: Final = {"speech": 1.9, "caption": 3.5}
 """Width by height that is liked best."""
 _SHORTEST, _USUAL, _LONGEST = 0.9, 2.2, 5.0
@@ -234,7 +236,8 @@ def _cost(one: Placed, text: Text, room: Room) -> float:
     body = one.body
     area = body.width * body.height
     cost = _LOW * body.y0 / room.height
-    cost += _FACE * sum(body.shared(face) for face in room.faces) / area
+    covered = sum(body.shared(face) for face in room.faces)
+    cost += (_TOUCH if covered else 0.0) + _FACE * covered / area
     cost += area / (room.width * room.height)
     for face in room.faces:
         figure = Box(face.x0, face.y1, face.x1, room.height)

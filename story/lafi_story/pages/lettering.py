@@ -10,11 +10,12 @@ from lafi_story.pages.line_breaks import SetText
 from lafi_story.pages.source import Source
 from lafi_story.pages.typeface import Typeface, lacking, typeface_for
 from lafi_story.quotes import quotes_of
-from lafi_story.steps import PanelScript
+from lafi_story.steps import Line, PanelScript
 
 Captions = Literal["sentence", "none"]
 MOST_SIGNS: Final = 600
 """Of a text on a page."""
+_STOPS: Final = {",": ".", "，": "。"}
 _COLON: Final = {"en": ": ", "zh": "："}
 
 
@@ -85,11 +86,22 @@ def _texts(source: Source, number: int, panel: PanelScript, captions: Captions) 
         found.append(_Text("caption", f"{field}.sentence", panel.sentence))
     places = places_of(source, number)
     for at, line in enumerate(panel.lines):
-        if line.text.strip():
+        if text := _ended(line, panel.lines[at + 1 : at + 2]):
             name = folded(line.speaker)
             speaker, stands = source.names.get(name, line.speaker), places.get(name)
-            found.append(_Text("speech", f"{field}.lines[{at}].text", line.text, speaker, stands))
+            found.append(_Text("speech", f"{field}.lines[{at}].text", text, speaker, stands))
     return found
+
+
+def _ended(line: Line, following: Sequence[Line]) -> str:
+    """What is said. A comma before `said Mia` becomes a full stop, unless the sentence goes on."""
+    text = line.text.strip()
+    goes_on = any(
+        (other.speaker, other.paragraph) == (line.speaker, line.paragraph)
+        and not other.text[:1].isupper()
+        for other in following
+    )
+    return text if goes_on or text[-1:] not in _STOPS else text[:-1] + _STOPS[text[-1]]
 
 
 def places_of(source: Source, number: int) -> dict[str, tuple[float, float]]:

@@ -72,3 +72,21 @@ def test_a_speaker_is_known_in_any_spelling_of_the_name():
     lines = [{"speaker": "Mia", "text": "Run!", "paragraph": 0}]
     (letters,), notes = letters_of(source_of(panel(0, "", ["mia"], lines)), FACES, "sentence")
     assert (letters[0].stands, notes) == ((0.25, 0.75), [])
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (["I will,", "Wait here!"], ["I will.", "Wait here!"]),
+        (["I will,", "and you wait."], ["I will,", "and you wait."]),
+        (["好，", "我去。"], ["好，", "我去。"]),
+        (["我去，"], ["我去。"]),
+        ([",", " "], ["."]),
+    ],
+)
+def test_a_comma_before_the_speaker_becomes_a_full_stop_where_the_sentence_ends(
+    said: list[str], shown: list[str]
+):
+    lines = [{"speaker": "mia", "text": text, "paragraph": 0} for text in said]
+    (letters,), _ = letters_of(source_of(panel(0, "", lines=lines)), FACES, "sentence")
+    assert [one.shown.text for one in letters] == shown
