@@ -98,7 +98,8 @@ def _ended(line: Line, following: Sequence[Line]) -> str:
     text = line.text.strip()
     goes_on = any(
         (other.speaker, other.paragraph) == (line.speaker, line.paragraph)
-        and not other.text[:1].isupper()
+        and other.text.strip()
+        and not other.text.strip()[0].isupper()
         for other in following
     )
     return text if goes_on or text[-1:] not in _STOPS else text[:-1] + _STOPS[text[-1]]
