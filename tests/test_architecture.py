@@ -158,6 +158,20 @@ def test_a_package_imports_only_what_it_may(package: str):
     assert wrong == []
 
 
+def test_pages_see_the_steps_of_a_story_and_no_planner():
+    story = ROOT / "story/lafi_story"
+    seen = {"lafi_story." + name for name in ("notes", "pages", "quotes", "step_folder", "steps")}
+    wrong = []
+    for path in ours(story):
+        inside = story / "pages" in path.parents
+        for line, name in imports(path):
+            if covered(name, {"lafi_story"} if inside else {"lafi_story.pages"}) and not (
+                inside and (covered(name, seen) or name == "lafi_story")
+            ):
+                wrong.append(f"{name_of(path)}:{line}: {name}")
+    assert wrong == []
+
+
 def room_of(module: str) -> str:
     """`lafi.engine.torch.vae` -> `engine.torch`, `lafi.board.limits` -> `board`."""
     parts = module.split(".")[1:]
