@@ -64,6 +64,7 @@ RUNNERS = {
     ROOT / "lafi/app" / name
     for name in (
         *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
+        "page_command.py",
         "story_command.py",
     )
 }
@@ -154,6 +155,20 @@ def test_a_package_imports_only_what_it_may(package: str):
         for line, name in imports(path):
             if name.split(".")[0] in PACKAGES and not covered(name, allowed):
                 wrong.append(f"{name_of(path)}:{line}: {package} may not import {name}")
+    assert wrong == []
+
+
+def test_pages_see_the_steps_of_a_story_and_no_planner():
+    story = ROOT / "story/lafi_story"
+    seen = {"lafi_story." + name for name in ("notes", "pages", "quotes", "step_folder", "steps")}
+    wrong = []
+    for path in ours(story):
+        inside = story / "pages" in path.parents
+        for line, name in imports(path):
+            if covered(name, {"lafi_story"} if inside else {"lafi_story.pages"}) and not (
+                inside and (covered(name, seen) or name == "lafi_story")
+            ):
+                wrong.append(f"{name_of(path)}:{line}: {name}")
     assert wrong == []
 
 

@@ -40,6 +40,7 @@ from lafi.app.drawing_options import (
 from lafi.app.export_commands import app as export_app
 from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
+from lafi.app.page_command import app as page_app
 from lafi.app.probe_command import app as probe_app
 from lafi.app.serving_options import (
     CanarySeconds,
@@ -85,6 +86,7 @@ app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(client_app)
 app.add_typer(story_app)
+app.add_typer(page_app)
 
 
 def main() -> None:

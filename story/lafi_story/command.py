@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lafi.board.error import StoryboardError
+from lafi_story.notes import show_notes
 from lafi_story.reading import MAX_TEXT
 from lafi_story.rules import RulePlanner
 from lafi_story.step_folder import StepFolder
@@ -16,7 +17,6 @@ from lafi_story.vocabulary import load_vocabulary
 
 STANDARD: Final = "-"
 _BYTES: Final = 4 * MAX_TEXT
-_SHOWN_NOTES: Final = 20
 
 
 def story(
@@ -73,10 +73,7 @@ def story(
 
 
 def _say(told: Told, out: str, kept: Path | None, console: Console) -> None:
-    for note in told.notes[:_SHOWN_NOTES]:
-        console.print(f"note: {note}")
-    if len(told.notes) > _SHOWN_NOTES:
-        console.print(f"note: and {len(told.notes) - _SHOWN_NOTES} more")
+    show_notes(told.notes, console)
     count, names = len(told.storyboard.panels), [c.name for c in told.storyboard.characters]
     where = f"; its steps, to edit and run again, are in {kept}" if kept is not None else ""
     console.print(f"{out}: {count} panels, characters: {', '.join(names) or 'none'}{where}")

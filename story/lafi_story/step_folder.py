@@ -88,12 +88,12 @@ class StepFolder:
         self.write(self._folder / _STATE, json.dumps(self._state, indent=1) + "\n")
 
     @staticmethod
-    def write(path: Path, text: str) -> None:
+    def write(path: Path, content: str | bytes) -> None:
         """All of it or nothing. Raises StoryboardError."""
         half = path.with_name(f".{path.name}.half")
         try:
             half.unlink(missing_ok=True)  # never through a link that somebody put there
-            half.write_bytes(text.encode())
+            half.write_bytes(content.encode() if isinstance(content, str) else content)
             os.replace(half, path)
         except OSError as error:
             raise _refused(path, error) from None

@@ -1,0 +1,57 @@
+"""`lafi page`: drawn panels to the pages of a comic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lafi.app.missing import missing
+
+app = typer.Typer()
+
+
+@app.command()
+def page(
+    drawing: Annotated[
+        Path, typer.Argument(metavar="DRAWING", help="A folder that `lafi draw` wrote.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the pages.")],
+    story: Annotated[
+        Path | None,
+        typer.Option(help="story.yaml of `lafi story`, or its folder of steps: for the text."),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="grid, or webtoon: one long strip.")] = "grid",
+    order: Annotated[str, typer.Option(help="ltr, or rtl: read from right to left.")] = "ltr",
+    size: Annotated[
+        str, typer.Option(help="a4, a5, b5 or letter, for a grid; default: a4.", show_default=False)
+    ] = "",
+    formats: Annotated[
+        str, typer.Option("--format", help="Of png, pdf, cbz, svg, with commas between.")
+    ] = "png",
+    captions: Annotated[
+        str, typer.Option(help="sentence: what a panel shows, as narration; none: speech only.")
+    ] = "sentence",
+    font: Annotated[
+        Path | None, typer.Option(help="A font file that is tried before Noto Sans.")
+    ] = None,
+) -> None:
+    """Lay out drawn panels on pages, with speech balloons and captions."""
+    try:
+        from lafi_story.pages.command import page as page_command
+
+        code = page_command(
+            drawing,
+            out,
+            story=story,
+            layout=layout,
+            order=order,
+            size=size,
+            formats=formats,
+            captions=captions,
+            font=font,
+        )
+    except ModuleNotFoundError as error:
+        raise missing(error, "story") from None
+    raise typer.Exit(code)
