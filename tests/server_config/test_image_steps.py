@@ -19,7 +19,7 @@ PACKAGES = "python3,python3-venv,libpython3.11,ca-certificates"
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 SOURCES = (
     *("pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
-    *("lafi", "kernels", "export", "client", "model_repository", "tiny_model"),
+    *("lafi", "kernels", "export", "client", "story", "model_repository", "tiny_model"),
     "server_config/image",
 )
 
