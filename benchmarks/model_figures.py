@@ -5,7 +5,7 @@
 
 Without injection, held-out captions are drawn by the exported engines as a server draws them, and
 the reader says what the pictures show. Figures with injection are those of `benchmarks.evaluate`,
-of the method that its rule chooses as the default; they must be of the same weights.
+of the injection that a server uses where nothing is said; they must be of the same weights.
 """
 
 import json
@@ -50,6 +50,8 @@ WANTED: Final[Mapping[str, float]] = {
 }
 """What was wanted before the model was trained; strangers at chance, and with injection action and
 scene within 0.03 of those without."""
+DEFAULT: Final = "decoder, noise 0.1, strength 1"
+"""The method of `benchmarks.evaluate` that is `Injection()` on a UNet."""
 _PAIRED: Final[Mapping[str, str]] = {
     "identity": "identity",
     "action": "action_accuracy",
@@ -115,7 +117,7 @@ def draw_captions(engines: Engines, captions: list[str], stage: SamplingStage) -
 
 
 def paired_figures(evaluation: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """Identity, action and scene of `none` and of the chosen default, from `evaluate.json`.
+    """Identity, action and scene of `none` and of the default, from `evaluate.json`.
 
     Raises ValueError for an evaluation of other weights than `weights`.
     """
@@ -124,10 +126,10 @@ def paired_figures(evaluation: Mapping[str, Any], weights: str) -> dict[str, Any
         raise ValueError(f"evaluation: got one of the weights {got}, allowed: of {allowed}")
     figures = {
         f"{name}_{kind}": _renamed(evaluation["methods"][method][measure])
-        for kind, method in (("none", "none"), ("default", evaluation["default"]))
+        for kind, method in (("none", "none"), ("default", DEFAULT))
         for name, measure in _PAIRED.items()
     }
-    return {**figures, "default": evaluation["default"]}
+    return {**figures, "default": DEFAULT}
 
 
 def _renamed(interval: Mapping[str, float]) -> dict[str, float]:
