@@ -139,8 +139,9 @@ def test_the_committed_figures_and_the_rule_give_the_committed_default() -> None
     assert chosen == {name: document[name] for name in chosen}
 
 
-def test_the_default_of_a_storyboard_is_the_preset_that_was_chosen() -> None:
+def test_the_default_of_a_storyboard_is_the_preset_that_was_chosen_or_else_the_best() -> None:
     document, methods, _ = committed()
     own = Injection(layers=UNET.default_preset)
-    assert [m.injection for m in methods if m.name == document["default"]] == [own]
+    taken = document["default"] or document["best"]
+    assert [m.injection for m in methods if m.name == taken] == [own]
     assert own == Injection().model_copy(update={"layers": own.layers})

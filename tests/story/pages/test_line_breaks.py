@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,11 +51,15 @@ def test_a_block_is_as_wide_as_its_widest_line_and_keeps_to_the_width_where_it_c
     block = shown.wrapped(width)
     assert block.width == max(shown.length(line) for line in block.lines)
     assert block.height == LINE * len(block.lines)
-    # Only what may not be cut is wider: a sign or two with the punctuation that clings to them.
+    # Only what may not be cut is wider: signs with the punctuation that clings to them, also over a
+    # space, but never two words.
     for line in block.lines:
         if shown.length(line) > width:
-            kernel = line.strip("".join(CLOSING | OPENING) + "'\"-")
-            assert " " not in kernel.strip()
+            assert not re.search(r"\w \w", line)
+
+
+def test_punctuation_alone_stays_on_one_line():
+    assert set_text(": : : :", "en").wrapped(1.5).lines == (": : : :",)
 
 
 @settings(max_examples=40, deadline=None)
