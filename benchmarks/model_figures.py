@@ -18,28 +18,26 @@ from typing import Annotated, Any, Final
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.evaluation.drawing import pixels_of
+from benchmarks.evaluation.drawing import drawn_panels
+from benchmarks.evaluation.drawn import READER_FILE
+from benchmarks.evaluation.pairs import Pixels
 from benchmarks.provenance import provenance
 from lafi.board.injection import Injection
 from lafi.board.limits import MAX_PANELS
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
 from lafi_tiny.hand.picture import SIDE
 from lafi_tiny.stages.reader import load_reader
 from lafi_tiny.stages.score import ScoreSizes, score_model
 from lafi_tiny.training import from_pixels
 
-READER: Final = Path("tiny_model/reader.safetensors")
 WANTED: Final[Mapping[str, float]] = {
     "action": 0.95,
     "scene": 0.97,
@@ -80,7 +78,7 @@ def main(
         console.print(f"{name}: {len(captions)} pictures")
         return draw_captions(engines, captions, stage)
 
-    alone = score_model(ScoreSizes(panels, panels), load_reader(READER), drawn)
+    alone = score_model(ScoreSizes(panels, panels), load_reader(READER_FILE), drawn)
     document = {
         **provenance(repository, _command(), ("torch", "openvino")),
         "sampling": stage.model_dump(mode="json"),
@@ -99,7 +97,7 @@ def draw_captions(engines: Engines, captions: list[str], stage: SamplingStage) -
 
     Picture i has seed i, whatever else is drawn. Raises RuntimeError if a panel fails.
     """
-    found: list[NDArray[np.uint8]] = []
+    found: list[Pixels] = []
     for start in range(0, len(captions), MAX_PANELS):
         part = captions[start : start + MAX_PANELS]
         board = Storyboard(
@@ -109,10 +107,7 @@ def draw_captions(engines: Engines, captions: list[str], stage: SamplingStage) -
             injection=Injection(layers="none"),
             panels=tuple(Panel(prompt=text, seed=start + i) for i, text in enumerate(part)),
         )
-        pngs = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-        if len(pngs) != len(part):
-            raise RuntimeError(f"panels: got {len(pngs)}, allowed: {len(part)}")
-        found += [pixels_of(pngs[index]) for index in range(len(part))]
+        found += drawn_panels(board, engines, "captions")
     return from_pixels(np.stack(found))
 
 
@@ -146,9 +141,7 @@ def _table(document: Mapping[str, Any]) -> Table:
         if isinstance(figure, dict) and "low" in figure:
             wanted = str(WANTED.get(name, ""))
             between = f"{figure['low']:.3f} to {figure['high']:.3f}"
-            table.add_row(
-                name, f"{figure['mean']:.3f}", between, "" if wanted is None else str(wanted)
-            )
+            table.add_row(name, f"{figure['mean']:.3f}", between, wanted)
     return table
 
 

@@ -57,12 +57,7 @@ class CheckpointDrawer:
 
     def _draw_own(self, method: Method, group: Group, repeat: int) -> list[Pixels]:
         board = storyboard(method, group, repeat, self.stage, self.side)
-        panels = {e.panel: e.png for e in draw(board, self.engines) if isinstance(e, PanelImage)}
-        if len(panels) != len(board.panels):
-            raise RuntimeError(
-                f"{method.name}: got {len(panels)} panels, allowed: {len(board.panels)}"
-            )
-        return [pixels_of(panels[i]) for i in range(len(board.panels))]
+        return drawn_panels(board, self.engines, method.name)
 
     def _draw_peer(self, method: Method, group: Group, repeat: int) -> list[Pixels]:
         assert method.peer is not None
@@ -74,6 +69,14 @@ class CheckpointDrawer:
             side=self.side,
         )
         return draw_panels(self.peers, method.peer, panels, self.stage, method.path)
+
+
+def drawn_panels(board: Storyboard, engines: Engines, name: str) -> list[Pixels]:
+    """Every panel of a storyboard, in its order. Raises RuntimeError with `name` if one fails."""
+    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
+    if len(panels) != len(board.panels):
+        raise RuntimeError(f"{name}: got {len(panels)} panels, allowed: {len(board.panels)}")
+    return [pixels_of(panels[index]) for index in range(len(board.panels))]
 
 
 def load_drawer(
