@@ -12,6 +12,8 @@ _OPEN: Final[dict[str, Any]] = {"insecure": True}
 _SAFE: Final = {"tls": {"secret": "x"}, "keys": {"secret": "y"}}
 _SCALED: Final = {"enabled": True, "prometheus": "http://prometheus:9090"}
 _MODEL: Final = {"name": "main", "replicas": 1, "checkpoint": "bundled"}
+_BUILT: Final = {"name": "main", "replicas": 1, "repository": "sdxl_rtx"}
+_CLAIM: Final = {"checkpoints": {"claim": "checkpoints"}}
 
 WRONG: Final[tuple[tuple[dict[str, Any], tuple[str, ...]], ...]] = (
     ({}, ("tls.secret and keys.secret", "insecure: true")),
@@ -26,6 +28,13 @@ WRONG: Final[tuple[tuple[dict[str, Any], tuple[str, ...]], ...]] = (
     ({**_OPEN, "models": [{**_MODEL, "name": "A_B"}]}, ("/models/0/name",)),
     ({**_OPEN, "models": [{**_MODEL, "checkpoint": "../x"}]}, ("/models/0/checkpoint",)),
     ({**_OPEN, "models": [{**_MODEL, "checkpoint": "x"}]}, ("checkpoint", "checkpoints.claim")),
+    ({**_OPEN, "models": [{"name": "main", "replicas": 1}]}, ("/models/0", "oneOf")),
+    ({**_OPEN, "models": [{**_MODEL, **_BUILT}], **_CLAIM}, ("/models/0", "oneOf")),
+    ({**_OPEN, "models": [_BUILT]}, ("models.main.repository", "checkpoints.claim")),
+    (
+        {**_OPEN, "models": [{**_BUILT, "exportArguments": ["-v"]}], **_CLAIM},
+        ("models.main.exportArguments", "checkpoint"),
+    ),
     ({**_OPEN, "store": {"place": "s3:/panels"}}, ("/store/place",)),
     ({**_OPEN, "store": {"place": "s3://panels"}}, ("store.egress.cidrs",)),
     ({**_OPEN, "drain": {"longestStoryboardSeconds": 0}}, ("longestStoryboardSeconds", "1")),

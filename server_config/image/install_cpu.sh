@@ -4,7 +4,7 @@
 #   install_cpu.sh build SOURCE PREFIX    makes an environment of SOURCE in PREFIX/venv
 #   install_cpu.sh finish SOURCE PREFIX   adds user, folders and the bundled model
 #
-# pip takes its index from its usual settings.
+# pip takes its index from its usual settings; TORCH_INDEX names one more, with CPU builds of torch.
 set -euo pipefail
 
 step=$1 source=$2 prefix=$3
@@ -12,7 +12,10 @@ step=$1 source=$2 prefix=$3
 build() {
     python3 -m venv "$prefix/venv"
     local pip=("$prefix/venv/bin/python" -m pip install --no-cache-dir --disable-pip-version-check -qq)
-    "${pip[@]}" --constraint "$source/constraints.txt" "torch==$(torch_version)"
+    local index=()
+    if [ -n "${TORCH_INDEX:-}" ]; then index=(--extra-index-url "$TORCH_INDEX"); fi
+    "${pip[@]}" "${index[@]}" --constraint "$source/constraints.txt" "torch==$(torch_version)+cpu" 2>/dev/null ||
+        "${pip[@]}" "${index[@]}" --constraint "$source/constraints.txt" "torch==$(torch_version)"
     "${pip[@]}" --constraint "$source/constraints.txt" "$source[serve,export,s3]"
     "$prefix/venv/bin/python" -m pip check --disable-pip-version-check
 }

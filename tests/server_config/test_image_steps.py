@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,9 @@ SOURCES = (
     *("lafi", "kernels", "export", "client", "story", "model_repository", "tiny_model"),
     "server_config/image",
 )
+
+
+PIP_OPTIONS = ("cert", "index-url", "extra-index-url", "find-links", "trusted-host")
 
 
 def missing() -> str:
@@ -44,6 +48,28 @@ def inside(root: Path, *command: str, timeout: float = 1200, **environment: str)
     return done.stdout
 
 
+def pip_settings() -> dict[str, str]:
+    """Where pip of this machine finds packages, as environment variables."""
+    listed = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
+    found = {}
+    for line in said.splitlines():
+        name, _, value = line.partition("=")
+        option = name.rpartition(".")[2]
+        if option in PIP_OPTIONS:
+            found["PIP_" + option.upper().replace("-", "_")] = value.strip("'\"")
+    return found
+
+
+def local_places(settings: Mapping[str, str]) -> list[Path]:
+    """Files and folders of this machine that pip's settings name."""
+    words = [word.removeprefix("file://") for value in settings.values() for word in value.split()]
+    named = {Path(word) for word in words if word.startswith("/")}
+    # An index's pages point to files beside its folder.
+    places = {path.parent if path.name == "simple" else path for path in named}
+    return sorted(path for path in places if path.exists())
+
+
 @pytest.fixture
 def debian(tmp_path: Path) -> Iterator[Path]:
     """A root of Debian 12 with what the base image has, /proc and /dev, and our sources."""
@@ -59,10 +85,20 @@ def debian(tmp_path: Path) -> Iterator[Path]:
         copy(source, target)
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     mounted = []
-    for kind, place in (("proc", "proc"), ("tmpfs", "dev/shm")):
+
+    def mount(place: str, *how: str) -> None:
         (root / place).mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mount", "-t", kind, kind, str(root / place)], check=True)
+        subprocess.run(["mount", *how, str(root / place)], check=True)
         mounted.append(root / place)
+
+    mount("proc", "-t", "proc", "proc")
+    mount("dev/shm", "-t", "tmpfs", "tmpfs")
+    for path in local_places(pip_settings()):
+        if path.is_dir():
+            mount(str(path).lstrip("/"), "--bind", "-o", "ro", str(path))
+        else:
+            (root / str(path).lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, root / str(path).lstrip("/"))
     try:
         yield root
     finally:
@@ -73,15 +109,8 @@ def debian(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_steps_of_the_image_lead_to_a_drawn_panel(debian: Path) -> None:
-    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    # The index of this machine, and the authorities that vouch for it.
-    for name in ("/etc/pip.conf", pip.get("PIP_CERT", "")):
-        if name and Path(name).is_file():
-            target = debian / name.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(name, target)
     steps = ["bash", "/srv/source/server_config/image/install_cpu.sh"]
-    inside(debian, *steps, "build", "/srv/source", "/srv/lafi", timeout=2400, **pip)
+    inside(debian, *steps, "build", "/srv/source", "/srv/lafi", timeout=2400, **pip_settings())
     inside(debian, *steps, "finish", "/srv/source", "/srv/lafi")
     shutil.rmtree(debian / "srv/source")
     user = ("setpriv", "--reuid=10001", "--regid=10001", "--clear-groups")

@@ -78,19 +78,29 @@ def test_compiled_kernels_are_kept_and_read_again(
 def test_a_folder_that_cannot_be_written_to_is_told(
     trt: Any, calls: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    contexts = CompiledKernels(trt, engine_with(trt, calls), tmp_path / "none" / "kernels")
+    (tmp_path / "file").write_bytes(b"")
+    contexts = CompiledKernels(trt, engine_with(trt, calls), tmp_path / "file" / "kernels")
     with caplog.at_level(logging.WARNING):
         contexts.keep_kernels()
     assert "compiled kernels are not kept" in caplog.text
 
 
-def test_a_file_is_of_one_plan_and_one_kind_of_gpu() -> None:
-    plan = Path("engines/denoiser.plan")
-    assert kernels_file(plan, "ab" * 32, "8.9") == Path(
-        "engines/denoiser.plan.abababababab.sm89.kernels"
-    )
+def test_a_file_is_of_one_plan_and_one_kind_of_gpu(tmp_path: Path) -> None:
+    plan = tmp_path / "denoiser.plan"
+    name = "denoiser.plan.abababababab.sm89.kernels"
+    assert kernels_file(plan, "ab" * 32, "8.9") == tmp_path / name
     names = {kernels_file(plan, hash_, at) for hash_ in ("a" * 64, "b" * 64) for at in ("8", "9")}
     assert len(names) == 4
+
+
+def test_kernels_of_a_shared_export_are_kept_with_the_state_of_the_repository(
+    trt: Any, calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    file = kernels_file(tmp_path / "artifacts" / "denoiser.plan", "a" * 64, "8.9")
+    assert file.parent == tmp_path / "state" / "kernels"
+    CompiledKernels(trt, engine_with(trt, calls), file).keep_kernels()
+    assert file.read_bytes() == b"kernels"
 
 
 def test_kernels_are_kept_after_the_first_run_of_a_shape(trt: Any, calls: list[str]) -> None:

@@ -76,6 +76,7 @@ class CompiledKernels:
         """A folder that cannot be written to costs time at the next start, and nothing else."""
         try:
             # Whole or not at all: another process may read it.
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             part = self._file.with_name(f".{self._file.name}.{os.getpid()}")
             part.write_bytes(bytes(self._kernels.serialize()))
             part.replace(self._file)
@@ -92,6 +93,11 @@ CONTEXTS: Final[dict[Builder, Callable[[Any, Any, Path], Contexts]]] = {
 def kernels_file(plan: Path, plan_sha256: str, capability: str) -> Path:
     """Where kernels that are compiled for a plan are kept: a file for each kind of GPU.
 
+    It lies beside the plan; where nothing can be written there, such as in an export that many
+    pods share, in `state/kernels` of the repository.
     capability: of the GPU at hand, such as "8.9".
     """
-    return plan.with_name(f"{plan.name}.{plan_sha256[:12]}.sm{capability.replace('.', '')}.kernels")
+    name = f"{plan.name}.{plan_sha256[:12]}.sm{capability.replace('.', '')}.kernels"
+    if os.access(plan.parent, os.W_OK):
+        return plan.with_name(name)
+    return plan.parent.parent / "state" / "kernels" / name

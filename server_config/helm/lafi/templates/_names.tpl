@@ -87,7 +87,14 @@ imagePullSecrets:
 {{- fail "engines.target: got tensorrt, allowed only with gpu.resource" -}}
 {{- end -}}
 {{- range $v.models -}}
-{{- if and (ne .checkpoint "bundled") (not $v.checkpoints.claim) -}}
+{{- if .repository -}}
+{{- if not $v.checkpoints.claim -}}
+{{- fail (printf "models.%s.repository: got %s, allowed only with checkpoints.claim" .name .repository) -}}
+{{- end -}}
+{{- if .exportArguments -}}
+{{- fail (printf "models.%s.exportArguments: got some, allowed only with checkpoint: a repository is exported already" .name) -}}
+{{- end -}}
+{{- else if and (ne .checkpoint "bundled") (not $v.checkpoints.claim) -}}
 {{- fail (printf "models.%s.checkpoint: got %s, allowed without checkpoints.claim: bundled" .name .checkpoint) -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,1 @@
+"""Panels larger than the bundled model's own size, drawn in one stage and progressively."""
