@@ -38,6 +38,7 @@ def test_a_chart_without_a_route_is_refused(tmp_path: Path) -> None:
         chart_route(tmp_path / "chart.yaml")
 
 
+@pytest.mark.slow
 def test_the_other_version_is_its_own_and_one_newer(tmp_path: Path) -> None:
     python = other_version(tmp_path / "environment")
     code = "import lafi.drawing.content_address as c; print(c.DRAWING_VERSION, c.__file__)"

@@ -32,6 +32,7 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
+@pytest.mark.slow
 def test_one_process_draws_the_bytes_that_the_server_sends(
     server: Supervisor, repository: Path
 ) -> None:

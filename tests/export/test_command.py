@@ -16,6 +16,7 @@ from lafi_export.part_weights import PartWeights
 from lafi_export.single_file import SingleFile
 
 
+@pytest.mark.slow
 def test_it_says_its_steps_and_shows_the_report(
     checkpoint: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

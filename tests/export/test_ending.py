@@ -38,6 +38,10 @@ CASES = [
     (signal.SIGINT, ALL[2], False),
     (signal.SIGHUP, "writing the model repository", True),
 ]
+QUICK_CASES = [
+    case if case in (CASES[0], CASES[2]) else pytest.param(case, marks=pytest.mark.slow)
+    for case in CASES
+]
 
 
 def heed_all() -> None:
@@ -101,7 +105,7 @@ def check_ended(
     assert not content(tmp_path / "temporary")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].name}, {case[1]}")
+@pytest.mark.parametrize("case", QUICK_CASES, ids=lambda case: f"{case[0].name}, {case[1]}")
 def test_nothing_is_left_and_what_was_there_is_whole(
     case: tuple[int, str, bool], checkpoint: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_wrong_embedding_fails() -> None:
     assert with_cosine(row, want, want * 1.01).cosine == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_a_repository_states_the_error(
     checkpoint: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -320,6 +320,7 @@ def test_a_precision_that_cannot_run_is_refused_at_once(checkpoint: Path, tmp_pa
         export_checkpoint(checkpoint, tmp_path / "out", runtime="onnxruntime", precision="bf16")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("instant_trace")
 def test_an_export_in_bf16_draws_what_torch_draws(checkpoint: Path, tmp_path: Path) -> None:
     if not cpu_has_bf16():

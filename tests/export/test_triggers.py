@@ -24,6 +24,7 @@ from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
 from lafi_export.single_file import SingleFile
 
+pytestmark = pytest.mark.slow
 INK, NIGHT = "a child at night", "on the beach"
 
 

@@ -35,7 +35,8 @@ from lafi_export.variant_option import parse_variants
 
 TEXT = "a child, <mia>, is running"
 # The first of these tests exports the model and its variants.
-pytestmark = pytest.mark.timeout(900)
+# Exporting with variants takes a minute; what a variant draws is also held by tests/brought.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

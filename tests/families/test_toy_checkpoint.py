@@ -166,6 +166,7 @@ def exported(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Engines:
     return load_onnx_engines(artifacts, threads=1)
 
 
+@pytest.mark.slow
 def test_its_export_draws_as_torch_does(folder: Path, exported: Engines) -> None:
     reference = load_torch_engines(folder)
     for row in compare_engines(reference, exported, vocabulary=8, precision="f32"):

@@ -137,6 +137,7 @@ def test_metrics_are_for_who_has_the_right_and_probes_for_all(guarded: Guarded) 
     assert "nv_inference" in text
 
 
+@pytest.mark.slow
 def test_the_whole_server_draws_behind_envoy_which_is_started_again(
     served_repository: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from lafi.wire.events import Finished, PanelImage
 
 VARIANTS = ("", "ink", "mia")
 # The first of these tests exports the model and its variants.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 
 
 def board(variant: str) -> Storyboard:

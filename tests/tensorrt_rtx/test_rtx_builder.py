@@ -152,6 +152,7 @@ def weights_of(graph: Path) -> dict[str, int]:
     return {t.name: numpy_helper.to_array(t).size for t in tensors if t.name.startswith("unet.")}
 
 
+@pytest.mark.slow
 def test_a_variant_can_be_a_refit(
     parse: Parse, denoiser: Path, varied_repository: Path, tmp_path: Path
 ) -> None:
@@ -236,6 +237,7 @@ def test_nodes_that_ask_for_the_plugin_are_not_inlined_in_silence(
         build_engine(graph, tmp_path / "d.plan", plan)
 
 
+@pytest.mark.slow
 def test_a_whole_repository_for_three_kinds_of_gpu(repository: Path, tmp_path: Path) -> None:
     out = tmp_path / "repository"
     shutil.copytree(repository, out)

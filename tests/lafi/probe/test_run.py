@@ -31,6 +31,7 @@ def probed(folder: Path, story: Storyboard = STORY, seconds: float | None = None
     return len(report.sites)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_stopped_and_then_chooses_sets(folder: Path) -> None:
     count = len(read_model_info(folder).layers)
     assert probed(folder, seconds=0.0) == 1

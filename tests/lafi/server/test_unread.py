@@ -48,6 +48,7 @@ def mebibytes(pids: list[int]) -> float:
     return sum(pages) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
+@pytest.mark.slow
 def test_unread_answers_stay_within_a_bound_and_are_given_back(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "storyboard"
     (folder / "1").mkdir(parents=True)

@@ -179,6 +179,7 @@ def folder(
     return run
 
 
+@pytest.mark.slow
 def test_the_stage_resumes_draws_its_curve_and_is_packed(
     plan: Blueprint, folder: Path, tokenizer: CLIPTokenizer, tmp_path: Path
 ) -> None:

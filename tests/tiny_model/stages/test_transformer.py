@@ -325,6 +325,7 @@ def test_figures_are_of_combinations_and_captions_that_training_never_sees(
     assert not {*captions} & {*asked}
 
 
+@pytest.mark.slow
 def test_it_draws_its_curve_keeps_the_best_and_falls_when_it_is_told(
     plan: Blueprint, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

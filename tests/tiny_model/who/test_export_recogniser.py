@@ -62,6 +62,7 @@ def exported(role: Role, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_onnx_agrees_with_torch(exported: Path, role: Role, count: int) -> None:
     pixels = np.random.default_rng(count).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
@@ -74,6 +75,7 @@ def test_onnx_agrees_with_torch(exported: Path, role: Role, count: int) -> None:
     assert (rounded * expected).sum(axis=1).min() >= 0.999
 
 
+@pytest.mark.slow
 def test_the_graph_has_the_promised_interface_and_small_weights(exported: Path) -> None:
     model = onnx.load(exported / "network.onnx")
     shapes = {
@@ -123,6 +125,7 @@ def test_the_shipped_text_tower_puts_descriptions_beside_pictures() -> None:
     assert (cosines.argmax(axis=1) == np.arange(24)).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_what_a_short_training_leaves_is_exported_whole(
     vae: AutoencoderKL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
