@@ -30,14 +30,14 @@ def find_scenes(outline: Outline, readings: Sequence[Reading]) -> Scenes:
         )
         for first, last in zip(starts, ends, strict=True)
     )
-    lost = [n for n, scene in enumerate(scenes) if not scene.place]
-    notes = [f"scene {n}: no known place is named; it is left open" for n in lost]
-    notes += [
-        f"scene {n}: no time of day is named; it is left open"
-        for n, scene in enumerate(scenes)
-        if not scene.light
-    ]
-    return Scenes(scenes=scenes, notes=tuple(map(quoted, notes)))
+    return Scenes(scenes=scenes, notes=left_open(scenes))
+
+
+def left_open(scenes: Sequence[Scene]) -> tuple[str, ...]:
+    """Notes on what is not known of scenes."""
+    places = [f"scene {n}: no known place is named" for n, s in enumerate(scenes) if not s.place]
+    times = [f"scene {n}: no time of day is named" for n, s in enumerate(scenes) if not s.light]
+    return tuple(f"{line}; it is left open" for line in (*places, *times))
 
 
 def _borders(outline: Outline, readings: Sequence[Reading]) -> Iterator[tuple[int, str]]:
