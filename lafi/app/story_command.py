@@ -32,7 +32,6 @@ Record = Annotated[
 Replay = Annotated[Path | None, typer.Option(help="Plan by kept answers; nobody is asked.")]
 
 
-
 def extra_of(error: ModuleNotFoundError) -> str:
     """The extra that installs a package of this command."""
     return "llm" if (error.name or "").split(".")[0] in ("openai", "httpx2") else "story"

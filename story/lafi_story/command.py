@@ -40,7 +40,9 @@ def story(
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
-    llm: who plans instead of the rules. 0: written; 1: refused, with a line for each problem on standard error.
+    llm: who plans instead of the rules.
+
+    0: written; 1: refused, with a line for each problem on standard error.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     kept: Path | None = None

@@ -67,7 +67,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             panel(
                 *(2, 2, "Tim was sad."),
                 figures=[figure("tim", "sitting", "sad")],
-                lines=[line(2, "Tim", "\"Look, Mia,\"")],
+                lines=[line(2, "Tim", '"Look, Mia,"')],
             ),
         ]
     },

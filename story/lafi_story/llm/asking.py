@@ -18,17 +18,17 @@ _KEPT: Final = 4000
 
 @dataclass(slots=True)
 class Usage:
-    """What a run has asked for. kept: answers that were in the recording."""
+    """What a run took. kept: answers that were in the recording."""
 
-    asked: int = 0
+    answered: int = 0
     kept: int = 0
     read: int = 0
     written: int = 0
 
     def line(self, prices: tuple[float, float] | None = None) -> str:
         """prices: of a million tokens read and written, in any currency."""
-        said = f"the language model was asked {self.asked} times"
-        said += f", {self.kept} answers were kept from before" if self.kept else ""
+        said = f"the language model answered {self.answered} times"
+        said += f", {self.kept} answers were there from before" if self.kept else ""
         said += f"; tokens: {self.read} read, {self.written} written"
         if prices is not None:
             cost = (self.read * prices[0] + self.written * prices[1]) / 1e6
@@ -72,9 +72,7 @@ class Asker:
             self._recording.add(digest, self.model, answer.model_dump(mode="json"))
         return answer
 
-    def _asked(
-        self, form: type[Form], question: Question, check: Callable[[Form], None]
-    ) -> Form:
+    def _asked(self, form: type[Form], question: Question, check: Callable[[Form], None]) -> Form:
         if self._endpoint is None:
             raise LlmError([
                 f"--replay: no answer to a question about {form.__name__}: the text, an edited "
@@ -83,7 +81,7 @@ class Asker:
         wrong = ""
         for _ in range(TRIES):
             found = self._endpoint.ask(question)
-            self.usage.asked += 1
+            self.usage.answered += 1
             self.usage.read += found.read
             self.usage.written += found.written
             try:

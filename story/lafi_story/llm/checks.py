@@ -11,7 +11,7 @@ from lafi_story.vocabulary import Vocabulary, plain
 MAX_NOTES: Final = 200
 _LONGEST: Final = 80
 """Of words that are not the vocabulary's own."""
-_ALIKE: Final = str.maketrans("“”„«»「」『』‘’", "\"\"\"\"\"\"\"\"\"''")
+_ALIKE: Final = str.maketrans("“”„«»「」『』‘’", '"""""""""\'\'')
 _EDGES: Final = " \"'“”„«»「」『』‘’"
 
 

@@ -189,7 +189,9 @@ def _status(error: "openai.APIStatusError") -> str:
     }
     if 300 <= code < 400:
         return f"{code}: a redirect, which is not followed; give the URL that it leads to"
-    return f"{known.get(code, f'{code}')}: {_said(error.message)}"
+    body = error.body
+    said = body.get("message") if isinstance(body, dict) else error.response.text
+    return f"{known.get(code, f'{code}')}: {_said(said or 'no word why')}"
 
 
 def _said(said: object) -> str:

@@ -42,8 +42,8 @@ class LlmOptions:
             if given and not self.url:
                 raise StoryboardError([problem(option, Verbatim(given), "only with --llm")])
         if self.model and not self.wanted:
-            got, allowed = self.model, "only with --llm or --replay"
-            raise StoryboardError([problem("--llm-model", got, allowed)])
+            allowed = "only with --llm or --replay"
+            raise StoryboardError([problem("--llm-model", self.model, allowed)])
         if not 1 <= self.timeout <= MAX_TIMEOUT:
             allowed = f"1 to {MAX_TIMEOUT:g} seconds"
             raise StoryboardError([problem("--llm-timeout", self.timeout, allowed)])

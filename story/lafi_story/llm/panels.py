@@ -1,10 +1,11 @@
 """The model's panels of all parts to a `Script`: what they show and quote is in the text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL
 from lafi_story.llm.answers import FigureFound, LineFound, PanelFound, PanelsFound
-from lafi_story.llm.checks import Notes, found_in, short, spoken_in, text_of, word_of
+from lafi_story.llm.checks import Notes, found_in, short, spoken_in, word_of
 from lafi_story.llm.question import LlmError
 from lafi_story.steps import Cast, Figure, Line, Outline, PanelScript, Scenes, Script, quoted
 from lafi_story.vocabulary import Vocabulary
@@ -29,7 +30,7 @@ class PanelsChecker:
         for part, most, answer in answers:
             where = f"paragraphs {part.start} to {part.stop - 1}"
             fit = [panel for panel in answer.panels if self._inside(panel, part, where)]
-            if any(one.first > other.first for one, other in zip(fit, fit[1:], strict=False)):
+            if any(one.first > other.first for one, other in pairwise(fit)):
                 self._notes.add(f"{where}: panels were put into the order of the text")
                 fit.sort(key=lambda panel: panel.first)
             if len(fit) > most:
@@ -45,7 +46,7 @@ class PanelsChecker:
         if panel.first in part and panel.first <= panel.last:
             return True
         self._notes.add(
-            f"a panel of paragraphs {panel.first} to {panel.last} is outside {where}; it is left out"
+            f"a panel of paragraphs {panel.first} to {panel.last} is outside {where}; left out"
         )
         return False
 
@@ -82,7 +83,9 @@ class PanelsChecker:
                     end += 1
                 return quoted(paragraph.text[at:end])
         text = self._outline.paragraphs[panel.first].text
-        self._notes.add(f"{where}: {short(panel.sentence)} is not in the text; its paragraph is shown")
+        self._notes.add(
+            f"{where}: {short(panel.sentence)} is not in the text; its paragraph is shown"
+        )
         return quoted(text)
 
     def _figures(self, figures: Sequence[FigureFound], where: str) -> tuple[Figure, ...]:

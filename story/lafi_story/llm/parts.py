@@ -1,6 +1,7 @@
 """Cuts a long text into parts that a model reads at once, and shares panels out among them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 PART: Final = 6000
@@ -32,4 +33,4 @@ def shared_out(count: int, weights: Sequence[int]) -> tuple[int, ...]:
     for weight in weights:
         total += weight
         ends.append((2 * count * total + whole) // (2 * whole))
-    return tuple(after - before for before, after in zip(ends, ends[1:], strict=False))
+    return tuple(after - before for before, after in pairwise(ends))

@@ -14,10 +14,11 @@ from lafi_story.naming import free_name
 from lafi_story.steps import Cast, Outline, Person, Trait, quoted
 from lafi_story.vocabulary import Vocabulary
 
-PRONOUNS: Final = frozenset(
-    "he him his she her hers it its they them their you your we us me my who somebody "
-    "他 她 它 他们 她们 你 您 我们 你们 大家 谁".split()
-)
+PRONOUNS: Final = frozenset((
+    "he", "him", "his", "she", "her", "hers", "it", "its", "they", "them", "their", "you", "your",
+    "we", "us", "me", "my", "who", "somebody",
+    "他", "她", "它", "他们", "她们", "你", "您", "我们", "你们", "大家", "谁",
+))  # fmt: skip
 _LONGEST_NAME: Final = 60
 
 
@@ -28,7 +29,9 @@ def cast_of(
     notes = Notes()
     everyone: list[Someone] = []
     for part, answer in answers:
-        found = [one for p in answer.people if (one := _checked(p, part, outline, vocabulary, notes))]
+        found = [
+            one for p in answer.people if (one := _checked(p, part, outline, vocabulary, notes))
+        ]
         own, shared = without_shared(found)
         if shared:
             notes.add(f"{', '.join(shared)}: a name of several people, used for none of them")
@@ -66,8 +69,11 @@ def _checked(
         said = ", ".join(map(short, person.names[:3])) or "somebody without a name"
         notes.add(f"{said}: no name of theirs is in the text; they are left out")
         return None
-    looks = [found for look in person.looks if (found := _look(look, names[0], part, outline,
-                                                               vocabulary, notes))]
+    looks = [
+        found
+        for look in person.looks
+        if (found := _look(look, names[0], part, outline, vocabulary, notes))
+    ]
     return Someone(tuple(names), (person.gender,), tuple(looks))
 
 
@@ -82,7 +88,11 @@ def _look(
     if look.slot not in vocabulary.looks:
         notes.add(f"{name}: {short(look.slot)} is nothing of the looks that is drawn; left out")
         return None
-    said = found_in(outline.paragraphs[look.paragraph].text, look.said) if look.paragraph in part else ""
+    said = (
+        found_in(outline.paragraphs[look.paragraph].text, look.said)
+        if look.paragraph in part
+        else ""
+    )
     if not said:
         notes.add(
             f"{name}: {short(look.said)} is not in paragraph {look.paragraph}; its "

@@ -1,4 +1,4 @@
-"""The model's scenes of all parts to `Scenes`: borders that are in the text, in order, each once."""
+"""The model's scenes of all parts to `Scenes`: borders of the text, in order, each once."""
 
 from collections.abc import Iterable
 

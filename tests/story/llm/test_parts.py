@@ -1,5 +1,7 @@
 """Laws of cutting a text into parts and of sharing panels out."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ def test_parts_are_all_paragraphs_once_in_order_and_no_longer_than_they_may_be(
     assert all(len(part) for part in parts)
     for part in parts:
         assert len(part) == 1 or sum(lengths[n] for n in part) <= most
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in pairwise(parts):
         assert sum(lengths[n] for n in part) + lengths[after.start] > most
 
 
