@@ -1,7 +1,7 @@
 """`python -m benchmarks.story [FOLDER ...]`: F1 of the rules on stories, and their speed.
 
-With `--llm-replay`: only `llm_replayed`, a check of the language model's planner with answers that a
-script made of what is true. It says nothing about any language model.
+With `--llm-replay`: only `llm_replayed`, a check of the language model's planner with answers that
+a script made of what is true. It says nothing about any language model.
 """
 
 import argparse

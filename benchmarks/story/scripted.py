@@ -1,8 +1,8 @@
 """Answers as a language model would give them, made from what is true of a story, with errors.
 
-Errors of kinds that language models make: somebody who is not in the text, a quote that nobody says, a
-border outside, panels out of order, an answer that is cut off. Planned from them, a story must be
-what is true of it: so the machinery loses nothing and lets nothing wrong through.
+Errors of kinds that language models make: somebody who is not in the text, a quote that nobody
+says, a border outside, panels out of order, an answer that is cut off. Planned from them, a story
+must be what is true of it: so the machinery loses nothing and lets nothing wrong through.
 """
 
 import json

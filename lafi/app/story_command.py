@@ -13,6 +13,18 @@ from lafi.board.limits import MAX_PANELS
 
 app = typer.Typer()
 
+Novel = Annotated[
+    str,
+    typer.Argument(metavar="NOVEL", help="A text file, English or Chinese; - for standard input."),
+]
+MostPanels = Annotated[
+    int, typer.Option(min=0, max=MAX_PANELS, help="The most panels; 0: as the text has, to 24.")
+]
+StoryTitle = Annotated[str, typer.Option(help="Default: the name of the file.")]
+Encoding = Annotated[str, typer.Option(help="Such as gb18030; default: found out.")]
+StoryVocabulary = Annotated[
+    Path | None, typer.Option(help="Words of another model than the bundled one.")
+]
 Llm = Annotated[
     str,
     typer.Option(
@@ -39,21 +51,12 @@ def extra_of(error: ModuleNotFoundError) -> str:
 
 @app.command()
 def story(
-    novel: Annotated[
-        str,
-        typer.Argument(
-            metavar="NOVEL", help="A text file, English or Chinese; - for standard input."
-        ),
-    ],
+    novel: Novel,
     out: Annotated[str, typer.Option(help="The storyboard's file; - for standard output.")],
-    panels: Annotated[
-        int, typer.Option(min=0, max=MAX_PANELS, help="The most panels; 0: as the text has, to 24.")
-    ] = 0,
-    title: Annotated[str, typer.Option(help="Default: the name of the file.")] = "",
-    encoding: Annotated[str, typer.Option(help="Such as gb18030; default: found out.")] = "",
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Words of another model than the bundled one.")
-    ] = None,
+    panels: MostPanels = 0,
+    title: StoryTitle = "",
+    encoding: Encoding = "",
+    vocabulary: StoryVocabulary = None,
     steps: Annotated[
         Path | None, typer.Option(help="Folder of the steps, to edit; default: beside --out.")
     ] = None,

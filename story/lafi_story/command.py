@@ -85,6 +85,11 @@ def story(
     return 0
 
 
+def was_edited(storyboard: Path, steps: Path) -> bool:
+    """Whether a storyboard is there that is not as `story` wrote it. Raises StoryboardError."""
+    return storyboard.exists() and StepFolder(steps).edited(storyboard)
+
+
 @contextmanager
 def _planner(
     words: Vocabulary, llm: LlmOptions, steps: Path | None, console: Console
