@@ -98,8 +98,13 @@ def described(looks: dict[str, str], vocabulary: Vocabulary) -> str:
     parts = [start or f"a {vocabulary.person}"]
     groups = [("with", form.with_), ("in", form.in_)]
     for place, (lead, phrases) in enumerate(groups):
-        forms = [_form(phrase, looks, vocabulary) for phrase in phrases]
-        said = [text for phrase in forms if (text := _filled(phrase, words))]
+        filled = (
+            _in_slots(form, words)
+            if (form := _form(phrase, looks, vocabulary))
+            else _filled(phrase, words)
+            for phrase in phrases
+        )
+        said = [text for text in filled if text]
         if said:
             listed = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1]
             parts.append(f"{',' if place and len(parts) > 1 else ''} {lead} {listed}")
@@ -107,13 +112,13 @@ def described(looks: dict[str, str], vocabulary: Vocabulary) -> str:
 
 
 def _form(phrase: str, looks: dict[str, str], vocabulary: Vocabulary) -> str:
-    """The phrase that one of its values has instead: `{hair} hair in a bun`."""
+    """The phrase that one of its values has instead, `{hair} hair in a bun`; "": none has."""
     for slot in _SLOT.findall(phrase):
         values = vocabulary.looks[slot].values if slot in vocabulary.looks else {}
         value = values.get(looks.get(slot, ""))
         if value is not None and value.form:
             return value.form
-    return phrase
+    return ""
 
 
 def _word(slot: str, value: str, vocabulary: Vocabulary) -> str:
@@ -126,6 +131,10 @@ def _filled(phrase: str, words: dict[str, str]) -> str:
     slots = _SLOT.findall(phrase)
     if slots and not any(words.get(slot) for slot in slots):
         return ""
+    return _in_slots(phrase, words)
+
+
+def _in_slots(phrase: str, words: dict[str, str]) -> str:
     return " ".join(_SLOT.sub(lambda m: words.get(m[1], ""), phrase).split())
 
 

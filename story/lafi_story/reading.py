@@ -115,18 +115,18 @@ def _cleaned(text: str) -> tuple[str, int]:
 
 
 def _paragraphs(text: str) -> Iterator[Paragraph]:
-    blocks = re.split(r"\n *\n\s*", text.strip("\n "))
-    for number, block in enumerate(blocks):
+    found = []
+    for block in re.split(r"\n *\n\s*", text.strip("\n ")):
         lines = [" ".join(line.split()) for line in block.split("\n")]
-        if number == 0 and len(blocks) > 1 and _is_title(block):
-            yield Paragraph(kind="head", text=" ".join(lines))
-        else:
-            yield from _of_block([line for line in lines if line])
+        found += _of_block([line for line in lines if line])
+    if len(found) > 1 and found[0].kind == "text" and _is_title(found[0].text):
+        found[0] = Paragraph(kind="head", text=found[0].text)
+    yield from found
 
 
-def _is_title(block: str) -> bool:
+def _is_title(line: str) -> bool:
     """A short first line that ends without a mark stands above the story."""
-    return 0 < len(block) <= _TITLE and block[-1].isalnum() and "\n" not in block
+    return len(line) <= _TITLE and line[-1].isalnum()
 
 
 def _of_block(lines: list[str]) -> Iterator[Paragraph]:

@@ -27,7 +27,7 @@ def find_scenes(outline: Outline, readings: Sequence[Reading]) -> Scenes:
         light = _most(readings[first : last + 1], "lights")
         if not light and scenes and why.startswith(_PLACE):
             light = scenes[-1].light  # who only goes elsewhere does so at the same time of day
-        place = _most(readings[first : last + 1], "places")
+        place = readings[first].now_at or _most(readings[first : last + 1], "places")
         scenes.append(Scene(first=first, last=last, place=place, light=light, why=why))
     return Scenes(scenes=tuple(scenes), notes=left_open(scenes))
 
