@@ -99,8 +99,8 @@ def described(looks: dict[str, str], vocabulary: Vocabulary) -> str:
     groups = [("with", form.with_), ("in", form.in_)]
     for place, (lead, phrases) in enumerate(groups):
         filled = (
-            _in_slots(form, words)
-            if (form := _form(phrase, looks, vocabulary))
+            _in_slots(own, words)
+            if (own := _form(phrase, looks, vocabulary))
             else _filled(phrase, words)
             for phrase in phrases
         )

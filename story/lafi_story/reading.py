@@ -115,7 +115,7 @@ def _cleaned(text: str) -> tuple[str, int]:
 
 
 def _paragraphs(text: str) -> Iterator[Paragraph]:
-    found = []
+    found: list[Paragraph] = []
     for block in re.split(r"\n *\n\s*", text.strip("\n ")):
         lines = [" ".join(line.split()) for line in block.split("\n")]
         found += _of_block([line for line in lines if line])

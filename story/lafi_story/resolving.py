@@ -137,7 +137,7 @@ class Resolver:
         does something to it, as in `Tim looked at him`."""
         if mention.kind != "pronoun" or mention.quoted:
             return frozenset()
-        found = set()
+        found: set[str] = set()
         for quote in reading.quotes:
             if quote.end <= mention.start <= quote.end + 1:
                 found.update(self._dialogue.called(quote))
