@@ -24,11 +24,12 @@ def main(
     repository: Path = Path("out/repository"),
     out: Path = Path("out/comic"),
     only: str = "",
+    startup_seconds: float = 300.0,
 ) -> None:
     """Draw every story, or the one of this name."""
     console = Console()
     console.print("starting Triton Server ...")
-    with Supervisor(repository) as server:
+    with Supervisor(repository, startup_timeout=startup_seconds) as server:
         console.print(f"ready on {server.grpc_url}")
         for name, title in TITLES.items():
             if only not in ("", name):
