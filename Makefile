@@ -25,7 +25,7 @@ export GOMP_SPINCOUNT := 0
 export HF_HUB_OFFLINE := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help setup check check-chart chart-golden format types test test-slow demo engine evaluate lock clean distclean
+.PHONY: help setup check check-chart chart-golden format types test test-slow demo comic engine evaluate lock clean distclean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test-slow: $(READY) ## run the tests that take minutes
 
 demo: $(REPOSITORY) ## draw an example storyboard through a real server, into out/demo
 	$(BIN)/python benchmarks/demo.py --repository $(OUT)/repository --out $(OUT)/demo
+
+comic: $(REPOSITORY) ## draw two short stories as comics through a real server, into out/comic
+	$(BIN)/python benchmarks/comic.py --repository $(OUT)/repository --out $(OUT)/comic
 
 $(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(DRAWING_CODE)
 	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository

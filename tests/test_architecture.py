@@ -64,6 +64,7 @@ RUNNERS = {
     ROOT / "lafi/app" / name
     for name in (
         *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
+        *("comic.py", "comic_command.py"),
         "page_command.py",
         "story_command.py",
     )

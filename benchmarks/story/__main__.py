@@ -1,22 +1,35 @@
-"""`python -m benchmarks.story [FOLDER ...]`: F1 of the rules on stories, and their speed."""
+"""`python -m benchmarks.story [FOLDER ...]`: F1 of the rules on stories, and their speed.
+
+With `--llm-replay`: only `llm_replayed`, a check of the language model's planner with answers that
+a script made of what is true. It says nothing about any language model.
+"""
 
 import argparse
 import json
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.story.measure import QUESTIONS, Count, Measured, measure
+from benchmarks.story.scripted import SCRIPT, TruthEndpoint
 from benchmarks.story.truth import Story, load_story
 from lafi.board.limits import MAX_PANELS
+from lafi_story.llm.asking import Asker
+from lafi_story.llm.planner import LlmPlanner
+from lafi_story.llm.recording import Recording
 from lafi_story.planner import Planner
 from lafi_story.reading import outline_of
 from lafi_story.rules import RulePlanner
 from lafi_story.vocabulary import load_vocabulary
 
 HERE = Path(__file__).parent
+WHAT = (
+    "a check of the machinery: answers made by a script from what is true, with errors added that "
+    "have to be dropped; not a measure of any language model"
+)
 LONG = 100_000
 """Characters of the long text whose time and memory are measured."""
 
@@ -30,7 +43,11 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=HERE.parent / "results" / "story.json")
     options.add_argument("--wrong", action="store_true", help="print everything that is wrong")
     options.add_argument("--no-long", action="store_true", help="without the long text")
+    options.add_argument("--llm-replay", action="store_true", help="check the planner by --llm")
     given = options.parse_args()
+    if given.llm_replay:
+        _write(given.out, _kept(given.out) | {"llm_replayed": _replayed(HERE / "seen")})
+        return
     report: dict[str, Any] = {}
     planners = {language: RulePlanner(load_vocabulary()) for language in ("en", "zh")}
     for folder in given.folders:
@@ -42,9 +59,36 @@ def main() -> None:
                 print(name, *result.wrong, sep="\n  ")
         if not given.no_long and folder == given.folders[0]:
             report["long"] = {lg: _long(stories, lg) for lg in ("en", "zh")}
+    _write(given.out, report | {k: v for k, v in _kept(given.out).items() if k == "llm_replayed"})
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What an earlier run wrote."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    given.out.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     print(text)
+
+
+def _replayed(folder: Path) -> dict[str, Any]:
+    """Stories planned by answers that a script recorded, and replayed."""
+    measured = {}
+    with tempfile.TemporaryDirectory() as place:
+        for path in sorted(folder.glob("*.txt")):
+            story, record = load_story(path), Path(place) / f"{path.stem}.jsonl"
+            with Recording(record, writes=True) as recording:
+                asker = Asker(SCRIPT, TruthEndpoint(story), recording)
+                first = _measured(story, LlmPlanner(asker, load_vocabulary()))
+            with Recording(record, writes=False) as recording:
+                planner = LlmPlanner(Asker(SCRIPT, None, recording), load_vocabulary())
+                measured[story.name] = story, _measured(story, planner)
+            if first != measured[story.name][1]:
+                raise ValueError(f"{story.name}: replayed otherwise than it was recorded")
+    return {"what": WHAT} | _figures(measured)
 
 
 def _measured(story: Story, planner: Planner) -> Measured:

@@ -14,6 +14,7 @@ import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.client_commands import app as client_app
+from lafi.app.comic_command import app as comic_app
 from lafi.app.drawing_options import (
     DEFAULT_URL,
     Attach,
@@ -87,6 +88,7 @@ app.add_typer(keys_app)
 app.add_typer(client_app)
 app.add_typer(story_app)
 app.add_typer(page_app)
+app.add_typer(comic_app)
 
 
 def main() -> None:

@@ -11,6 +11,19 @@ from lafi.app.missing import missing
 
 app = typer.Typer()
 
+Layout = Annotated[str, typer.Option(help="grid, or webtoon: one long strip.")]
+Order = Annotated[str, typer.Option(help="ltr, or rtl: read from right to left.")]
+Size = Annotated[
+    str, typer.Option(help="a4, a5, b5 or letter, for a grid; default: a4.", show_default=False)
+]
+Formats = Annotated[
+    str, typer.Option("--format", help="Of png, pdf, cbz, svg, with commas between.")
+]
+Captions = Annotated[
+    str, typer.Option(help="sentence: what a panel shows, as narration; none: speech only.")
+]
+Font = Annotated[Path | None, typer.Option(help="A font file that is tried before Noto Sans.")]
+
 
 @app.command()
 def page(
@@ -22,20 +35,12 @@ def page(
         Path | None,
         typer.Option(help="story.yaml of `lafi story`, or its folder of steps: for the text."),
     ] = None,
-    layout: Annotated[str, typer.Option(help="grid, or webtoon: one long strip.")] = "grid",
-    order: Annotated[str, typer.Option(help="ltr, or rtl: read from right to left.")] = "ltr",
-    size: Annotated[
-        str, typer.Option(help="a4, a5, b5 or letter, for a grid; default: a4.", show_default=False)
-    ] = "",
-    formats: Annotated[
-        str, typer.Option("--format", help="Of png, pdf, cbz, svg, with commas between.")
-    ] = "png",
-    captions: Annotated[
-        str, typer.Option(help="sentence: what a panel shows, as narration; none: speech only.")
-    ] = "sentence",
-    font: Annotated[
-        Path | None, typer.Option(help="A font file that is tried before Noto Sans.")
-    ] = None,
+    layout: Layout = "grid",
+    order: Order = "ltr",
+    size: Size = "",
+    formats: Formats = "png",
+    captions: Captions = "sentence",
+    font: Font = None,
 ) -> None:
     """Lay out drawn panels on pages, with speech balloons and captions."""
     try:

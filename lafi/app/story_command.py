@@ -8,38 +8,72 @@ from typing import Annotated
 import typer
 
 from lafi.app.missing import missing
+from lafi.board.error import StoryboardError
 from lafi.board.limits import MAX_PANELS
 
 app = typer.Typer()
 
+Novel = Annotated[
+    str,
+    typer.Argument(metavar="NOVEL", help="A text file, English or Chinese; - for standard input."),
+]
+MostPanels = Annotated[
+    int, typer.Option(min=0, max=MAX_PANELS, help="The most panels; 0: as the text has, to 24.")
+]
+StoryTitle = Annotated[str, typer.Option(help="Default: the name of the file.")]
+Encoding = Annotated[str, typer.Option(help="Such as gb18030; default: found out.")]
+StoryVocabulary = Annotated[
+    Path | None, typer.Option(help="Words of another model than the bundled one.")
+]
+Llm = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        help="Plan by a language model behind this OpenAI-compatible URL, such as "
+        "http://127.0.0.1:11434/v1; the text is sent there. Its key: LAFI_LLM_KEY.",
+    ),
+]
+LlmModel = Annotated[str, typer.Option(help="Its name; default: the only one that is there.")]
+LlmTimeout = Annotated[float, typer.Option(help="Seconds for one answer.")]
+LlmPrice = Annotated[
+    str, typer.Option(metavar="READ,WRITTEN", help="Of a million tokens, to report the cost.")
+]
+Record = Annotated[
+    Path | None, typer.Option(help="Keep the answers in this file; default: beside the steps.")
+]
+Replay = Annotated[Path | None, typer.Option(help="Plan by kept answers; nobody is asked.")]
+
+
+def extra_of(error: ModuleNotFoundError) -> str:
+    """The extra that installs a package of this command."""
+    return "llm" if (error.name or "").split(".")[0] in ("openai", "httpx2") else "story"
+
 
 @app.command()
 def story(
-    novel: Annotated[
-        str,
-        typer.Argument(
-            metavar="NOVEL", help="A text file, English or Chinese; - for standard input."
-        ),
-    ],
+    novel: Novel,
     out: Annotated[str, typer.Option(help="The storyboard's file; - for standard output.")],
-    panels: Annotated[
-        int, typer.Option(min=0, max=MAX_PANELS, help="The most panels; 0: as the text has, to 24.")
-    ] = 0,
-    title: Annotated[str, typer.Option(help="Default: the name of the file.")] = "",
-    encoding: Annotated[str, typer.Option(help="Such as gb18030; default: found out.")] = "",
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Words of another model than the bundled one.")
-    ] = None,
+    panels: MostPanels = 0,
+    title: StoryTitle = "",
+    encoding: Encoding = "",
+    vocabulary: StoryVocabulary = None,
     steps: Annotated[
         Path | None, typer.Option(help="Folder of the steps, to edit; default: beside --out.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Even if --out was changed by hand.")
     ] = False,
+    llm: Llm = "",
+    llm_model: LlmModel = "",
+    llm_timeout: LlmTimeout = 300.0,
+    llm_price: LlmPrice = "",
+    record: Record = None,
+    replay: Replay = None,
 ) -> None:
-    """Plan a storyboard from a story, by rules, on this machine."""
+    """Plan a storyboard from a story: by rules on this machine, or by a language model."""
     try:
         from lafi_story.command import story as story_command
+        from lafi_story.llm.options import LlmOptions
 
         code = story_command(
             novel,
@@ -50,7 +84,11 @@ def story(
             vocabulary=vocabulary,
             steps=steps,
             overwrite=overwrite,
+            llm=LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price),
         )
     except ModuleNotFoundError as error:
-        raise missing(error, "story") from None
+        raise missing(error, extra_of(error)) from None
+    except StoryboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(code)

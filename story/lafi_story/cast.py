@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lafi.board.limits import MAX_CHARACTERS, character_name
+from lafi.board.limits import MAX_CHARACTERS
 from lafi_story.language import Age, Gender, LanguageReader, Reading
 from lafi_story.looks import merged_looks
+from lafi_story.naming import free_name
 from lafi_story.resolving import Known, Resolver, Understood, Votes
 from lafi_story.steps import Cast, Person, quoted
 from lafi_story.vocabulary import Vocabulary
@@ -165,19 +166,7 @@ def _give_names(groups: list[_Group]) -> None:
     """A name of a storyboard for each, from its most frequent spelling; none twice."""
     taken = {"narrator", "我", *(group.name for group in groups if group.name)}
     for group in groups:
-        if group.name:
-            continue
-        base = "".join(c for c in group.forms[0] if c.isalnum() or c in " _-").strip()
-        base = base.removeprefix("the ").replace(" ", "_")[:40]
-        try:
-            name = character_name(base)
-        except ValueError:
-            name = "character"
-        number, plain = 2, name
-        while name in taken:
-            name, number = f"{plain}{number}", number + 1
-        taken.add(name)
-        group.name = name
+        group.name = group.name or free_name(group.forms[0], taken)
 
 
 def _known(groups: Sequence[_Group], narrator: str, reader: LanguageReader) -> Known:

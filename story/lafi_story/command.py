@@ -1,6 +1,8 @@
 """What `lafi story` does. Returns the process's exit code."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -8,15 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lafi.board.error import StoryboardError
+from lafi_story.llm.options import LlmOptions
+from lafi_story.llm.planner import LlmPlanner
+from lafi_story.llm.question import LlmError
 from lafi_story.notes import show_notes
+from lafi_story.planner import Planner
 from lafi_story.reading import MAX_TEXT
 from lafi_story.rules import RulePlanner
 from lafi_story.step_folder import StepFolder
 from lafi_story.telling import Told, tell
-from lafi_story.vocabulary import load_vocabulary
+from lafi_story.vocabulary import Vocabulary, load_vocabulary
 
 STANDARD: Final = "-"
 _BYTES: Final = 4 * MAX_TEXT
+_NO_LLM: Final = LlmOptions()
 
 
 def story(
@@ -29,12 +36,16 @@ def story(
     vocabulary: Path | None = None,
     steps: Path | None = None,
     overwrite: bool = False,
+    llm: LlmOptions = _NO_LLM,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
+
+    llm: who plans instead of the rules.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    kept: Path | None = None
     try:
         words = load_vocabulary(vocabulary)
         data = _read(novel)
@@ -47,10 +58,10 @@ def story(
             allowed = "a new file, or --overwrite: it is not as `lafi story` wrote it"
             raise StoryboardError([f"--out: got {target}, allowed: {allowed}"])
         name = title or ("" if novel == STANDARD else Path(novel).stem)
-        with _Bar(console) as bar:
+        with _planner(words, llm, kept, console) as planner, _Bar(console) as bar:
             told = tell(
                 data,
-                RulePlanner(words),
+                planner,
                 words,
                 title=name,
                 encoding=encoding,
@@ -67,9 +78,31 @@ def story(
     except StoryboardError as error:
         for line in error.problems:
             console.print(f"error: {line}")
+        if isinstance(error, LlmError) and kept is not None:
+            console.print(f"what is done is kept in {kept}: the same command goes on from there")
         return 1
     _say(told, out, kept, console)
     return 0
+
+
+def was_edited(storyboard: Path, steps: Path) -> bool:
+    """Whether a storyboard is there that is not as `story` wrote it. Raises StoryboardError."""
+    return storyboard.exists() and StepFolder(steps).edited(storyboard)
+
+
+@contextmanager
+def _planner(
+    words: Vocabulary, llm: LlmOptions, steps: Path | None, console: Console
+) -> Iterator[Planner]:
+    """What a language model was asked for is said at the end, also of a run that fails."""
+    if not llm.wanted:
+        yield RulePlanner(words)
+        return
+    with llm.asker(steps) as asker:
+        try:
+            yield LlmPlanner(asker, words)
+        finally:
+            console.print(asker.usage.line(llm.prices()))
 
 
 def _say(told: Told, out: str, kept: Path | None, console: Console) -> None:

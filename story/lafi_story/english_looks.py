@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lafi_story.language import LookSaid, Mention, inside
@@ -22,6 +23,7 @@ def looks_in(
 ) -> Iterator[LookSaid]:
     """Looks that are said outside quotes, each with the mention of whose they are."""
     wearing = frozenset(lexicon["wearing"])
+    worn = _words_of(vocabulary)
     people = frozenset((*lexicon["men"], *lexicon["women"], *lexicon["people"], "one"))
     for sentence in doc.sents:
         if inside(sentence.start_char, quotes) and inside(sentence.end_char - 1, quotes):
@@ -32,7 +34,7 @@ def looks_in(
         )
         for token in sentence:
             if not inside(token.idx, quotes):
-                yield from _of_token(token, sentence, mentions, vocabulary, said, people)
+                yield from _of_token(token, sentence, mentions, vocabulary, said, people, worn)
 
 
 def _of_token(
@@ -42,6 +44,7 @@ def _of_token(
     vocabulary: Vocabulary,
     said: bool,
     people: frozenset[str],
+    worn: _Words,
 ) -> Iterator[LookSaid]:
     lemma, lower = token.lemma_.lower(), token.lower_
     for slot, look in vocabulary.looks.items():
@@ -51,7 +54,7 @@ def _of_token(
                 continue
             if not things and token.pos_ == "ADJ" and not _of_person(token, people):
                 continue
-            thing = _thing(token, things) if things else token
+            thing = _thing(token, things, worn) if things else token
             if thing is None or not (said or things == ()):
                 continue
             owner = _owner(thing, sentence, mentions)
@@ -68,8 +71,38 @@ def _of_person(token: Token, people: frozenset[str]) -> bool:
     return here.dep_ in ("acomp", "oprd") or here.head.lemma_.lower() in people
 
 
-def _thing(token: Token, things: tuple[str, ...]) -> Token | None:
-    """The thing that a word is said of: itself, its noun, or the subject of `was red`."""
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """All words of looks: things that are worn or grow, and what they are like."""
+
+    things: frozenset[str]
+    values: frozenset[str]
+
+
+def _words_of(vocabulary: Vocabulary) -> _Words:
+    slots = vocabulary.looks.values()
+    return _Words(
+        frozenset(word for look in slots for word in look.of.get("en", ())),
+        frozenset(word for look in slots for term in look.values.values() for word in term.en),
+    )
+
+
+def _next_thing(token: Token, worn: _Words) -> Token | None:
+    """The thing right behind a word and others like it: `striped green top`; None: none is."""
+    for after in token.doc[token.i + 1 : token.sent.end]:
+        if after.lemma_.lower() in worn.things or after.lower_ in worn.things:
+            return after
+        if after.pos_ != "ADJ" and after.lower_ not in worn.values:
+            return None
+    return None
+
+
+def _thing(token: Token, things: tuple[str, ...], worn: _Words) -> Token | None:
+    """The thing that a word is said of: itself, what stands behind it, or the subject of `was
+    red`."""
+    if token.lemma_.lower() not in worn.things and (after := _next_thing(token, worn)):
+        # Of two things joined by `and` the parser may take both colours for one of them.
+        return after if after.lemma_.lower() in things or after.lower_ in things else None
     here = token
     for _ in range(3):
         if here.lemma_.lower() in things or here.lower_ in things:

@@ -36,6 +36,11 @@ def merged_looks(
         for look in reading.looks
         if known.who.get(look.owner) == name
     )
+    return looks_of(said, vocabulary)
+
+
+def looks_of(said: Sequence[Trait], vocabulary: Vocabulary) -> Looks:
+    """What holds of all that is said of one character."""
     values: dict[str, str] = {}
     against: list[str] = []
     for slot in vocabulary.looks:
@@ -48,4 +53,4 @@ def merged_looks(
         if len(counts) > 1:
             places = ", ".join(f"{t.value} (paragraph {t.paragraph})" for t in of_slot[:6])
             against.append(quoted(f"{slot} is {places}; {best} is drawn"))
-    return Looks(values, said[:MAX_SAID], tuple(against))
+    return Looks(values, tuple(said[:MAX_SAID]), tuple(against))

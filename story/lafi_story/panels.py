@@ -98,12 +98,19 @@ def _figure(
             who = understood[number].who
             if found.kind not in words or found.subject is None or who.get(found.subject) != name:
                 continue
+            if found.kind == "moods" and not _felt(number, found.start, passage):
+                continue
             now = number == passage.at and passage.start <= found.start < passage.end
             # What the sentence says that is shown goes before the rest of the passage.
             if now or not shown[found.kind]:
                 words[found.kind] = found.word
                 shown[found.kind] = now
     return Figure(name=name, action=words["actions"], mood=words["moods"], prop=words["props"])
+
+
+def _felt(number: int, start: int, passage: Passage) -> bool:
+    """Whether somebody feels so already in the sentence that is shown."""
+    return number < passage.at or (number == passage.at and start < passage.end)
 
 
 def _doing(figure: Figure, passage: Passage, reading: Reading, who: Mapping[int, str]) -> Figure:

@@ -98,11 +98,27 @@ def described(looks: dict[str, str], vocabulary: Vocabulary) -> str:
     parts = [start or f"a {vocabulary.person}"]
     groups = [("with", form.with_), ("in", form.in_)]
     for place, (lead, phrases) in enumerate(groups):
-        said = [text for phrase in phrases if (text := _filled(phrase, words))]
+        filled = (
+            _in_slots(own, words)
+            if (own := _form(phrase, looks, vocabulary))
+            else _filled(phrase, words)
+            for phrase in phrases
+        )
+        said = [text for text in filled if text]
         if said:
             listed = ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1]
             parts.append(f"{',' if place and len(parts) > 1 else ''} {lead} {listed}")
     return re.sub(r"\ba ([aeiou])", r"an \1", "".join(parts))
+
+
+def _form(phrase: str, looks: dict[str, str], vocabulary: Vocabulary) -> str:
+    """The phrase that one of its values has instead, `{hair} hair in a bun`; "": none has."""
+    for slot in _SLOT.findall(phrase):
+        values = vocabulary.looks[slot].values if slot in vocabulary.looks else {}
+        value = values.get(looks.get(slot, ""))
+        if value is not None and value.form:
+            return value.form
+    return ""
 
 
 def _word(slot: str, value: str, vocabulary: Vocabulary) -> str:
@@ -115,6 +131,10 @@ def _filled(phrase: str, words: dict[str, str]) -> str:
     slots = _SLOT.findall(phrase)
     if slots and not any(words.get(slot) for slot in slots):
         return ""
+    return _in_slots(phrase, words)
+
+
+def _in_slots(phrase: str, words: dict[str, str]) -> str:
     return " ".join(_SLOT.sub(lambda m: words.get(m[1], ""), phrase).split())
 
 
@@ -146,7 +166,7 @@ def _panel(
     extras = _extras(panel, figures, vocabulary)
     while length(_prompt(panel, figures, extras, vocabulary)) > vocabulary.token_length:
         if extras:
-            notes.append(f"panel {number}: no room in the prompt for {extras.pop()!r}")
+            notes.append(f"panel {number}: no room in the prompt for {extras.pop()[1]!r}")
         elif figures:
             out.append(figures.pop().name)
             extras = _extras(panel, figures, vocabulary)
@@ -160,19 +180,21 @@ def _panel(
     return Panel(prompt=prompt, regions=regions) if regions else Panel(prompt=prompt)
 
 
-def _extras(panel: PanelScript, figures: Sequence[Figure], vocabulary: Vocabulary) -> list[str]:
-    """What may be left out, the least important last."""
+def _extras(
+    panel: PanelScript, figures: Sequence[Figure], vocabulary: Vocabulary
+) -> list[tuple[str, str]]:
+    """What may be left out, the least important last: whose it is ("": the picture's), and what."""
+    props = [(f.name, vocabulary.drawn("props", f.prop)) for f in figures if f.prop]
+    moods = [(f.name, vocabulary.drawn("moods", f.mood)) for f in figures if f.mood]
     framing: str = getattr(vocabulary.framings, panel.framing)
-    found = []
-    if len(figures) == 1:
-        figure = figures[0]
-        found += [vocabulary.drawn("props", figure.prop)] if figure.prop else []
-        found += [vocabulary.drawn("moods", figure.mood)] if figure.mood else []
-    return [text for text in (*found, framing) if text]
+    return [extra for extra in (*props, *moods, ("", framing)) if extra[1]]
 
 
 def _prompt(
-    panel: PanelScript, figures: Sequence[Figure], extras: Sequence[str], vocabulary: Vocabulary
+    panel: PanelScript,
+    figures: Sequence[Figure],
+    extras: Sequence[tuple[str, str]],
+    vocabulary: Vocabulary,
 ) -> str:
     doing = [
         f"{{{figure.name}}} "
@@ -180,14 +202,17 @@ def _prompt(
         for figure in figures
     ]
     if len(doing) > 1:
-        doing = [f"{a} {b}" for a, b in zip(doing, _SIDES[len(doing)], strict=True)]
+        more = [" ".join(text for name, text in extras if name == f.name) for f in figures]
+        sides = _SIDES[len(doing)]
+        doing = [" ".join(filter(None, parts)) for parts in zip(doing, more, sides, strict=True)]
     who = (", ".join(doing[:-1]) + " and " if len(doing) > 1 else "") + (doing[-1] if doing else "")
     where = vocabulary.drawn("places", panel.place) if panel.place else ""
     when = vocabulary.drawn("lights", panel.light) if panel.light else ""
     setting = " ".join(filter(None, (where, when)))
     start = who or vocabulary.nobody
     joint = ", " if len(doing) > 1 and setting else " "
-    return ", ".join(filter(None, (f"{start}{joint}{setting}".strip(), *extras)))
+    rest = [text for name, text in extras if len(doing) == 1 or not name]
+    return ", ".join(filter(None, (f"{start}{joint}{setting}".strip(), *rest)))
 
 
 def _regions(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:

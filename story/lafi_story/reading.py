@@ -22,6 +22,8 @@ _GUESSED: Final = ("gb18030", "big5", "cp1252", "shift_jis", "utf_16")
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _BREAK: Final = re.compile(r"[\s*＊~～#·•=_—–-]{1,40}")
 _NUMBER: Final = r"(?:[0-9]{1,3}|[IVXLC]{1,7}|[A-Za-z]{3,9}(?:[- ][A-Za-z]{3,5})?)"
+_TITLE: Final = 60
+"""Characters of a first line that may be a title."""
 _HEAD_EN: Final = re.compile(
     rf"(?:chapter|part|book|section)\s+{_NUMBER}(?:\s*[.:—–-].{{0,80}})?|(?-i:[IVXLC]{{1,7}})\.?"
     r"|prologue|epilogue",
@@ -113,9 +115,18 @@ def _cleaned(text: str) -> tuple[str, int]:
 
 
 def _paragraphs(text: str) -> Iterator[Paragraph]:
+    found: list[Paragraph] = []
     for block in re.split(r"\n *\n\s*", text.strip("\n ")):
         lines = [" ".join(line.split()) for line in block.split("\n")]
-        yield from _of_block([line for line in lines if line])
+        found += _of_block([line for line in lines if line])
+    if len(found) > 1 and found[0].kind == "text" and _is_title(found[0].text):
+        found[0] = Paragraph(kind="head", text=found[0].text)
+    yield from found
+
+
+def _is_title(line: str) -> bool:
+    """A short first line that ends without a mark stands above the story."""
+    return len(line) <= _TITLE and line[-1].isalnum()
 
 
 def _of_block(lines: list[str]) -> Iterator[Paragraph]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from lafi_story.language import Age, Gender, Mention, Reading, inside
@@ -12,6 +13,18 @@ from lafi_story.speakers import Dialogue, Turn
 _FAR: Final = 6
 """Sentences after which a pronoun does not mean somebody any more."""
 _NEAR_PARAGRAPHS: Final = 3
+_CALLED: Final = re.compile(r"(?:名?叫做?.?|的名字叫.?| (?:is|was) called | name (?:is|was) )")
+_BESIDE: Final = re.compile(
+    r"\b(?:beside|behind|before|after|around|about|over|under|above|below|near|with|between) $|在$",
+    re.IGNORECASE,
+)
+"""`Nora sat with the ball beside her`: what is there may be her own."""
+_NUMBERS: Final = {
+    **dict.fromkeys(("two", "both", "两"), 2),
+    **dict.fromkeys(("three", "三"), 3),
+    **dict.fromkeys(("four", "四"), 4),
+}
+_SELF: Final = ("自己", "himself", "herself")
 _WE: Final = ("we", "us", "our", "ours", "我们", "咱们")
 
 
@@ -92,9 +105,11 @@ class Resolver:
     def _read(self, reading: Reading) -> None:
         here = self.understood[-1]
         first = self._sentence
-        for mention in reading.mentions:
+        for place, mention in enumerate(reading.mentions):
             self._sentence = first + _sentence_of(mention.start, reading)
-            name = self._resolve(mention)
+            name = self._own_name(place, reading) or self._resolve(
+                mention, self._others(mention, reading)
+            )
             if name:
                 here.who[mention.start] = name
                 self._note(mention, name)
@@ -108,11 +123,42 @@ class Resolver:
             if turn.speaker:
                 self._recent.append(_Seen(turn.speaker, self._sentence - 1, False, True))
 
-    def _resolve(self, mention: Mention) -> str:
+    def _own_name(self, place: int, reading: Reading) -> str:
+        """`他叫李小龙`, `His name was Tim`: who a pronoun is said to be."""
+        mention, after = reading.mentions[place], reading.mentions[place + 1 : place + 2]
+        if mention.kind != "pronoun" or mention.quoted or not after or after[0].kind != "name":
+            return ""
+        if not _CALLED.fullmatch(reading.text[mention.end : after[0].start]):
+            return ""
+        return self._known.aliases.get(after[0].text.casefold(), "")
+
+    def _others(self, mention: Mention, reading: Reading) -> frozenset[str]:
+        """Whom a pronoun cannot mean: whom the quote before it calls, as in `“奶奶！”她喊`, and who
+        does something to it, as in `Tim looked at him`."""
+        if mention.kind != "pronoun" or mention.quoted:
+            return frozenset()
+        found: set[str] = set()
+        for quote in reading.quotes:
+            if quote.end <= mention.start <= quote.end + 1:
+                found.update(self._dialogue.called(quote))
+        before = reading.text[: mention.start]
+        free = mention.subject or mention.possessive or mention.text in _SELF
+        if not (free or _BESIDE.search(before)):
+            sentence = _sentence_of(mention.start, reading)
+            found.update(
+                self.understood[-1].who.get(other.start, "")
+                for other in reading.mentions
+                if other.subject
+                and other.start < mention.start
+                and _sentence_of(other.start, reading) == sentence
+            )
+        return frozenset(found)
+
+    def _resolve(self, mention: Mention, others: frozenset[str]) -> str:
         if mention.kind == "narrator":
             return "" if mention.quoted else self._known.narrator
         if mention.kind == "pronoun":
-            return "" if mention.plural or mention.quoted else self._antecedent(mention)
+            return "" if mention.plural or mention.quoted else self._antecedent(mention, others)
         name = self._known.aliases.get(mention.text.casefold(), "")
         if mention.kind == "name":
             if name and name not in self._met and not mention.thought:
@@ -147,7 +193,7 @@ class Resolver:
                 del self._waiting[place]
                 return
 
-    def _antecedent(self, mention: Mention) -> str:
+    def _antecedent(self, mention: Mention, others: frozenset[str] = frozenset()) -> str:
         best, score = "", -99.0
         for seen in self._recent:
             away = self._sentence - seen.sentence
@@ -155,7 +201,7 @@ class Resolver:
             fits = "unknown" in (gender, mention.gender) or gender == mention.gender
             if "" != mention.age != self._age(seen.name) != "":
                 continue
-            if away > _FAR or not fits:
+            if away > _FAR or not fits or seen.name in others:
                 continue
             certain = gender == mention.gender
             points = -2.0 * away + 1.5 * seen.subject - 1.0 * seen.weak + 1.0 * certain
@@ -196,7 +242,7 @@ class Resolver:
             if mention.quoted:
                 continue
             if mention.plural:
-                yield from self._group()
+                yield from self._group(_number(mention, reading))
                 if mention.text.casefold() in _WE:
                     yield self._known.narrator
             elif not mention.thought:
@@ -205,11 +251,18 @@ class Resolver:
             yield turn.speaker
             yield from turn.called
 
-    def _group(self) -> Iterator[str]:
-        """Whom `they` means: those of the paragraph before and this one."""
-        yield from self.understood[-1].who.values()
-        if len(self.understood) > 1:
-            yield from self.understood[-2].present
+    def _group(self, number: int) -> Iterator[str]:
+        """Whom `they` means: those of this paragraph, and those of the one before.
+
+        number: of how many it speaks, 0: not said. Where a scene begins, two names are enough.
+        """
+        found = dict.fromkeys(self.understood[-1].who.values())
+        begins = self._paragraph in self._borders
+        if len(self.understood) > 1 and not (begins and not number and len(found) > 1):
+            before = (name for name in self.understood[-2].present if name not in found)
+            left = max(0, number - len(found)) if number and begins else None
+            found.update(dict.fromkeys(islice(before, left)))
+        yield from found
 
     def _vote_called(self, reading: Reading, turns: Sequence[Turn]) -> None:
         for quote, turn in zip(reading.quotes, turns, strict=True):
@@ -227,6 +280,14 @@ def calls(said: str, name: str) -> bool:
     """Whether what is said calls somebody by this name: `Ned, come!`, `小雨，等等`."""
     word = re.escape(name)
     return bool(re.search(rf"(?:^|[,，。！？.!?—]\s*){word}(?=[,，！!?？.。—]|$)", said))
+
+
+def _number(mention: Mention, reading: Reading) -> int:
+    """How many `the three of them` or `三个孩子` are; 0: not said."""
+    near = reading.text[max(0, mention.start - 10) : mention.end].casefold()
+    found = [(near.rfind(word), number) for word, number in _NUMBERS.items()]
+    at, number = max(found)
+    return number if at >= 0 else 0
 
 
 def _same_role(one: str, other: str) -> bool:

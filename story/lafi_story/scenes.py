@@ -9,6 +9,7 @@ from lafi_story.steps import Outline, Scene, Scenes, quoted
 
 MAX_SCENES: Final = 2000
 """Of a text with more borders only every second, third ... is taken."""
+_PLACE: Final = "another place"
 _SHORTEST: Final = 2
 """Paragraphs of a scene before another place alone may end it."""
 
@@ -20,24 +21,22 @@ def find_scenes(outline: Outline, readings: Sequence[Reading]) -> Scenes:
     borders = dict(list(borders.items())[::step])
     starts = [0, *sorted(place for place in borders if place > 0)]
     ends = [*(start - 1 for start in starts[1:]), len(readings) - 1]
-    scenes = tuple(
-        Scene(
-            first=first,
-            last=last,
-            place=_most(readings[first : last + 1], "places"),
-            light=_most(readings[first : last + 1], "lights"),
-            why=borders.get(first, "the beginning"),
-        )
-        for first, last in zip(starts, ends, strict=True)
-    )
-    lost = [n for n, scene in enumerate(scenes) if not scene.place]
-    notes = [f"scene {n}: no known place is named; it is left open" for n in lost]
-    notes += [
-        f"scene {n}: no time of day is named; it is left open"
-        for n, scene in enumerate(scenes)
-        if not scene.light
-    ]
-    return Scenes(scenes=scenes, notes=tuple(map(quoted, notes)))
+    scenes: list[Scene] = []
+    for first, last in zip(starts, ends, strict=True):
+        why = borders.get(first, "the beginning")
+        light = _most(readings[first : last + 1], "lights")
+        if not light and scenes and why.startswith(_PLACE):
+            light = scenes[-1].light  # who only goes elsewhere does so at the same time of day
+        place = readings[first].now_at or _most(readings[first : last + 1], "places")
+        scenes.append(Scene(first=first, last=last, place=place, light=light, why=why))
+    return Scenes(scenes=tuple(scenes), notes=left_open(scenes))
+
+
+def left_open(scenes: Sequence[Scene]) -> tuple[str, ...]:
+    """Notes on what is not known of scenes."""
+    places = [f"scene {n}: no known place is named" for n, s in enumerate(scenes) if not s.place]
+    times = [f"scene {n}: no time of day is named" for n, s in enumerate(scenes) if not s.light]
+    return tuple(f"{line}; it is left open" for line in (*places, *times))
 
 
 def _borders(outline: Outline, readings: Sequence[Reading]) -> Iterator[tuple[int, str]]:
@@ -56,7 +55,7 @@ def _borders(outline: Outline, readings: Sequence[Reading]) -> Iterator[tuple[in
                 yield number, quoted(f"another time: {reading.text[:40]}")
                 since, place = 0, here
             elif reading.now_at not in ("", place) and since >= _SHORTEST:
-                yield number, f"another place: {reading.now_at}"
+                yield number, f"{_PLACE}: {reading.now_at}"
                 since, place = 0, reading.now_at
         waiting, since = "", since + 1
         place = place or here

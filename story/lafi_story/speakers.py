@@ -41,7 +41,7 @@ class Dialogue:
     ) -> tuple[Turn, ...]:
         """One for each quote. who: mention's start -> character. nearby: who may speak."""
         paragraph = _Paragraph(reading, who)
-        turns = [Turn(self._own_name(quote), self._called(quote)) for quote in reading.quotes]
+        turns = [Turn(self._own_name(quote), self.called(quote)) for quote in reading.quotes]
         for number in range(len(turns)):
             turns[number] = replace(turns[number], speaker=paragraph.speaker(number, turns))
         self._by_turns(paragraph, turns, nearby)
@@ -57,7 +57,8 @@ class Dialogue:
         match = _MY_NAME.search(quote.text)
         return self._aliases.get(match[1].casefold(), "") if match else ""
 
-    def _called(self, quote: Quote) -> tuple[str, ...]:
+    def called(self, quote: Quote) -> tuple[str, ...]:
+        """Whom it calls by name."""
         found: dict[str, None] = {}
         for part in re.split(r"[,，.。!！?？—…:：;；]+", quote.text):
             name = self._aliases.get(part.strip().casefold())

@@ -35,12 +35,18 @@ class Term(CheckedModel):
         return self.en if language == "en" else self.zh
 
 
+class Look(Term):
+    """form: a phrase for the description, with slots in braces, instead of the usual one."""
+
+    form: str = ""
+
+
 class LookSlot(CheckedModel):
     """One thing that may be said of somebody's looks, such as the colour of the hair."""
 
     of: dict[Language, tuple[SearchWord, ...]] = Field(default={})
     """Things of which one must stand beside the word; none: the word alone says it."""
-    values: dict[str, Term]
+    values: dict[str, Look]
 
 
 class CaptionForm(CheckedModel):

@@ -4,9 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.story.measure import Count, measure
+from benchmarks.story.measure import QUESTIONS, Count, measure
+from benchmarks.story.scripted import SCRIPT, TruthEndpoint
 from benchmarks.story.truth import load_story
+from lafi.board.limits import MAX_PANELS
+from lafi_story.llm.asking import Asker
+from lafi_story.llm.planner import LlmPlanner
+from lafi_story.reading import outline_of
 from lafi_story.steps import Cast, Figure, Line, PanelScript, Person, Scene, Scenes, Script
+from lafi_story.vocabulary import load_vocabulary
 
 STORIES = Path(__file__).parents[2] / "benchmarks/story"
 MARKED = """title: t
@@ -71,3 +77,21 @@ def test_the_marked_stories_are_whole(path: Path):
 def test_nothing_to_find_and_nothing_found_is_right():
     assert Count().f1 == 1
     assert Count(found=2).f1 == 0
+
+
+@pytest.mark.parametrize("path", sorted((STORIES / "seen").glob("*.txt")), ids=lambda p: p.stem)
+def test_answers_made_from_what_is_true_come_through_the_machinery_and_errors_do_not(path: Path):
+    story = load_story(path)
+    planner = LlmPlanner(Asker(SCRIPT, TruthEndpoint(story)), load_vocabulary())
+    outline = outline_of(story.text, story.name)
+    scenes = planner.scenes(outline)
+    cast = planner.characters(outline, scenes)
+    script = planner.panels(outline, scenes, cast, MAX_PANELS)
+    found = measure(story, scenes, cast, script)
+    assert found.wrong == []
+    assert {question: count.f1 for question, count in found.counts.items()} == dict.fromkeys(
+        QUESTIONS, 1.0
+    )
+    said = "\n".join((*scenes.notes, *cast.notes, *script.notes))
+    for error in ("is outside", "Zebulon", "is not said there", "put into the order"):
+        assert error in said

@@ -52,6 +52,31 @@ def test_looks_have_an_owner(english: EnglishReader):
 
 
 @pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        (
+            "He wore a striped green top and blue trousers.",
+            {"pattern striped", "top green", "bottom navy", "garment trousers"},
+        ),
+        (
+            "He wore blue trousers and a striped green top.",
+            {"pattern striped", "top green", "bottom navy", "garment trousers"},
+        ),
+        (
+            "Anna wore a red coat, white shorts and a scarf.",
+            {"top red", "bottom cream", "garment shorts", "accessory scarf"},
+        ),
+        ("Her hair was white and curly.", {"hair white", "hairstyle curly"}),
+        ("He had short black hair.", {"hairstyle short", "hair black"}),
+    ],
+)
+def test_each_colour_belongs_to_what_stands_behind_it(
+    english: EnglishReader, text: str, looks: set[str]
+):
+    assert {f"{look.slot} {look.value}" for look in english.read(text).looks} == looks
+
+
+@pytest.mark.parametrize(
     ("text", "later"),
     [
         ("The next morning they left.", True),

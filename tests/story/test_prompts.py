@@ -62,13 +62,40 @@ def test_a_prompt_says_who_does_what_where_and_when():
     board, _ = fuse(OUTLINE, Cast(characters=(person,)), Script(panels=(panel,)), BUNDLED, COUNT)
     assert board.panels[0].prompt == "{mia} waving on a meadow by day, looking happy"
     assert board.characters[0].prompt == (
-        "a child with pale skin, long red hair and glasses, in a striped blue top and pink skirt"
+        "a child with pale skin and long red hair, in a striped blue top, a pink skirt and glasses"
     )
+
+
+def test_of_several_each_has_a_prop_and_a_mood_of_their_own():
+    figures = (
+        Figure(name="mia", action="kicking", prop="ball"),
+        Figure(name="bo", action="sitting", mood="sad"),
+    )
+    panel = PanelScript(scene=0, first=0, last=0, sentence="x", figures=figures, place="farm")
+    cast = Cast(characters=tuple(Person(name=n, aliases=(n,)) for n in ("mia", "bo")))
+    board, _ = fuse(OUTLINE, cast, Script(panels=(panel,)), BUNDLED, COUNT)
+    assert board.panels[0].prompt == (
+        "{mia} kicking with a ball on the left and {bo} sitting looking sad on the right, on a farm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("looks", "text"),
+    [
+        ({"hairstyle": "bun", "hair": "white"}, "a child with white hair in a bun"),
+        ({"hairstyle": "bun"}, "a child with hair in a bun"),
+        ({"hairstyle": "pigtails", "hair": "red"}, "a child with red pigtails"),
+        ({"garment": "skirt", "bottom": "pink"}, "a child in a pink skirt"),
+        ({"garment": "shorts", "bottom": "pink"}, "a child in pink shorts"),
+    ],
+)
+def test_a_value_may_have_a_form_of_its_own(looks: dict[str, str], text: str):
+    assert described(looks, BUNDLED) == text
 
 
 def test_nothing_known_is_a_plain_person():
     assert described({}, BUNDLED) == "a child"
-    assert described({"accessory": "a wooden leg"}, BUNDLED) == "a child with a wooden leg"
+    assert described({"accessory": "a wooden leg"}, BUNDLED) == "a child in a wooden leg"
 
 
 def test_those_who_look_alike_are_named():

@@ -67,6 +67,21 @@ def test_lines_that_a_page_broke_are_one_paragraph_and_heads_stay_alone():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("雪天的红气球\n\n天下雪了。", "head"),
+        ("The lost ball\n\nNora ran.", "head"),
+        ("Nora ran.\n\nBen sat.", "text"),
+        ("“走吧”\n\n天下雪了。", "text"),
+        ("No end", "text"),
+        ("word " * 20 + "end\n\nNora ran.", "text"),
+    ],
+)
+def test_a_short_first_line_without_a_mark_is_the_title(text: str, kind: str):
+    assert outline_of(text).paragraphs[0].kind == kind
+
+
 def test_lines_of_a_dialogue_stay_paragraphs():
     text = '"Come!" said Mia.\n"No."\n"Why not?"'
     assert len(outline_of(text).paragraphs) == 3

@@ -90,6 +90,26 @@ def test_a_story_becomes_what_it_says(
     assert last[other].mood == "sad"
 
 
+def test_a_mood_of_later_is_not_in_the_panel(english_rules: RulePlanner, vocabulary: Vocabulary):
+    text = "Mia kicked the ball over the fence.\n\nMia began to cry. Mia was sad."
+    (panel,) = told(text, english_rules, vocabulary).script.panels
+    assert panel.sentence == "Mia kicked the ball over the fence."
+    assert [(f.action, f.mood) for f in panel.figures] == [("kicking", "")]
+
+
+def test_who_goes_elsewhere_does_so_at_the_same_time_of_day(
+    english_rules: RulePlanner, vocabulary: Vocabulary
+):
+    text = (
+        "In the morning Mia sat in the forest.\n\nMia waved.\n\nMia laughed.\n\n"
+        "Mia ran to the beach. In the wood she had been cold.\n\n* * *\n\nMia slept in her room."
+    )
+    found = told(text, english_rules, vocabulary)
+    assert [(s.place, s.light) for s in found.scenes.scenes] == [
+        *(("forest", "day"), ("beach", "day"), ("room", "")),
+    ]
+
+
 def test_steps_are_kept_edited_and_gone_on_with(
     tmp_path: Path, english_rules: RulePlanner, vocabulary: Vocabulary
 ):

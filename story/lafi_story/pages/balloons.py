@@ -17,6 +17,7 @@ from typing import Final, Literal
 from lafi_story.pages.box import Box
 from lafi_story.pages.line_breaks import Block
 from lafi_story.pages.outline import GROWTH, Point, edge
+from lafi_story.pages.picture_detail import PictureDetail
 
 Order = Literal["ltr", "rtl"]
 _BEAM: Final = 10
@@ -27,8 +28,10 @@ _FULLEST: Final = 0.7
 _PAD: Final = {"speech": 0.3, "caption": 0.5}
 """Ems around the text."""
 _TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+_DETAIL = 0.8
 """What it costs: to touch a face and to cover it, to cover a figure, to be far from the speaker,
-to be low, to be of another form than is liked, to be one size smaller."""
+to be low, to be of another form than is liked, to be one size smaller; to cover as much detail as
+the picture has on average."""
 _FORMS: Final = {"speech": 1.9, "caption": 3.5}
 """Width by height that is liked best."""
 _SHORTEST, _USUAL, _LONGEST = 0.9, 2.2, 5.0
@@ -43,19 +46,21 @@ _MARGIN: Final = 0.15
 class Text:
     """What is to be placed: the forms that it may have, in ems.
 
-    reach: where the speaker stands, from x0 to x1 in pixels; None: no tail.
+    reach: where the speaker stands, from x0 to x1 in pixels; None: no tail. mouth: how high, in
+    pixels; None: the room's.
     """
 
     kind: Literal["speech", "caption"]
     blocks: tuple[Block, ...]
     reach: tuple[float, float] | None = None
+    mouth: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """A panel in pixels. faces: where there may be faces. mouth: height of their mouths.
 
-    inset: least distance from the border; gap: between two balloons.
+    inset: least distance from the border; gap: between two balloons. detail: of the picture.
     """
 
     width: float
@@ -65,6 +70,7 @@ class Room:
     order: Order = "ltr"
     inset: float = 8.0
     gap: float = 6.0
+    detail: PictureDetail | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ def _candidates(
                 body = Box(x, y, x + width, y + height)
                 if text.reach is None:
                     yield Placed(body, block, size)
-                elif tip := _tip(body, text.reach, room.mouth, size):
+                elif tip := _tip(body, text.reach, _mouth(text, room), size):
                     yield Placed(body, block, size, tip)
 
 
@@ -186,6 +192,10 @@ def _beside(before: Sequence[Placed], room: Room, low: float) -> set[float]:
     """Level with those before, or right below them."""
     places = {y for one in before for y in (one.body.y0, one.body.y1 + room.gap)}
     return {y for y in places if y <= low}
+
+
+def _mouth(text: Text, room: Room) -> float:
+    return room.mouth if text.mouth is None else text.mouth
 
 
 def _tip(body: Box, reach: tuple[float, float], mouth: float, size: int) -> Point | None:
@@ -239,6 +249,8 @@ def _cost(one: Placed, text: Text, room: Room) -> float:
     covered = sum(body.shared(face) for face in room.faces)
     cost += (_TOUCH if covered else 0.0) + _FACE * covered / area
     cost += area / (room.width * room.height)
+    if room.detail is not None:
+        cost += _DETAIL * room.detail.covered(body, room.width, room.height)
     for face in room.faces:
         figure = Box(face.x0, face.y1, face.x1, room.height)
         cost += _FIGURE * body.shared(figure) / area

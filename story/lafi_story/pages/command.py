@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,12 +18,33 @@ from lafi_story.pages.layout import SHEETS, STRIP, Grid, Layout, Webtoon
 from lafi_story.pages.lettering import Captions, letters_of
 from lafi_story.pages.report import report
 from lafi_story.pages.source import read_source
-from lafi_story.pages.typeface import own_typeface, shipped_typefaces
+from lafi_story.pages.typeface import Typeface, own_typeface, shipped_typefaces
 from lafi_story.step_folder import StepFolder
 
 Choice = TypeVar("Choice")
 REPORT: Final = "pages.json"
 _OURS: Final = re.compile(r"page_\d+\.(png|svg)|comic\.(pdf|cbz)")
+
+
+@dataclass(frozen=True, slots=True)
+class PageStyle:
+    """What pages look like: options, checked."""
+
+    kinds: Sequence[str]
+    layout: Layout
+    captions: Captions
+    typefaces: tuple[Typeface, ...]
+
+
+def style_of(
+    layout: str, order: str, size: str, formats: str, captions: str, font: Path | None
+) -> PageStyle:
+    """The options as `page` takes them. Raises StoryboardError."""
+    kinds = kinds_of(formats)
+    chosen = layout_of(layout, order, size)
+    told_by = _chosen("--captions", captions, _CAPTIONS)
+    own = () if font is None else (own_typeface(font),)
+    return PageStyle(kinds, chosen, told_by, (*own, *shipped_typefaces()))
 
 
 def page(
@@ -43,17 +65,14 @@ def page(
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        kinds = kinds_of(formats)
-        chosen = layout_of(layout, order, size)
-        told_by = _chosen("--captions", captions, _CAPTIONS)
-        own = () if font is None else (own_typeface(font),)
+        style = style_of(layout, order, size, formats, captions, font)
         source = read_source(drawing, story)
-        letters, said = letters_of(source, (*own, *shipped_typefaces()), told_by)
-        comic = compose(source, letters, chosen)
+        letters, said = letters_of(source, style.typefaces, style.captions)
+        comic = compose(source, letters, style.layout)
         files = ComicFiles(comic)
         names: list[str] = []
         _make(out)
-        for kind in kinds:
+        for kind in style.kinds:
             for name, data in files.of_kind(kind):
                 StepFolder.write(out / name, data)
                 names.append(name)

@@ -5,6 +5,7 @@ the last lines go under the panel.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from lafi.board.error import StoryboardError
@@ -15,12 +16,15 @@ from lafi_story.pages.lettering import Letters, places_of, under_the_panel
 from lafi_story.pages.line_breaks import Block
 from lafi_story.pages.outline import balloon
 from lafi_story.pages.page import BORDER, Lettered, Picture, Shape, Words
+from lafi_story.pages.picture_detail import detail_of
 from lafi_story.pages.source import Source
 
 _SHARES: Final = (0.9, 0.7, 0.55, 0.45, 0.36, 0.28, 0.2)
 """Widths that are tried for a text, as parts of a panel's width."""
-_FACE_FROM, _FACE_TO, _MOUTH = 0.2, 0.5, 0.42
-"""Where faces and mouths are taken to be, as parts of a panel's height."""
+_FACE: Final = (0.2, 0.5)
+"""Where faces are taken to be where none stands out, as parts of a panel's height."""
+_MOUTH: Final = 0.73
+"""From the top of a head to its end."""
 _MOST_UNDER: Final = 0.5
 """Of a page's height (of a strip: of four times its width): the highest text under a panel."""
 _UNDER_PAD: Final = 0.4
@@ -28,6 +32,8 @@ _UNDER_PAD: Final = 0.4
 _SCENE, _FAR, _SIGNS = 1.4, 1.2, 300
 """A panel that begins a scene, or shows much, is larger; one with so many signs twice as large."""
 _LARGER, _TRIES = 2.0, 2
+_LOOKED_AT: Final = 256
+"""Pixels of a picture's side at which its detail is looked at."""
 _NARROWEST: Final = 0.04
 """What is left at least of a speaker's place where the picture is cut, as a part of its width."""
 
@@ -132,25 +138,29 @@ class LetteredPanel:
 
     def _place(self, picture: Picture) -> tuple[Placed, ...] | None:
         parts = places_of(self._source, self._number).values()
-        room = self._room(picture.place, [_seen(picture, part) for part in parts])
+        room = self._room(picture, [_seen(picture, part) for part in parts])
         width = picture.place.width / self._sheet.sizes[0]
         texts = []
         for one in self._inside:
             blocks = one.shown.blocks([share * width for share in _SHARES])
             reach = _seen(picture, one.stands) if one.stands else None
-            texts.append(Text(one.kind, tuple(blocks), reach))
+            mouth = _mouth(_face(room, reach)) if reach else None
+            texts.append(Text(one.kind, tuple(blocks), reach, mouth))
         return place(texts, room, self._sheet.sizes)
 
-    def _room(self, cell: Box, places: Sequence[tuple[float, float]]) -> Room:
+    def _room(self, picture: Picture, places: Sequence[tuple[float, float]]) -> Room:
         """The panel as the balloons see it. places: where figures stand, in pixels of the panel."""
-        width, height = cell.width, cell.height
-        faces = []
-        for left, right in places or [(0.25 * width, 0.75 * width)]:
-            half = min((right - left) / 3, width / 6)
-            middle = (left + right) / 2
-            faces.append(Box(middle - half, _FACE_FROM * height, middle + half, _FACE_TO * height))
-        inset = self._sheet.sizes[-1] / 2 + BORDER
-        return Room(width, height, tuple(faces), _MOUTH * height, self._order, inset, inset / 2)
+        width, height = picture.place.width, picture.place.height
+        bare = Room(
+            width,
+            height,
+            order=self._order,
+            inset=(inset := self._sheet.sizes[-1] / 2 + BORDER),
+            gap=inset / 2,
+            detail=detail_of(picture.image(_LOOKED_AT, _LOOKED_AT)),
+        )
+        faces = [_face(bare, part) for part in places or [(0.25 * width, 0.75 * width)]]
+        return replace(bare, faces=tuple(faces), mouth=_mouth(faces[0]))
 
     def _balloons(self, cell: Box) -> list[Lettered]:
         found = []
@@ -196,6 +206,22 @@ class LetteredPanel:
             )
             y = body.y1
         return found
+
+
+def _face(room: Room, part: tuple[float, float]) -> Box:
+    """Where the face of the figure is that stands there, in pixels: where it begins to stand out.
+
+    Where nothing does, it is taken to be in the upper half.
+    """
+    left, right = part
+    found = room.detail.head(left / room.width, right / room.width) if room.detail else None
+    top, end = found or _FACE
+    half, middle = min((right - left) / 3, room.width / 6), (left + right) / 2
+    return Box(middle - half, top * room.height, middle + half, end * room.height)
+
+
+def _mouth(face: Box) -> float:
+    return face.y0 + _MOUTH * face.height
 
 
 def _seen(picture: Picture, part: tuple[float, float]) -> tuple[float, float]:

@@ -16,6 +16,9 @@ Captions = Literal["sentence", "none"]
 MOST_SIGNS: Final = 600
 """Of a text on a page."""
 _STOPS: Final = {",": ".", "，": "。"}
+_JOINT: Final = {"en": " ", "zh": ""}
+_BALLOON: Final = {"en": 120, "zh": 45}
+"""Signs up to which what one person says in one go stands in one balloon."""
 _COLON: Final = {"en": ": ", "zh": "："}
 
 
@@ -85,12 +88,30 @@ def _texts(source: Source, number: int, panel: PanelScript, captions: Captions) 
     if captions == "sentence" and panel.sentence.strip() and not quotes_of(panel.sentence):
         found.append(_Text("caption", f"{field}.sentence", panel.sentence))
     places = places_of(source, number)
+    before: Line | None = None
     for at, line in enumerate(panel.lines):
-        if text := _ended(line, panel.lines[at + 1 : at + 2]):
-            name = folded(line.speaker)
-            speaker, stands = source.names.get(name, line.speaker), places.get(name)
-            found.append(_Text("speech", f"{field}.lines[{at}].text", text, speaker, stands))
+        text = _ended(line, panel.lines[at + 1 : at + 2])
+        if not text:
+            continue
+        joint = _JOINT[source.language]
+        if before is not None and _goes_on(before, line):
+            whole = found[-1].text + joint + text
+            if len(whole) <= _BALLOON[source.language]:
+                found[-1] = replace(found[-1], text=whole)
+                continue
+        name = folded(line.speaker)
+        speaker, stands = source.names.get(name, line.speaker), places.get(name)
+        found.append(_Text("speech", f"{field}.lines[{at}].text", text, speaker, stands))
+        before = line
     return found
+
+
+def _goes_on(before: Line, line: Line) -> bool:
+    """Whether both are one speech with `said Mia` between: `“Look,” said Mia, “over there!”`."""
+    return bool(line.speaker) and (before.speaker, before.paragraph) == (
+        line.speaker,
+        line.paragraph,
+    )
 
 
 def _ended(line: Line, following: Sequence[Line]) -> str:

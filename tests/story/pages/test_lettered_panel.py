@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
 from lafi_story.pages.box import Box
 from lafi_story.pages.layout import SHEETS, Cell, Grid
@@ -15,9 +16,27 @@ LARGE, SMALL = Box(60, 60, 760, 760), Box(60, 60, 260, 260)
 LONG = "Then we shall have to walk all the way around the lake before it is dark. " * 3
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def figure(top: float, size: tuple[int, int]) -> Image.Image:
+    """A striped figure in the middle of a plain picture, from `top` (0 to 1) down; 1: nobody."""
+    image = Image.new("RGB", size, "#88aacc")
+    draw, (width, height) = ImageDraw.Draw(image), size
+    for y in range(round(top * height), height, height // 10):
+        draw.rectangle((0.4 * width, y, 0.6 * width, y + height // 20), fill="#221100")
+    return image
+
+
 def lettered(
-    *lines: str, sentence: str = "It rained.", picture: tuple[int, int] = (96, 96)
+    *lines: str,
+    sentence: str = "It rained.",
+    picture: tuple[int, int] = (96, 96),
+    top: float = 1.0,
 ) -> LetteredPanel:
+    figure(top, picture).save("panel_00.png")
     script = Script.model_validate(
         {
             "panels": [
@@ -77,3 +96,14 @@ def test_balloons_lie_in_the_panel_wherever_it_is():
 def test_what_begins_a_scene_and_says_more_wants_more_room():
     assert lettered(LONG).wanted().weight > lettered("Yes.").wanted().weight
     assert lettered("Yes.", picture=(96, 48)).wanted().aspect == 2
+
+
+@pytest.mark.parametrize("top", [0.3, 0.45, 0.6])
+def test_balloons_are_above_a_head_wherever_it_is_and_their_tails_point_to_it(top: float):
+    panel = lettered("Come and play with us, all of you!", sentence="", picture=(200, 200), top=top)
+    assert panel.fits(LARGE)
+    (said,) = panel.lettered(Cell(0, LARGE))
+    head = LARGE.y0 + top * LARGE.height
+    assert said.body.y1 < head + 0.1 * LARGE.height
+    assert said.tip is not None
+    assert said.body.y1 < said.tip[1] <= head + 0.35 * LARGE.height

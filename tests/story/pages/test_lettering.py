@@ -77,9 +77,10 @@ def test_a_speaker_is_known_in_any_spelling_of_the_name():
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        (["I will,", "Wait here!"], ["I will.", "Wait here!"]),
-        (["I will,", "and you wait."], ["I will,", "and you wait."]),
-        (["好，", "我去。"], ["好，", "我去。"]),
+        (["I will,", "Wait here!"], ["I will. Wait here!"]),
+        (["I will,", "and you wait."], ["I will, and you wait."]),
+        (["I will,", "a" * 200], ["I will,", "a" * 200]),
+        (["好，", "我去。"], ["好， 我去。"]),
         (["我去，"], ["我去。"]),
         ([",", " "], ["."]),
     ],
@@ -90,3 +91,27 @@ def test_a_comma_before_the_speaker_becomes_a_full_stop_where_the_sentence_ends(
     lines = [{"speaker": "mia", "text": text, "paragraph": 0} for text in said]
     (letters,), _ = letters_of(source_of(panel(0, "", lines=lines)), FACES, "sentence")
     assert [one.shown.text for one in letters] == shown
+
+
+@pytest.mark.parametrize(
+    ("speakers", "paragraphs", "count"),
+    [
+        (("mia", "mia", "mia"), (0, 0, 0), 1),
+        (("mia", "tim", "mia"), (0, 0, 0), 3),
+        (("mia", "mia", "mia"), (0, 1, 1), 2),
+        (("", "", ""), (0, 0, 0), 3),
+    ],
+)
+def test_what_one_person_says_in_one_go_is_one_balloon(
+    speakers: tuple[str, ...], paragraphs: tuple[int, ...], count: int
+):
+    lines: list[dict[str, object]] = [
+        {"speaker": who, "text": "Run!", "paragraph": at}
+        for who, at in zip(speakers, paragraphs, strict=True)
+    ]
+    (letters,), _ = letters_of(source_of(panel(0, "", lines=lines)), FACES, "sentence")
+    assert len(letters) == count
+    assert " ".join(one.shown.text for one in letters) == "Run! Run! Run!"
+    one = replace(source_of(panel(0, "", lines=lines[:2])), language="zh")
+    if count == 1:
+        assert [x.shown.text for x in letters_of(one, FACES, "sentence")[0][0]] == ["Run!Run!"]

@@ -1,0 +1,124 @@
+"""A story to the pages of a comic: plans, draws with a running server, lays out.
+
+Each step keeps its files; a later call does what is missing or has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from lafi.board.error import StoryboardError
+
+if TYPE_CHECKING:
+    from lafi_client.access import Access
+    from lafi_story.llm.options import LlmOptions
+
+STORY, STEPS, PANELS, PAGES = "story.yaml", "story.steps", "panels", "pages"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `lafi story` takes. llm: None for the rules."""
+
+    panels: int = 0
+    title: str = ""
+    encoding: str = ""
+    vocabulary: Path | None = None
+    llm: LlmOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageForm:
+    """What `lafi page` takes."""
+
+    layout: str = "grid"
+    order: str = "ltr"
+    size: str = ""
+    formats: str = "png"
+    captions: str = "sentence"
+    font: Path | None = None
+
+
+_USUAL_PLAN: Final = Plan()
+_USUAL_FORM: Final = PageForm()
+
+
+def comic(
+    novel: str,
+    out: Path,
+    server: str,
+    *,
+    plan: Plan = _USUAL_PLAN,
+    form: PageForm = _USUAL_FORM,
+    upscale: int | None = None,
+    access: Access | None = None,
+) -> int:
+    """Write story.yaml, its steps, the panels and the pages of a novel into a folder.
+
+    A story.yaml that was edited by hand is drawn as it is. Options are checked before any work.
+    Returns 0, or the exit code of the step that failed: 1 for a text or an option that is refused,
+    else as `lafi draw`.
+    """
+    from lafi_client.commands import draw
+    from lafi_client.story_file import Overrides
+    from lafi_story.pages.command import page, style_of
+
+    try:
+        style_of(form.layout, form.order, form.size, form.formats, form.captions, form.font)
+        edited = _edited(out)
+    except StoryboardError as error:
+        return _refused(error)
+    if not edited and (code := _planned(novel, out, plan)):
+        return code
+    settings = () if upscale is None else (f"upscale={upscale}",)
+    board = out / STORY
+    overrides = Overrides(settings=settings)
+    if code := draw(board, out / PANELS, url=server, overrides=overrides, access=access):
+        return code
+    return page(
+        out / PANELS,
+        out / PAGES,
+        story=board,
+        layout=form.layout,
+        order=form.order,
+        size=form.size,
+        formats=form.formats,
+        captions=form.captions,
+        font=form.font,
+    )
+
+
+def _edited(out: Path) -> bool:
+    """Whether there is a storyboard that was changed by hand, and say so."""
+    from lafi_story.command import was_edited
+
+    if not was_edited(out / STORY, out / STEPS):
+        return False
+    typer.echo(f"{out / STORY} was edited: drawn as it is; delete it to plan it again", err=True)
+    return True
+
+
+def _refused(error: StoryboardError) -> int:
+    for line in error.problems:
+        typer.echo(f"error: {line}", err=True)
+    return 1
+
+
+def _planned(novel: str, out: Path, plan: Plan) -> int:
+    from lafi_story.command import story
+    from lafi_story.llm.options import LlmOptions
+
+    return story(
+        novel,
+        str(out / STORY),
+        panels=plan.panels,
+        title=plan.title,
+        encoding=plan.encoding,
+        vocabulary=plan.vocabulary,
+        steps=out / STEPS,
+        llm=plan.llm or LlmOptions(),
+    )

@@ -1,0 +1,85 @@
+"""`lafi comic`: a story to the pages of a comic, through a running server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
+from lafi.app.drawing_options import DEFAULT_URL, Upscale
+from lafi.app.missing import missing
+from lafi.app.page_command import Captions, Font, Formats, Layout, Order, Size
+from lafi.app.story_command import (
+    Encoding,
+    Llm,
+    LlmModel,
+    LlmPrice,
+    LlmTimeout,
+    MostPanels,
+    Novel,
+    Record,
+    Replay,
+    StoryTitle,
+    StoryVocabulary,
+    extra_of,
+)
+from lafi.board.error import StoryboardError
+
+app = typer.Typer()
+
+
+@app.command()
+def comic(
+    novel: Novel,
+    out: Annotated[
+        Path, typer.Option(help="Folder for story.yaml, its steps, the panels and the pages.")
+    ],
+    server: Annotated[
+        str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")
+    ] = DEFAULT_URL,
+    panels: MostPanels = 0,
+    title: StoryTitle = "",
+    encoding: Encoding = "",
+    vocabulary: StoryVocabulary = None,
+    upscale: Upscale = None,
+    layout: Layout = "grid",
+    order: Order = "ltr",
+    size: Size = "",
+    formats: Formats = "png",
+    captions: Captions = "sentence",
+    font: Font = None,
+    llm: Llm = "",
+    llm_model: LlmModel = "",
+    llm_timeout: LlmTimeout = 300.0,
+    llm_price: LlmPrice = "",
+    record: Record = None,
+    replay: Replay = None,
+    api_key: ApiKey = "",
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+) -> None:
+    """Plan a story, draw it with a running server and lay it out; again: what is missing."""
+    try:
+        from lafi.app.comic import PageForm, Plan
+        from lafi.app.comic import comic as make
+        from lafi_story.llm.options import LlmOptions
+
+        asked = LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price)
+        code = make(
+            novel,
+            out,
+            server,
+            plan=Plan(panels, title, encoding, vocabulary, asked),
+            form=PageForm(layout, order, size, formats, captions, font),
+            upscale=upscale,
+            access=access_of(api_key, tls_ca, tls_certificate, tls_key),
+        )
+    except ModuleNotFoundError as error:
+        raise missing(error, extra_of(error)) from None
+    except StoryboardError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
