@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("s3fs", reason="the extra s3")
-pytest.importorskip("moto", reason="the extra s3")
-pytest.importorskip("flask", reason="the extra s3")
+import s3fs
 
 from lafi.store.leases import Leases
 from lafi.store.panels import PanelStore, open_store
@@ -42,8 +39,6 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    import s3fs
-
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
