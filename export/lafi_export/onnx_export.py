@@ -182,7 +182,7 @@ def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """
     step = info.side_multiple // info.vae_scale
     entries, size = 2, (2 * step, 3 * step)
-    example, dynamic = _port_inputs(input_ports(info), step, info.text_length)
+    example, dynamic = port_inputs(input_ports(info), step, info.text_length)
     shapes = bank_shapes(bank_groups(info.layers), entries, size)
     example |= {name: torch.ones(shape) for name, shape in shapes.items()}
     dynamic |= _bank_axes(info, step)
@@ -194,12 +194,12 @@ def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
 def reference_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """What gives a reference's keys and values; module: as for `denoiser_graph`."""
     step = info.side_multiple // info.vae_scale
-    example, dynamic = _port_inputs(reference_ports(input_ports(info)), step, info.text_length)
+    example, dynamic = port_inputs(reference_ports(input_ports(info)), step, info.text_length)
     names = tuple(bank_tensor_names(bank_groups(info.layers)))
     return Graph("reference.onnx", module, example, dynamic, names, whole=True)
 
 
-def _port_inputs(
+def port_inputs(
     ports: Sequence[InputPort], step: int, tokens: int
 ) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
     """An example of each input, filled with what means nothing, and its axes that may vary.
@@ -211,16 +211,22 @@ def _port_inputs(
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])
         for port in ports
     }
-    return example, {port.name: _free_axes(port, step // port.downscale) for port in ports}
+    # A side of one cell would be another graph, too, if two tensors of it are added: one is spread.
+    least = {"min": 2} if any(port.downscale == step for port in ports if step > 1) else {}
+    sides = Dim("rows", **least), Dim("columns", **least)
+    return example, {port.name: _free_axes(port, step // port.downscale, sides) for port in ports}
 
 
-def _free_axes(port: InputPort, step: int) -> dict[int, Any]:
-    """A port's axes that vary, by their place. step: of which its height and width are multiples."""
+def _free_axes(port: InputPort, step: int, sides: tuple[Any, Any]) -> dict[int, Any]:
+    """A port's axes that vary, by their place.
+
+    step: cells of which its height and width are multiples; sides: how many times as many.
+    """
     free: dict[Axis | int, Any] = {
         "rows": _ROWS,
         "references": Dim("references"),
-        "height": step * Dim("rows"),
-        "width": step * Dim("columns"),
+        "height": step * sides[0],
+        "width": step * sides[1],
         # A text of one token would be another graph, because one is spread over any number.
         TOKENS: Dim("tokens", min=2),
     }

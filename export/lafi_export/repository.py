@@ -5,6 +5,7 @@
     OUT/artifacts/weights/<part>.safetensors          float32, used by the ONNX files
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
+    OUT/artifacts/control/<name>/                     a control network, its weights and parity
     OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
                                                       beside the checkpoint or was there before
     OUT/state/                                        enrolments; created by the first one
@@ -15,7 +16,7 @@ The folder appears whole or not at all.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,7 @@ from typing import Final, cast
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
 from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
+from lafi.engine.torch.control import with_torch_controls
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
@@ -33,6 +35,7 @@ from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
+from lafi_export.control.repository import compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
@@ -81,6 +84,7 @@ def export_checkpoint(
     text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
+    controls: Mapping[str, Path] | None = None,
     recogniser: Path | None = None,
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
@@ -94,7 +98,8 @@ def export_checkpoint(
     runtime, precision: what the served models run with; no runtime: the usual one of the model's
     family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
     variants. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with its own parity report. recogniser: its
+    variants: merged and exported beside the model, each with its own parity report. controls:
+    folders of control networks by name, likewise; not with `denoiser`. recogniser: its
     folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
     there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
     threads: for comparing, 0 for all cores. finish: called with the complete folder before it
@@ -106,8 +111,10 @@ def export_checkpoint(
     """
     _check_out(out)
     _check_text_precision(text_precision, variants)
+    _check_served_denoiser(denoiser, controls or {})
     info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
     info = info.model_copy(update={"text_precision": text_precision})
+    info = with_torch_controls(info, checkpoint, controls or {})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
@@ -116,9 +123,12 @@ def export_checkpoint(
         (artifacts := folder / ARTIFACTS).mkdir()
         chosen = (runtime, precision)
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
+        info, networks = write_controls(controls or {}, artifacts, info, tell)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
         report, infos = compare(reference, artifacts, model.info), []
+        kinds, sizes = _compared(artifacts, model.info, chosen)
+        compare_controls(networks, artifacts, model.info, kinds, sizes, threads)
         for variant in variants:
             # Planned again, so that memory holds the factors of one variant at a time.
             plan = plan_variant(checkpoint, variant)
@@ -146,6 +156,14 @@ def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Vari
         raise ExportError(
             f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
             "encoder may be another"
+        )
+
+
+def _check_served_denoiser(denoiser: bool, controls: Mapping[str, Path]) -> None:
+    if denoiser and controls:
+        raise ExportError(
+            f"--denoiser: got it with control networks ({', '.join(controls)}), allowed without: "
+            "the served denoiser takes every input in every call"
         )
 
 
@@ -188,10 +206,8 @@ def _compare(
     everything would take longer than the export and hold the weights once more for each graph.
     Saves the report beside the engines. Raises ParityError if an engine is wrong.
     """
-    large = _denoiser_bytes(artifacts, info) > LARGE
-    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in runtimes_of(info)]
-    if large or chosen not in kinds:
-        kinds = [chosen] if large else [*kinds, chosen]
+    kinds, sizes = _compared(artifacts, info, chosen)
+    large = sizes == LARGE_SIZES
     engines: list[EngineParity] = []
     pictures: list[PixelParity] = []
     for kind in kinds:
@@ -202,7 +218,7 @@ def _compare(
             candidate,
             vocabulary=vocabulary,
             precision=kind[1],
-            sizes=LARGE_SIZES if large else SIZES,
+            sizes=sizes,
             bank=not large,
         )
         if kind == chosen and not large:
@@ -230,6 +246,16 @@ def _compare(
         raise ParityError(f"{info.variant}: {error}" if info.variant else str(error)) from error
     report.save(artifacts)
     return report
+
+
+def _compared(
+    artifacts: Path, info: ModelInfo, chosen: tuple[RuntimeName, Precision]
+) -> tuple[list[tuple[RuntimeName, Precision]], Sizes]:
+    """Which runtimes and precisions are compared, and on which sizes: few of a large model."""
+    if _denoiser_bytes(artifacts, info) > LARGE:
+        return [chosen], LARGE_SIZES
+    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in runtimes_of(info)]
+    return kinds if chosen in kinds else [*kinds, chosen], SIZES
 
 
 def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:

@@ -15,6 +15,7 @@ from lafi.app.export_options import (
     Capabilities,
     Checkpoint,
     ConfigFolder,
+    Controls,
     ExportTarget,
     GgufFile,
     PartFile,
@@ -72,6 +73,7 @@ def export(
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
+    control: Controls = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
@@ -94,6 +96,7 @@ def export(
         denoiser=denoiser,
         variants=variant or (),
         triggers=variant_trigger or (),
+        controls=control or (),
         recogniser=recogniser,
     )
     raise typer.Exit(code)

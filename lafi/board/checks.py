@@ -51,7 +51,7 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
 
 
 def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage"]]:
-    """Every picture with its field: references, what stages begin with and are masked by, control."""
+    """Every picture with its field: of references, of stages and their masks, and of controls."""
     for index, character in enumerate(storyboard.characters):
         if character.reference is not None:
             yield f"characters[{index}].reference", character.reference

@@ -1,7 +1,7 @@
 """Finds the places for pictures in a storyboard's plain data, for files and for the wire.
 
-They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control. Knows neither files nor
-tensors: the caller knows what the value in a slot means.
+They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control. Knows
+neither files nor tensors: the caller knows what the value in a slot means.
 """
 
 from collections.abc import Callable, Iterator

@@ -153,9 +153,9 @@ class PanelState:
             self._decide(self.reuse, before)
 
     def _decide(self, reuse: StepReuse, before: int) -> None:
-        """The last step is computed, and so are those where guidance, injection or control switches.
+        """The last step is computed, and so are those where guidance, injection or control changes.
 
-        So is the step after a switch: a rate measured across it would measure the switch.
+        So is the step after a change: a rate measured across it would measure the change.
         """
         step, steps = self.schedule.index, self.schedule.steps
         if self._asked(step) != self._asked(before):
