@@ -115,7 +115,7 @@ def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Ban
 
 
 def _apart(batch: DenoiserBatch, ports: Sequence[InputPort], panels: int) -> DenoiserBatch:
-    """The same rows, of which those after the first `panels` have nothing that readers alone have."""
+    """The same rows; those after the first `panels` have nothing that readers alone have."""
     routes = batch["routes"].clone()
     routes[:, panels:] = NOWHERE
     readers = [port for port in ports if port.reading and port.optional]

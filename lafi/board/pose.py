@@ -3,7 +3,7 @@
 The skeleton is OpenPose's body model of 18 joints (arXiv:1812.08008), in the colours and widths in
 which the authors of ControlNet draw it (arXiv:2302.05543, its `draw_bodypose`): limbs as ellipses
 of 60% of their colour, 4 pixels to each side, then joints as discs of 4 pixels, on black, in a
-picture whose shorter side has 512 pixels. In other sizes all is scaled.
+picture whose shorter side has 512 pixels. In other sizes all is scaled, to 1 pixel at least.
 """
 
 import math
@@ -80,6 +80,8 @@ Skeleton = Mapping[Joint, Point]
 
 _SIDE: Final = 512
 _HALF_WIDTH: Final = 4.0
+_LEAST_HALF_WIDTH: Final = 1.0
+"""Less would leave gaps in a small picture."""
 _LIMB_SHARE: Final = 0.6
 _CORNERS: Final = 60
 """Of the polygon that stands for an ellipse."""
@@ -89,7 +91,7 @@ def skeleton_picture(skeletons: Sequence[Skeleton], width: int, height: int) -> 
     """All figures on black, RGB, width x height pixels. A limb needs both of its joints."""
     image = Image.new("RGB", (width, height))
     pen = ImageDraw.Draw(image)
-    half = _HALF_WIDTH * min(width, height) / _SIDE
+    half = max(_LEAST_HALF_WIDTH, _HALF_WIDTH * min(width, height) / _SIDE)
     for skeleton in skeletons:
         placed = {joint: (x * width, y * height) for joint, (x, y) in skeleton.items()}
         for (first, second), colour in zip(LIMBS, COLOURS, strict=False):

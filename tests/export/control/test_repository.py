@@ -1,4 +1,4 @@
-"""A control network comes out of an export as it went in, and one that does not fit never begins."""
+"""A control network comes out of an export as it went in; one that does not fit is refused."""
 
 import io
 import shutil
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from control_networks import random_control
 from PIL import Image
 
-from control_networks import random_control
 from drawn_twice import distance
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -92,7 +92,11 @@ def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
     info = load_model_info(artifacts)
     (control,) = info.controls
     assert control.name == "pose"
-    assert sorted(control.sha256) == ["condition.onnx", "network.onnx", "weights/control.safetensors"]
+    assert sorted(control.sha256) == [
+        "condition.onnx",
+        "network.onnx",
+        "weights/control.safetensors",
+    ]
     residuals = [port for port in info.added_inputs if is_residual(port)]
     report = control_report(artifacts, "pose")
     seen = {row.case.rpartition(", ")[2] for row in report.engines if row.engine == "control"}
@@ -105,7 +109,7 @@ def test_a_changed_file_is_refused(artifacts: Path, tmp_path: Path) -> None:
     shutil.copytree(artifacts, tmp_path / "copy")
     file = control_folder(tmp_path / "copy", "pose") / NETWORK
     file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(ArtifactsError, match="network.onnx: got SHA-256"):
+    with pytest.raises(ArtifactsError, match=r"network\.onnx: got SHA-256"):
         load_onnx_engines(tmp_path / "copy", "onnxruntime", threads=1)
 
 
@@ -130,9 +134,7 @@ def test_one_of_another_architecture_is_refused_before_any_work(
     given = random_control(checkpoint, tmp_path / "other", 0, **changes)
     told: list[str] = []
     with pytest.raises(CheckpointError, match=f"control other: .*{said}"):
-        export_checkpoint(
-            checkpoint, tmp_path / "out", controls={"other": given}, tell=told.append
-        )
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"other": given}, tell=told.append)
     assert not told
     assert not (tmp_path / "out").exists()
 

@@ -36,7 +36,7 @@ def test_a_file_with_diffusers_names_is_the_same_network(
 def test_what_is_no_control_network_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     (unet,) = (checkpoint / "unet").glob("*.safetensors")
     with (
-        pytest.raises(CheckpointError, match="control x: .*got no control network"),
+        pytest.raises(CheckpointError, match=r"control x: .*got no control network"),
         prepared_controls({"x": unet}, checkpoint, tmp_path),
     ):
         pass
