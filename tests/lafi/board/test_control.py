@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.checks import pictures_of
@@ -116,6 +116,7 @@ def test_its_description_names_the_picture_and_holds_no_bytes(png: bytes) -> Non
     assert json.loads(json.dumps(described)) == described
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(JOINTS), POINTS, min_size=1), max_size=3))
 def test_a_joint_is_a_disc_of_its_colour(figures: list[dict[Any, tuple[float, float]]]) -> None:
     """The joints that are drawn last lie over all else."""

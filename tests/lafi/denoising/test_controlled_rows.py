@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from batches import PROCESS, SIZE, panel
-from hypothesis import given
+from batches import PROCESS, SIZE, FakeDenoiser, panel
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from lafi.conditioning.control import PanelControl
+from lafi.denoising.batcher import Batcher
 from lafi.denoising.controlled_rows import control_rows, with_residuals
 from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.panel_state import PanelState
@@ -77,6 +78,7 @@ def test_where_none_acts_the_batch_is_as_it_was() -> None:
     assert not any(network.calls for network in networks.values())
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(
         st.tuples(
@@ -140,6 +142,23 @@ def test_it_steers_in_its_region_only() -> None:
         inside = left[:, : half * port.downscale]
         assert inside.all()
         assert not made[port.name][..., -half:].any()
+
+
+def test_steps_at_which_a_control_begins_or_ends_are_computed() -> None:
+    """Steps that are reused have no row in a network either."""
+    steps, denoiser, network = 20, FakeDenoiser(), FakeNetwork()
+    loop = Batcher(denoiser, PROCESS, INFO, 16, controls={"pose": network})
+    loop.add([steered("a", control(start=0.4, end=0.8), steps=steps, reuse=1.0)])
+    computed, steering = [], []
+    for step in range(steps):
+        calls, controls = len(denoiser.batches), len(network.calls)
+        assert [taken.step for taken in loop.step()] == [step + 1]
+        computed += [step] * (len(denoiser.batches) - calls)
+        steering += [step] * (len(network.calls) - controls)
+    assert {8, 16} <= {*computed}
+    assert steering == [step for step in computed if 8 <= step < 16]
+    assert loop.counts.reused_steps == steps - len(computed) > 0
+    assert loop.counts.control_rows == 2 * len(steering)
 
 
 @pytest.mark.parametrize(
