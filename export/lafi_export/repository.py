@@ -33,7 +33,7 @@ from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
-from lafi_export.artifacts import export_model, export_variant
+from lafi_export.artifacts import ExportedModel, export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.control.repository import compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
@@ -126,22 +126,32 @@ def export_checkpoint(
         info, networks = write_controls(controls or {}, artifacts, info, tell)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report, infos = compare(reference, artifacts, model.info), []
+        report = compare(reference, artifacts, model.info)
         kinds, sizes = _compared(artifacts, model.info, chosen)
         compare_controls(networks, artifacts, model.info, kinds, sizes, threads)
-        for variant in variants:
-            # Planned again, so that memory holds the factors of one variant at a time.
-            plan = plan_variant(checkpoint, variant)
-            made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
-            tell(f"{variant.name}: comparing with torch")
-            compare(reference, made.artifacts, made.info)
-            infos.append(made.info)
+        infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
         company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
         _write_models(folder, company, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_variant(
+    checkpoint: Path,
+    model: ExportedModel,
+    variant: Variant,
+    compare: Callable[[Engines, Path, ModelInfo], ParityReport],
+    tell: Callable[[str], None],
+) -> ModelInfo:
+    """Exports a variant of a model and compares it; its facts."""
+    # Planned again, so that memory holds the factors of one variant at a time.
+    plan = plan_variant(checkpoint, variant)
+    made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
+    tell(f"{variant.name}: comparing with torch")
+    compare(reference, made.artifacts, made.info)
+    return made.info
 
 
 def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo, RuntimeName]:

@@ -21,6 +21,7 @@ from lafi.app.export_options import (
     PartFile,
     Prediction,
     Recogniser,
+    ServedDenoiser,
     Sides,
     TextPrecision,
     TokenizerFolder,
@@ -65,9 +66,7 @@ def export(
         typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
     ] = "f32",
     text_precision: TextPrecision = "f32",
-    denoiser: Annotated[
-        bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
-    ] = False,
+    denoiser: ServedDenoiser = False,
     target: ExportTarget = "cpu",
     capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),

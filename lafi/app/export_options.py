@@ -62,6 +62,9 @@ TextPrecision = Annotated[
         "parity report states the error. Not with --variant."
     ),
 ]
+ServedDenoiser = Annotated[
+    bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
+]
 Controls = Annotated[
     list[str] | None,
     typer.Option(
