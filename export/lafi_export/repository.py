@@ -93,15 +93,15 @@ def export_checkpoint(
 ) -> ParityReport:
     """Write a model repository; returns the comparison of its engines with torch.
 
-    checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
-    export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
+    checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the export
+    is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with; no runtime: the usual one of the model's
     family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
-    variants. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with its own parity report. controls:
-    folders of control networks by name, likewise; not with `denoiser`. recogniser: its
-    folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
-    there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
+    variants. denoiser: serve it as a model too. variants: merged and exported beside the model,
+    each with its own parity report. controls: folders of control networks by name, likewise; not
+    with `denoiser`. recogniser: its folder; it scores panels and identifies characters. None: the
+    one beside the checkpoint, if there. Enrolments of an earlier export are kept, as are networks
+    of `lafi export-upscaler`.
     threads: for comparing, 0 for all cores. finish: called with the complete folder before it
     replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
@@ -110,8 +110,7 @@ def export_checkpoint(
     if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
-    _check_text_precision(text_precision, variants)
-    _check_served_denoiser(denoiser, controls or {})
+    _check_options(text_precision, variants, denoiser, controls or {})
     info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
     info = info.model_copy(update={"text_precision": text_precision})
     info = with_torch_controls(info, checkpoint, controls or {})
@@ -161,15 +160,18 @@ def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo
     return info.model_copy(update={"engine": runtime}), runtime
 
 
-def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Variant]) -> None:
+def _check_options(
+    text_precision: TextPrecision,
+    variants: Sequence[Variant],
+    denoiser: bool,
+    controls: Mapping[str, Path],
+) -> None:
+    """Raises ExportError for options that do not go together."""
     if text_precision != "f32" and variants:
         raise ExportError(
             f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
             "encoder may be another"
         )
-
-
-def _check_served_denoiser(denoiser: bool, controls: Mapping[str, Path]) -> None:
     if denoiser and controls:
         raise ExportError(
             f"--denoiser: got it with control networks ({', '.join(controls)}), allowed without: "
