@@ -119,8 +119,8 @@ def test_a_changed_file_is_refused(artifacts: Path, tmp_path: Path) -> None:
         ({"cross_attention_dim": 32}, "cross_attention_dim: got 32, allowed 64"),
         ({"in_channels": 8}, "in_channels: got 8, allowed 4"),
         (
-            {"block_out_channels": [16, 32], "down_block_types": ["DownBlock2D"] * 2},
-            r"block_out_channels: got \[16, 32\], allowed \[16, 32, 32\]",
+            {"block_out_channels": [16, 32, 64]},
+            r"block_out_channels: got \[16, 32, 64\], allowed \[16, 32, 32\]",
         ),
         ({"layers_per_block": 3}, "layers_per_block: got 3"),
         ({"conditioning_embedding_out_channels": [8, 16]}, "make a picture 2 times smaller"),
