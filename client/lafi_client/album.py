@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
+from lafi.board.control import Control
 from lafi.board.injection import Injection
+from lafi.board.pose import skeleton_picture
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import PLACEHOLDER, Storyboard
 
@@ -20,13 +23,22 @@ class CastMember:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlPicture:
+    """What steers a panel: an image file, or a pose's picture as PNG, and words about it."""
+
+    caption: str
+    picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class PanelEntry:
     """A panel. `picture` is a PNG, or None with the reason in `error`.
 
     `caption` is the prompt with the characters' names, `prompt` the model's full prompt.
     `seed` is the seed of the drawing, `attempts` the number of drawings, `upscale` how many times
     as large it is as it was drawn. `scores` say how much
-    each character looks like its picture, -1 to 1. `seconds` is the time on the server. `note`
+    each character looks like its picture, -1 to 1. `controls` are
+    pictures that steer it. `seconds` is the time on the server. `note`
     says where an older picture comes from.
     """
 
@@ -46,6 +58,7 @@ class PanelEntry:
     scores: tuple[tuple[str, float], ...] = ()
     attempts: int = 1
     upscale: int = 1
+    controls: tuple[ControlPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,26 @@ def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
         sampling=_sampling(storyboard.effective_sampling(panel)),
         injection=_injection(storyboard.effective_injection(panel)),
         upscale=storyboard.effective_upscale(panel),
+        controls=tuple(
+            _control(control, storyboard.effective_size(panel)) for control in panel.control
+        ),
     )
+
+
+def _control(control: Control, size: tuple[int, int]) -> ControlPicture:
+    """The picture as it was given; edges are drawn by the server. size: of the panel."""
+    parts = [control.kind]
+    if control.prepare != "none":
+        parts.append(f"by {control.prepare}")
+    if control.strength != 1:
+        parts.append(f"strength {control.strength:g}")
+    if (control.start, control.end) != (0, 1):
+        parts.append(f"{control.start:g} to {control.end:g}")
+    if control.image is not None:
+        return ControlPicture(", ".join(parts), bytes(control.image.data))
+    stream = io.BytesIO()
+    skeleton_picture(control.pose or (), *size).save(stream, "PNG")
+    return ControlPicture(", ".join(parts), stream.getvalue())
 
 
 def _sampling(sampling: Sampling) -> str:

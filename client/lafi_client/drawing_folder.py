@@ -174,6 +174,7 @@ def _settings(storyboard: Storyboard, panel: Panel) -> str:
             **_panel(storyboard, panel),
             **_retry(storyboard, panel),
             **_conditions(panel),
+            **_control(panel),
             **_upscale(storyboard, panel),
         }
     )
@@ -216,6 +217,12 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
 def _conditions(panel: Panel) -> dict[str, object]:
     given = [condition.model_dump(mode="json") for condition in panel.conditions]
     return {"conditions": given} if given else {}
+
+
+def _control(panel: Panel) -> dict[str, object]:
+    """Empty for a panel without any, so that older drawings are still recognised."""
+    given = [control.described() for control in panel.control]
+    return {"control": given} if given else {}
 
 
 def _upscale(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

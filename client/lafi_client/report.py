@@ -52,7 +52,12 @@ def _member(member: CastMember) -> str:
 
 def _panel(entry: PanelEntry, cast: dict[str, CastMember]) -> str:
     note = f'<span class="tag">{escape(entry.note)}</span>' if entry.note else ""
-    references = "".join(_reference(cast[name]) for name in entry.characters if name in cast)
+    references = "".join(
+        [
+            *(_beside(cast[name].picture, name) for name in entry.characters if name in cast),
+            *(_beside(control.picture, control.caption) for control in entry.controls),
+        ]
+    )
     beside = f'<div class="references">{references}</div>' if references else ""
     picture = _image(entry.picture, f"panel {entry.number}", entry.error or "not drawn")
     return (
@@ -65,11 +70,9 @@ def _panel(entry: PanelEntry, cast: dict[str, CastMember]) -> str:
     )
 
 
-def _reference(member: CastMember) -> str:
-    return (
-        f"<figure>{_image(member.picture, member.name)}"
-        f"<figcaption>{escape(member.name)}</figcaption></figure>"
-    )
+def _beside(picture: bytes | None, name: str) -> str:
+    """What a panel reads or is steered by."""
+    return f"<figure>{_image(picture, name)}<figcaption>{escape(name)}</figcaption></figure>"
 
 
 def _facts(entry: PanelEntry) -> str:

@@ -128,7 +128,8 @@ def _variant_info(
 ) -> ModelInfo:
     info = read_model_info(merged, engine=model.info.engine, precision=model.info.precision)
     shared = tuple(file for file in model.info.onnx_weights if file not in own)
-    facts = {"name": model.info.name, "variant": name, "shared": shared}
+    facts: dict[str, object] = {"name": model.info.name, "variant": name, "shared": shared}
+    facts |= {"added_inputs": model.info.added_inputs, "controls": model.info.controls}
     return info.model_copy(update=facts | {"learnt_tokens": plan.tokens, "trigger": plan.trigger})
 
 

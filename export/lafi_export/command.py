@@ -12,6 +12,9 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
+from lafi_export.control.option import ControlOptionError, parse_controls
+from lafi_export.control.repository import control_report
+from lafi_export.control.source import prepared_controls
 from lafi_export.ending import ended_like_an_error, made_folder
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
@@ -24,6 +27,7 @@ from lafi_export.variant_option import VariantOptionError, parse_variants
 _EXPECTED_ERRORS = (
     ArtifactsError,
     CheckpointError,
+    ControlOptionError,
     ExportError,
     LoraError,
     ParityError,
@@ -42,23 +46,26 @@ def export_command(
     denoiser: bool = False,
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
+    controls: Sequence[str] = (),
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
     """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
     given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
-    variants, triggers: in the format of `lafi_export.variant_option`. recogniser: its folder;
+    variants, triggers: in the format of `lafi_export.variant_option`; controls: in that of
+    `lafi_export.control.option`. recogniser: its folder;
     None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
-        wanted = parse_variants(variants, triggers)
+        wanted, steering = parse_variants(variants, triggers), parse_controls(controls)
         with (
             ended_like_an_error(),
             made_folder(out.absolute().parent),
             console.status("starting") as status,
             prepared(given, out.absolute().parent) as checkpoint,
+            prepared_controls(steering, checkpoint, out.absolute().parent) as folders,
         ):
 
             def tell(step: str) -> None:
@@ -73,6 +80,7 @@ def export_command(
                 text_precision=text_precision,
                 denoiser=denoiser,
                 variants=wanted,
+                controls=folders,
                 recogniser=recogniser,
                 tell=tell,
             )
@@ -84,6 +92,9 @@ def export_command(
         file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
         console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))
         console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
+    for name in steering:
+        console.print(parity_table(control_report(out / ARTIFACTS, name)))
+        console.print(Text(f"a panel asks for it by `control: [{{kind: {name}, image: FILE}}]`"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
 

@@ -148,8 +148,7 @@ def load_modules(
         shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
         there = (written or {}).get(part)
         files.append(there or write_part(checkpoint, part, shapes, weights))
-        module.load_state_dict(files[-1].load(), assign=True)
-        modules[part] = _complete(module).eval().requires_grad_(False)
+        modules[part] = loaded(module, files[-1])
     family = torch_family_of(info)
     network, vae = modules[family.part], modules["vae"]
     family.install(network, info)
@@ -174,6 +173,12 @@ def meta_module(part: Path, info: ModelInfo) -> nn.Module:
     with torch.device("meta"):
         made: nn.Module = kind.from_config(kind.load_config(part))
         return made
+
+
+def loaded(module: nn.Module, weights: PartWeights) -> nn.Module:
+    """A module on torch's meta device with its weights, mapped from their file; for inference."""
+    module.load_state_dict(weights.load(), assign=True)
+    return _complete(module).eval().requires_grad_(False)
 
 
 def _complete(module: nn.Module) -> nn.Module:

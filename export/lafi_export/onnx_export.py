@@ -23,7 +23,7 @@ from torch.fx.experimental import _config as _trace_config
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model.families.registry import input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import TOKENS, InputPort
+from lafi.model.input_port import TOKENS, Axis, InputPort
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi.ports.text_tensors import TOKEN_IDS, text_tensors
 from lafi_export.attention_op import translation_table, with_attention_function
@@ -43,6 +43,7 @@ class Graph:
     """One network to export: example inputs in order, and which of their axes may vary.
 
     whole: whether the module takes all inputs as one dictionary, else each by itself.
+    one_row: inputs of which one row may stand for all.
     """
 
     file: str
@@ -51,6 +52,7 @@ class Graph:
     dynamic: dict[str, dict[int, Any]]
     outputs: tuple[str, ...]
     whole: bool = False
+    one_row: tuple[str, ...] = ()
 
 
 def graphs(modules: ExportModules, info: ModelInfo) -> tuple[Graph, ...]:
@@ -92,13 +94,25 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
             raise RuntimeError(f"torch exported nothing for {graph.file}")
         used = _point_into_files(exported.model, weights, path.parent)
         _simplify(exported.model)
-    model = without_metadata(exported.model_proto)
+    model = _with_rows_of_their_own(without_metadata(exported.model_proto), graph.one_row)
     if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
         model = with_attention_function(model, onnx_function.attention_function())
     onnx.save(model, path)
     # By its path, since the checker looks for the files as well.
     onnx.checker.check_model(path, full_check=True)
     return used
+
+
+def _with_rows_of_their_own(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """The model, in which the rows of these inputs have a size of their own, changed in place.
+
+    A trace can only say that they are as many as all others. ONNX spreads one row over all where
+    two tensors are added, which is all that may be done with such an input.
+    """
+    for value in model.graph.input:
+        if value.name in names:
+            value.type.tensor_type.shape.dim[0].dim_param = f"{value.name}_rows"
+    return model
 
 
 def _point_into_files(
@@ -168,22 +182,24 @@ def denoiser_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """
     step = info.side_multiple // info.vae_scale
     entries, size = 2, (2 * step, 3 * step)
-    example, dynamic = _port_inputs(input_ports(info), step, info.text_length)
+    example, dynamic = port_inputs(input_ports(info), step, info.text_length)
     shapes = bank_shapes(bank_groups(info.layers), entries, size)
     example |= {name: torch.ones(shape) for name, shape in shapes.items()}
     dynamic |= _bank_axes(info, step)
-    return Graph("denoiser.onnx", module, example, dynamic, ("noise_pred",), whole=True)
+    one_row = tuple(port.name for port in input_ports(info) if port.one_row)
+    outputs = ("noise_pred",)
+    return Graph("denoiser.onnx", module, example, dynamic, outputs, whole=True, one_row=one_row)
 
 
 def reference_graph(module: nn.Module, info: ModelInfo) -> Graph:
     """What gives a reference's keys and values; module: as for `denoiser_graph`."""
     step = info.side_multiple // info.vae_scale
-    example, dynamic = _port_inputs(reference_ports(input_ports(info)), step, info.text_length)
+    example, dynamic = port_inputs(reference_ports(input_ports(info)), step, info.text_length)
     names = tuple(bank_tensor_names(bank_groups(info.layers)))
     return Graph("reference.onnx", module, example, dynamic, names, whole=True)
 
 
-def _port_inputs(
+def port_inputs(
     ports: Sequence[InputPort], step: int, tokens: int
 ) -> tuple[dict[str, Tensor], dict[str, dict[int, Any]]]:
     """An example of each input, filled with what means nothing, and its axes that may vary.
@@ -191,23 +207,30 @@ def _port_inputs(
     step: latent cells of which height and width are multiples. tokens: the most of a text.
     """
     sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step, TOKENS: tokens}
-    free = {
-        "rows": _ROWS,
-        "references": Dim("references"),
-        "height": step * Dim("rows"),
-        "width": step * Dim("columns"),
-        # A text of one token would be another graph, because one is spread over any number.
-        TOKENS: Dim("tokens", min=2),
-    }
     example = {
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])
         for port in ports
     }
-    dynamic = {
-        port.name: {place: free[axis] for place, axis in enumerate(port.axes) if axis in free}
-        for port in ports
+    # A side of one cell would be another graph, too, if two tensors of it are added: one is spread.
+    least = {"min": 2} if any(port.downscale == step for port in ports if step > 1) else {}
+    sides = Dim("rows", **least), Dim("columns", **least)
+    return example, {port.name: _free_axes(port, step // port.downscale, sides) for port in ports}
+
+
+def _free_axes(port: InputPort, step: int, sides: tuple[Any, Any]) -> dict[int, Any]:
+    """A port's axes that vary, by their place.
+
+    step: cells of which its height and width are multiples; sides: how many times as many.
+    """
+    free: dict[Axis | int, Any] = {
+        "rows": _ROWS,
+        "references": Dim("references"),
+        "height": step * sides[0],
+        "width": step * sides[1],
+        # A text of one token would be another graph, because one is spread over any number.
+        TOKENS: Dim("tokens", min=2),
     }
-    return example, dynamic
+    return {place: free[axis] for place, axis in enumerate(port.axes) if axis in free}
 
 
 def _bank_axes(info: ModelInfo, step: int) -> dict[str, dict[int, Any]]:

@@ -29,7 +29,8 @@ SIZES: Final[Sizes] = ((1, 2, 2), (3, 2, 3), (4, 4, 2))
 class BankCase:
     """Panels that read references, once as rows of their batch and once from a bank.
 
-    rows        panels, then the references, which read nobody and whose words act everywhere
+    rows        panels, then the references, which read nobody, whose words act everywhere and which
+                no control network steers
     panels      the same panels alone; a route past them names the same reference in the bank
     references  what the bank's entries are read from, in their order
     """
@@ -114,13 +115,14 @@ def bank_cases(info: ModelInfo, sizes: Sizes = SIZES) -> Iterator[tuple[str, Ban
 
 
 def _apart(batch: DenoiserBatch, ports: Sequence[InputPort], panels: int) -> DenoiserBatch:
-    """The same rows, of which those after the first `panels` read nothing."""
+    """The same rows; those after the first `panels` have nothing that readers alone have."""
     routes = batch["routes"].clone()
     routes[:, panels:] = NOWHERE
-    words = {port.name: batch[port.name].clone() for port in ports if port.example == "slot"}
-    for name in words:
-        words[name][panels:] = NOWHERE
-    return batch.changed(routes=routes, **words)
+    readers = [port for port in ports if port.reading and port.optional]
+    changed = {port.name: batch[port.name].clone() for port in readers}
+    for port in readers:
+        changed[port.name][panels:] = port.fill
+    return batch.changed(routes=routes, **changed)
 
 
 def split_references(batch: DenoiserBatch, panels: int, ports: Sequence[InputPort]) -> BankCase:
@@ -149,16 +151,26 @@ def random_batch(
     routed: routes of every kind (some -1), with weights of which about a third are 0, and words of
     every slot but the first word, which is nobody's; otherwise all routes and words are -1.
     """
-    batch, references, high, wide = size
-    step = info.side_multiple // info.vae_scale
-    sizes = {"rows": batch, "references": references, "height": high * step, "width": wide * step}
-    sizes[TOKENS] = info.text_length
     ports = input_ports(info)
-    values = {port.name: _random(port, port.shape(sizes), sizes, generator) for port in ports}
+    values = random_ports(ports, info, generator, size)
     if not routed:
         values["routes"].fill_(NOWHERE)
         values = {port.name: values[port.name] for port in ports if not port.optional}
     return DenoiserBatch(values)
+
+
+def random_ports(
+    ports: Sequence[InputPort],
+    info: ModelInfo,
+    generator: torch.Generator,
+    size: tuple[int, int, int, int],
+) -> dict[str, Tensor]:
+    """Random values of the kinds that the ports hold. size: as for `random_batch`."""
+    batch, references, high, wide = size
+    step = info.side_multiple // info.vae_scale
+    sizes = {"rows": batch, "references": references, "height": high * step, "width": wide * step}
+    sizes[TOKENS] = info.text_length
+    return {port.name: _random(port, port.shape(sizes), sizes, generator) for port in ports}
 
 
 def _random(

@@ -5,6 +5,7 @@
     OUT/artifacts/weights/<part>.safetensors          float32, used by the ONNX files
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
+    OUT/artifacts/control/<name>/                     a control network, its weights and parity
     OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
                                                       beside the checkpoint or was there before
     OUT/state/                                        enrolments; created by the first one
@@ -15,7 +16,7 @@ The folder appears whole or not at all.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,14 +26,16 @@ from typing import Final, cast
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
 from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
+from lafi.engine.torch.control import with_torch_controls
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
-from lafi_export.artifacts import export_model, export_variant
+from lafi_export.artifacts import ExportedModel, export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
+from lafi_export.control.repository import compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
@@ -81,6 +84,7 @@ def export_checkpoint(
     text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
+    controls: Mapping[str, Path] | None = None,
     recogniser: Path | None = None,
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
@@ -89,14 +93,15 @@ def export_checkpoint(
 ) -> ParityReport:
     """Write a model repository; returns the comparison of its engines with torch.
 
-    checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the
-    export is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
+    checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the export
+    is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
     runtime, precision: what the served models run with; no runtime: the usual one of the model's
     family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
-    variants. denoiser: serve it as a model too.
-    variants: merged and exported beside the model, each with its own parity report. recogniser: its
-    folder; it scores panels and identifies characters. None: the one beside the checkpoint, if
-    there. Enrolments of an earlier export are kept, as are networks of `lafi export-upscaler`.
+    variants. denoiser: serve it as a model too. variants: merged and exported beside the model,
+    each with its own parity report. controls: folders of control networks by name, likewise; not
+    with `denoiser`. recogniser: its folder; it scores panels and identifies characters. None: the
+    one beside the checkpoint, if there. Enrolments of an earlier export are kept, as are networks
+    of `lafi export-upscaler`.
     threads: for comparing, 0 for all cores. finish: called with the complete folder before it
     replaces `out`. tell: called with a line before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part,
@@ -105,9 +110,10 @@ def export_checkpoint(
     if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
-    _check_text_precision(text_precision, variants)
+    _check_options(text_precision, variants, denoiser, controls or {})
     info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
     info = info.model_copy(update={"text_precision": text_precision})
+    info = with_torch_controls(info, checkpoint, controls or {})
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
@@ -116,22 +122,35 @@ def export_checkpoint(
         (artifacts := folder / ARTIFACTS).mkdir()
         chosen = (runtime, precision)
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
+        info, networks = write_controls(controls or {}, artifacts, info, tell)
         model, reference = export_model(checkpoint, artifacts, info, tell)
         tell("comparing with torch")
-        report, infos = compare(reference, artifacts, model.info), []
-        for variant in variants:
-            # Planned again, so that memory holds the factors of one variant at a time.
-            plan = plan_variant(checkpoint, variant)
-            made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
-            tell(f"{variant.name}: comparing with torch")
-            compare(reference, made.artifacts, made.info)
-            infos.append(made.info)
+        report = compare(reference, artifacts, model.info)
+        kinds, sizes = _compared(artifacts, model.info, chosen)
+        compare_controls(networks, artifacts, model.info, kinds, sizes, threads)
+        infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
         company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
         _write_models(folder, company, infos, denoiser)
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_variant(
+    checkpoint: Path,
+    model: ExportedModel,
+    variant: Variant,
+    compare: Callable[[Engines, Path, ModelInfo], ParityReport],
+    tell: Callable[[str], None],
+) -> ModelInfo:
+    """Exports a variant of a model and compares it; its facts."""
+    # Planned again, so that memory holds the factors of one variant at a time.
+    plan = plan_variant(checkpoint, variant)
+    made, reference = export_variant(checkpoint, model, variant.name, plan, tell)
+    tell(f"{variant.name}: comparing with torch")
+    compare(reference, made.artifacts, made.info)
+    return made.info
 
 
 def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo, RuntimeName]:
@@ -141,11 +160,22 @@ def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo
     return info.model_copy(update={"engine": runtime}), runtime
 
 
-def _check_text_precision(text_precision: TextPrecision, variants: Sequence[Variant]) -> None:
+def _check_options(
+    text_precision: TextPrecision,
+    variants: Sequence[Variant],
+    denoiser: bool,
+    controls: Mapping[str, Path],
+) -> None:
+    """Raises ExportError for options that do not go together."""
     if text_precision != "f32" and variants:
         raise ExportError(
             f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
             "encoder may be another"
+        )
+    if denoiser and controls:
+        raise ExportError(
+            f"--denoiser: got it with control networks ({', '.join(controls)}), allowed without: "
+            "the served denoiser takes every input in every call"
         )
 
 
@@ -188,10 +218,8 @@ def _compare(
     everything would take longer than the export and hold the weights once more for each graph.
     Saves the report beside the engines. Raises ParityError if an engine is wrong.
     """
-    large = _denoiser_bytes(artifacts, info) > LARGE
-    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in runtimes_of(info)]
-    if large or chosen not in kinds:
-        kinds = [chosen] if large else [*kinds, chosen]
+    kinds, sizes = _compared(artifacts, info, chosen)
+    large = sizes == LARGE_SIZES
     engines: list[EngineParity] = []
     pictures: list[PixelParity] = []
     for kind in kinds:
@@ -202,7 +230,7 @@ def _compare(
             candidate,
             vocabulary=vocabulary,
             precision=kind[1],
-            sizes=LARGE_SIZES if large else SIZES,
+            sizes=sizes,
             bank=not large,
         )
         if kind == chosen and not large:
@@ -230,6 +258,16 @@ def _compare(
         raise ParityError(f"{info.variant}: {error}" if info.variant else str(error)) from error
     report.save(artifacts)
     return report
+
+
+def _compared(
+    artifacts: Path, info: ModelInfo, chosen: tuple[RuntimeName, Precision]
+) -> tuple[list[tuple[RuntimeName, Precision]], Sizes]:
+    """Which runtimes and precisions are compared, and on which sizes: few of a large model."""
+    if _denoiser_bytes(artifacts, info) > LARGE:
+        return [chosen], LARGE_SIZES
+    kinds: list[tuple[RuntimeName, Precision]] = [(runtime, "f32") for runtime in runtimes_of(info)]
+    return kinds if chosen in kinds else [*kinds, chosen], SIZES
 
 
 def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:

@@ -13,7 +13,7 @@ from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import TOKENS, Axis
+from lafi.model.input_port import HEIGHT, ROWS, TOKENS, WIDTH, Axis, InputPort
 from lafi.ports.denoiser_tensors import reference_ports
 from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
@@ -66,7 +66,7 @@ def denoiser_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     """Shapes of the denoiser's inputs by name, as its ports have them; the bank's come last."""
     limits.check(info)
     sizes = _sizes(limits.rows, limits, info)
-    rows = {port.name: _of_axes(port.axes, sizes) for port in input_ports(info)}
+    rows = {port.name: _of_port(port, sizes) for port in input_ports(info)}
     return rows | _bank_profile(info, limits)
 
 
@@ -74,7 +74,7 @@ def reference_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
     """Shapes of the inputs of what reads references: a row for each entry that a bank may have."""
     limits.check(info)
     sizes = _sizes(limits.entries, limits, info)
-    return {port.name: _of_axes(port.axes, sizes) for port in reference_ports(input_ports(info))}
+    return {port.name: _of_port(port, sizes) for port in reference_ports(input_ports(info))}
 
 
 def _bank_profile(info: ModelInfo, limits: Limits) -> dict[str, ShapeRange]:
@@ -105,6 +105,16 @@ def batched_profile(spec: ModelSpec, info: ModelInfo, limits: Limits) -> dict[st
         axes: tuple[Axis, ...] = ("rows", *free) if ANY in tensor.shape else ("rows",)
         profile[tensor.name] = _range(whole, axes, sizes)
     return profile
+
+
+def _of_port(port: InputPort, sizes: dict[Axis, Range]) -> ShapeRange:
+    own = dict(sizes)
+    if port.one_row:
+        own[ROWS] = Range(1, sizes[ROWS].tuned, sizes[ROWS].largest)
+    for side in (HEIGHT, WIDTH):
+        given = (sizes[side].smallest, sizes[side].tuned, sizes[side].largest)
+        own[side] = Range(*(cells // port.downscale for cells in given))
+    return _of_axes(port.axes, own)
 
 
 def _of_axes(axes: Iterable[Axis | int], sizes: dict[Axis, Range]) -> ShapeRange:

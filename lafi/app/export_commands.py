@@ -15,11 +15,13 @@ from lafi.app.export_options import (
     Capabilities,
     Checkpoint,
     ConfigFolder,
+    Controls,
     ExportTarget,
     GgufFile,
     PartFile,
     Prediction,
     Recogniser,
+    ServedDenoiser,
     Sides,
     TextPrecision,
     TokenizerFolder,
@@ -64,14 +66,13 @@ def export(
         typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
     ] = "f32",
     text_precision: TextPrecision = "f32",
-    denoiser: Annotated[
-        bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
-    ] = False,
+    denoiser: ServedDenoiser = False,
     target: ExportTarget = "cpu",
     capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
+    control: Controls = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
@@ -94,6 +95,7 @@ def export(
         denoiser=denoiser,
         variants=variant or (),
         triggers=variant_trigger or (),
+        controls=control or (),
         recogniser=recogniser,
     )
     raise typer.Exit(code)

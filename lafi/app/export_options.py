@@ -62,6 +62,17 @@ TextPrecision = Annotated[
         "parity report states the error. Not with --variant."
     ),
 ]
+ServedDenoiser = Annotated[
+    bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
+]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FOLDER",
+        help="A control network (ControlNet) for this model: a diffusers folder, or one "
+        ".safetensors file; panels name it in `control`; may be given again.",
+    ),
+]
 Recogniser = Annotated[
     Path | None,
     typer.Option(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from lafi.board.control_checks import control_problems
 from lafi.board.error import MAX_LINES, Verbatim, closest, problem
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.stage_checks import (
@@ -45,11 +46,12 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
         yield from _panel_problems(index, panel, storyboard, names)
     if (count := len({picture.data for _, picture in pictures_of(storyboard)})) > MAX_PICTURES:
         got = Verbatim(f"{count} different pictures")
-        yield problem("", got, f"at most {MAX_PICTURES} in references, from and mask")
+        allowed = f"at most {MAX_PICTURES} in references, from, mask and control"
+        yield problem("", got, allowed)
 
 
 def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage"]]:
-    """Every picture with its field: references, and what stages begin with and are masked by."""
+    """Every picture with its field: of references, of stages and their masks, and of controls."""
     for index, character in enumerate(storyboard.characters):
         if character.reference is not None:
             yield f"characters[{index}].reference", character.reference
@@ -59,6 +61,10 @@ def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage
             for name, slot in (("from", stage.source), ("mask", stage.mask)):
                 if slot is not None and slot.image is not None:
                     yield f"{where}.{name}", slot.image
+    for index, panel in enumerate(storyboard.panels):
+        for place, control in enumerate(panel.control):
+            if control.image is not None:
+                yield f"panels[{index}].control[{place}].image", control.image
 
 
 def _panel_problems(
@@ -87,6 +93,7 @@ def _panel_problems(
         yield from sampling_problems(f"{field}.sampling", panel.sampling)
     if panel.injection is not None:
         yield from injection_problems(f"{field}.injection", panel.injection)
+    yield from control_problems(f"{field}.control", panel.control)
     yield from place_problems(field, index, storyboard)
     sampling = storyboard.effective_sampling(panel)
     for where, stage in stage_fields(f"{field}.sampling", sampling):

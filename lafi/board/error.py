@@ -17,6 +17,8 @@ MAX_LINES = 20
 """The most problems in one message: checking ends at the first ones beyond."""
 
 _LONGEST_VALUE = 80
+_KEY_OF_MAPPING = "[key]"
+"""Pydantic's last part of the place of a mapping's wrong key, which comes before it."""
 _PICTURE = {("reference", "data"), ("image", "data")}
 _SHORT = {("from", "image"), ("from", "panel"), ("mask", "image"), ("mask", "region")}
 
@@ -138,7 +140,7 @@ def field_path(loc: Sequence[int | str], data: Any = None) -> str:
     for key in loc:
         flat = key == "stages" and isinstance(here, Mapping) and "stages" not in here
         alone = (before, key) in _SHORT and not isinstance(here, Mapping)
-        if not (skip or flat or alone or (before, key) in _PICTURE):
+        if not (skip or flat or alone or (before, key) in _PICTURE or key == _KEY_OF_MAPPING):
             path += f"[{key}]" if isinstance(key, int) else f".{_name(key)}"
             here = _child(here, key)
         before, skip = key, flat

@@ -15,6 +15,7 @@ from lafi.board import image_file
 from lafi.board.checked_model import CheckedModel
 from lafi.board.checks import storyboard_problems
 from lafi.board.condition import MAX_CONDITIONS, Condition
+from lafi.board.control import MAX_CONTROLS, Control
 from lafi.board.error import StoryboardError
 from lafi.board.file import Document, read_document, read_storyboard_file
 from lafi.board.image_file import ALLOWED
@@ -93,6 +94,12 @@ class Panel(CheckedModel):
         description=f"a list of at most {MAX_CONDITIONS} mappings with kind, start, end, settings",
     )
     """What conditioners of installed packages add in every stage."""
+    control: tuple[Control, ...] = Field(
+        default=(),
+        max_length=MAX_CONTROLS,
+        description=f"a list of at most {MAX_CONTROLS} mappings with kind, and image or pose",
+    )
+    """Pictures and poses that steer it in every stage; what several add is summed."""
     resume: StageLatents | None = Field(
         default=None, description="a mapping with stage and data, from an earlier drawing"
     )

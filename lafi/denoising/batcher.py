@@ -6,17 +6,19 @@ schedule. Knows rows and schedules, not storyboards; runs no thread and makes no
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from lafi.denoising.controlled_rows import control_rows, with_residuals
 from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.kept_references import KeptReferences
 from lafi.denoising.lane import USUAL, Chunk, Lane, LatentSize, Member, Readings, Standing, Ticket
 from lafi.denoising.panel_state import PanelState
 from lafi.denoising.step_times import StepTimes
 from lafi.model.info import ModelInfo
+from lafi.ports.control import ControlNetwork
 from lafi.ports.engines import Denoiser
 from lafi.sampling.noise_model import NoiseModel
 
@@ -58,11 +60,14 @@ class BatchCounts:
     reference_rows: int = 0
     bank_reads: int = 0
     """References that a call read from the bank instead of as rows."""
+    control_rows: int = 0
+    """Rows of control networks, which run before the denoiser."""
     padding_rows: int = 0
     panel_steps: int = 0
     reused_steps: int = 0
     """Of the panels' steps: those taken without the denoiser."""
     engine_seconds: float = 0.0
+    """Of the denoiser and of control networks."""
     step_seconds: float = 0.0
     """Of whole steps, the engine's part included."""
 
@@ -85,11 +90,13 @@ class Batcher:
         max_rows: int = 16,
         row_counts: Sequence[int] = (),
         kept: KeptReferences | None = None,
+        controls: Mapping[str, ControlNetwork] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """info: of the denoiser. max_rows: rows of one denoiser call.
 
         kept: where references at a fixed level come from; None: they are rows as all others are.
+        controls: the control networks that panels name; None: none.
         row_counts: numbers of rows that the denoiser is good at; a call is filled up to the next
         one with rows that no other row reads. None: it takes any number as it is.
         clock: seconds, by which lanes share the denoiser.
@@ -102,6 +109,7 @@ class Batcher:
         self._max_rows = max_rows
         self._row_counts = sorted(row_counts)
         self._kept = kept
+        self._controls = controls or {}
         self._clock = clock
         self._lanes: dict[LatentSize, Lane] = {}
         self._used = 0.0
@@ -252,7 +260,8 @@ class Batcher:
             padding=padding,
         )
         began = time.perf_counter()
-        prediction = self._denoiser(batch)
+        steered = with_residuals(batch, panels, self._controls, self._info)
+        prediction = self._denoiser(steered)
         seconds = time.perf_counter() - began
         self._count(chunk, padding, seconds)
         cells = sum(math.prod(panel.latents.shape[-2:]) for panel in panels)
@@ -270,6 +279,7 @@ class Batcher:
         counts.panel_rows += chunk.panel_rows
         counts.reference_rows += len(chunk.sources)
         counts.bank_reads += len(chunk.kept)
+        counts.control_rows += control_rows([panel for _, panel in chunk.members])
         counts.padding_rows += padding
         counts.engine_seconds += seconds
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lafi.conditioning.conditioner import Conditioner
+from lafi.conditioning.control import PanelControl
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.ports.engines import EncodedText
 from lafi.sampling.guidance import Guidance
@@ -58,6 +59,7 @@ class PanelState:
     negative  the encoded negative prompt; needed where the guidance asks for two rows
     reuse     of computed calls; None computes each
     conditioners  further inputs of its rows, such as the words that are limited to regions
+    controls  what steers it by pictures, in some of its steps
     kept      what of the picture stays as it was; None: all of it is drawn
     variant   of the model that draws it, "" for the model itself
     """
@@ -71,6 +73,7 @@ class PanelState:
     injection: PanelInjection
     reuse: StepReuse | None = None
     conditioners: tuple[Conditioner, ...] = ()
+    controls: tuple[PanelControl, ...] = ()
     kept: Kept | None = None
     variant: str = ""
 
@@ -97,6 +100,11 @@ class PanelState:
     def needs_regions(self) -> bool:
         """Whether its rows need its regions even where they read no reference."""
         return any(conditioner.needs_regions for conditioner in self.conditioners)
+
+    @property
+    def steering(self) -> tuple[PanelControl, ...]:
+        """Those of its controls that act at the coming call, in both of its rows."""
+        return self._steering(self.schedule.index)
 
     def ports(self, *, conditional: bool) -> dict[str, Tensor]:
         """Inputs of the denoiser, by name, that one of its rows has at the coming call.
@@ -145,9 +153,9 @@ class PanelState:
             self._decide(self.reuse, before)
 
     def _decide(self, reuse: StepReuse, before: int) -> None:
-        """The last step is computed, and so are those where guidance or injection switches.
+        """The last step is computed, and so are those where guidance, injection or control changes.
 
-        So is the step after a switch: a rate measured across it would measure the switch.
+        So is the step after a change: a rate measured across it would measure the change.
         """
         step, steps = self.schedule.index, self.schedule.steps
         if self._asked(step) != self._asked(before):
@@ -157,8 +165,11 @@ class PanelState:
         latents = self.schedule.scale(self.latents)
         reuse.decide(latents, self.schedule.timestep, allowed)
 
-    def _asked(self, step: int) -> tuple[int, bool]:
-        return self._rows_at(step), self._injects(step)
+    def _asked(self, step: int) -> tuple[int, bool, tuple[PanelControl, ...]]:
+        return self._rows_at(step), self._injects(step), self._steering(step)
+
+    def _steering(self, step: int) -> tuple[PanelControl, ...]:
+        return tuple(each for each in self.controls if each.acts(step, self.schedule.steps))
 
     def _rows_at(self, step: int) -> int:
         asked = self.guidance.rows(step, self.schedule.steps)

@@ -14,6 +14,7 @@ from lafi.drawing.content_address import stage_address
 from lafi.drawing.enlarge import upscale_problems
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.long_texts import long_text_problems
+from lafi.drawing.panel_controls import control_problems
 from lafi.drawing.panel_scores import retry_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
@@ -104,6 +105,7 @@ def _panel_problems(
         size = stage_size(stage, storyboard.effective_size(panel), info.side_multiple)
         cells = (size[1] // info.vae_scale, size[0] // info.vae_scale)
         yield from _condition_problems(f"panels[{index}].conditions", panel, info, cells)
+        yield from control_problems(f"panels[{index}].control", panel, engines[variant])
         injection = storyboard.effective_injection(panel, stage)
         try:
             injected_layers(info, injection.layers)

@@ -88,6 +88,8 @@ def content_address(
     } | _retry(storyboard, panel, recogniser)
     if panel.conditions:
         decides["conditions"] = [given.model_dump(mode="json") for given in panel.conditions]
+    if panel.control:
+        decides["control"] = _controls(panel, models[storyboard.variant])
     if (factor := storyboard.effective_upscale(panel)) > 1:
         decides["upscale"] = {"factor": factor, "network": upscaler}
     if _weighted(storyboard, panel):
@@ -100,6 +102,16 @@ def content_address(
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _controls(panel: Panel, model: ModelInfo) -> list[dict[str, Any]]:
+    """What steers a panel, with the files of the networks in place of their names."""
+    found = []
+    for control in panel.control:
+        network = model.control(control.kind)
+        files = None if network is None else network.model_dump(mode="json", exclude={"name"})
+        found.append(control.described() | {"kind": files})
+    return found
 
 
 def _weighted(storyboard: Storyboard, panel: Panel) -> bool:

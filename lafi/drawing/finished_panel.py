@@ -68,6 +68,7 @@ def panel_settings(
         "characters": list(panel.characters),
         "regions": {name: list(box) for name, box in panel.regions.items()},
         "conditions": [given.model_dump(mode="json") for given in panel.conditions],
+        "control": [given.described() for given in panel.control],
         "seed": drawn.seed,
         "attempt": drawn.attempt,
         "scores": dict(drawn.scores),

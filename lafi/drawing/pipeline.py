@@ -99,7 +99,9 @@ def make_batcher(engines: Engines, max_rows: int = MAX_ROWS, bank: Bank | None =
     if engines.reference_reader is not None:
         kept = KeptReferences(engines.reference_reader, bank or Bank(0), noise_model, info)
     most = min([max_rows, *engines.row_counts[-1:]])
-    return Batcher(engines.denoiser, noise_model, info, most, engines.row_counts, kept)
+    return Batcher(
+        engines.denoiser, noise_model, info, most, engines.row_counts, kept, engines.controls
+    )
 
 
 class _Drawing:

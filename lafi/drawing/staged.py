@@ -26,6 +26,7 @@ from lafi.conditioning.routing import region_weights
 from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
 from lafi.drawing.limited_texts import limits_words
+from lafi.drawing.panel_controls import ControlConditions, panel_controls
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
@@ -45,12 +46,14 @@ class Materials:
     engines     by the name of the variant
     texts       (variant, clip_skip) -> text -> its encoding
     references  (variant, size) -> character -> its reference at that size
+    conditions  what control networks made of the panels' pictures and poses
     """
 
     storyboard: Storyboard
     engines: Mapping[str, Engines]
     texts: dict[tuple[str, int], dict[str, EncodedText]] = field(default_factory=dict)
     references: dict[tuple[str, Size], dict[str, Reference]] = field(default_factory=dict)
+    conditions: ControlConditions = field(default_factory=ControlConditions)
 
     @property
     def reading(self) -> TextReading:
@@ -124,6 +127,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
             *(prepared(given, info, size) for given in picture.panel.conditions),
             *([FixedPorts({n: torch.tensor(v) for n, v in embedded.items()})] if embedded else []),
         ),
+        controls=panel_controls(picture.panel, plan.size, engines, materials.conditions),
         kept=None
         if stage.mask is None or original is None
         else Kept(original, _mask(stage.mask, plan.size, size)),

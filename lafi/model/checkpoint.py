@@ -236,11 +236,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _hash_weights(folder: Path, family: Family) -> str:
-    """SHA-256 over the names and bytes of all weights, in sorted order of their paths."""
     parts = weight_parts(folder, family)
-    files = sorted(file for part in parts for file in weight_files(folder / part))
+    return files_sha256(folder, [file for part in parts for file in weight_files(folder / part)])
+
+
+def files_sha256(folder: Path, files: Sequence[Path]) -> str:
+    """SHA-256 over the names and bytes of files in a folder, in sorted order of their paths."""
     digest = hashlib.sha256()
-    for path in files:
+    for path in sorted(files):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

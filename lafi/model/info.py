@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lafi.board.limits import MAX_SIDE
+from lafi.model.control_info import ControlInfo
 from lafi.model.input_port import InputPort
 
 MODEL_INFO_FILE = "lafi.json"
@@ -139,6 +140,8 @@ class ModelInfo(BaseModel):
     panel's own coordinates, beside it by its width, or at a coordinate of the axis before them."""
     added_inputs: tuple[InputPort, ...] = ()
     """Inputs of its denoiser in addition to its family's."""
+    controls: tuple[ControlInfo, ...] = ()
+    """Its control networks, which its variants have as well."""
     least_width: int = Field(default=0, ge=0)
     """Minimum width of a panel in pixels for correct results of the engine; 0: any width."""
     scheduler_config: dict[str, Any] = Field(default_factory=dict)
@@ -167,6 +170,10 @@ class ModelInfo(BaseModel):
     """Text in front of every prompt that a variant draws, with a comma; "" for none."""
     recogniser: RecogniserInfo | None = None
     """The recogniser in a folder beside the files; None if there is none."""
+
+    def control(self, name: str) -> ControlInfo | None:
+        """The control network of that name, if there is one."""
+        return next((control for control in self.controls if control.name == name), None)
 
     @property
     def side_limit(self) -> int:

@@ -45,6 +45,8 @@ class InputPort(BaseModel):
     exact     whether it must stay in float32, because half precision is too coarse
     optional  whether a batch may leave it out, which means `fill` everywhere
     reading   whether only reading rows have it; references computed alone do not
+    downscale latent cells along a side for one of its own, for a port with `height` and `width`
+    one_row   whether one row may stand for all rows, as it does where no row uses the port
     example   the kind of its values
     """
 
@@ -57,6 +59,8 @@ class InputPort(BaseModel):
     exact: bool = False
     optional: bool = False
     reading: bool = False
+    downscale: int = 1
+    one_row: bool = False
     example: Example = "normal"
 
     def axis(self, name: Axis) -> int | None:
@@ -74,8 +78,14 @@ class InputPort(BaseModel):
         return tuple(axis for axis in self.axes if axis != ROWS)
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """The shape, given the sizes of the axes that vary. Raises KeyError for a missing size."""
-        return tuple(sizes[axis] if isinstance(axis, str) else axis for axis in self.axes)
+        """The shape, given the sizes of the axes that vary. Raises KeyError for a missing size.
+
+        height and width are the latents'.
+        """
+        own = {side: sizes[side] // self.downscale for side in (HEIGHT, WIDTH) if side in sizes}
+        return tuple(
+            {**sizes, **own}[axis] if isinstance(axis, str) else axis for axis in self.axes
+        )
 
 
 def core_ports(

@@ -64,12 +64,20 @@ def placeholder(groups: Sequence[BankGroup], device: torch.device) -> BankInputs
 
 
 def _filled(port: InputPort, given: Mapping[str, Tensor]) -> Tensor:
-    """An input that no row uses: one value, spread over its shape without a copy."""
+    """An input that no row uses: one value, spread over its shape without a copy.
+
+    Of one row where that may stand for all.
+    """
     if not port.optional:
         raise ValueError(f"{port.name}: got no such input, allowed one of axes {port.axes}")
     latents = given["latents"]
     rows, _, height, width = latents.shape
-    sizes = {ROWS: rows, HEIGHT: height, WIDTH: width, TOKENS: given["text"].shape[1]}
+    sizes = {
+        ROWS: 1 if port.one_row else rows,
+        HEIGHT: height,
+        WIDTH: width,
+        TOKENS: given["text"].shape[1],
+    }
     if "bias" in given:
         sizes[REFERENCES] = given["bias"].shape[1]
     value = torch.tensor(port.fill, dtype=TORCH_DTYPES[port.dtype], device=latents.device)

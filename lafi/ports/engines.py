@@ -5,7 +5,7 @@ model that is called over a wire; the pipeline cannot tell them apart.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from lafi.model.info import ModelInfo
 from lafi.model.text_stack import PromptReader
 from lafi.ports.bank_entry import BankEntry, BankInputs
+from lafi.ports.control import ControlNetwork
 from lafi.ports.recogniser import Recogniser
 from lafi.ports.upscaler import Upscaler
 
@@ -44,7 +45,9 @@ class DenoiserBatch:
            out where all texts are equally long;
            `pooled` (B, P) float32, the prompts' pooled embeddings;
            `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
-           from the left, target height and width (arXiv:2307.01952)
+           from the left, target height and width (arXiv:2307.01952).
+           One with control networks has their residuals, (B, C', h / d, w / d) float32, for each
+           skip connection and the middle (`lafi.model.control_info.residual_ports`)
     bank   M references read earlier, at the rows' latent size: for each group of layers keys
            and values (n, M, S, width), and mask (M, h, w) float32; None is M = 0
     """
@@ -117,7 +120,7 @@ class Engines:
     Without a `reference_reader` references can be read as rows of a batch only, and without a
     `recogniser` panels have no scores, without an `upscaler` they stay as large as they are drawn.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
-    last; none if it takes any.
+    last; none if it takes any. controls: by the name that storyboards call them.
     """
 
     text_encoder: TextEncoder
@@ -130,3 +133,4 @@ class Engines:
     row_counts: tuple[int, ...] = ()
     recogniser: Recogniser | None = None
     upscaler: Upscaler | None = None
+    controls: Mapping[str, ControlNetwork] = field(default_factory=dict)

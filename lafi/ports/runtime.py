@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lafi.model.info import ModelInfo
+from lafi.ports.control import ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 
 
@@ -41,6 +42,11 @@ class Runtime(Protocol):
         self, artifacts: Path, precision: str, threads: int
     ) -> ReferenceReader | None:
         """What fills the denoiser's bank; None for one that reads references as rows only."""
+
+    def load_controls(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> Mapping[str, ControlNetwork]:
+        """The model's control networks by name; empty for a runtime that runs none."""
 
     def served_rows(self, artifacts: Path) -> Mapping[str, int]:
         """Rows of one call that a served model takes at most, by its ONNX file.

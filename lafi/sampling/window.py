@@ -18,3 +18,11 @@ def in_window(step: int, steps: int, start: float, end: float) -> bool:
 def share_in_window(share: float, start: float, end: float) -> bool:
     """Whether a share in [0, 1] lies in the window: start <= share < end."""
     return start <= share + _SLACK < end
+
+
+def whole_steps_in_window(step: int, steps: int, start: float, end: float) -> bool:
+    """Whether all of step i of N lies in the window: start <= i / N and (i + 1) / N <= end.
+
+    As diffusers' pipelines read `control_guidance_start` and `control_guidance_end`.
+    """
+    return start <= step / steps and (step + 1) / steps <= end

@@ -89,6 +89,7 @@ class _Loader:
             if info.recogniser is not None
             else None,
             upscaler=None if networks is None else RemoteUpscaler(networks, self.call_model),
+            controls=self.runtime.load_controls(artifacts, self.precision, self.threads),
         )
 
     def variant(self, artifacts: Path, variant: ModelInfo, base: Engines) -> Engines:

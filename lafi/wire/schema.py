@@ -31,6 +31,10 @@ def storyboard_schema() -> dict[str, Any]:
         "description": "place of the image in REFERENCES, from 0",
     }
     definitions["Character"]["properties"]["reference"] = place
+    control = definitions["Control"]["properties"]
+    control["image"] = place
+    figures, nothing = control["pose"]["anyOf"]
+    control["pose"]["anyOf"] = [figures, figures["items"], nothing]
     for name, short in (("StageSource", "panel"), ("StageMask", "region")):
         whole = definitions[name]
         whole["properties"]["image"] = place

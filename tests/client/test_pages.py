@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from html.parser import HTMLParser
@@ -46,6 +47,26 @@ def album(text: str = "a child", panels: int = 3, **entry: Any) -> Album:
         panels=tuple(PanelEntry(number=i, seed=i, **common, **shown) for i in range(panels)),
         seconds=1.0,
     )
+
+
+def test_the_report_shows_what_steers_a_panel() -> None:
+    """The picture as it was given, a pose as its skeleton, each beside the panel with its words."""
+    controls = [
+        {"kind": "edges", "image": picture(), "prepare": "canny", "end": 0.5},
+        {"kind": "pose", "pose": {"nose": [0.5, 0.5]}, "strength": 0.7},
+    ]
+    board = Storyboard.model_validate({"panels": [{"prompt": "a", "control": controls}]})
+    shown = panel_entry(board, 0)
+    assert [each.caption for each in shown.controls] == [
+        "edges, by canny, 0 to 0.5",
+        "pose, strength 0.7",
+    ]
+    with Image.open(io.BytesIO(shown.controls[1].picture)) as skeleton:
+        assert (skeleton.size, skeleton.getpixel((32, 32))) == ((64, 64), (255, 0, 0))
+    page = report(Album("", 64, 64, (), (shown,)))
+    for each in shown.controls:
+        assert base64.b64encode(each.picture).decode() in page
+        assert f"<figcaption>{each.caption}</figcaption>" in page
 
 
 def test_each_stage_is_told() -> None:

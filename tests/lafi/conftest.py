@@ -9,8 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
+from lafi.board.control import Control
 from lafi.board.injection import Injection
 from lafi.board.limits import folded
+from lafi.board.pose import JOINTS
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
 from lafi.board.storyboard import Character, Panel, Storyboard
@@ -106,6 +108,23 @@ def _injection(draw: st.DrawFn) -> Injection:
 
 
 @st.composite
+def _control(draw: st.DrawFn) -> Control:
+    start, end = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    points = st.dictionaries(st.sampled_from(JOINTS), st.tuples(_UNIT, _UNIT), min_size=1)
+    seen = {"image": draw(_PICTURES), "prepare": draw(st.sampled_from(["none", "canny"]))}
+    if draw(st.booleans()):
+        seen = {"pose": draw(st.lists(points, min_size=1, max_size=2))}
+    return Control(
+        kind=draw(st.sampled_from(["pose", "edges"])),
+        strength=draw(st.floats(-10, 10)),
+        start=start,
+        end=end,
+        region=draw(st.none() | _region()),
+        **seen,
+    )
+
+
+@st.composite
 def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
     mentioned = draw(st.lists(st.sampled_from(names), max_size=4)) if names else []
     fields = {
@@ -125,6 +144,8 @@ def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
         fields["upscale"] = draw(st.none() | st.integers(1, 4))
     if draw(st.booleans()):
         fields["seed"] = draw(st.integers(0, 2**63 - 1))
+    if draw(st.booleans()):
+        fields["control"] = draw(st.lists(_control(), max_size=3))
     if cast:
         fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
     return Panel(**fields)

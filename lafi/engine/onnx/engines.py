@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lafi.engine.onnx.control import load_controls
 from lafi.engine.onnx.graph import (
     Precision,
     RunGraph,
@@ -59,7 +60,8 @@ def load_onnx_engines(
     """All engines of one exported model.
 
     artifacts: the folder with `lafi.json`, the ONNX files and `tokenizer/`.
-    precision: of the denoiser, which takes nearly all the time; text and VAE stay in f32.
+    precision: of the denoiser and of control networks, which take nearly all the time; text and VAE
+    stay in f32.
     threads: CPU threads of each engine, 0 for all cores.
     Raises ArtifactsError for a missing or changed file, and for a runtime that draws the model's
     family wrong, ModelInfoError for `lafi.json` itself.
@@ -78,6 +80,7 @@ def load_onnx_engines(
         if info.recogniser is None
         else exported_recogniser(artifacts, info, threads),
         upscaler=load_upscaler(upscaler_folder(artifacts, info), runtime, threads),
+        controls=load_controls(artifacts, info, runtime, precision, threads),
     )
 
 

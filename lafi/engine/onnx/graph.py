@@ -32,12 +32,13 @@ default, 5,000, took 6 MiB more for every size of the bundled denoiser and had n
 sizes; with 64, fifty sizes took 65 MiB and drawing them again was about as fast
 (benchmarks/memory_of_sizes.py)."""
 
-BF16_SETTINGS: Final = {"SNIPPETS_MODE": "DISABLE"}
+WITHOUT_SNIPPETS: Final = {"SNIPPETS_MODE": "DISABLE"}
 """Settings without which OpenVINO 2026.4 returns NaN in bf16, with and without AMX.
 
 Its snippets compile a softmax and the matrix products around it into one loop. In bf16 that loop
 returns NaN for some shapes: for 9 plain rows of the bundled model at 64 px, and in most calls of
-`reference.onnx`. Without snippets it is just as fast (benchmarks/README.md).
+`reference.onnx`. Without snippets it is just as fast (benchmarks/README.md). In f32 diffusers' own
+attention, which control networks have, comes out wrong with 4 heads of 8 channels.
 """
 
 RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
@@ -77,13 +78,22 @@ def model_info(artifacts: Path, runtime: RuntimeName, precision: Precision) -> M
 
 
 def open_graph(
-    path: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
+    path: Path,
+    runtime: RuntimeName,
+    precision: Precision = "f32",
+    threads: int = 0,
+    *,
+    snippets: bool = True,
 ) -> RunGraph:
-    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so."""
+    """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so.
+
+    snippets: whether OpenVINO may compile a softmax and the products around it into one loop in
+    f32; in bf16 it never does.
+    """
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
-    return _OFFERS[runtime].open_file(path, precision, threads)
+    return _OFFERS[runtime].open_file(path, precision, threads, snippets)
 
 
 def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
@@ -108,8 +118,10 @@ def cpu_has_bf16() -> bool:
         return "BF16" in openvino_package().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunGraph:
-    """precision: f32, the one that it offers."""
+def _onnxruntime_session(
+    path: Path, precision: Precision, threads: int, snippets: bool
+) -> RunGraph:
+    """precision: f32, the one that it offers. It has no snippets."""
     onnxruntime = onnxruntime_package()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -127,15 +139,15 @@ def _onnxruntime_session(path: Path, precision: Precision, threads: int) -> RunG
     return run
 
 
-def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGraph:
+def _openvino_session(path: Path, precision: Precision, threads: int, snippets: bool) -> RunGraph:
     core = openvino_package().Core()
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": 1,
         "CPU_RUNTIME_CACHE_CAPACITY": KEPT_KERNELS,
     }
-    if precision == "bf16":
-        settings |= BF16_SETTINGS
+    if precision == "bf16" or not snippets:
+        settings |= WITHOUT_SNIPPETS
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     with kept_signal_stack():
@@ -154,10 +166,13 @@ def _openvino_session(path: Path, precision: Precision, threads: int) -> RunGrap
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What one runtime can do: precisions, and how it opens a file (path, precision, threads)."""
+    """What one runtime can do: precisions, and how it opens a file.
+
+    open_file: (path, precision, threads, snippets), as `open_graph` takes them.
+    """
 
     precisions: tuple[Precision, ...]
-    open_file: Callable[[Path, Precision, int], RunGraph]
+    open_file: Callable[[Path, Precision, int, bool], RunGraph]
 
 
 _OFFERS: Final[Mapping[RuntimeName, _Offer]] = {

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from lafi.engine.onnx.control import load_controls
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
 from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
 from lafi.engine.onnx.runtime_choice import choose_runtime
-from lafi.model.info import ModelInfo
+from lafi.model.info import ModelInfo, load_model_info
+from lafi.ports.control import ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 
 
@@ -40,6 +42,13 @@ class OnnxFiles:
     ) -> ReferenceReader:
         """Its graph is checked now; its weights are read and checked with the first call."""
         return load_reference_reader(artifacts, self.name, self._checked(precision), threads)
+
+    def load_controls(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> Mapping[str, ControlNetwork]:
+        """Raises ArtifactsError for a missing or changed file."""
+        info, checked = load_model_info(artifacts), self._checked(precision)
+        return load_controls(artifacts, info, self.name, checked, threads)
 
     def served_rows(self, artifacts: Path) -> Mapping[str, int]:
         """None: ONNX files take any number of rows."""

@@ -10,6 +10,7 @@ from lafi.engine.tensorrt.engines import ENGINE, PLANS, RTX_ENGINE
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.info import ModelInfo
+from lafi.ports.control import ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 
 
@@ -39,6 +40,12 @@ class TensorRT:
     ) -> ReferenceReader:
         """Its plan is checked now and opened with the first call."""
         return engines.load_reference_reader(artifacts)
+
+    def load_controls(
+        self, artifacts: Path, precision: str, threads: int
+    ) -> Mapping[str, ControlNetwork]:
+        """None: no plans are built of control networks."""
+        return {}
 
     def served_rows(self, artifacts: Path) -> Mapping[str, int]:
         """Rows that the plans of the text encoder and the VAEs were built for."""

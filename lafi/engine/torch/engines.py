@@ -4,7 +4,8 @@ Knows diffusers' modules and their inputs, not how tensors reach a device or gra
 Not run on a GPU yet, because none was at hand.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import Device
+from lafi.engine.torch.control import load_control, with_torch_controls
 from lafi.engine.torch.device import (
     Running,
     bring_batch,
@@ -112,12 +114,14 @@ def load_torch_engines(
     *,
     device: str = "cpu",
     running: Running = "eager",
+    controls: Mapping[str, Path] | None = None,
 ) -> Engines:
     """Engines of a diffusers folder.
 
     dtype: float32, bfloat16 or float16, of the weights; the VAE's are float32 beside float16.
     device: "cpu", "cuda" or "cuda:<index>"; a GPU uses the fused attention kernel and
     channels-last convolutions. running: how the UNet runs, see `Running`.
+    controls: folders of control networks, by the name that storyboards call them.
     Inputs may lie on any device; results are returned on the device of the inputs.
     Raises CheckpointError if the folder is not a complete pipeline, and DeviceError for a
     device, dtype or way of running that is not available.
@@ -127,6 +131,7 @@ def load_torch_engines(
     precision = precision_name(dtype)
     folder = Path(checkpoint)
     info = read_model_info(folder, precision=precision)
+    info = with_torch_controls(info, folder, controls or {})
     parts = weight_parts(folder, family_of(info))
     variants = {part: weights_variant(folder / part) for part in parts}
     family = torch_family_of(info)
@@ -139,9 +144,11 @@ def load_torch_engines(
     vae = AutoencoderKL.from_pretrained(
         folder / "vae", torch_dtype=vae_dtype(dtype), variant=variants["vae"]
     )
-    return torch_engines(
+    engines = torch_engines(
         texts, place(vae, where), place(module, where), folder, info, running=running
     )
+    named = {name: load_control(path, dtype, where) for name, path in (controls or {}).items()}
+    return replace(engines, controls=named)
 
 
 def torch_engines(

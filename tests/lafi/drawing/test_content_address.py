@@ -9,6 +9,7 @@ from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address, stage_address
+from lafi.model.control_info import ControlInfo
 from lafi.model.info import ModelInfo
 from model_infos import model_info
 
@@ -44,6 +45,7 @@ def address(story: Storyboard, model: ModelInfo) -> str:
     return content_address(story, story.panels[0], {story.variant: model})
 
 
+POSE = {"nose": [0.5, 0.1]}
 DECIDES: list[dict[str, Any]] = [
     {"changes": {"width": 96}},
     {"changes": {"height": 96}},
@@ -73,6 +75,11 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"injection": {"branches": "conditional"}}},
     {"panel": {"injection": {"reference_noise": 0.0}}},
     {"panel": {"injection": {"words": "everywhere"}}},
+    {"panel": {"control": [{"kind": "pose", "pose": POSE}]}},
+    {"panel": {"control": [{"kind": "pose", "pose": POSE, "strength": 0.5}]}},
+    {"panel": {"control": [{"kind": "pose", "pose": POSE, "end": 0.5}]}},
+    {"panel": {"control": [{"kind": "pose", "pose": POSE, "region": [0, 0, 1, 0.5]}]}},
+    {"panel": {"control": [{"kind": "pose", "pose": {"nose": [0.5, 0.2]}}]}},
     {"changes": {"upscale": 2}},
     {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
@@ -278,3 +285,19 @@ def test_a_model_that_reads_longer_texts_is_another(small_model: ModelInfo) -> N
     board, longer = Storyboard(panels=[panel]), small_model.model_copy(update={"text_windows": 16})
     before, after = (content_address(board, panel, {"": info}) for info in (small_model, longer))
     assert before != after
+
+
+def test_the_files_of_a_control_network_count_and_its_name_does_not(
+    small_model: ModelInfo,
+) -> None:
+    """And they count for panels alone that it steers."""
+    steered = board(panel={"control": [{"kind": "pose", "pose": POSE}]})
+
+    def of(drawn: Storyboard, name: str, digest: str) -> str:
+        control = ControlInfo(name=name, sha256={"network.onnx": digest})
+        return address(drawn, small_model.model_copy(update={"controls": (control,)}))
+
+    renamed = board(panel={"control": [{"kind": "figure", "pose": POSE}]})
+    assert of(steered, "pose", "aa") == of(renamed, "figure", "aa")
+    assert of(steered, "pose", "aa") != of(steered, "pose", "bb")
+    assert of(board(), "pose", "aa") == of(board(), "pose", "bb") == address(board(), small_model)

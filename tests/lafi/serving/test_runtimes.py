@@ -42,6 +42,9 @@ class Toy:
     def load_reference_reader(self, artifacts, precision, threads):
         return None
 
+    def load_controls(self, artifacts, precision, threads):
+        return {}
+
     def served_rows(self, artifacts):
         return {TEXT_ENCODER: 3}
 

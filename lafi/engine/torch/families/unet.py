@@ -11,6 +11,7 @@ from torch import Tensor
 from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
 from lafi.engine.torch.text_stacks.clip import CLIP_TEXTS
 from lafi.model.bank_groups import BankGroup
+from lafi.model.control_info import MIDDLE, SKIP
 from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT_MASK
 from lafi.ports.bank_entry import BankInputs
@@ -61,8 +62,20 @@ def _run(
         cross_attention_kwargs={"injection": injection},
         return_dict=False,
         **added,
+        **_residuals(batch, dtype),
     )
     return outputs
+
+
+def _residuals(batch: DenoiserBatch | ReferenceBatch, dtype: torch.dtype) -> dict[str, Any]:
+    """What control networks add to the skip connections and the middle; empty where none does."""
+    if MIDDLE not in batch.ports:
+        return {}
+    count = sum(name.startswith(SKIP) for name in batch.ports)
+    return {
+        "down_block_additional_residuals": [batch[f"{SKIP}{i}"].to(dtype) for i in range(count)],
+        "mid_block_additional_residual": batch[MIDDLE].to(dtype),
+    }
 
 
 def _in_dtype(bank: BankInputs | None, dtype: torch.dtype) -> BankInputs | None:

@@ -1,0 +1,67 @@
+"""Whether a control network fits a model, told by their configs, and what a model with some is."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lafi.model.config_problems import Config, differs
+from lafi.model.control_info import ControlInfo, unet_residual_ports
+from lafi.model.info import ModelInfo
+
+_EQUAL: Final = (
+    "in_channels",
+    "block_out_channels",
+    "layers_per_block",
+    "cross_attention_dim",
+    "addition_embed_type",
+    "addition_time_embed_dim",
+    "projection_class_embeddings_input_dim",
+)
+"""Fields that decide its inputs, and how many residuals it has of which shapes."""
+_PLAIN: Final = {
+    "conditioning_channels": 3,
+    "controlnet_conditioning_channel_order": "rgb",
+    "global_pool_conditions": False,
+    "class_embed_type": None,
+    "num_class_embeds": None,
+    "encoder_hid_dim_type": None,
+}
+"""Fields with the one value that is served."""
+
+
+def control_problems(control: Config, unet: Config, info: ModelInfo) -> list[str]:
+    """One line for each value of a control network's config that does not fit.
+
+    control, unet: complete configs of diffusers' classes. info: of the model that it is to steer.
+    """
+    whose = f"as the UNet of {info.name} has it"
+    problems = [
+        line
+        for field in _EQUAL
+        for line in differs(f".{field}", _plain(control), _plain(unet).get(field), whose)
+    ]
+    for field, value in _PLAIN.items():
+        problems += differs(f".{field}", control, value, "the only one that is served")
+    scale = 2 ** (len(control["conditioning_embedding_out_channels"]) - 1)
+    if scale != info.vae_scale:
+        widths = list(control["conditioning_embedding_out_channels"])
+        problems.append(
+            f"conditioning_embedding_out_channels: got {widths}, which make a picture {scale} "
+            f"times smaller, allowed as many as make it {info.vae_scale} times smaller"
+        )
+    return [line.removeprefix(".") for line in problems]
+
+
+def with_controls(info: ModelInfo, unet: Config, controls: Sequence[ControlInfo]) -> ModelInfo:
+    """A model's facts with these control networks; as they were without any.
+
+    unet: the complete config of its UNet, which then takes residuals.
+    """
+    if not controls:
+        return info
+    ports = (*info.added_inputs, *unet_residual_ports(unet))
+    return info.model_copy(update={"added_inputs": ports, "controls": tuple(controls)})
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """With lists for tuples, as a config file has them."""
+    return {n: list(v) if isinstance(v, tuple) else v for n, v in config.items()}

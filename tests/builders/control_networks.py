@@ -1,0 +1,31 @@
+"""Small random control networks for a checkpoint's UNet, as diffusers saves them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+
+from lafi.model.checkpoint import read_model_info
+
+
+def random_control(checkpoint: Path, folder: Path, seed: int, **changes: Any) -> Path:
+    """Writes the folder of one. changes: of its config.
+
+    What diffusers begins with zeros, so that nothing is added, is random too.
+    """
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(checkpoint / "unet"))
+    halvings = read_model_info(checkpoint).vae_scale.bit_length() - 1
+    made = ControlNetModel.from_unet(
+        unet,
+        conditioning_embedding_out_channels=tuple(8 * (i + 1) for i in range(halvings + 1)),
+        load_weights_from_unet=False,
+    )
+    if changes:
+        made = ControlNetModel.from_config({**made.config, **changes})
+    for name, parameter in made.named_parameters():
+        if "controlnet_" in name and not bool(parameter.any()):
+            torch.nn.init.normal_(parameter, std=0.3)
+    made.save_pretrained(folder)
+    return folder

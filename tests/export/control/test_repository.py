@@ -1,0 +1,165 @@
+"""A control network comes out of an export as it went in; one that does not fit is refused."""
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from control_networks import random_control
+from PIL import Image
+
+from drawn_twice import distance
+from lafi.board.storyboard import Panel, Storyboard
+from lafi.drawing.pipeline import draw
+from lafi.engine.onnx.engines import load_onnx_engines
+from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.artifacts import ArtifactsError
+from lafi.model.checkpoint import CheckpointError
+from lafi.model.control_info import NETWORK, control_folder, is_residual, network_ports
+from lafi.model.families.registry import input_ports
+from lafi.model.info import load_model_info
+from lafi.ports.engines import Engines
+from lafi.wire.events import PanelImage
+from lafi_export.control.repository import control_report
+from lafi_export.parity_cases import random_batch, random_ports
+from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+
+POSE = {"neck": (0.5, 0.3), "nose": (0.5, 0.1), "right_hip": (0.4, 0.6)}
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def artifacts(checkpoint: Path, pose: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("controlled") / "repository"
+    export_checkpoint(checkpoint, repository, runtime="onnxruntime", controls={"pose": pose})
+    return repository / ARTIFACTS
+
+
+def pixels(engines: Engines, side: int = SIDE, **control: Any) -> list[np.ndarray]:
+    """A panel with control, and the same one without, in one batch."""
+    board = Storyboard(
+        width=side,
+        height=side,
+        sampling={"steps": 3, "sampler": "DDIM", "guidance": 3},
+        injection={"layers": "none"},
+        panels=[
+            Panel(prompt="a child", seed=1, control=[{"kind": "pose", "pose": POSE, **control}]),
+            Panel(prompt="a child", seed=1),
+        ],
+    )
+    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
+    return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_it_draws_what_torch_draws(
+    artifacts: Path, checkpoint: Path, pose: Path, runtime: Any
+) -> None:
+    ours = pixels(load_onnx_engines(artifacts, runtime, threads=1))
+    theirs = pixels(load_torch_engines(checkpoint, controls={"pose": pose}))
+    for got, want in zip(ours, theirs, strict=True):
+        assert distance(got, want) <= 2
+    assert distance(*ours) > 10
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("routed", [True, False])
+def test_the_deepest_residual_may_be_a_single_cell(
+    artifacts: Path, checkpoint: Path, pose: Path, runtime: Any, rows: int, routed: bool
+) -> None:
+    """As wide and high as the smallest latents. Not routed: one row of zeros stands for all."""
+    exported = load_onnx_engines(artifacts, runtime, threads=1)
+    engines = load_torch_engines(checkpoint, controls={"pose": pose})
+    generator = torch.Generator().manual_seed(0)
+    batch = random_batch(exported.info, generator, (rows, 1, 1, 1), routed=routed)
+    residuals = [port for port in exported.info.added_inputs if is_residual(port)]
+    assert (residuals[-1].name in batch.ports) == routed
+    want, got = engines.denoiser(batch), exported.denoiser(batch)
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
+    ports = network_ports(input_ports(exported.info))
+    given = random_ports(ports, exported.info, generator, (rows, 1, 1, 1))
+    pair = (each.controls["pose"].residuals(given) for each in (exported, engines))
+    for one, other in zip(*pair, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
+    info = load_model_info(artifacts)
+    (control,) = info.controls
+    assert control.name == "pose"
+    assert sorted(control.sha256) == [
+        "condition.onnx",
+        "network.onnx",
+        "weights/control.safetensors",
+    ]
+    residuals = [port for port in info.added_inputs if is_residual(port)]
+    report = control_report(artifacts, "pose")
+    seen = {row.case.rpartition(", ")[2] for row in report.engines if row.engine == "control"}
+    assert seen == {port.name for port in residuals}
+    assert {row.engine for row in report.engines} == {"condition", "control"}
+    assert {row.runtime for row in report.engines} == {"onnxruntime", "openvino"}
+
+
+def test_a_changed_file_is_refused(artifacts: Path, tmp_path: Path) -> None:
+    shutil.copytree(artifacts, tmp_path / "copy")
+    file = control_folder(tmp_path / "copy", "pose") / NETWORK
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(ArtifactsError, match=r"network\.onnx: got SHA-256"):
+        load_onnx_engines(tmp_path / "copy", "onnxruntime", threads=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cross_attention_dim": 32}, "cross_attention_dim: got 32, allowed 64"),
+        ({"in_channels": 8}, "in_channels: got 8, allowed 4"),
+        (
+            {"block_out_channels": [16, 32, 64]},
+            r"block_out_channels: got \[16, 32, 64\], allowed \[16, 32, 32\]",
+        ),
+        ({"layers_per_block": 3}, "layers_per_block: got 3"),
+        ({"conditioning_embedding_out_channels": [8, 16]}, "make a picture 2 times smaller"),
+        ({"controlnet_conditioning_channel_order": "bgr"}, "got 'bgr', allowed 'rgb'"),
+        ({"global_pool_conditions": True}, "global_pool_conditions: got True, allowed False"),
+    ],
+)
+def test_one_of_another_architecture_is_refused_before_any_work(
+    checkpoint: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    given = random_control(checkpoint, tmp_path / "other", 0, **changes)
+    told: list[str] = []
+    with pytest.raises(CheckpointError, match=f"control other: .*{said}"):
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"other": given}, tell=told.append)
+    assert not told
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_for_sdxl_is_refused_for_another_model(
+    checkpoint: Path, small_checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    given = random_control(small_checkpoints("sdxl"), tmp_path / "xl", 0)
+    with pytest.raises(CheckpointError, match="addition_embed_type: got 'text_time', allowed None"):
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"xl": given})
+
+
+def test_a_folder_of_something_else_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="got a UNet2DConditionModel, allowed a ControlNet"):
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"x": checkpoint / "unet"})
+    with pytest.raises(CheckpointError, match="has no config of a ControlNetModel"):
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"x": checkpoint})
+
+
+def test_the_served_denoiser_goes_without(checkpoint: Path, pose: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="--denoiser: got it with control networks"):
+        export_checkpoint(checkpoint, tmp_path / "out", controls={"pose": pose}, denoiser=True)
+
+
+def test_torch_refuses_it_likewise(checkpoint: Path, tmp_path: Path) -> None:
+    given = random_control(checkpoint, tmp_path / "other", 0, cross_attention_dim=32)
+    with pytest.raises(CheckpointError, match="cross_attention_dim"):
+        load_torch_engines(checkpoint, torch.float32, controls={"other": given})
