@@ -25,6 +25,7 @@ SOURCES = (
 )
 
 
+PATH = "/srv/lafi/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PIP_OPTIONS = ("cert", "index-url", "extra-index-url", "find-links", "trusted-host")
 
 
@@ -42,7 +43,7 @@ def inside(root: Path, *command: str, timeout: float = 1200, **environment: str)
         capture_output=True,
         text=True,
         timeout=timeout,
-        env={"PATH": "/srv/lafi/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin", **environment},
+        env={"PATH": PATH, **environment},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
@@ -121,7 +122,7 @@ def test_the_steps_of_the_image_lead_to_a_drawn_panel(debian: Path) -> None:
     command = [*user, "lafi", "serve", "/var/lib/lafi/state/repository", "--threads", "1"]
     server = subprocess.Popen(
         ["chroot", str(debian), *command],
-        env={"PATH": "/srv/lafi/venv/bin:/usr/bin:/bin", "HOME": "/tmp"},
+        env={"PATH": PATH, "HOME": "/tmp"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
