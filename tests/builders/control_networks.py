@@ -23,7 +23,9 @@ def random_control(checkpoint: Path, folder: Path, seed: int, **changes: Any) ->
         load_weights_from_unet=False,
     )
     if changes:
-        made = ControlNetModel.from_config({**made.config, **changes})
+        # Of what it lists as left at its default, diffusers takes no other value.
+        config = {n: v for n, v in made.config.items() if n != "_use_default_values"}
+        made = ControlNetModel.from_config({**config, **changes})
     for name, parameter in made.named_parameters():
         if "controlnet_" in name and not bool(parameter.any()):
             torch.nn.init.normal_(parameter, std=0.3)
