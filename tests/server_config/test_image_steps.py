@@ -137,4 +137,5 @@ def test_the_steps_of_the_image_lead_to_a_drawn_panel(debian: Path) -> None:
         assert "round 2: 2 panels, 2 found" in drawn
     finally:
         server.terminate()
-        server.wait(60)
+        # What it says while it ends is read, too: a full pipe would hold it.
+        server.communicate(timeout=60)
