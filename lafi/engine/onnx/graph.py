@@ -37,9 +37,9 @@ WITHOUT_SNIPPETS: Final = {"SNIPPETS_MODE": "DISABLE"}
 
 Its snippets compile a softmax and the matrix products around it into one loop. In bf16 that loop
 returns NaN for some shapes: for 9 plain rows of the bundled model at 64 px, and in most calls of
-`reference.onnx`. Without snippets it is just as fast (benchmarks/README.md). In f32 a control network
-with diffusers' own attention gave wrong residuals at its deepest level; what decides it is not
-known, only that without snippets they are right.
+`reference.onnx`. Without snippets it is just as fast (benchmarks/README.md). In f32 a control
+network with diffusers' own attention gave wrong residuals at its deepest level; what decides it
+is not known, only that without snippets they are right.
 """
 
 RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
