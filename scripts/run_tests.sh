@@ -11,7 +11,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # A crashed process is not replaced: near the end of a run, pytest-xdist would then hang.
-"$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" "$@" | tee "$log"
+"$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" --durations=40 "$@" | tee "$log"
 status=$?
 died=$(grep -c "^worker '.*' crashed while running" "$log")
 # With several processes, the others have run all the other tests.

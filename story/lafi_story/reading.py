@@ -119,7 +119,8 @@ def _paragraphs(text: str) -> Iterator[Paragraph]:
     for block in re.split(r"\n *\n\s*", text.strip("\n ")):
         lines = [" ".join(line.split()) for line in block.split("\n")]
         found += _of_block([line for line in lines if line])
-    if len(found) > 1 and found[0].kind == "text" and _is_title(found[0].text):
+    told = [paragraph.kind == "text" for paragraph in found]
+    if any(told[1:]) and told[0] and _is_title(found[0].text):
         found[0] = Paragraph(kind="head", text=found[0].text)
     yield from found
 

@@ -100,3 +100,10 @@ def test_control_characters_are_left_out_and_counted():
 def test_what_is_no_story_is_refused(text: str, allowed: str):
     with pytest.raises(StoryboardError, match=allowed):
         outline_of(text)
+
+
+def test_a_short_line_without_a_story_below_is_the_story() -> None:
+    outline = outline_of("A dog runs on the beach\n\n* * *")
+    assert [p.kind for p in outline.paragraphs] == ["text", "break"]
+    below = outline_of("A dog runs on the beach\n\nIt was night.")
+    assert [p.kind for p in below.paragraphs] == ["head", "text"]
