@@ -19,21 +19,6 @@ from lafi.model.info import load_model_info
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-LONG = ("server", "export", "tensorrt_rtx", "families", "tiny_model", "lafi/engine", "lafi/server")
-"""Folders with long files of tests, the longest first."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first: one that begins last keeps one process while the others are done."""
-    here = Path(__file__).parent
-
-    def rank(item: pytest.Item) -> int:
-        place = item.path.relative_to(here)
-        found = [k for k, name in enumerate(LONG) if place.is_relative_to(name)]
-        return found[0] if found else len(LONG)
-
-    items.sort(key=rank)
-
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
