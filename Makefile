@@ -6,9 +6,9 @@ PYTHON ?=
 TORCH_INDEX ?=
 OUT ?= out
 CORES := $(shell nproc 2>/dev/null || echo 2)
-# Each worker of the tests is one process with one thread, which waits a good deal for servers; more than four only
-# repeat the fixtures.
-JOBS ?= $(shell [ $(CORES) -lt 4 ] && echo $$(($(CORES) + 1)) || echo 4)
+# Each worker of the tests is one process with one thread; more than four only repeat the fixtures. One more than there
+# are cores gained nothing: each starts servers of its own.
+JOBS ?= $(shell [ $(CORES) -lt 4 ] && echo $(CORES) || echo 4)
 TESTS ?= tests
 
 BIN := .venv/bin
