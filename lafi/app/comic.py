@@ -65,10 +65,10 @@ def comic(
     """
     from lafi_client.commands import draw
     from lafi_client.story_file import Overrides
-    from lafi_story.pages.command import page, style_of
+    from lafi_story.pages.command import lay_out, style_of
 
     try:
-        style_of(form.layout, form.order, form.size, form.formats, form.captions, form.font)
+        style = style_of(form.layout, form.order, form.size, form.formats, form.captions, form.font)
         edited = _edited(out)
     except StoryboardError as error:
         return _refused(error)
@@ -79,17 +79,7 @@ def comic(
     overrides = Overrides(settings=settings)
     if code := draw(board, out / PANELS, url=server, overrides=overrides, access=access):
         return code
-    return page(
-        out / PANELS,
-        out / PAGES,
-        story=board,
-        layout=form.layout,
-        order=form.order,
-        size=form.size,
-        formats=form.formats,
-        captions=form.captions,
-        font=form.font,
-    )
+    return lay_out(out / PANELS, out / PAGES, style, story=board)
 
 
 def _edited(out: Path) -> bool:

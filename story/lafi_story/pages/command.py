@@ -28,10 +28,11 @@ _OURS: Final = re.compile(r"page_\d+\.(png|svg)|comic\.(pdf|cbz)")
 
 @dataclass(frozen=True, slots=True)
 class PageStyle:
-    """What pages look like: options, checked."""
+    """What pages look like: options, checked. layout_name: as the option has it."""
 
     kinds: Sequence[str]
     layout: Layout
+    layout_name: str
     captions: Captions
     typefaces: tuple[Typeface, ...]
 
@@ -44,7 +45,7 @@ def style_of(
     chosen = layout_of(layout, order, size)
     told_by = _chosen("--captions", captions, _CAPTIONS)
     own = () if font is None else (own_typeface(font),)
-    return PageStyle(kinds, chosen, told_by, (*own, *shipped_typefaces()))
+    return PageStyle(kinds, chosen, layout, told_by, (*own, *shipped_typefaces()))
 
 
 def page(
@@ -59,13 +60,24 @@ def page(
     captions: str = "sentence",
     font: Path | None = None,
 ) -> int:
-    """Lay out the panels of a drawing on pages and write them with `pages.json` into a folder.
+    """Lay out the panels of a drawing on pages, with options that are not checked yet.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         style = style_of(layout, order, size, formats, captions, font)
+    except StoryboardError as error:
+        return _refused(error, _console())
+    return lay_out(drawing, out, style, story=story)
+
+
+def lay_out(drawing: Path, out: Path, style: PageStyle, *, story: Path | None = None) -> int:
+    """Lay out the panels of a drawing and write the pages with `pages.json` into a folder.
+
+    As `page` otherwise.
+    """
+    console = _console()
+    try:
         source = read_source(drawing, story)
         letters, said = letters_of(source, style.typefaces, style.captions)
         comic = compose(source, letters, style.layout)
@@ -76,20 +88,28 @@ def page(
             for name, data in files.of_kind(kind):
                 StepFolder.write(out / name, data)
                 names.append(name)
-        told = report(comic, source, names, layout)
+        told = report(comic, source, names, style.layout_name)
         told["notes"] += said
         StepFolder.write(
             out / REPORT, (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode()
         )
     except StoryboardError as error:
-        for line in error.problems:
-            console.print(f"error: {line}")
-        return 1
+        return _refused(error, console)
     notes: list[str] = [*told["notes"], *_left_from_before(out, names)]
     show_notes(notes, console)
     count = len(comic.pages)
     console.print(f"{out}: {len(source.panels)} panels on {count} page{'s' * (count > 1)}")
     return 0
+
+
+def _console() -> Console:
+    return Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+def _refused(error: StoryboardError, console: Console) -> int:
+    for line in error.problems:
+        console.print(f"error: {line}")
+    return 1
 
 
 def layout_of(layout: str, order: str, size: str) -> Layout:
