@@ -29,7 +29,7 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.evaluation.drawing import pixels_of
+from benchmarks.evaluation.drawing import drawn_panels, pixels_of
 from benchmarks.evaluation.drawn import drawn_groups
 from benchmarks.provenance import commit
 from lafi.app.machine import cpu_name_and_flags
@@ -37,9 +37,7 @@ from lafi.board.injection import Injection
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling
 from lafi.board.storyboard import Character, Panel, Storyboard
-from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.wire.events import PanelImage
 from lafi_tiny.hand.attributes import Identity
 from lafi_tiny.hand.picture import SIDE as PICTURE_SIDE
 from lafi_tiny.who.export_recogniser import ROLES, onnx_embedder
@@ -151,7 +149,7 @@ def speed(models: Mapping[Role, Path], rounds: int) -> Figures:
     return figures
 
 
-def drawn_panels(repository: Path, count: int, steps: int) -> tuple[Pixels, Pixels]:
+def drawn_characters(repository: Path, count: int, steps: int) -> tuple[Pixels, Pixels]:
     """References (characters, 2, 128, 128, 3) of unseen characters and four panels of each."""
     engines = load_onnx_engines(repository / "artifacts", runtime="openvino", precision="f32")
     references, panels = [], []
@@ -166,8 +164,7 @@ def drawn_panels(repository: Path, count: int, steps: int) -> tuple[Pixels, Pixe
             sampling=Sampling.model_validate({"steps": steps, "guidance": 4.0}),
             injection=INJECTION,
         )
-        drawn = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-        panels.append([pixels_of(drawn[i]) for i in range(len(board.panels))])
+        panels.append(drawn_panels(board, engines, "identity_service"))
         references.append([pixels_of(group.reference.png), pixels_of(group.second.png)])
     return np.array(references), np.array(panels)
 
@@ -239,7 +236,7 @@ def main(
     vae = bundled_vae(weights)
     flat = pictures.reshape(-1, *pictures.shape[2:])
     decoded = degrade(vae, flat, seed=0, noise=0.0).reshape(pictures.shape)
-    drawn = drawn_panels(repository, panels, steps) if repository else None
+    drawn = drawn_characters(repository, panels, steps) if repository else None
     views = portraits(characters[:verified], IMAGES, TEST_SEED, any_picture)
     document: Figures = {"renders": {}, "through_vae": {}, "drawn": {}, "any_view": {}}
     scores: dict[str, dict[str, Array]] = {}

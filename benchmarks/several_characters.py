@@ -7,7 +7,6 @@ its region or not, and with or without words that name two attributes of each ch
 everywhere or in its region. The reader reads each character's share of the panel by itself.
 """
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,21 +16,18 @@ import numpy as np
 import torch
 import typer
 from matplotlib import pyplot as plt
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.evaluation.drawing import drawn_panels, pixels_of
 from benchmarks.provenance import provenance
 from benchmarks.several.casts import Cast, Way, casts, real_pictures, storyboards, ways
 from benchmarks.several.confusion import Pixels, figures, read_figures
 from lafi.board.injection import Injection
 from lafi.board.stages import Sampling
-from lafi.board.storyboard import Storyboard
 from lafi.drawing.images import to_pixels, to_tensor
-from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
 from lafi_tiny.hand.picture import SIDE
 from lafi_tiny.hand.reference_sheet import reference_png
 from lafi_tiny.stages.reader import load_reader
@@ -115,14 +111,9 @@ def _measured(
 def draw_way(given: list[Cast], way: Way, engines: Engines, sampling: Sampling) -> Pixels:
     """RGB uint8 (panels, 128, 128, 3). Raises RuntimeError if a panel fails."""
     boards = storyboards(given, way, sampling)
-    return np.stack([pixels for board in boards for pixels in _drawn(board, engines)])
-
-
-def _drawn(board: Storyboard, engines: Engines) -> list[Pixels]:
-    pngs = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-    if len(pngs) != len(board.panels):
-        raise RuntimeError(f"panels: got {len(pngs)}, allowed: {len(board.panels)}")
-    return [_pixels(pngs[i]) for i in range(len(board.panels))]
+    return np.stack(
+        [pixels for board in boards for pixels in drawn_panels(board, engines, way.name)]
+    )
 
 
 def _references(cast: Cast) -> Pixels:
@@ -133,7 +124,7 @@ def _references(cast: Cast) -> Pixels:
     for i, who in enumerate(cast.identities):
         width = edges[i + 1] - edges[i]
         left = (SIDE - width) // 2
-        parts.append(_pixels(reference_png(who, seed=cast.seed + i))[:, left : left + width])
+        parts.append(pixels_of(reference_png(who, seed=cast.seed + i))[:, left : left + width])
     return np.concatenate(parts, axis=1)
 
 
@@ -142,10 +133,6 @@ def _through_vae(given: list[Cast], engines: Engines) -> Pixels:
     return np.stack(
         [to_pixels(image) for image in engines.vae_decoder(engines.vae_encoder(images))]
     )
-
-
-def _pixels(png: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def _value(figure: dict[str, float] | None) -> str:
