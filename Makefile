@@ -14,6 +14,7 @@ TESTS ?= tests
 BIN := .venv/bin
 READY := .venv/.ready
 CHART_READY := .venv-chart/.ready
+FAST := $(wildcard tiny_model/fast.safetensors)
 REPOSITORY := $(OUT)/repository/artifacts/lafi.json
 DRAWING_CODE := $(wildcard lafi/*.py lafi/*/*.py lafi/*/*/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
 BENCHMARKS = $(wildcard benchmarks/*.py benchmarks/*/*.py)
@@ -71,8 +72,8 @@ demo: $(REPOSITORY) ## draw an example storyboard through a real server, into ou
 comic: $(REPOSITORY) ## draw two short stories as comics through a real server, into out/comic
 	$(BIN)/python benchmarks/comic.py --repository $(OUT)/repository --out $(OUT)/comic
 
-$(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(DRAWING_CODE)
-	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository
+$(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(FAST) $(DRAWING_CODE)
+	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository $(FAST:%=--variant fast=%)
 
 engine: $(REPOSITORY) ## build the bundled denoiser for a GPU that is not here (TensorRT-RTX, SM89)
 	$(BIN)/python benchmarks/tensorrt_rtx.py --repository $(OUT)/repository --only denoiser.onnx --out $(OUT)/engine.json

@@ -1,11 +1,13 @@
 """What the bundled model shows: the figures that it must reach, in one file.
 
     python -m benchmarks.evaluate --repository out/repository
+    python -m benchmarks.few_steps out/repository
     python -m benchmarks.model_figures --repository out/repository
 
 Without injection, held-out captions are drawn by the exported engines as a server draws them, and
 the reader says what the pictures show. Figures with injection are those of `benchmarks.evaluate`,
-of the injection that a server uses where nothing is said; they must be of the same weights.
+of the injection that a server uses where nothing is said; those of few steps are of
+`benchmarks.few_steps`. Both must be of the same weights.
 """
 
 import json
@@ -60,6 +62,7 @@ _PAIRED: Final[Mapping[str, str]] = {
 def main(
     repository: Annotated[Path, typer.Option(help="The export of the bundled model.")],
     evaluation: Path = Path("benchmarks/results/evaluate.json"),
+    few_steps: Path = Path("benchmarks/results/few_steps.json"),
     panels: int = 128,
     steps: int = 30,
     sampler: str = "DDIM",
@@ -72,6 +75,7 @@ def main(
     engines = load_onnx_engines(repository / "artifacts", runtime, precision)
     paired = paired_figures(json.loads(evaluation.read_text()), engines.info.weights_sha256)
     stage = SamplingStage.model_validate({"steps": steps, "sampler": sampler, "guidance": guidance})
+    fast = few_step_figures(json.loads(few_steps.read_text()), engines.info.weights_sha256)
     console = Console()
 
     def drawn(captions: list[str], name: str) -> Tensor:
@@ -85,6 +89,7 @@ def main(
         "panels": panels,
         **alone,
         **paired,
+        "few_steps": fast,
         "wanted": dict(WANTED),
     }
     results.mkdir(parents=True, exist_ok=True)
@@ -116,15 +121,28 @@ def paired_figures(evaluation: Mapping[str, Any], weights: str) -> dict[str, Any
 
     Raises ValueError for an evaluation of other weights than `weights`.
     """
-    if evaluation["weights"] != weights:
-        got, allowed = evaluation["weights"][:12], weights[:12]
-        raise ValueError(f"evaluation: got one of the weights {got}, allowed: of {allowed}")
+    _check_weights("evaluation", evaluation["weights"], weights)
     figures = {
         f"{name}_{kind}": _renamed(evaluation["methods"][method][measure])
         for kind, method in (("none", "none"), ("default", DEFAULT))
         for name, measure in _PAIRED.items()
     }
     return {**figures, "default": DEFAULT}
+
+
+def few_step_figures(document: Mapping[str, Any], weights: str) -> dict[str, Any]:
+    """Action, scene, identity and the ratio of panels per second, from `few_steps.json`.
+
+    Raises ValueError for figures of other weights than `weights`.
+    """
+    _check_weights("few_steps", document["weights_sha256"], weights)
+    figures: dict[str, Any] = document["few_steps"]
+    return figures
+
+
+def _check_weights(name: str, got: str, allowed: str) -> None:
+    if got != allowed:
+        raise ValueError(f"{name}: got one of the weights {got[:12]}, allowed: of {allowed[:12]}")
 
 
 def _renamed(interval: Mapping[str, float]) -> dict[str, float]:
@@ -137,7 +155,8 @@ def _command() -> str:
 
 def _table(document: Mapping[str, Any]) -> Table:
     table = Table("figure", "mean", "95% interval", "wanted")
-    for name, figure in document.items():
+    few = {f"few_steps {name}": figure for name, figure in document["few_steps"].items()}
+    for name, figure in {**document, **few}.items():
         if isinstance(figure, dict) and "low" in figure:
             wanted = str(WANTED.get(name, ""))
             between = f"{figure['low']:.3f} to {figure['high']:.3f}"

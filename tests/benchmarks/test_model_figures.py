@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.evaluation.methods import compared
-from benchmarks.model_figures import DEFAULT, draw_captions, paired_figures
+from benchmarks.model_figures import DEFAULT, draw_captions, few_step_figures, paired_figures
 from lafi.board.injection import Injection
 from lafi.board.stages import SamplingStage
 from lafi.engine.torch.engines import load_torch_engines
@@ -34,6 +34,13 @@ def test_figures_with_injection_are_those_of_the_default() -> None:
 def test_figures_of_other_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="evaluation: got one of the weights abc, allowed: of xyz"):
         paired_figures(evaluation(), "xyz")
+    with pytest.raises(ValueError, match="few_steps: got one of the weights abc, allowed: of xyz"):
+        few_step_figures({"weights_sha256": "abc", "few_steps": {}}, "xyz")
+
+
+def test_figures_of_few_steps_are_taken_as_they_are() -> None:
+    figures = {"action": {"mean": 0.9, "share": 0.95}, "speed_up": {"mean": 7.0}}
+    assert few_step_figures({"weights_sha256": "abc", "few_steps": figures}, "abc") == figures
 
 
 def test_a_picture_does_not_depend_on_the_others(checkpoint: Path) -> None:

@@ -11,9 +11,9 @@ from transformers import CLIPTokenizer
 
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.blueprint import Blueprint
-from lafi_tiny.stages.pack import pack_model, unpack_model
+from lafi_tiny.stages.pack import PACKED_LORA, pack_model, unpack_model
 from lafi_tiny.stages.reader import Reader, load_reader
-from lafi_tiny.stages.stage_folder import has_finished
+from lafi_tiny.stages.stage_folder import has_finished, mark_finished
 from lafi_tiny.stages.text_to_latent import BEST_FILE, STATE_FILE, TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, train_denoiser
@@ -50,6 +50,23 @@ def test_a_packed_model_is_in_float16_and_nothing_is_left_over(
     kinds = {v.dtype for part in weights for v in part.values() if v.is_floating_point()}
     assert kinds == {torch.float16}
     load_reader(tmp_path / "packed" / "reader.safetensors")
+
+
+def test_the_lora_of_few_steps_is_packed_once_its_stage_is_done_and_an_older_one_is_removed(
+    plan: Blueprint, finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "packed" / "weights"
+    packed = tmp_path / "packed" / PACKED_LORA
+    trained = finished / "fast" / "pytorch_lora_weights.safetensors"
+    trained.parent.mkdir()
+    trained.write_bytes(b"a new one")
+    packed.parent.mkdir()
+    packed.write_bytes(b"an old one")
+    without = pack_model(plan, finished, out)
+    assert not packed.exists()
+    mark_finished(finished, "few_steps")
+    assert pack_model(plan, finished, out) == without + len(b"a new one")
+    assert packed.read_bytes() == b"a new one"
 
 
 def test_unpacking_gives_back_weights_and_tokenizer(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from torch import nn
 
 from lafi_tiny.stages.autoencoder import STATE_FILE as AUTOENCODER_FILE
@@ -14,8 +15,9 @@ from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.blueprint import Blueprint, save_pipeline
 from lafi_tiny.stages.denoising_model import Namer
 from lafi_tiny.stages.evaluate import Drawing, evaluate_model
+from lafi_tiny.stages.few_steps import FAST_FOLDER
 from lafi_tiny.stages.score import ScoreSizes
-from lafi_tiny.stages.stage_folder import mark_finished
+from lafi_tiny.stages.stage_folder import has_finished, mark_finished
 from lafi_tiny.stages.text_to_latent import DENOISER, STATE_FILE, TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import DenoiserTraining, build_optimizer
@@ -23,6 +25,8 @@ from lafi_tiny.stages.train_reader import READER_FILE
 from lafi_tiny.training import save_state
 
 STEPS, GUIDANCE = 30, 4.0
+PACKED_LORA = "fast.safetensors"
+"""The LoRA of the stage `few_steps`, beside the packed model."""
 
 
 def evaluate(plan: Blueprint, folder: Path, sizes: ScoreSizes) -> dict[str, Any]:
@@ -34,7 +38,10 @@ def evaluate(plan: Blueprint, folder: Path, sizes: ScoreSizes) -> dict[str, Any]
 
 
 def pack_model(plan: Blueprint, folder: Path, out: Path) -> int:
-    """Write `out` anew in float16 and the reader beside it; returns the size of both in bytes."""
+    """Write `out` anew in float16, and beside it the reader and the LoRA of few steps.
+
+    A LoRA of an earlier model is removed where `folder` has none. Returns the bytes of all.
+    """
     tokenizer = stage_tokenizer(folder)
     model = load_denoiser(plan, folder, tokenizer)
     if out.exists():
@@ -49,7 +56,12 @@ def pack_model(plan: Blueprint, folder: Path, out: Path) -> int:
     load_as_float32(out / "text_encoder" / "config.json")
     reader = out.parent / READER_FILE
     shutil.copy(folder / READER_FILE, reader)
-    return sum(file.stat().st_size for file in (*out.rglob("*"), reader) if file.is_file())
+    fast = out.parent / PACKED_LORA
+    fast.unlink(missing_ok=True)
+    if has_finished(folder, "few_steps"):
+        shutil.copy(folder / FAST_FOLDER / LORA_WEIGHT_NAME_SAFE, fast)
+    written = (*out.rglob("*"), reader, fast)
+    return sum(file.stat().st_size for file in written if file.is_file())
 
 
 def load_as_float32(config: Path) -> None:
