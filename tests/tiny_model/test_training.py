@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from lafi_tiny import training
 from lafi_tiny.training import (
     MovingAverage,
     device,
@@ -22,6 +23,26 @@ from lafi_tiny.training import (
 )
 
 quick = settings(max_examples=50, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ({"avx2", "avx512f", "amx_bf16"}, torch.bfloat16),
+        ({"avx2", "avx512_bf16"}, torch.bfloat16),
+        ({"avx2", "avx512f"}, torch.float32),
+        ({"avx2"}, torch.float32),
+        (set(), torch.float32),
+    ],
+)
+def test_a_processor_multiplies_in_bfloat16_only_if_it_has_the_instructions(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(training, "cpu_name_and_flags", lambda: ("", frozenset(flags)))
+    training._cpu_has_bf16.cache_clear()
+    with training.mixed_precision(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == wanted
+    training._cpu_has_bf16.cache_clear()
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,6 +1,7 @@
 """What the training stages share: resumable state, moving averages, learning rates, grids."""
 
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,12 +12,33 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lafi.app.machine import cpu_name_and_flags
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+BF16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+"""A CPU with one of these multiplies bfloat16 faster than float32."""
+
+
+@cache
+def _cpu_has_bf16() -> bool:
+    return not BF16_FLAGS.isdisjoint(cpu_name_and_flags()[1])
+
+
+def mixed_precision(place: torch.device) -> torch.autocast:
+    """Autocast to bfloat16 where that is fast, else nothing: float32.
+
+    Without hardware for it torch computes bfloat16 by detours: a training step of the bundled UNet
+    took 17.3 s of one core of a CPU with AVX2 alone, and 1.0 s in float32.
+    """
+    fast = place.type != "cpu" or _cpu_has_bf16()
+    return torch.autocast(place.type, torch.bfloat16, enabled=fast)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:

@@ -68,6 +68,15 @@ def test_a_step_of_the_solver_is_diffusers_ddim(
     torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_more_pictures_are_encoded_while_it_trains(
+    plan: Blueprint, with_denoiser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_steps, "GROW_EVERY", 1)
+    train_few_steps(plan, replace(SHORT, steps=2, pictures=60), with_denoiser)
+    files = sorted(with_denoiser.glob("latents_*/latents_*.npy"))
+    assert [file.name for file in files] == [f"latents_{i:07d}.npy" for i in (0, 20, 40)]
+
+
 def test_it_resumes_and_diffusers_reads_the_lora(
     plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
 ) -> None:

@@ -21,6 +21,7 @@ from lafi_tiny.training import (
     MovingAverage,
     device,
     from_pixels,
+    mixed_precision,
     save_grid,
     save_state,
     to_pixels,
@@ -116,7 +117,7 @@ def _loss(
     vae: AutoencoderKL, images: Tensor, weights: Tensor, settings: AutoencoderTraining
 ) -> tuple[Tensor, float]:
     """The loss, and the plain mean absolute error."""
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with mixed_precision(images.device):
         posterior = vae.encode(images).latent_dist
         decoded = vae.decode(posterior.sample()).sample
     error = decoded.float() - images
@@ -154,7 +155,7 @@ def watch(vae: AutoencoderKL, folder: Path, step: int) -> str:
 @torch.no_grad()
 def through(vae: AutoencoderKL, images: Tensor) -> Tensor:
     """Encode and decode pictures (B, 3, H, W) in [-1, 1]."""
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with mixed_precision(images.device):
         decoded: Tensor = vae.decode(vae.encode(images).latent_dist.mean).sample
     return decoded.float().clamp(-1, 1)
 

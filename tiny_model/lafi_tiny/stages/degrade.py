@@ -6,6 +6,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
+from lafi_tiny.training import mixed_precision
+
 
 @torch.no_grad()
 def degraded(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -25,7 +27,7 @@ def degraded(images: Tensor, rng: np.random.Generator) -> Tensor:
 @torch.no_grad()
 def through_noisy_latents(images: Tensor, rng: np.random.Generator, vae: AutoencoderKL) -> Tensor:
     """A batch through the autoencoder with a little noise on its latents, as if drawn."""
-    with torch.autocast(images.device.type, torch.bfloat16):
+    with mixed_precision(images.device):
         latents = vae.encode(images).latent_dist.mean.float()
         spread = rng.uniform(0.0, 0.15) * latents.std()
         decoded: Tensor = vae.decode(latents + spread * torch.randn_like(latents)).sample

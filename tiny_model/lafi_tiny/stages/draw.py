@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from lafi_tiny.stages.denoising_model import DenoisingModel
+from lafi_tiny.training import mixed_precision
 
 ROWS = 16
 """Pictures drawn at once."""
@@ -47,7 +48,7 @@ def _draw(
     place = next(model.parameters()).device
     sampler = model.noise.sampler(steps)
     tokens = model.token_ids(tokenizer, captions + [""] * len(captions)).to(place)
-    with torch.autocast(place.type, torch.bfloat16):
+    with mixed_precision(place):
         text = model.read(tokens)
     noise = [
         torch.randn(model.latent_shape, generator=torch.Generator().manual_seed(seed + i))
@@ -55,11 +56,11 @@ def _draw(
     ]
     latents = torch.stack(noise).to(place)
     for timestep in sampler.timesteps:
-        with torch.autocast(place.type, torch.bfloat16):
+        with mixed_precision(place):
             output = model.predict(torch.cat([latents] * 2), timestep, text)[0]
         conditional, unconditional = output.float().chunk(2)
         guided = unconditional + guidance * (conditional - unconditional)
         latents = sampler.step(guided, timestep, latents).prev_sample
-    with torch.autocast(place.type, torch.bfloat16):
+    with mixed_precision(place):
         images: Tensor = vae.decode(latents / vae.config.scaling_factor).sample
     return images.float().clamp(-1, 1)

@@ -26,9 +26,11 @@ from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
 from lafi_tiny.stages.text_to_latent import TextToLatent, load_denoiser
 from lafi_tiny.stages.tokenizer import stage_tokenizer, token_ids
 from lafi_tiny.stages.train_denoiser import PRINT_EVERY
-from lafi_tiny.training import device, learning_rate, save_state, set_learning_rate
+from lafi_tiny.training import device, learning_rate, mixed_precision, save_state, set_learning_rate
 
 STATE_FILE = "few_steps.pt"
+GROW_EVERY = 20
+"""Steps between chunks of pictures that are encoded, until there are as many as wanted."""
 FAST_FOLDER = "fast"
 """Where the LoRA is written, in diffusers' form."""
 TARGETS = (
@@ -82,6 +84,8 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
+        if step % GROW_EVERY == 0:
+            batches.store.grow()
         if step % PRINT_EVERY == 0:
             print(f"few_steps step {step} loss {loss.item():.4f}", flush=True)
         if clock.is_time():
@@ -106,7 +110,7 @@ def consistency_loss(
     latents = batch.latents.to(place)
     high, low = (torch.from_numpy(t).to(place) for t in neighbours(rng, len(latents), settings))
     noisy = schedule.add_noise(latents, torch.randn_like(latents), high)
-    with torch.no_grad(), torch.autocast(place.type, torch.bfloat16):
+    with torch.no_grad(), mixed_precision(place):
         text = model.text_encoder(torch.cat([batch.token_ids.to(place), empty]))[0]
     said = text[: len(latents)]
     predicted = _student(model, schedule, noisy, high, said)
@@ -168,7 +172,7 @@ def _solved(
 
 
 def _velocity(model: TextToLatent, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
-    with torch.autocast(noisy.device.type, torch.bfloat16):
+    with mixed_precision(noisy.device):
         velocity: Tensor = model.unet(noisy, timesteps, text).sample
     return velocity.float()
 

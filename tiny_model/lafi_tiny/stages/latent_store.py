@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lafi_tiny.hand.picture import render
 from lafi_tiny.stages.samples import picture_of
-from lafi_tiny.training import from_pixels
+from lafi_tiny.training import from_pixels, mixed_precision
 
 CHUNK = 500
 """Pictures in a file."""
@@ -89,7 +89,7 @@ class LatentStore:
         for i in range(start, start + CHUNK, 20):
             pictures = [picture_of(self.seed, i + k) for k in range(20)]
             pixels = np.stack([np.asarray(render(p, self.side)) for p in pictures])
-            with torch.autocast(place.type, torch.bfloat16):
+            with mixed_precision(place):
                 latents = self.vae.encode(from_pixels(pixels).to(place)).latent_dist.mean
             means.append(latents.float().cpu())
         scaled = torch.cat(means) * self.vae.config.scaling_factor

@@ -29,7 +29,7 @@ from lafi_tiny.stages.reader_targets import UNSEEN
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
 from lafi_tiny.stages.text_to_latent import DENOISER, denoiser_recipe
 from lafi_tiny.team import ALONE, Team, flat_gradients
-from lafi_tiny.training import MovingAverage, device, save_state
+from lafi_tiny.training import MovingAverage, device, mixed_precision, save_state
 
 PRINT_EVERY = 50
 
@@ -265,7 +265,7 @@ def velocity_loss(
     given = model.noise.noisy(latents, noise, batch.given_timesteps.to(place))
     mixed = fresh * noisy + (1 - fresh) * given
     target = model.noise.target(latents, noise, timesteps)
-    with torch.autocast(place.type, torch.bfloat16):
+    with mixed_precision(place):
         text = model.read(batch.token_ids.to(place))
         predicted, middle = model.predict(mixed, timesteps, text)
     error = (predicted.float() - target).pow(2) * fresh

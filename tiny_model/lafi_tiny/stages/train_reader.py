@@ -24,12 +24,7 @@ from lafi_tiny.stages.muon import Muon
 from lafi_tiny.stages.reader import CLASSES, Reader
 from lafi_tiny.stages.reader_targets import UNSEEN, Targets, views_of_one
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
-from lafi_tiny.training import (
-    MovingAverage,
-    from_pixels,
-    save_half,
-    save_state,
-)
+from lafi_tiny.training import MovingAverage, from_pixels, mixed_precision, save_half, save_state
 
 STATE_FILE = "reader.pt"
 READER_FILE = "reader.safetensors"
@@ -157,7 +152,7 @@ def rendered(pictures: list[Picture]) -> Tensor:
 
 def reader_loss(reader: Reader, images: Tensor, targets: Targets) -> tuple[Tensor, float]:
     """Cross entropies of what is seen and squared errors of joints; the latter alone, too."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision(torch.device("cpu")):
         logits, found = reader(images)
     counted = targets.counted()
     error = (found.float() - targets.circle()).pow(2).sum(-1) * counted

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lafi.board.letterbox import fit_pixels
 from lafi_tiny.hand.picture import Picture, random_picture, render
-from lafi_tiny.training import from_pixels, to_pixels
+from lafi_tiny.training import from_pixels, mixed_precision, to_pixels
 from lafi_tiny.who.recogniser import SIDE, labels_of
 
 CHUNK = 500
@@ -89,11 +89,11 @@ def degrade(vae: AutoencoderKL, pixels: Pixels, seed: int, noise: float = LATENT
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for images in from_pixels(pixels).split(32):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(torch.device("cpu")):
             latents = vae.encode(images).latent_dist.mean.float()
         level = noise * torch.rand((len(images), 1, 1, 1), generator=generator)
         added = torch.randn(latents.shape, generator=generator) / vae.config.scaling_factor
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(torch.device("cpu")):
             parts.append(vae.decode(latents + level * added).sample)
     return to_pixels(torch.cat(parts))
 

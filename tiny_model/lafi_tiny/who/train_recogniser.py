@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lafi_tiny.team import ALONE, Team, flat_gradients
-from lafi_tiny.training import resume_state, save_half, save_state, set_learning_rate
+from lafi_tiny.training import (
+    mixed_precision,
+    resume_state,
+    save_half,
+    save_state,
+    set_learning_rate,
+)
 from lafi_tiny.who.figure_pool import FigurePool, FigureSpec, augment, fill_pool
 from lafi_tiny.who.recogniser import (
     HIDDEN,
@@ -114,7 +120,7 @@ def train_recognisers(
     both = Recognisers()
 
     def loss_of(images: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(torch.device("cpu")):
             theirs, own = both.teacher(images), both.student(images)
         loss = character_loss(both.prototypes, theirs, labels, settings)
         return loss + student_loss(
