@@ -3,6 +3,7 @@
 Reads headers and small files, exports and draws nothing.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,7 @@ from lafi_export.learnt_words import (
 from lafi_export.lora_adapters import load_loras
 from lafi_export.lora_file import LoraError, is_lora_key, read_lora
 from lafi_export.repository import ARTIFACTS
+from lafi_export.sentencepiece_tokenizers import with_whole_tokenizers
 from lafi_export.single_file import kind_of, other_model
 from lafi_export.tensor_reading import load_pickled, some
 
@@ -95,7 +97,8 @@ def _said(file: Path, repository: Path | None) -> Iterator[str]:
 
 
 def _folder(folder: Path) -> Iterator[str]:
-    family, parts = check_checkpoint(folder)
+    with tempfile.TemporaryDirectory() as work:
+        family, parts = check_checkpoint(with_whole_tokenizers(folder, Path(work)))
     name = parts["index"].get("_class_name")
     yield f"a checkpoint, {name} of the family {family.name}"
 

@@ -1,7 +1,8 @@
 """Makes a diffusers folder with safetensors weights of whatever a checkpoint comes as.
 
 A folder that is one already is used where it lies; others are written to a temporary folder, which
-is gone afterwards, also after an error. So are folders of which GGUF files replace parts.
+is gone afterwards, also after an error. So are folders of which GGUF files replace parts, and those
+with a tokenizer that has no `tokenizer.json`.
 """
 
 import shutil
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 from lafi.model.checkpoint import CheckpointError
 from lafi_export.checkpoint_variant import link_or_copy
 from lafi_export.gguf_parts import is_gguf, weights_from_gguf
+from lafi_export.sentencepiece_tokenizers import unconverted_tokenizers, with_whole_tokenizers
 from lafi_export.single_file import SINGLE_FILE_PARTS, SingleFile, write_folder
 from lafi_export.tensor_reading import read_tensors
 
@@ -40,16 +42,17 @@ def prepared(given: SingleFile, beside: Path) -> Iterator[Path]:
                 f"{checkpoint}: got a folder with --vae, --config, --tokenizer or --prediction, or "
                 "with a part that is no .gguf file; allowed beside a folder: .gguf files"
             )
-        if not replaced and not _pickled(checkpoint):
+        if not (replaced or _pickled(checkpoint) or unconverted_tokenizers(checkpoint)):
             yield checkpoint
             return
     else:
         _refuse_parts_of_folders(given)
     with tempfile.TemporaryDirectory(prefix=".checkpoint.", dir=beside) as work:
         if checkpoint is not None and checkpoint.is_dir():
+            source = with_whole_tokenizers(checkpoint, Path(work))
             folder = Path(work) / checkpoint.resolve().name
-            weights_from_gguf(checkpoint, replaced, folder)
-            _convert(checkpoint, folder, replaced)
+            weights_from_gguf(source, replaced, folder)
+            _convert(source, folder, replaced)
         else:
             folder = Path(work) / (checkpoint or next(iter(given.parts.values()))).stem
             write_folder(given, folder)
