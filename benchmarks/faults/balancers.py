@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 
 from lafi.server.envoy_process import find_envoy
-from lafi.server.free_ports import choose_ports
+from lafi.server.free_ports import hold_ports
 
 HOST = "127.0.0.1"
 CHART = Path("server_config/helm/golden/many_gpus.yaml")
@@ -54,13 +54,15 @@ class Envoy:
     def run(self, pods: Sequence[Pod], folder: Path) -> Iterator[str]:
         """As `Balancer.run`. Raises EnvoyMissingError."""
         folder.mkdir()
-        port = choose_ports(HOST, {"grpc": 0})["grpc"]
+        held = hold_ports(HOST, {"grpc": 0})
+        port = held.numbers["grpc"]
         addresses = folder / "endpoints.json"
         _write_addresses(addresses, [])
         config = folder / "envoy.json"
         config.write_text(json.dumps(_bootstrap(port, routes_of(chart_route()), addresses)))
         command = [str(find_envoy()), "--config-path", str(config), "--disable-hot-restart"]
         with (
+            held,
             _process([*command, "--log-level", "warning", "--concurrency", "1"], folder),
             _watched(pods, addresses),
         ):
@@ -79,10 +81,11 @@ class HaProxy:
         if binary is None:
             raise RuntimeError("haproxy is not installed: apt-get install haproxy")
         folder.mkdir()
-        port = choose_ports(HOST, {"grpc": 0})["grpc"]
+        held = hold_ports(HOST, {"grpc": 0})
+        port = held.numbers["grpc"]
         config = folder / "haproxy.cfg"
         config.write_text(_haproxy(port, pods))
-        with _process([binary, "-f", str(config), "-db"], folder):
+        with held, _process([binary, "-f", str(config), "-db"], folder):
             yield f"{HOST}:{port}"
 
 

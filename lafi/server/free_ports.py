@@ -1,4 +1,4 @@
-"""Chooses ports for Triton Server: a free one for 0, a clear error for one that is taken."""
+"""Chooses and holds ports: a free one for 0, a clear error for one that is taken."""
 
 from __future__ import annotations
 
@@ -6,16 +6,40 @@ import errno
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Final
 
 
 class PortTakenError(RuntimeError):
     """A requested port cannot be used; the text says which one and what to do."""
 
 
-def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Chooses a port for each name in `wanted` (0 to 65535, 0: any free one).
+class HeldPorts:
+    """Ports that nobody else is given as a free one until they are released.
 
-    All ports are bound at the same time for a moment, so that no two are the same.
+    Each is bound by a socket that never listens. A server that asks for the port by its number,
+    with SO_REUSEADDR as servers do, still gets it; the kernel gives it to nobody who asks for any
+    port, and to no outgoing connection. So no other process takes it between the choice and the
+    server's start, nor while the server is started again.
+    """
+
+    def __init__(self, numbers: Mapping[str, int], sockets: ExitStack) -> None:
+        self.numbers: Final = dict(numbers)
+        self._sockets = sockets
+
+    def release(self) -> None:
+        """Let others have them. Safe to call twice."""
+        self._sockets.close()
+
+    def __enter__(self) -> HeldPorts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def hold_ports(host: str, wanted: Mapping[str, int]) -> HeldPorts:
+    """Choose and hold a port for each name in `wanted` (0 to 65535, 0: any free one).
+
     Raises PortTakenError for a port that is taken, given twice or not allowed to this user, and
     ValueError for a number outside the range or a host that is not this machine.
     """
@@ -28,7 +52,13 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
             if port and port in chosen.values():
                 raise PortTakenError(f"{option(name)}: port {port} is given twice")
             chosen[name] = _bind(bound, host, name, port)
-    return {name: chosen[name] for name in wanted}
+        return HeldPorts({name: chosen[name] for name in wanted}, bound.pop_all())
+
+
+def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
+    """The same ports without holding them. Raises as `hold_ports`."""
+    with hold_ports(host, wanted) as held:
+        return held.numbers
 
 
 def option(name: str) -> str:
@@ -52,8 +82,8 @@ def _bind(bound: ExitStack, host: str, name: str, port: int) -> int:
     # The server can use a port whose last connections are in TIME_WAIT, so we accept it too.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        # Fails beside a socket that listens, not beside one that only holds its port.
         listener.bind(address)
-        listener.listen(1)
     except OSError as error:
         raise _refusal(error, host, name, port) from None
     return int(listener.getsockname()[1])

@@ -16,7 +16,7 @@ from shutil import rmtree
 from lafi.front.control import Close, Connect, Drain, FrontSettings, TlsFiles
 from lafi.front.door import door_of
 from lafi.server.envoy_process import EnvoyProcess, EnvoySettings
-from lafi.server.free_ports import PortTakenError, choose_ports
+from lafi.server.free_ports import HeldPorts, PortTakenError, hold_ports
 from lafi.server.front_process import FrontProcess
 from lafi.server.health_pages import Health, HealthPages
 from lafi.server.log import LogFollower, LogLine
@@ -67,6 +67,7 @@ class Parts:
         self.server: TritonServer | None = None
         self.restarts = {"front": 0, "server": 0}
         self._run = 0
+        self._metrics_port: HeldPorts | None = None
         self._ready_since: float | None = None
         self._began = self._due = time.monotonic()
         self._start_seconds = _USUAL_START_SECONDS
@@ -138,6 +139,8 @@ class Parts:
         if self.envoy is not None:
             self.envoy.stop()
         self._pages.stop()
+        if self._metrics_port is not None:
+            self._metrics_port.release()
         clean_up(f"{self._settings.run.name}", [SHARED_MEMORY])
         self._follower.stop()
         self.watchdog.dismiss()
@@ -172,13 +175,20 @@ class Parts:
         self._began = now
         self._signs = VitalSigns()
         try:
-            port = choose_ports("127.0.0.1", {"metrics": 0})["metrics"]
+            port = self._hold_metrics_port()
             folder = self._settings.folder / f"run-{self._run}"
             self.server = TritonServer(self._settings.run, folder, self._settings.log, port)
         except (OSError, PortTakenError) as error:
             self._failed(f"Triton Server did not start: {error}", now)
             return
         self._connect()
+
+    def _hold_metrics_port(self) -> int:
+        """Another one for each run: what is left of the last run may still listen at its own."""
+        if self._metrics_port is not None:
+            self._metrics_port.release()
+        self._metrics_port = hold_ports("127.0.0.1", {"metrics": 0})
+        return self._metrics_port.numbers["metrics"]
 
     def _connect(self) -> None:
         folder = f"run-{self._run}"

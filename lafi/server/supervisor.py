@@ -24,7 +24,7 @@ from lafi.server.envoy_config import FRONT_SOCKET
 from lafi.server.envoy_process import EnvoySettings, find_envoy
 from lafi.server.exposure import Exposure
 from lafi.server.find_server import check_backends, find_server
-from lafi.server.free_ports import choose_ports, url_host
+from lafi.server.free_ports import HeldPorts, hold_ports, url_host
 from lafi.server.health_pages import Health
 from lafi.server.log import LogLine
 from lafi.server.parts import Parts, PartsSettings
@@ -105,6 +105,7 @@ class Supervisor:
         self._bytes_in_flight = requests_mib * 2**20
         self._unread_seconds = unread_seconds
         self._parts: Parts | None = None
+        self._held: HeldPorts | None = None
         self._log_file: Path | None = None
 
     @property
@@ -197,7 +198,8 @@ class Supervisor:
         self.models = find_models(self.repository)
         install = find_server(self._asked_server)
         check_backends(self.repository, self.models, install)
-        self.ports = choose_ports(self.host, self._wanted)
+        self._held = hold_ports(self.host, self._wanted)
+        self.ports = self._held.numbers
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self._log_file = self._asked_log_file or folder / "server.log"
         startup, stop = self._timeouts
@@ -231,8 +233,8 @@ class Supervisor:
         settings = PartsSettings(
             self.models, run, front, health, folder, self._log_file, guard.tls, envoy
         )
-        self._parts = Parts(settings, self._on_line, self._on_event)
         try:
+            self._parts = Parts(settings, self._on_line, self._on_event)
             self._parts.start(cancelled)
         except BaseException:
             self.stop()
@@ -264,3 +266,5 @@ class Supervisor:
         parts, self._parts = self._parts, None
         if parts is not None:
             parts.stop()
+        if self._held is not None:
+            self._held.release()

@@ -12,7 +12,7 @@ from benchmarks.faults import served as serving
 from benchmarks.faults.attempt import Attempt, Bench, rng_of
 from benchmarks.faults.drawing import BareStream, Drawn, board, client_of, draw, drawing
 from benchmarks.faults.served import Served, seconds_until
-from lafi.server.free_ports import choose_ports
+from lafi.server.free_ports import hold_ports
 from lafi.server.triton_server import find_models
 
 NOTICED_SECONDS = 5.0
@@ -96,8 +96,9 @@ class KillParts:
     def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
         """All tries on one store and one port; a killed supervisor is started again."""
         folder = bench.folder("parts")
-        port = choose_ports("127.0.0.1", {"grpc": 0})["grpc"]
-        options = ("--store", str(folder / "store"), "--grpc-port", str(port))
+        held = hold_ports("127.0.0.1", {"grpc": 0})
+        port = str(held.numbers["grpc"])
+        options = ("--store", str(folder / "store"), "--grpc-port", port)
         served = serving.start(bench.repository, folder / "tmp", options)
         try:
             for number in numbers:
@@ -119,6 +120,7 @@ class KillParts:
                 yield Attempt("; ".join(f"{part}: {line}" for line in wrong if line))
         finally:
             serving.end(served)
+            held.release()
 
 
 def _left_by(dead: Served) -> list[str]:

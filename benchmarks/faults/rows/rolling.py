@@ -17,7 +17,7 @@ from benchmarks.faults.balancers import HOST, Balancer, Envoy, HaProxy, Pod, is_
 from benchmarks.faults.drawing import Drawn, board, client_of
 from benchmarks.faults.other_version import other_version
 from benchmarks.faults.served import Served
-from lafi.server.free_ports import choose_ports
+from lafi.server.free_ports import hold_ports
 from lafi_client import LafiError
 
 PANELS = 4
@@ -56,7 +56,8 @@ class Cluster:
         self._folder = bench.folder("rolling")
         self._later = python
         names = ("grpc", "health", "other grpc", "other health")
-        ports = list(choose_ports(HOST, dict.fromkeys(names, 0)).values())
+        self._held = hold_ports(HOST, dict.fromkeys(names, 0))
+        ports = list(self._held.numbers.values())
         self.pods = (Pod(*ports[:2]), Pod(*ports[2:]))
         self._running: dict[Pod, Served] = {}
         self.replaced = 0
@@ -89,6 +90,7 @@ class Cluster:
         """Both."""
         for running in self._running.values():
             serving.end(running)
+        self._held.release()
 
     def _start(self, pod: Pod, python: Sequence[str]) -> Served:
         store = self._folder / "store"

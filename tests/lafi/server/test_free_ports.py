@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from lafi.server.free_ports import PortTakenError, choose_ports, url_host
+from lafi.server.free_ports import PortTakenError, choose_ports, hold_ports, url_host
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,6 +27,43 @@ def test_a_taken_port_is_named_with_what_to_do() -> None:
         text = f"port {port} on 127.0.0.1 is taken: .* choose another with --http-port"
         with pytest.raises(PortTakenError, match=text):
             choose_ports(LOOPBACK, {"grpc": 0, "http": port})
+
+
+def listening_at(port: int) -> socket.socket:
+    """As a server listens that asks for a port by its number."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((LOOPBACK, port))
+    listener.listen()
+    return listener
+
+
+def test_a_held_port_is_given_to_nobody_who_asks_for_any_and_to_its_server_again_and_again() -> (
+    None
+):
+    with hold_ports(LOOPBACK, {"grpc": 0}) as held:
+        port = held.numbers["grpc"]
+        others = [choose_ports(LOOPBACK, {"grpc": 0})["grpc"] for _ in range(300)]
+        assert port not in others
+        for _ in range(2):
+            with (
+                listening_at(port),
+                socket.create_connection((LOOPBACK, port), timeout=5),
+                pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is taken"),
+            ):
+                hold_ports(LOOPBACK, {"grpc": port})
+    held.release()
+    assert choose_ports(LOOPBACK, {"grpc": port}) == {"grpc": port}
+
+
+def test_a_refused_port_leaves_no_other_held() -> None:
+    with listening_at(0) as taken:
+        port = taken.getsockname()[1]
+        free = choose_ports(LOOPBACK, {"grpc": 0})["grpc"]
+        with pytest.raises(PortTakenError):
+            hold_ports(LOOPBACK, {"http": free, "grpc": port})
+    with socket.socket() as unshared:
+        unshared.bind((LOOPBACK, free))
 
 
 def test_the_same_port_twice_is_refused() -> None:
