@@ -55,9 +55,13 @@ class Drawn:
 
     def take(self, number: int, png: bytes, *, kept: bool) -> None:
         """Note a panel."""
+        self.take_digest(number, hashlib.sha256(png).hexdigest(), kept=kept)
+
+    def take_digest(self, number: int, digest: str, *, kept: bool) -> None:
+        """Note a panel by the SHA-256 of its file."""
         if number in self.panels:
             self.doubled.append(number)
-        self.panels[number] = hashlib.sha256(png).hexdigest()
+        self.panels[number] = digest
         if kept:
             self.kept.add(number)
         self.first.set()

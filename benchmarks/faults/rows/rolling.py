@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from benchmarks.faults import served as serving
 from benchmarks.faults.attempt import Attempt, Bench
 from benchmarks.faults.balancers import HOST, Balancer, Envoy, HaProxy, Pod, is_ready
 from benchmarks.faults.drawing import Drawn, board, client_of
+from benchmarks.faults.older_client import SentPanel, older_client
 from benchmarks.faults.other_version import other_version
 from benchmarks.faults.served import Served
+from lafi.board.storyboard import Storyboard
 from lafi.server.free_ports import hold_ports
 from lafi_client import LafiError
 
@@ -25,6 +28,8 @@ STEPS = 16
 STREAMS = 4
 RETRIES = 180
 """Within which a server starts; more would hide for long that none comes back."""
+Send = Callable[[str, Storyboard], tuple[list[SentPanel], str]]
+"""Sends a storyboard to an address: the panels that came, and the error, "" if none."""
 ANNOUNCE_SECONDS = 2.0
 """Between /drain and SIGTERM, as the chart's `drain.announceSeconds`."""
 
@@ -105,16 +110,21 @@ class RollingUpgrade:
 
     full, short = 200, 20
 
-    def __init__(self, balancer: Balancer, *, versions: int = 1) -> None:
-        """versions: 2: what is started anew counts as a newer `DRAWING_VERSION`."""
+    def __init__(self, balancer: Balancer, *, versions: int = 1, older: bool = False) -> None:
+        """versions: 2: what is started anew counts as a newer `DRAWING_VERSION`.
+
+        older: the storyboards are sent by an earlier client.
+        """
         self._balancer = balancer
         self._versions = versions
-        kind = f"rolling upgrade, {balancer.name}"
-        self.name = kind if versions == 1 else f"{kind}, two versions"
+        self._older = older
+        named = [f"rolling upgrade, {balancer.name}", *["two versions"] * (versions > 1)]
+        self.name = ", ".join([*named, *["older client"] * older])
         self.demand = (
             f"two servers behind {balancer.name}, each drained and replaced"
-            f"{' by a newer version' if versions > 1 else ''} while storyboards are sent: none "
-            "lost, no announced panel drawn twice"
+            f"{' by a newer version' if versions > 1 else ''} while"
+            f"{' an earlier client sends' if older else ''} storyboards"
+            f"{'' if older else ' are sent'}: none lost, no announced panel drawn twice"
         )
 
     def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
@@ -125,17 +135,18 @@ class RollingUpgrade:
             cluster.start()
             url = ending.enter_context(self._balancer.run(cluster.pods, bench.folder("b") / "run"))
             announced, began = Announced(), threading.Event()
+            send = _sender(bench, older=self._older)
             pool = ending.enter_context(ThreadPoolExecutor(STREAMS + 1))
             rolling = pool.submit(cluster.replace_all, began)
             firsts = []
             for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
-                sent = [pool.submit(_timed, url, number, announced, began) for number in half]
+                sent = [pool.submit(_timed, send, url, number, announced, began) for number in half]
                 firsts += [each.result() for each in sent]
                 _wait(cluster, 1, rolling)
             rolling.result()
             figures = {"replaced_in_s": max(cluster.seconds)}
             for number, (first, seconds) in zip(numbers, firsts, strict=True):
-                again = _drawn(url, number, announced, again=True)
+                again = _drawn(send, url, number, announced, again=True)
                 wrong = [first.wrong(), again.wrong(), *announced.wrong]
                 if self._versions == 1 and again.kept != {*range(PANELS)}:
                     wrong.append(f"sent again, only {sorted(again.kept)} were kept")
@@ -156,26 +167,41 @@ def _wait(cluster: Cluster, replaced: int, rolling: Future[None]) -> None:
 
 
 def _timed(
-    url: str, number: int, announced: Announced, began: threading.Event
+    send: Send, url: str, number: int, announced: Announced, began: threading.Event
 ) -> tuple[Drawn, float]:
     start = time.monotonic()
     began.set()
-    drawn = _drawn(url, number, announced, again=False)
+    drawn = _drawn(send, url, number, announced, again=False)
     return drawn, time.monotonic() - start
 
 
-def _drawn(url: str, number: int, announced: Announced, *, again: bool) -> Drawn:
-    wanted = board(11 * 10**6 + number, PANELS, STEPS)
+def _drawn(send: Send, url: str, number: int, announced: Announced, *, again: bool) -> Drawn:
     drawn = Drawn(PANELS)
+    panels, drawn.error = send(url, board(11 * 10**6 + number, PANELS, STEPS))
+    for panel in panels:
+        drawn.take_digest(panel.panel, panel.digest, kept=panel.kept)
+        announced.take(panel.address, panel.digest, kept=panel.kept, again=again)
+    return drawn
+
+
+def _sender(bench: Bench, *, older: bool) -> Send:
+    """What sends a storyboard: today's client in this process, or an earlier one in its own."""
+    if not older:
+        return _send
+    client = older_client(bench.folder("older"))
+    return lambda url, wanted: client.draw(url, wanted, RETRIES)
+
+
+def _send(url: str, wanted: Storyboard) -> tuple[list[SentPanel], str]:
+    panels: list[SentPanel] = []
     with client_of(url, retries=RETRIES) as client:
         try:
             for panel in client.draw(wanted):
-                drawn.take(panel.panel, panel.png, kept=panel.kept)
-                digest = drawn.panels[panel.panel]
-                announced.take(panel.address, digest, kept=panel.kept, again=again)
+                digest = hashlib.sha256(panel.png).hexdigest()
+                panels.append(SentPanel(panel.panel, digest, panel.address, panel.kept))
         except LafiError as error:
-            drawn.error = str(error)
-    return drawn
+            return panels, str(error)
+    return panels, ""
 
 
 def _in_flight(running: Served) -> float:
@@ -186,4 +212,5 @@ ROLLING = (
     RollingUpgrade(Envoy()),
     RollingUpgrade(HaProxy()),
     RollingUpgrade(Envoy(), versions=2),
+    RollingUpgrade(Envoy(), versions=2, older=True),
 )
