@@ -19,6 +19,12 @@ from lafi_export.ending import ended_like_an_error, made_folder
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
+from lafi_export.picture_prompts.option import (
+    PictureOptionError,
+    parse_adapter,
+    prepared_adapter,
+)
+from lafi_export.picture_prompts.repository import picture_report
 from lafi_export.prepared_checkpoint import prepared
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
 from lafi_export.single_file import SingleFile
@@ -31,6 +37,7 @@ _EXPECTED_ERRORS = (
     ExportError,
     LoraError,
     ParityError,
+    PictureOptionError,
     TensorFileError,
     TextualInversionError,
     VariantOptionError,
@@ -47,6 +54,8 @@ def export_command(
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
     controls: Sequence[str] = (),
+    picture_prompts: Path | None = None,
+    image_encoder: Path | None = None,
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
@@ -54,18 +63,21 @@ def export_command(
 
     given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
     variants, triggers: in the format of `lafi_export.variant_option`; controls: in that of
-    `lafi_export.control.option`. recogniser: its folder;
+    `lafi_export.control.option`; picture_prompts, image_encoder: as in that of
+    `lafi_export.picture_prompts.option`. recogniser: its folder;
     None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
         wanted, steering = parse_variants(variants, triggers), parse_controls(controls)
+        adapter = parse_adapter(picture_prompts, image_encoder)
         with (
             ended_like_an_error(),
             made_folder(out.absolute().parent),
             console.status("starting") as status,
             prepared(given, out.absolute().parent) as checkpoint,
             prepared_controls(steering, checkpoint, out.absolute().parent) as folders,
+            prepared_adapter(adapter, out.absolute().parent) as pictures,
         ):
 
             def tell(step: str) -> None:
@@ -81,6 +93,7 @@ def export_command(
                 denoiser=denoiser,
                 variants=wanted,
                 controls=folders,
+                picture_prompts=pictures,
                 recogniser=recogniser,
                 tell=tell,
             )
@@ -95,6 +108,9 @@ def export_command(
     for name in steering:
         console.print(parity_table(control_report(out / ARTIFACTS, name)))
         console.print(Text(f"a panel asks for it by `control: [{{kind: {name}, image: FILE}}]`"))
+    if adapter is not None:
+        console.print(parity_table(picture_report(out / ARTIFACTS)))
+        console.print(Text("a panel asks for it by `picture_prompts: [{image: FILE}]`"))
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
 

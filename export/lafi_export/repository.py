@@ -6,6 +6,7 @@
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
     OUT/artifacts/control/<name>/                     a control network, its weights and parity
+    OUT/artifacts/picture_prompts/                    an adapter's image encoder, likewise
     OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
                                                       beside the checkpoint or was there before
     OUT/state/                                        enrolments; created by the first one
@@ -16,7 +17,7 @@ The folder appears whole or not at all.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,10 +28,12 @@ from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
 from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
 from lafi.engine.torch.control import with_torch_controls
+from lafi.engine.torch.picture_prompts import with_torch_pictures
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import ExportedModel, export_model, export_variant
@@ -46,6 +49,7 @@ from lafi_export.parity_report import (
     ParityReport,
     PixelParity,
 )
+from lafi_export.picture_prompts.repository import compare_picture_encoder, write_picture_encoder
 from lafi_export.recogniser_files import (
     add_recogniser,
     check_recogniser,
@@ -85,6 +89,7 @@ def export_checkpoint(
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
     controls: Mapping[str, Path] | None = None,
+    picture_prompts: AdapterFiles | None = None,
     recogniser: Path | None = None,
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
@@ -99,7 +104,8 @@ def export_checkpoint(
     family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
     variants. denoiser: serve it as a model too. variants: merged and exported beside the model,
     each with its own parity report. controls: folders of control networks by name, likewise; not
-    with `denoiser`. recogniser: its folder; it scores panels and identifies characters. None: the
+    with `denoiser`. picture_prompts: an adapter, as safetensors, and its image encoder, likewise.
+    recogniser: its folder; it scores panels and identifies characters. None: the
     one beside the checkpoint, if there. Enrolments of an earlier export are kept, as are networks
     of `lafi export-upscaler`.
     threads: for comparing, 0 for all cores. finish: called with the complete folder before it
@@ -110,10 +116,13 @@ def export_checkpoint(
     if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
-    _check_options(text_precision, variants, denoiser, controls or {})
+    beside = [f"control networks ({', '.join(controls)})"] if controls else []
+    beside += ["picture prompts"] if picture_prompts else []
+    _check_options(text_precision, variants, denoiser, beside)
     info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
     info = info.model_copy(update={"text_precision": text_precision})
     info = with_torch_controls(info, checkpoint, controls or {})
+    info = with_torch_pictures(info, checkpoint, picture_prompts)
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
@@ -123,11 +132,15 @@ def export_checkpoint(
         chosen = (runtime, precision)
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         info, networks = write_controls(controls or {}, artifacts, info, tell)
-        model, reference = export_model(checkpoint, artifacts, info, tell)
+        info, encoder = write_picture_encoder(picture_prompts, checkpoint, artifacts, info, tell)
+        adapter = picture_prompts and picture_prompts.adapter
+        model, reference = export_model(checkpoint, artifacts, info, tell, adapter)
         tell("comparing with torch")
         report = compare(reference, artifacts, model.info)
         kinds, sizes = _compared(artifacts, model.info, chosen)
         compare_controls(networks, artifacts, model.info, kinds, sizes, threads)
+        runtimes = [name for name, _ in kinds]
+        compare_picture_encoder(encoder, artifacts, model.info, runtimes, threads)
         infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
         company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
@@ -164,17 +177,20 @@ def _check_options(
     text_precision: TextPrecision,
     variants: Sequence[Variant],
     denoiser: bool,
-    controls: Mapping[str, Path],
+    beside: Collection[str],
 ) -> None:
-    """Raises ExportError for options that do not go together."""
+    """Raises ExportError for options that do not go together.
+
+    beside: what gives the denoiser inputs of its own.
+    """
     if text_precision != "f32" and variants:
         raise ExportError(
             f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
             "encoder may be another"
         )
-    if denoiser and controls:
+    if denoiser and beside:
         raise ExportError(
-            f"--denoiser: got it with control networks ({', '.join(controls)}), allowed without: "
+            f"--denoiser: got it with {' and '.join(beside)}, allowed without: "
             "the served denoiser takes every input in every call"
         )
 

@@ -18,7 +18,9 @@ from lafi.app.export_options import (
     Controls,
     ExportTarget,
     GgufFile,
+    ImageEncoder,
     PartFile,
+    PictureAdapter,
     Prediction,
     Recogniser,
     ServedDenoiser,
@@ -73,6 +75,8 @@ def export(
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
     control: Controls = None,
+    picture_prompts: PictureAdapter = None,
+    image_encoder: ImageEncoder = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
@@ -96,6 +100,8 @@ def export(
         variants=variant or (),
         triggers=variant_trigger or (),
         controls=control or (),
+        picture_prompts=picture_prompts,
+        image_encoder=image_encoder,
         recogniser=recogniser,
     )
     raise typer.Exit(code)
