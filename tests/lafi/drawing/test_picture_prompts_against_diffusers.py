@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
-from picture_adapters import SIDE, random_adapter
+from picture_adapters import SIDE as ENCODER_SIDE
+from picture_adapters import random_adapter
 from PIL import Image
+from plain_loop import NEGATIVE, PlainLoop, picture
+from plain_loop import SIDE as LOOP_SIDE
+from plain_loop import STEPS as LOOP_STEPS
+from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from drawn_twice import distance, stock_pipeline
@@ -19,6 +24,7 @@ from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
 
@@ -41,6 +47,7 @@ class Drawn:
         self.checkpoint = checkpoint
         self.files = random_adapter(checkpoint, folder, kind)
         self.engines: Engines = load_torch_engines(checkpoint, picture_prompts=self.files)
+        self.pipeline = with_adapter(stock_pipeline(checkpoint), self.files)
 
     def picture(self, seed: int) -> Image.Image:
         """Random coarse blocks, wider than high."""
@@ -70,14 +77,7 @@ class Drawn:
 
     def by_diffusers(self, given: list[dict[str, Any]], guidance: float = GUIDANCE) -> np.ndarray:
         """int16 (H, W, 3). Several pictures, or one with a region, are pictures with masks."""
-        pipeline = stock_pipeline(self.checkpoint)
-        encoder = CLIPVisionModelWithProjection.from_pretrained(self.files.image_encoder)
-        pipeline.register_modules(
-            image_encoder=encoder,
-            feature_extractor=CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=SIDE),
-        )
-        adapter = self.files.adapter
-        pipeline.load_ip_adapter(adapter.parent, subfolder="", weight_name=adapter.name)
+        pipeline = self.pipeline
         pictures = [self.picture(place) for place in range(len(given))]
         masked = len(given) > 1 or any("region" in each for each in given)
         strengths = [float(each.get("strength", 1.0)) for each in given]
@@ -124,6 +124,19 @@ class Drawn:
         return made.reshape(1, len(given), height, width)
 
 
+def with_adapter(pipeline: Any, files: AdapterFiles) -> Any:
+    """diffusers' pipeline, with an adapter as its users load it."""
+    pipeline.register_modules(
+        image_encoder=CLIPVisionModelWithProjection.from_pretrained(files.image_encoder),
+        feature_extractor=CLIPImageProcessorPil(
+            size={"shortest_edge": ENCODER_SIDE}, crop_size=ENCODER_SIDE
+        ),
+    )
+    file = files.adapter
+    pipeline.load_ip_adapter(file.parent, subfolder="", weight_name=file.name)
+    return pipeline
+
+
 def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG")
@@ -157,6 +170,80 @@ def test_the_pixels_are_those_of_diffusers(drawn: Drawn) -> None:
     every = [*ONE, *SEVERAL]
     ours = pixels(drawn.board(*every, []), drawn.engines)
     plain = ours[-1]
-    for given, picture in zip(every, ours[:-1], strict=True):
-        assert distance(picture, drawn.by_diffusers(given)) <= 2, given
-        assert distance(picture, plain) > 10, given
+    for given, drawn_by_us in zip(every, ours[:-1], strict=True):
+        assert distance(drawn_by_us, drawn.by_diffusers(given)) <= 2, given
+        assert distance(drawn_by_us, plain) > 10, given
+
+
+def test_without_guidance_too(drawn: Drawn) -> None:
+    """One row, which has the prompt and the picture."""
+    sampling = {"steps": STEPS, "sampler": "DDIM", "guidance": 1.0}
+    (ours,) = pixels(drawn.board([{}], sampling=sampling), drawn.engines)
+    assert distance(ours, drawn.by_diffusers([{}], guidance=1.0)) <= 2
+
+
+def test_without_pictures_it_is_as_in_a_model_without_an_adapter(drawn: Drawn) -> None:
+    """Alone, where not even a rounding may differ; beside a panel with a picture; strength 0."""
+    (expected,) = pixels(drawn.board([]), load_torch_engines(drawn.checkpoint))
+    for nothing in ([], [{"strength": 0.0}], [{"start": 0.95}]):
+        (alone,) = pixels(drawn.board(nothing), drawn.engines)
+        assert distance(alone, expected) == 0
+        assert distance(pixels(drawn.board([{}], nothing), drawn.engines)[-1], expected) <= 2
+
+
+class PictureLoop(PlainLoop):
+    """With a picture beside the words of the panel; a reference reads none."""
+
+    def __init__(self, pipeline: Any, shown: Image.Image) -> None:
+        super().__init__(pipeline)
+        self.embeds = pipeline.prepare_ip_adapter_image_embeds([shown], None, "cpu", 1, True)
+
+    def predict(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        is_reference = len(latents) == 1
+        self.pipe.set_ip_adapter_scale(0.0 if is_reference else 0.8)
+        embeds = [each[: len(latents)] for each in self.embeds]
+        added = {"image_embeds": embeds}
+        return self.pipe.unet(latents, timestep, text, added_cond_kwargs=added).sample
+
+
+@torch.no_grad()
+def test_beside_injection_the_pixels_are_those_of_a_plain_loop(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """A character is read in self-attention, a picture in cross-attention, by the same rows."""
+    files = random_adapter(checkpoint, tmp_path)
+    data, shown = picture(1, LOOP_SIDE, LOOP_SIDE), picture(2, 40, 60)
+    loop = PictureLoop(
+        with_adapter(stock_pipeline(checkpoint), files), Image.open(io.BytesIO(shown))
+    )
+    mia = loop.reference(data, "a child", 0)
+    loop.install()
+    expected = loop.draw("a child on the beach", 5, {"mia": mia})
+    board = Storyboard(
+        width=LOOP_SIDE,
+        height=LOOP_SIDE,
+        negative_prompt=NEGATIVE,
+        sampling={"steps": LOOP_STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
+        injection={"strength": 0.0, "reference_noise": "panel"},
+        characters=[{"name": "mia", "prompt": "a child", "reference": data}],
+        panels=[
+            {
+                "prompt": "{mia} on the beach",
+                "seed": 5,
+                "picture_prompts": [{"image": shown, "strength": 0.8}],
+            },
+            {"prompt": "{mia} on the beach", "seed": 5},
+            {
+                "prompt": "{mia} on the beach",
+                "seed": 5,
+                "picture_prompts": [{"image": shown, "strength": 0.8}],
+                "injection": {"layers": "none"},
+            },
+        ],
+    )
+    both, injected, shown_alone = pixels(
+        board, load_torch_engines(checkpoint, picture_prompts=files)
+    )
+    assert distance(both, expected) <= 2
+    assert distance(both, injected) > 8
+    assert distance(both, shown_alone) > 4
