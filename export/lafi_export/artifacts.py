@@ -18,6 +18,7 @@ from lafi.model.artifacts import CONFIGS, TEXT_ENCODER, WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, variant_folder
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
 from lafi_export.int8_text import write_int8_text
@@ -32,24 +33,28 @@ Tell = Callable[[str], None]
 class ExportedModel:
     """A written model folder: its facts with the hashes of its files, and its weights by part.
 
-    adapter: of picture prompts, as safetensors, which its variants get too.
+    adapter: of picture prompts, which its variants get too.
     """
 
     artifacts: Path
     info: ModelInfo
     weights: Mapping[str, PartWeights]
-    adapter: Path | None = None
+    adapter: AdapterFiles | None = None
 
 
 def export_model(
-    checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Tell, adapter: Path | None = None
+    checkpoint: Path,
+    artifacts: Path,
+    info: ModelInfo,
+    tell: Tell,
+    adapter: AdapterFiles | None = None,
 ) -> tuple[ExportedModel, Engines]:
     """Write the folder of the model; also returns torch engines with the same weights.
 
-    adapter: of picture prompts, as safetensors.
+    adapter: of picture prompts, its file as safetensors.
     """
     tell("writing the weights")
-    modules = load_modules(checkpoint, info, artifacts / WEIGHTS, adapter=adapter)
+    modules = load_modules(checkpoint, info, artifacts / WEIGHTS, adapter=_file(adapter))
     hashes = {part.location: file_sha256(part.path) for part in modules.weights}
     used = {}
     for graph in graphs(modules, info):
@@ -69,6 +74,10 @@ def export_model(
     _finish(checkpoint, artifacts, info)
     model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights}, adapter)
     return model, _torch(modules, checkpoint, info)
+
+
+def _file(adapter: AdapterFiles | None) -> Path | None:
+    return None if adapter is None else adapter.adapter
 
 
 def _smaller_weights(
@@ -101,7 +110,7 @@ def export_variant(
         write_variant(checkpoint, plan, merged)
         own = _own_graphs(model, plan)
         shared = _shared_weights(model, own)
-        modules = load_modules(merged, model.info, folder / WEIGHTS, shared, model.adapter)
+        modules = load_modules(merged, model.info, folder / WEIGHTS, shared, _file(model.adapter))
         info = _variant_info(merged, model, name, plan, own)
         hashes = {file: model.info.onnx_sha256[file] for file in _files(model.info, info.shared)}
         for part in modules.weights:

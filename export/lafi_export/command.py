@@ -12,6 +12,7 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
+from lafi_export.checkpoint_variant import Variant
 from lafi_export.control.option import ControlOptionError, parse_controls
 from lafi_export.control.repository import control_report
 from lafi_export.control.source import prepared_controls
@@ -100,19 +101,31 @@ def export_command(
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
+    _tell_reports(console, report, out, wanted, [*steering], adapter is not None)
+    console.print(Text(f"lafi serve {out}", style="cyan"))
+    return 0
+
+
+def _tell_reports(
+    console: Console,
+    report: ParityReport,
+    out: Path,
+    variants: Sequence[Variant],
+    controls: Sequence[str],
+    pictures: bool,
+) -> None:
+    """Of the model, its variants, control networks and image encoder, and how each is asked for."""
     console.print(parity_table(report))
-    for variant in wanted:
+    for variant in variants:
         file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
         console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))
         console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
-    for name in steering:
+    for name in controls:
         console.print(parity_table(control_report(out / ARTIFACTS, name)))
         console.print(Text(f"a panel asks for it by `control: [{{kind: {name}, image: FILE}}]`"))
-    if adapter is not None:
+    if pictures:
         console.print(parity_table(picture_report(out / ARTIFACTS)))
         console.print(Text("a panel asks for it by `picture_prompts: [{image: FILE}]`"))
-    console.print(Text(f"lafi serve {out}", style="cyan"))
-    return 0
 
 
 def parity_table(report: ParityReport) -> Table:

@@ -21,6 +21,7 @@ from lafi.app.export_options import (
     ImageEncoder,
     PartFile,
     PictureAdapter,
+    Precision,
     Prediction,
     Recogniser,
     ServedDenoiser,
@@ -36,7 +37,6 @@ from lafi.app.missing import missing
 app = typer.Typer()
 
 RuntimeName = Literal["openvino", "onnxruntime"]
-Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
 DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
@@ -63,10 +63,7 @@ def export(
             help="What runs the engines on the CPU.", show_default="openvino, for FLUX onnxruntime"
         ),
     ] = None,
-    precision: Annotated[
-        Precision,
-        typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
-    ] = "f32",
+    precision: Precision = "f32",
     text_precision: TextPrecision = "f32",
     denoiser: ServedDenoiser = False,
     target: ExportTarget = "cpu",

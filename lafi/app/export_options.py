@@ -73,6 +73,10 @@ Controls = Annotated[
         ".safetensors file; panels name it in `control`; may be given again.",
     ),
 ]
+Precision = Annotated[
+    Literal["f32", "bf16"],
+    typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
+]
 PictureAdapter = Annotated[
     Path | None,
     typer.Option(

@@ -126,7 +126,8 @@ def read_adapter(path: Path, unet: UNet2DConditionModel) -> Adapter:
             dict(groups[PROJECTION]), low_cpu_mem_usage=False
         )
     except (KeyError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: {PROJECTION}: {error}") from error
+        why = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: {PROJECTION}: {why}") from error
     processors = converter._convert_ip_adapter_attn_to_diffusers([groups], low_cpu_mem_usage=False)
     pairs = [processors[f"{name}.processor"] for name in names]
     layers = AdapterLayers(
