@@ -30,17 +30,10 @@ SIDE = 32
 
 @pytest.fixture(scope="module")
 def artifacts(
-    checkpoint: Path,
-    adapter: AdapterFiles,
-    variant_options: tuple[str, ...],
-    tmp_path_factory: pytest.TempPathFactory,
+    checkpoint: Path, adapter: AdapterFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """With variants: `ink` has a denoiser of its own, `mia` has the model's."""
     repository = tmp_path_factory.mktemp("prompted") / "repository"
-    variants = parse_variants(variant_options)
-    export_checkpoint(
-        checkpoint, repository, runtime="onnxruntime", picture_prompts=adapter, variants=variants
-    )
+    export_checkpoint(checkpoint, repository, runtime="onnxruntime", picture_prompts=adapter)
     return repository / ARTIFACTS
 
 
@@ -77,19 +70,27 @@ def test_it_draws_what_torch_draws(
     assert min(distance(*ours[:2]), distance(*ours[1:]), distance(ours[0], ours[2])) > 10
 
 
-def test_its_variants_have_it_too(artifacts: Path) -> None:
+@pytest.mark.slow
+def test_its_variants_have_it_too(
+    checkpoint: Path, adapter: AdapterFiles, variant_options: tuple[str, ...], tmp_path: Path
+) -> None:
     """One with weights of its own has a copy of the adapter's beside them."""
-    own = pixels(load_onnx_engines(artifacts, "onnxruntime", threads=1))
+    variants, out = parse_variants(variant_options), tmp_path / "out"
+    export_checkpoint(
+        checkpoint, out, runtime="onnxruntime", picture_prompts=adapter, variants=variants
+    )
+    model = load_model_info(out / ARTIFACTS)
+    own = pixels(load_onnx_engines(out / ARTIFACTS, "onnxruntime", threads=1))
     drawn = {}
     for name in ("ink", "mia"):
-        folder = variant_folder(artifacts, name)
-        assert load_model_info(folder).picture_prompts == load_model_info(artifacts).picture_prompts
+        folder = variant_folder(out / ARTIFACTS, name)
+        assert load_model_info(folder).picture_prompts == model.picture_prompts
         drawn[name] = pixels(load_onnx_engines(folder, "onnxruntime", threads=1))
         assert distance(drawn[name][0], drawn[name][2]) > 10
     assert distance(drawn["ink"][0], own[0]) > 2
     assert [distance(*pair) for pair in zip(drawn["mia"], own, strict=True)] == [0, 0, 0]
-    weights = [path.parent.parent.name for path in artifacts.rglob("picture_prompts.safetensors")]
-    assert sorted(weights) == ["artifacts", "ink"]
+    copies = [path.parent.parent.name for path in out.rglob("picture_prompts.safetensors")]
+    assert sorted(copies) == ["artifacts", "ink"]
 
 
 def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
