@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lafi.board.control import Control
 from lafi.board.injection import Injection
+from lafi.board.picture_prompt import PicturePrompt
 from lafi.board.pose import skeleton_picture
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import PLACEHOLDER, Storyboard
@@ -24,10 +26,13 @@ class CastMember:
 
 @dataclass(frozen=True, slots=True)
 class ControlPicture:
-    """What steers a panel: an image file, or a pose's picture as PNG, and words about it."""
+    """What steers a panel: an image file, or a pose's picture as PNG, and words about it.
+
+    picture: None for a character whose portrait is drawn.
+    """
 
     caption: str
-    picture: bytes
+    picture: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,26 @@ def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
         sampling=_sampling(storyboard.effective_sampling(panel)),
         injection=_injection(storyboard.effective_injection(panel)),
         upscale=storyboard.effective_upscale(panel),
-        controls=tuple(
-            _control(control, storyboard.effective_size(panel)) for control in panel.control
+        controls=(
+            *(_control(each, storyboard.effective_size(panel)) for each in panel.control),
+            *(_prompted(each, storyboard) for each in panel.picture_prompts),
         ),
     )
+
+
+def _prompted(prompt: PicturePrompt, storyboard: Storyboard) -> ControlPicture:
+    """The picture of a picture prompt."""
+    name = prompt.character
+    image = prompt.image if name is None else storyboard.character(name).reference
+    parts = ["picture prompt" if name is None else f"picture prompt of {name}", *_settings(prompt)]
+    return ControlPicture(", ".join(parts), None if image is None else bytes(image.data))
+
+
+def _settings(given: Control | PicturePrompt) -> Iterator[str]:
+    if given.strength != 1:
+        yield f"strength {given.strength:g}"
+    if (given.start, given.end) != (0, 1):
+        yield f"{given.start:g} to {given.end:g}"
 
 
 def _control(control: Control, size: tuple[int, int]) -> ControlPicture:
@@ -97,10 +118,7 @@ def _control(control: Control, size: tuple[int, int]) -> ControlPicture:
     parts = [control.kind]
     if control.prepare != "none":
         parts.append(f"by {control.prepare}")
-    if control.strength != 1:
-        parts.append(f"strength {control.strength:g}")
-    if (control.start, control.end) != (0, 1):
-        parts.append(f"{control.start:g} to {control.end:g}")
+    parts += _settings(control)
     if control.image is not None:
         return ControlPicture(", ".join(parts), bytes(control.image.data))
     stream = io.BytesIO()

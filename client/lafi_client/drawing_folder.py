@@ -175,6 +175,7 @@ def _settings(storyboard: Storyboard, panel: Panel) -> str:
             **_retry(storyboard, panel),
             **_conditions(panel),
             **_control(panel),
+            **_pictures(storyboard, panel),
             **_upscale(storyboard, panel),
         }
     )
@@ -223,6 +224,15 @@ def _control(panel: Panel) -> dict[str, object]:
     """Empty for a panel without any, so that older drawings are still recognised."""
     given = [control.described() for control in panel.control]
     return {"control": given} if given else {}
+
+
+def _pictures(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    """Empty for a panel without picture prompts, so that older drawings are still recognised."""
+    given = [prompt.described() for prompt in panel.picture_prompts]
+    for prompt in given:
+        if prompt["character"] is not None:
+            prompt["character"] = _character(storyboard, prompt["character"])
+    return {"picture_prompts": given} if given else {}
 
 
 def _upscale(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

@@ -18,6 +18,7 @@ from lafi.model.artifacts import CONFIGS, TEXT_ENCODER, WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, variant_folder
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi_export.checkpoint_variant import VariantPlan, link_or_copy, write_variant
 from lafi_export.int8_text import write_int8_text
@@ -30,19 +31,30 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A written model folder: its facts with the hashes of its files, and its weights by part."""
+    """A written model folder: its facts with the hashes of its files, and its weights by part.
+
+    adapter: of picture prompts, which its variants get too.
+    """
 
     artifacts: Path
     info: ModelInfo
     weights: Mapping[str, PartWeights]
+    adapter: AdapterFiles | None = None
 
 
 def export_model(
-    checkpoint: Path, artifacts: Path, info: ModelInfo, tell: Tell
+    checkpoint: Path,
+    artifacts: Path,
+    info: ModelInfo,
+    tell: Tell,
+    adapter: AdapterFiles | None = None,
 ) -> tuple[ExportedModel, Engines]:
-    """Write the folder of the model; also returns torch engines with the same weights."""
+    """Write the folder of the model; also returns torch engines with the same weights.
+
+    adapter: of picture prompts, its file as safetensors.
+    """
     tell("writing the weights")
-    modules = load_modules(checkpoint, info, artifacts / WEIGHTS)
+    modules = load_modules(checkpoint, info, artifacts / WEIGHTS, adapter=_file(adapter))
     hashes = {part.location: file_sha256(part.path) for part in modules.weights}
     used = {}
     for graph in graphs(modules, info):
@@ -54,13 +66,18 @@ def export_model(
             used[graph.file] = _smaller_weights(path, used[graph.file], hashes)
         hashes[graph.file] = file_sha256(path)
     shutil.copytree(checkpoint / "scheduler", artifacts / "scheduler")
-    for file in ("model_index.json", *(f"{part.part}/config.json" for part in modules.weights)):
+    parts = [part.part for part in modules.weights if (checkpoint / part.part).is_dir()]
+    for file in ("model_index.json", *(f"{part}/config.json" for part in parts)):
         (kept := artifacts / CONFIGS / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(checkpoint / file, kept)
     info = info.model_copy(update={"onnx_sha256": hashes, "onnx_weights": used})
     _finish(checkpoint, artifacts, info)
-    model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights})
+    model = ExportedModel(artifacts, info, {part.part: part for part in modules.weights}, adapter)
     return model, _torch(modules, checkpoint, info)
+
+
+def _file(adapter: AdapterFiles | None) -> Path | None:
+    return None if adapter is None else adapter.adapter
 
 
 def _smaller_weights(
@@ -92,7 +109,8 @@ def export_variant(
         merged = Path(work) / "checkpoint"
         write_variant(checkpoint, plan, merged)
         own = _own_graphs(model, plan)
-        modules = load_modules(merged, model.info, folder / WEIGHTS, _shared_weights(model, own))
+        shared = _shared_weights(model, own)
+        modules = load_modules(merged, model.info, folder / WEIGHTS, shared, _file(model.adapter))
         info = _variant_info(merged, model, name, plan, own)
         hashes = {file: model.info.onnx_sha256[file] for file in _files(model.info, info.shared)}
         for part in modules.weights:
@@ -130,6 +148,7 @@ def _variant_info(
     shared = tuple(file for file in model.info.onnx_weights if file not in own)
     facts: dict[str, object] = {"name": model.info.name, "variant": name, "shared": shared}
     facts |= {"added_inputs": model.info.added_inputs, "controls": model.info.controls}
+    facts |= {"picture_prompts": model.info.picture_prompts}
     return info.model_copy(update=facts | {"learnt_tokens": plan.tokens, "trigger": plan.trigger})
 
 

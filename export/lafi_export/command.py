@@ -12,6 +12,7 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
+from lafi_export.checkpoint_variant import Variant
 from lafi_export.control.option import ControlOptionError, parse_controls
 from lafi_export.control.repository import control_report
 from lafi_export.control.source import prepared_controls
@@ -19,6 +20,12 @@ from lafi_export.ending import ended_like_an_error, made_folder
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
+from lafi_export.picture_prompts.option import (
+    PictureOptionError,
+    parse_adapter,
+    prepared_adapter,
+)
+from lafi_export.picture_prompts.repository import picture_report
 from lafi_export.prepared_checkpoint import prepared
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
 from lafi_export.single_file import SingleFile
@@ -31,6 +38,7 @@ _EXPECTED_ERRORS = (
     ExportError,
     LoraError,
     ParityError,
+    PictureOptionError,
     TensorFileError,
     TextualInversionError,
     VariantOptionError,
@@ -47,6 +55,8 @@ def export_command(
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
     controls: Sequence[str] = (),
+    picture_prompts: Path | None = None,
+    image_encoder: Path | None = None,
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
@@ -54,18 +64,21 @@ def export_command(
 
     given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
     variants, triggers: in the format of `lafi_export.variant_option`; controls: in that of
-    `lafi_export.control.option`. recogniser: its folder;
+    `lafi_export.control.option`; picture_prompts, image_encoder: as in that of
+    `lafi_export.picture_prompts.option`. recogniser: its folder;
     None: the one beside the checkpoint, if there is one.
     """
     console = console or Console(highlight=False)
     try:
         wanted, steering = parse_variants(variants, triggers), parse_controls(controls)
+        adapter = parse_adapter(picture_prompts, image_encoder)
         with (
             ended_like_an_error(),
             made_folder(out.absolute().parent),
             console.status("starting") as status,
             prepared(given, out.absolute().parent) as checkpoint,
             prepared_controls(steering, checkpoint, out.absolute().parent) as folders,
+            prepared_adapter(adapter, out.absolute().parent) as pictures,
         ):
 
             def tell(step: str) -> None:
@@ -81,22 +94,38 @@ def export_command(
                 denoiser=denoiser,
                 variants=wanted,
                 controls=folders,
+                picture_prompts=pictures,
                 recogniser=recogniser,
                 tell=tell,
             )
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
+    _tell_reports(console, report, out, wanted, [*steering], adapter is not None)
+    console.print(Text(f"lafi serve {out}", style="cyan"))
+    return 0
+
+
+def _tell_reports(
+    console: Console,
+    report: ParityReport,
+    out: Path,
+    variants: Sequence[Variant],
+    controls: Sequence[str],
+    pictures: bool,
+) -> None:
+    """Of the model, its variants, control networks and image encoder, and how each is asked for."""
     console.print(parity_table(report))
-    for variant in wanted:
+    for variant in variants:
         file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
         console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))
         console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
-    for name in steering:
+    for name in controls:
         console.print(parity_table(control_report(out / ARTIFACTS, name)))
         console.print(Text(f"a panel asks for it by `control: [{{kind: {name}, image: FILE}}]`"))
-    console.print(Text(f"lafi serve {out}", style="cyan"))
-    return 0
+    if pictures:
+        console.print(parity_table(picture_report(out / ARTIFACTS)))
+        console.print(Text("a panel asks for it by `picture_prompts: [{image: FILE}]`"))
 
 
 def parity_table(report: ParityReport) -> Table:

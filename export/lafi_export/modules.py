@@ -23,6 +23,7 @@ from lafi.model.info import ModelInfo
 from lafi.ports.denoiser_tensors import batch_of_tensors
 from lafi.ports.engines import Engines, ReferenceBatch
 from lafi_export.part_weights import PartWeights, write_part
+from lafi_export.picture_prompts.adapter import adapter_part, add_adapter
 
 
 class TextEncoderModule(nn.Module):
@@ -131,11 +132,13 @@ def load_modules(
     info: ModelInfo,
     weights: Path,
     written: Mapping[str, PartWeights] | None = None,
+    adapter: Path | None = None,
 ) -> ExportModules:
     """The networks of a diffusers folder, whatever precision it is stored in.
 
     weights: a folder that gets a float32 file for each part; the modules map them. written: files
-    that are there already, by part, of the very weights that the checkpoint has.
+    that are there already, by part, of the very weights that the checkpoint has. adapter: of
+    picture prompts, as safetensors.
     Raises CheckpointError for a part without weights, or with weights that do not fit its config.
     """
     parts = weight_parts(checkpoint, family_of(info))
@@ -151,6 +154,9 @@ def load_modules(
         modules[part] = loaded(module, files[-1])
     family = torch_family_of(info)
     network, vae = modules[family.part], modules["vae"]
+    if adapter is not None:
+        there = (written or {}).get(adapter_part(family.part))
+        files.append(add_adapter(network, family.part, adapter, weights, there))
     family.install(network, info)
     encoders = text_stack_of(info).encoders
     texts = {part: module for part, module in modules.items() if part in encoders}

@@ -23,10 +23,10 @@ from torch.fx.experimental import _config as _trace_config
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_shapes, bank_tensor_names
 from lafi.model.families.registry import input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import TOKENS, Axis, InputPort
+from lafi.model.input_port import PICTURES, TOKENS, Axis, InputPort
 from lafi.ports.denoiser_tensors import TORCH_DTYPES, reference_ports
 from lafi.ports.text_tensors import TOKEN_IDS, text_tensors
-from lafi_export.attention_op import translation_table, with_attention_function
+from lafi_export.attention_op import translation_table, with_functions
 from lafi_export.modules import ExportModules
 from lafi_export.part_weights import PartWeights
 from lafi_kernels import onnx_function
@@ -95,8 +95,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
         used = _point_into_files(exported.model, weights, path.parent)
         _simplify(exported.model)
     model = _with_rows_of_their_own(without_metadata(exported.model_proto), graph.one_row)
-    if any(node.domain == onnx_function.DOMAIN for node in model.graph.node):
-        model = with_attention_function(model, onnx_function.attention_function())
+    model = with_functions(model)
     onnx.save(model, path)
     # By its path, since the checker looks for the files as well.
     onnx.checker.check_model(path, full_check=True)
@@ -206,7 +205,8 @@ def port_inputs(
 
     step: latent cells of which height and width are multiples. tokens: the most of a text.
     """
-    sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step, TOKENS: tokens}
+    sizes = {"rows": 3, "references": 2, "height": 2 * step, "width": 3 * step}
+    sizes |= {TOKENS: tokens, PICTURES: 2}
     example = {
         port.name: torch.full(port.shape(sizes), port.fill, dtype=TORCH_DTYPES[port.dtype])
         for port in ports
@@ -229,6 +229,7 @@ def _free_axes(port: InputPort, step: int, sides: tuple[Any, Any]) -> dict[int, 
         "width": step * sides[1],
         # A text of one token would be another graph, because one is spread over any number.
         TOKENS: Dim("tokens", min=2),
+        PICTURES: Dim("pictures"),
     }
     return {place: free[axis] for place, axis in enumerate(port.axes) if axis in free}
 

@@ -15,7 +15,7 @@ from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import NOWHERE, TOKENS, InputPort
+from lafi.model.input_port import NOWHERE, PICTURES, TOKENS, InputPort
 from lafi.ports.denoiser_tensors import reference_ports
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
@@ -30,7 +30,7 @@ class BankCase:
     """Panels that read references, once as rows of their batch and once from a bank.
 
     rows        panels, then the references, which read nobody, whose words act everywhere and which
-                no control network steers
+                neither control networks nor pictures steer
     panels      the same panels alone; a route past them names the same reference in the bank
     references  what the bank's entries are read from, in their order
     """
@@ -169,7 +169,7 @@ def random_ports(
     batch, references, high, wide = size
     step = info.side_multiple // info.vae_scale
     sizes = {"rows": batch, "references": references, "height": high * step, "width": wide * step}
-    sizes[TOKENS] = info.text_length
+    sizes |= {TOKENS: info.text_length, PICTURES: references}
     return {port.name: _random(port, port.shape(sizes), sizes, generator) for port in ports}
 
 

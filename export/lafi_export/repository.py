@@ -6,6 +6,7 @@
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
     OUT/artifacts/control/<name>/                     a control network, its weights and parity
+    OUT/artifacts/picture_prompts/                    an adapter's image encoder, likewise
     OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
                                                       beside the checkpoint or was there before
     OUT/state/                                        enrolments; created by the first one
@@ -26,12 +27,15 @@ from typing import Final, cast
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
 from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
-from lafi.engine.torch.control import with_torch_controls
+from lafi.engine.torch.control import TorchControlNetwork, with_torch_controls
+from lafi.engine.torch.picture_prompts import with_torch_pictures
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
+from lafi.ports.picture_encoder import PictureEncoder
 from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
 from lafi_export.artifacts import ExportedModel, export_model, export_variant
 from lafi_export.checkpoint_variant import Variant, plan_variant
@@ -46,6 +50,7 @@ from lafi_export.parity_report import (
     ParityReport,
     PixelParity,
 )
+from lafi_export.picture_prompts.repository import compare_picture_encoder, write_picture_encoder
 from lafi_export.recogniser_files import (
     add_recogniser,
     check_recogniser,
@@ -85,6 +90,7 @@ def export_checkpoint(
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
     controls: Mapping[str, Path] | None = None,
+    picture_prompts: AdapterFiles | None = None,
     recogniser: Path | None = None,
     threads: int = 0,
     load_engines: EngineLoader = load_onnx_engines,
@@ -99,35 +105,34 @@ def export_checkpoint(
     family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
     variants. denoiser: serve it as a model too. variants: merged and exported beside the model,
     each with its own parity report. controls: folders of control networks by name, likewise; not
-    with `denoiser`. recogniser: its folder; it scores panels and identifies characters. None: the
-    one beside the checkpoint, if there. Enrolments of an earlier export are kept, as are networks
-    of `lafi export-upscaler`.
-    threads: for comparing, 0 for all cores. finish: called with the complete folder before it
-    replaces `out`. tell: called with a line before each step.
-    Raises, before anything is exported, CheckpointError for a folder without a needed part,
-    ExportError for an `out` that holds something else, ArtifactsError for a precision that this
-    machine lacks, LoraError and TextualInversionError for a variant that does not fit; ParityError
-    if a tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
+    with `denoiser`. picture_prompts: an adapter (safetensors) and its image encoder, likewise.
+    recogniser: its folder; it scores panels and identifies characters. None: the one beside the
+    checkpoint, if there. Enrolments and enlarging networks of an earlier export are kept. threads:
+    for comparing, 0 for all cores. finish: called with the complete folder before it replaces
+    `out`. tell: called with a line before each step.
+    Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
+    networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
+    a precision that this machine lacks, LoraError and TextualInversionError; ParityError where a
+    tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
-    _check_options(text_precision, variants, denoiser, controls or {})
+    _check_options(text_precision, variants, denoiser, controls or {}, picture_prompts)
     info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
-    info = info.model_copy(update={"text_precision": text_precision})
-    info = with_torch_controls(info, checkpoint, controls or {})
+    info = _with_inputs(info, checkpoint, text_precision, controls or {}, picture_prompts)
     for variant in variants:
         plan_variant(checkpoint, variant)
     recogniser = _checked_recogniser(checkpoint, recogniser)
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
-        chosen = (runtime, precision)
+        chosen = runtime, precision
         compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         info, networks = write_controls(controls or {}, artifacts, info, tell)
-        model, reference = export_model(checkpoint, artifacts, info, tell)
+        info, encoder = write_picture_encoder(picture_prompts, checkpoint, artifacts, info, tell)
+        model, reference = export_model(checkpoint, artifacts, info, tell, picture_prompts)
         tell("comparing with torch")
         report = compare(reference, artifacts, model.info)
-        kinds, sizes = _compared(artifacts, model.info, chosen)
-        compare_controls(networks, artifacts, model.info, kinds, sizes, threads)
+        _compare_beside((networks, encoder), artifacts, model.info, chosen, threads)
         infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
         company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
         tell("writing the model repository")
@@ -135,6 +140,22 @@ def export_checkpoint(
         finish(folder)
         keep_state(out, folder)
     return report
+
+
+def _with_inputs(
+    info: ModelInfo,
+    checkpoint: Path,
+    text_precision: TextPrecision,
+    controls: Mapping[str, Path],
+    picture_prompts: AdapterFiles | None,
+) -> ModelInfo:
+    """The facts with what gives the denoiser further inputs, and how text is stored.
+
+    Raises CheckpointError.
+    """
+    info = info.model_copy(update={"text_precision": text_precision})
+    info = with_torch_controls(info, checkpoint, controls)
+    return with_torch_pictures(info, checkpoint, picture_prompts)
 
 
 def _with_variant(
@@ -165,16 +186,19 @@ def _check_options(
     variants: Sequence[Variant],
     denoiser: bool,
     controls: Mapping[str, Path],
+    picture_prompts: AdapterFiles | None,
 ) -> None:
     """Raises ExportError for options that do not go together."""
+    beside = [f"control networks ({', '.join(controls)})"] if controls else []
+    beside += ["picture prompts"] if picture_prompts else []
     if text_precision != "f32" and variants:
         raise ExportError(
             f"text_precision: got {text_precision!r} with variants, allowed f32: a variant's text "
             "encoder may be another"
         )
-    if denoiser and controls:
+    if denoiser and beside:
         raise ExportError(
-            f"--denoiser: got it with control networks ({', '.join(controls)}), allowed without: "
+            f"--denoiser: got it with {' and '.join(beside)}, allowed without: "
             "the served denoiser takes every input in every call"
         )
 
@@ -258,6 +282,21 @@ def _compare(
         raise ParityError(f"{info.variant}: {error}" if info.variant else str(error)) from error
     report.save(artifacts)
     return report
+
+
+def _compare_beside(
+    references: tuple[Mapping[str, TorchControlNetwork], PictureEncoder | None],
+    artifacts: Path,
+    info: ModelInfo,
+    chosen: tuple[RuntimeName, Precision],
+    threads: int,
+) -> None:
+    """Control networks and the image encoder, each with a report. Raises ParityError."""
+    networks, encoder = references
+    kinds, sizes = _compared(artifacts, info, chosen)
+    compare_controls(networks, artifacts, info, kinds, sizes, threads)
+    runtimes = [name for name, _ in kinds]
+    compare_picture_encoder(encoder, artifacts, info, runtimes, threads)
 
 
 def _compared(

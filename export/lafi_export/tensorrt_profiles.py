@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from lafi.board.picture_prompt import MAX_PICTURE_PROMPTS
 from lafi.denoising.lane import MAX_BANK
 from lafi.drawing.pipeline import MAX_ROWS
 from lafi.model.bank_groups import bank_groups, bank_shapes, placeholder_shapes
 from lafi.model.engine_metadata import Shape, ShapeRange
 from lafi.model.families.registry import input_ports
 from lafi.model.info import ModelInfo
-from lafi.model.input_port import HEIGHT, ROWS, TOKENS, WIDTH, Axis, InputPort
+from lafi.model.input_port import HEIGHT, PICTURES, ROWS, TOKENS, WIDTH, Axis, InputPort
 from lafi.ports.denoiser_tensors import reference_ports
 from lafi.wire.model_spec import ANY, IMAGE, ModelSpec, TensorSpec
 
@@ -138,6 +139,7 @@ def _sizes(
         "height": cells,
         "width": cells,
         TOKENS: Range(1, info.text_length, info.text_length * info.text_windows),
+        PICTURES: Range(1, 1, MAX_PICTURE_PROMPTS),
     }
 
 

@@ -18,7 +18,10 @@ from lafi.app.export_options import (
     Controls,
     ExportTarget,
     GgufFile,
+    ImageEncoder,
     PartFile,
+    PictureAdapter,
+    Precision,
     Prediction,
     Recogniser,
     ServedDenoiser,
@@ -34,7 +37,6 @@ from lafi.app.missing import missing
 app = typer.Typer()
 
 RuntimeName = Literal["openvino", "onnxruntime"]
-Precision = Literal["f32", "bf16"]
 Target = Literal["cpu", "tensorrt"]
 DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
@@ -61,10 +63,7 @@ def export(
             help="What runs the engines on the CPU.", show_default="openvino, for FLUX onnxruntime"
         ),
     ] = None,
-    precision: Annotated[
-        Precision,
-        typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
-    ] = "f32",
+    precision: Precision = "f32",
     text_precision: TextPrecision = "f32",
     denoiser: ServedDenoiser = False,
     target: ExportTarget = "cpu",
@@ -73,6 +72,8 @@ def export(
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
     control: Controls = None,
+    picture_prompts: PictureAdapter = None,
+    image_encoder: ImageEncoder = None,
     recogniser: Recogniser = None,
 ) -> None:
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
@@ -96,6 +97,8 @@ def export(
         variants=variant or (),
         triggers=variant_trigger or (),
         controls=control or (),
+        picture_prompts=picture_prompts,
+        image_encoder=image_encoder,
         recogniser=recogniser,
     )
     raise typer.Exit(code)

@@ -73,6 +73,26 @@ Controls = Annotated[
         ".safetensors file; panels name it in `control`; may be given again.",
     ),
 ]
+Precision = Annotated[
+    Literal["f32", "bf16"],
+    typer.Option(help="f32 repeats torch's pixels; bf16 is faster where the CPU has it."),
+]
+PictureAdapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--picture-prompts",
+        metavar="FILE",
+        help="An IP-Adapter for this model (.safetensors or .bin): panels may have pictures beside "
+        "words, in `picture_prompts`. With --image-encoder.",
+    ),
+]
+ImageEncoder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder of the image encoder that the IP-Adapter was trained with (CLIP).",
+    ),
+]
 Recogniser = Annotated[
     Path | None,
     typer.Option(

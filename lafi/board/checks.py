@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lafi.board.control_checks import control_problems
 from lafi.board.error import MAX_LINES, Verbatim, closest, problem
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
+from lafi.board.picture_prompt_checks import picture_prompt_problems
 from lafi.board.stage_checks import (
     injection_problems,
     place_problems,
@@ -46,12 +47,12 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
         yield from _panel_problems(index, panel, storyboard, names)
     if (count := len({picture.data for _, picture in pictures_of(storyboard)})) > MAX_PICTURES:
         got = Verbatim(f"{count} different pictures")
-        allowed = f"at most {MAX_PICTURES} in references, from, mask and control"
+        allowed = f"at most {MAX_PICTURES} in references, from, mask, control and picture_prompts"
         yield problem("", got, allowed)
 
 
 def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage"]]:
-    """Every picture with its field: of references, of stages and their masks, and of controls."""
+    """Every picture with its field: of references, stages, masks, controls and picture prompts."""
     for index, character in enumerate(storyboard.characters):
         if character.reference is not None:
             yield f"characters[{index}].reference", character.reference
@@ -65,6 +66,9 @@ def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage
         for place, control in enumerate(panel.control):
             if control.image is not None:
                 yield f"panels[{index}].control[{place}].image", control.image
+        for place, prompt in enumerate(panel.picture_prompts):
+            if prompt.image is not None:
+                yield f"panels[{index}].picture_prompts[{place}].image", prompt.image
 
 
 def _panel_problems(
@@ -94,6 +98,7 @@ def _panel_problems(
     if panel.injection is not None:
         yield from injection_problems(f"{field}.injection", panel.injection)
     yield from control_problems(f"{field}.control", panel.control)
+    yield from picture_prompt_problems(f"{field}.picture_prompts", panel.picture_prompts, names)
     yield from place_problems(field, index, storyboard)
     sampling = storyboard.effective_sampling(panel)
     for where, stage in stage_fields(f"{field}.sampling", sampling):

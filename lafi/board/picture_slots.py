@@ -1,7 +1,7 @@
 """Finds the places for pictures in a storyboard's plain data, for files and for the wire.
 
-They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control. Knows
-neither files nor tensors: the caller knows what the value in a slot means.
+They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control and of a
+picture prompt. Knows neither files nor tensors: the caller knows what the value in a slot means.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,9 +44,10 @@ def picture_slots(document: Any) -> Iterator[PictureSlot]:
     yield from _sampling_slots("sampling", document)
     for field, panel in _entries(document, "panels"):
         yield from _sampling_slots(f"{field}.sampling", panel)
-        for name, control in _entries(panel, "control", field):
-            if "image" in control:
-                yield PictureSlot(f"{name}.image", control, "image")
+        for key in ("control", "picture_prompts"):
+            for name, entry in _entries(panel, key, field):
+                if "image" in entry:
+                    yield PictureSlot(f"{name}.image", entry, "image")
 
 
 def put_pictures(

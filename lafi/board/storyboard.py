@@ -42,6 +42,7 @@ from lafi.board.limits import (
     VariantName,
     folded,
 )
+from lafi.board.picture_prompt import MAX_PICTURE_PROMPTS, PicturePrompt
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stage_latents import StageLatents
 from lafi.board.stages import Sampling, SamplingStage, filled
@@ -100,6 +101,12 @@ class Panel(CheckedModel):
         description=f"a list of at most {MAX_CONTROLS} mappings with kind, and image or pose",
     )
     """Pictures and poses that steer it in every stage; what several add is summed."""
+    picture_prompts: tuple[PicturePrompt, ...] = Field(
+        default=(),
+        max_length=MAX_PICTURE_PROMPTS,
+        description=f"a list of at most {MAX_PICTURE_PROMPTS} mappings with image or character",
+    )
+    """Pictures that act beside its words in every stage; what several add is summed."""
     resume: StageLatents | None = Field(
         default=None, description="a mapping with stage and data, from an earlier drawing"
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lafi.conditioning.conditioner import Conditioner
 from lafi.conditioning.control import PanelControl
+from lafi.conditioning.picture_prompts import NO_PICTURES, PanelPicture, PicturePrompts
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.ports.engines import EncodedText
 from lafi.sampling.guidance import Guidance
@@ -60,6 +61,7 @@ class PanelState:
     reuse     of computed calls; None computes each
     conditioners  further inputs of its rows, such as the words that are limited to regions
     controls  what steers it by pictures, in some of its steps
+    pictures  what acts beside its words, in some of its steps
     kept      what of the picture stays as it was; None: all of it is drawn
     variant   of the model that draws it, "" for the model itself
     """
@@ -74,6 +76,7 @@ class PanelState:
     reuse: StepReuse | None = None
     conditioners: tuple[Conditioner, ...] = ()
     controls: tuple[PanelControl, ...] = ()
+    pictures: PicturePrompts = NO_PICTURES
     kept: Kept | None = None
     variant: str = ""
 
@@ -114,7 +117,7 @@ class PanelState:
         step, steps = self.schedule.index, self.schedule.steps
         return {
             name: value
-            for conditioner in self.conditioners
+            for conditioner in (*self.conditioners, self.pictures)
             for name, value in conditioner.ports(step, steps, conditional=conditional).items()
         }
 
@@ -153,9 +156,10 @@ class PanelState:
             self._decide(self.reuse, before)
 
     def _decide(self, reuse: StepReuse, before: int) -> None:
-        """The last step is computed, and so are those where guidance, injection or control changes.
+        """The last step is computed, and so are those where what it is told changes.
 
-        So is the step after a change: a rate measured across it would measure the change.
+        That is guidance, injection, control and picture prompts. So is the step after a change: a
+        rate measured across it would measure the change.
         """
         step, steps = self.schedule.index, self.schedule.steps
         if self._asked(step) != self._asked(before):
@@ -165,8 +169,11 @@ class PanelState:
         latents = self.schedule.scale(self.latents)
         reuse.decide(latents, self.schedule.timestep, allowed)
 
-    def _asked(self, step: int) -> tuple[int, bool, tuple[PanelControl, ...]]:
-        return self._rows_at(step), self._injects(step), self._steering(step)
+    def _asked(
+        self, step: int
+    ) -> tuple[int, bool, tuple[PanelControl, ...], tuple[PanelPicture, ...]]:
+        pictures = self.pictures.acting(step, self.schedule.steps)
+        return self._rows_at(step), self._injects(step), self._steering(step), pictures
 
     def _steering(self, step: int) -> tuple[PanelControl, ...]:
         return tuple(each for each in self.controls if each.acts(step, self.schedule.steps))

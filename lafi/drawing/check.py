@@ -16,6 +16,7 @@ from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_controls import control_problems
 from lafi.drawing.panel_scores import retry_problems
+from lafi.drawing.picture_prompts import picture_prompt_problems
 from lafi.drawing.plan import plan_panel, stage_size, stage_variant
 from lafi.drawing.staged import latent_size
 from lafi.drawing.weighted_texts import weight_problems
@@ -106,6 +107,8 @@ def _panel_problems(
         cells = (size[1] // info.vae_scale, size[0] // info.vae_scale)
         yield from _condition_problems(f"panels[{index}].conditions", panel, info, cells)
         yield from control_problems(f"panels[{index}].control", panel, engines[variant])
+        pictures = f"panels[{index}].picture_prompts"
+        yield from picture_prompt_problems(pictures, panel, engines[variant])
         injection = storyboard.effective_injection(panel, stage)
         try:
             injected_layers(info, injection.layers)

@@ -90,6 +90,8 @@ def content_address(
         decides["conditions"] = [given.model_dump(mode="json") for given in panel.conditions]
     if panel.control:
         decides["control"] = _controls(panel, models[storyboard.variant])
+    if panel.picture_prompts:
+        decides["picture_prompts"] = _pictures(storyboard, panel, models, version)
     if (factor := storyboard.effective_upscale(panel)) > 1:
         decides["upscale"] = {"factor": factor, "network": upscaler}
     if _weighted(storyboard, panel):
@@ -112,6 +114,27 @@ def _controls(panel: Panel, model: ModelInfo) -> list[dict[str, Any]]:
         files = None if network is None else network.model_dump(mode="json", exclude={"name"})
         found.append(control.described() | {"kind": files})
     return found
+
+
+def _pictures(
+    storyboard: Storyboard, panel: Panel, models: Mapping[str, ModelInfo], version: int
+) -> dict[str, Any]:
+    """What acts beside a panel's words, with characters' pictures in place of their names."""
+    given = []
+    for prompt in panel.picture_prompts:
+        described = prompt.described()
+        if prompt.character is not None:
+            character = storyboard.character(prompt.character)
+            shown = _reference(storyboard, character, models, version)
+            # Of a given picture the caption says nothing here; a portrait's own address has it.
+            del shown["caption"]
+            described |= {"character": None, **shown}
+        given.append(described)
+    adapter = models[storyboard.variant].picture_prompts
+    return {
+        "given": given,
+        "adapter": None if adapter is None else adapter.model_dump(mode="json"),
+    }
 
 
 def _weighted(storyboard: Storyboard, panel: Panel) -> bool:

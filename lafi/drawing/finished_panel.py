@@ -69,6 +69,7 @@ def panel_settings(
         "regions": {name: list(box) for name, box in panel.regions.items()},
         "conditions": [given.model_dump(mode="json") for given in panel.conditions],
         "control": [given.described() for given in panel.control],
+        "picture_prompts": [given.described() for given in panel.picture_prompts],
         "seed": drawn.seed,
         "attempt": drawn.attempt,
         "scores": dict(drawn.scores),

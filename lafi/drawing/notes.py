@@ -9,6 +9,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.limited_texts import word_notes
 from lafi.drawing.long_texts import window_notes
 from lafi.drawing.panel_controls import control_notes
+from lafi.drawing.picture_prompts import picture_prompt_notes
 from lafi.drawing.plan import StagePlan, notes
 from lafi.drawing.weighted_texts import weight_notes
 from lafi.ports.engines import Engines
@@ -23,3 +24,4 @@ def all_notes(
     yield from window_notes(storyboard, plans, engines)
     yield from word_notes(storyboard, plans, engines)
     yield from control_notes(storyboard, plans)
+    yield from picture_prompt_notes(storyboard, plans)

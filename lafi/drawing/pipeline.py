@@ -26,6 +26,7 @@ from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.notes import all_notes
 from lafi.drawing.panel_files import PanelFiles
 from lafi.drawing.panel_scores import PanelScores
+from lafi.drawing.picture_prompts import prompted_characters
 from lafi.drawing.pictures import Picture, Size, drawn_picture, encoded_references, given_picture
 from lafi.drawing.plan import StagePlan, at_own_size, plan_panel
 from lafi.drawing.shelf import Archive, Shelf, pixels_of
@@ -211,8 +212,14 @@ class _Drawing:
         return 0 if panel.resume is None or again else panel.resume.stage - 1
 
     def _read_sizes(self, panels: Collection[int]) -> dict[str, dict[Size, set[str]]]:
-        """Characters whose reference some stage reads -> sizes at which -> by which variants."""
+        """Characters whose reference some stage reads -> sizes at which -> by which variants.
+
+        Of those that are only picture prompts none: their pictures are read as they are.
+        """
         found: dict[str, dict[Size, set[str]]] = {}
+        for index in sorted(panels):
+            for name in prompted_characters(self._storyboard.panels[index]):
+                found.setdefault(name, {})
         for stages in self._needed(panels):
             for stage in stages:
                 for name in stage.reads:
@@ -230,6 +237,7 @@ class _Drawing:
         wanted = {self._own_size(), *sizes}
         if drawn is not None:
             self._scores.know(name, drawn)
+            self._materials.pictures.know(name, drawn)
             return drawn_picture(self._storyboard.character(name), drawn, wanted)
         recogniser = self._engines.recogniser
         seen = None if recogniser is None else (recogniser.info.side, recogniser.info.side)
@@ -263,6 +271,7 @@ class _Drawing:
                 name = str(done.picture.key)
                 pixels = self._decode(done)
                 self._scores.know(name, pixels)
+                self._materials.pictures.know(name, pixels)
                 drawn = Drawn(pixels, panels[name].seed, {}, done.picture.attempt)
                 self._shelf.keep(name, drawn, 1, images.encode_png(pixels))
                 sizes = [self._own_size(), *read.get(name, ())]

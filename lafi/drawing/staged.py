@@ -27,6 +27,7 @@ from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
 from lafi.drawing.limited_texts import limits_words
 from lafi.drawing.panel_controls import ControlConditions, panel_controls
+from lafi.drawing.picture_prompts import PictureTokens, panel_pictures
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.upscale import resized
@@ -47,6 +48,7 @@ class Materials:
     texts       (variant, clip_skip) -> text -> its encoding
     references  (variant, size) -> character -> its reference at that size
     conditions  what control networks made of the panels' pictures and poses
+    pictures    what an image encoder made of the panels' picture prompts
     """
 
     storyboard: Storyboard
@@ -54,6 +56,10 @@ class Materials:
     texts: dict[tuple[str, int], dict[str, EncodedText]] = field(default_factory=dict)
     references: dict[tuple[str, Size], dict[str, Reference]] = field(default_factory=dict)
     conditions: ControlConditions = field(default_factory=ControlConditions)
+    pictures: PictureTokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", PictureTokens(self.storyboard))
 
     @property
     def reading(self) -> TextReading:
@@ -128,6 +134,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
             *([FixedPorts({n: torch.tensor(v) for n, v in embedded.items()})] if embedded else []),
         ),
         controls=panel_controls(picture.panel, plan.size, engines, materials.conditions),
+        pictures=panel_pictures(picture.panel, plan, engines, materials.pictures),
         kept=None
         if stage.mask is None or original is None
         else Kept(original, _mask(stage.mask, plan.size, size)),

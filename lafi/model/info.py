@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lafi.board.limits import MAX_SIDE
 from lafi.model.control_info import ControlInfo
 from lafi.model.input_port import InputPort
+from lafi.model.picture_prompt_info import PicturePromptInfo
 
 MODEL_INFO_FILE = "lafi.json"
 """The file with the `ModelInfo` of an exported folder."""
@@ -142,6 +143,8 @@ class ModelInfo(BaseModel):
     """Inputs of its denoiser in addition to its family's."""
     controls: tuple[ControlInfo, ...] = ()
     """Its control networks, which its variants have as well."""
+    picture_prompts: PicturePromptInfo | None = None
+    """What it takes pictures beside words with, as do its variants; None: it takes none."""
     least_width: int = Field(default=0, ge=0)
     """Minimum width of a panel in pixels for correct results of the engine; 0: any width."""
     scheduler_config: dict[str, Any] = Field(default_factory=dict)

@@ -18,9 +18,11 @@ REFERENCES: Final = "references"
 HEIGHT: Final = "height"
 WIDTH: Final = "width"
 TOKENS: Final = "tokens"
-Axis = Literal["rows", "references", "height", "width", "tokens"]
-"""Axes of any size: rows of the call, slots that a row may read, the latent's sides, and tokens of
-the text in a model whose texts have different lengths; shorter ones are padded with the fill."""
+PICTURES: Final = "pictures"
+Axis = Literal["rows", "references", "height", "width", "tokens", "pictures"]
+"""Axes of any size: rows of the call, slots that a row may read, the latent's sides, tokens of
+the text in a model whose texts have different lengths, and picture prompts of a row; where a row
+has fewer of the last two, they are padded with the fill."""
 Example = Literal["normal", "weight", "flag", "timestep", "pixels", "route", "slot"]
 """The kind of values in a port, for code that makes up inputs: normal numbers, weights in [0, 1],
 0 or 1 of which the first is 1, training timesteps, sizes in pixels, rows to read or -1, slots or

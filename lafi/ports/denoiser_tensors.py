@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from lafi.model.bank_groups import BANK_MASK, BankGroup, bank_tensor_names, placeholder_shapes
-from lafi.model.input_port import HEIGHT, REFERENCES, ROWS, TOKENS, WIDTH, InputPort
+from lafi.model.input_port import (
+    HEIGHT,
+    PICTURES,
+    REFERENCES,
+    ROWS,
+    TOKENS,
+    WIDTH,
+    InputPort,
+)
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch
 
@@ -77,6 +85,7 @@ def _filled(port: InputPort, given: Mapping[str, Tensor]) -> Tensor:
         HEIGHT: height,
         WIDTH: width,
         TOKENS: given["text"].shape[1],
+        PICTURES: 1,
     }
     if "bias" in given:
         sizes[REFERENCES] = given["bias"].shape[1]

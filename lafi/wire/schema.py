@@ -34,6 +34,7 @@ def storyboard_schema() -> dict[str, Any]:
     control = definitions["Control"]["properties"]
     control["image"] = place
     figures, nothing = control["pose"]["anyOf"]
+    definitions["PicturePrompt"]["properties"]["image"] = place
     control["pose"]["anyOf"] = [figures, figures["items"], nothing]
     for name, short in (("StageSource", "panel"), ("StageMask", "region")):
         whole = definitions[name]

@@ -55,17 +55,26 @@ def test_the_report_shows_what_steers_a_panel() -> None:
         {"kind": "edges", "image": picture(), "prepare": "canny", "end": 0.5},
         {"kind": "pose", "pose": {"nose": [0.5, 0.5]}, "strength": 0.7},
     ]
-    board = Storyboard.model_validate({"panels": [{"prompt": "a", "control": controls}]})
+    prompts = [{"image": picture(), "end": 0.5}, {"character": "mia", "strength": 0.7}]
+    board = Storyboard.model_validate(
+        {
+            "characters": [{"name": "mia", "prompt": "a girl"}],
+            "panels": [{"prompt": "a", "control": controls, "picture_prompts": prompts}],
+        }
+    )
     shown = panel_entry(board, 0)
     assert [each.caption for each in shown.controls] == [
         "edges, by canny, 0 to 0.5",
         "pose, strength 0.7",
+        "picture prompt, 0 to 0.5",
+        "picture prompt of mia, strength 0.7",
     ]
+    assert shown.controls[3].picture is None
     with Image.open(io.BytesIO(shown.controls[1].picture)) as skeleton:
         assert (skeleton.size, skeleton.getpixel((32, 32))) == ((64, 64), (255, 0, 0))
     page = report(Album("", 64, 64, (), (shown,)))
     for each in shown.controls:
-        assert base64.b64encode(each.picture).decode() in page
+        assert each.picture is None or base64.b64encode(each.picture).decode() in page
         assert f"<figcaption>{each.caption}</figcaption>" in page
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from lafi.board.control import Control
 from lafi.board.injection import Injection
 from lafi.board.limits import folded
+from lafi.board.picture_prompt import PicturePrompt
 from lafi.board.pose import JOINTS
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stages import Sampling, SamplingStage, StageMask, StageSource
@@ -125,6 +126,21 @@ def _control(draw: st.DrawFn) -> Control:
 
 
 @st.composite
+def _picture_prompt(draw: st.DrawFn, names: list[str]) -> PicturePrompt:
+    start, end = sorted(draw(st.lists(_UNIT, min_size=2, max_size=2, unique=True)))
+    shown = {"image": draw(_PICTURES)}
+    if names and draw(st.booleans()):
+        shown = {"character": draw(st.sampled_from(names))}
+    return PicturePrompt(
+        strength=draw(st.floats(-10, 10)),
+        start=start,
+        end=end,
+        region=draw(st.none() | _region()),
+        **shown,
+    )
+
+
+@st.composite
 def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
     mentioned = draw(st.lists(st.sampled_from(names), max_size=4)) if names else []
     fields = {
@@ -146,6 +162,8 @@ def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
         fields["seed"] = draw(st.integers(0, 2**63 - 1))
     if draw(st.booleans()):
         fields["control"] = draw(st.lists(_control(), max_size=3))
+    if draw(st.booleans()):
+        fields["picture_prompts"] = draw(st.lists(_picture_prompt(names), max_size=3))
     if cast:
         fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
     return Panel(**fields)

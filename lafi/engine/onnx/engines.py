@@ -20,6 +20,7 @@ from lafi.engine.onnx.graph import (
     load_graph,
     model_info,
 )
+from lafi.engine.onnx.picture_prompts import load_picture_encoder
 from lafi.engine.onnx.recogniser import exported_recogniser
 from lafi.engine.onnx.runtime_choice import choose_runtime
 from lafi.engine.onnx.upscaler import load_upscaler
@@ -81,6 +82,7 @@ def load_onnx_engines(
         else exported_recogniser(artifacts, info, threads),
         upscaler=load_upscaler(upscaler_folder(artifacts, info), runtime, threads),
         controls=load_controls(artifacts, info, runtime, precision, threads),
+        picture_encoder=load_picture_encoder(artifacts, info, runtime, threads),
     )
 
 

@@ -12,6 +12,7 @@ from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.info import ModelInfo
 from lafi.ports.control import ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
+from lafi.ports.picture_encoder import PictureEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class TensorRT:
     ) -> Mapping[str, ControlNetwork]:
         """None: no plans are built of control networks."""
         return {}
+
+    def load_picture_encoder(self, artifacts: Path, threads: int) -> PictureEncoder | None:
+        """None: no plan is built of an image encoder."""
+        return None
 
     def served_rows(self, artifacts: Path) -> Mapping[str, int]:
         """Rows that the plans of the text encoder and the VAEs were built for."""

@@ -17,8 +17,10 @@ from torch import Tensor
 from lafi.model.bank_groups import BankGroup, bank_groups, bank_places
 from lafi.model.info import AttentionSite
 from lafi.model.input_port import WORDS
+from lafi.model.picture_prompt_info import PICTURE_PROMPTS, PICTURE_TOKENS, PICTURE_WEIGHTS
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch
+from lafi_kernels.picture_attention import picture_attention
 from lafi_kernels.reference import attention
 
 EXCLUDED: Final = -30000.0
@@ -90,15 +92,20 @@ class SelfAttentionProcessor:
 
 
 class CrossAttentionProcessor:
-    """Attention to the text, which can limit the words of a character to its region.
+    """Attention to text and pictures, which can limit a character's words to its region.
 
-    Its token grid is the latent's divided by `downscale`. Without limited words and padded texts it
-    is exactly the attention of diffusers. The weight of a region multiplies exp(logit), so 0
+    Its token grid is the latent's divided by `downscale`. Without limited words, padded texts and
+    pictures it is exactly the attention of diffusers. Pictures are read with keys and values of
+    their own. The weight of a region multiplies exp(logit), so 0
     excludes a word exactly. Words that belong to no character are never excluded.
     """
 
-    def __init__(self, downscale: int) -> None:
+    def __init__(
+        self, downscale: int, pictures: tuple[torch.nn.Module, torch.nn.Module] | None = None
+    ) -> None:
+        """pictures: what makes keys and values of their tokens; None: it reads none."""
         self.downscale = downscale
+        self.pictures = pictures
         self._plain = AttnProcessor2_0()
 
     def __call__(
@@ -115,7 +122,9 @@ class CrossAttentionProcessor:
         attention_mask: (B, 1, T), added to the logits of each token; None where all tokens count.
         """
         words = injection.ports.get(WORDS) if isinstance(injection, DenoiserBatch) else None
-        if encoder_hidden_states is None or (words is None and attention_mask is None):
+        shown = isinstance(injection, DenoiserBatch) and PICTURE_TOKENS in injection.ports
+        asked = shown or words is not None or attention_mask is not None
+        if encoder_hidden_states is None or not asked:
             plain: Tensor = self._plain(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb
             )
@@ -125,19 +134,33 @@ class CrossAttentionProcessor:
             assert isinstance(injection, DenoiserBatch)
             region = to_tokens(injection["region"], self.downscale, hidden_states.shape[1])
             offsets = word_offsets(words, region, attention_mask)
-        assert offsets is not None
+        queries = attn.to_q(hidden_states)
         q, k, v = (
             part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for part in (
-                attn.to_q(hidden_states),
+                queries,
                 attn.to_k(encoder_hidden_states),
                 attn.to_v(encoder_hidden_states),
             )
         )
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=offsets.to(q.dtype)[:, None])
+        mask = None if offsets is None else offsets.to(q.dtype)[:, None]
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         merged = read.transpose(1, 2).flatten(2)
+        if shown:
+            assert isinstance(injection, DenoiserBatch)
+            merged = self._with_pictures(merged, queries, injection, attn.heads)
         out: Tensor = attn.to_out[1](attn.to_out[0](merged)) / attn.rescale_output_factor
         return out
+
+    def _with_pictures(self, text: Tensor, q: Tensor, rows: DenoiserBatch, heads: int) -> Tensor:
+        """text (B, S, C): what was read from it with the queries q (B, S, C)."""
+        assert self.pictures is not None
+        to_k, to_v = self.pictures
+        tokens = rows[PICTURE_TOKENS].to(q.dtype)
+        weights = to_tokens(rows[PICTURE_WEIGHTS], self.downscale, q.shape[1])
+        keys, values = to_k(tokens), to_v(tokens)
+        read: Tensor = picture_attention(text, q, keys, values, weights.to(q.dtype), heads)
+        return read
 
 
 def word_offsets(words: Tensor, region: Tensor, counting: Tensor | None = None) -> Tensor:
@@ -209,15 +232,18 @@ def install_processors(
     """Install our processor in every self-attention layer of the UNet; returns the same UNet.
 
     layers: the UNet's self-attention layers in forward order, as `lafi.model.layers` lists them.
+    A UNet with an adapter (`lafi.engine.torch.picture_prompts`) reads pictures by its layers.
     Raises ValueError for attention with parts that the op lacks (norms, residuals).
     """
+    adapter = getattr(unet, PICTURE_PROMPTS, None)
     index = {layer.name: i for i, layer in enumerate(layers)}
     places = bank_places(bank_groups(layers))
     processors: dict[str, SelfAttentionProcessor | CrossAttentionProcessor] = {}
     for key in unet.attn_processors:
         name = key.removesuffix(".processor")
         if name not in index:
-            processors[key] = CrossAttentionProcessor(_grid_beside(name, index, layers))
+            pictures = None if adapter is None else adapter.of(name)
+            processors[key] = CrossAttentionProcessor(_grid_beside(name, index, layers), pictures)
             _check_plain(name, unet.get_submodule(name))
             continue
         _check_plain(name, unet.get_submodule(name))

@@ -30,12 +30,14 @@ from lafi.engine.torch.device import (
 from lafi.engine.torch.families.registry import torch_family_of
 from lafi.engine.torch.family import load_denoiser
 from lafi.engine.torch.graphs import ForwardEngine, GraphDenoiser
+from lafi.engine.torch.picture_prompts import install_adapter, with_torch_pictures
 from lafi.engine.torch.text_encoder import TorchTextEncoder
 from lafi.engine.torch.vae import TorchVaeDecoder, TorchVaeEncoder
 from lafi.model.bank_groups import bank_groups
 from lafi.model.checkpoint import read_model_info, weight_parts, weights_variant
 from lafi.model.families.registry import family_of, input_ports, text_names, text_stack_of
 from lafi.model.info import ModelInfo
+from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.bank_entry import BankEntry, split_bank
 from lafi.ports.engines import Denoiser, DenoiserBatch, Engines, ReferenceBatch
 
@@ -115,6 +117,7 @@ def load_torch_engines(
     device: str = "cpu",
     running: Running = "eager",
     controls: Mapping[str, Path] | None = None,
+    picture_prompts: AdapterFiles | None = None,
 ) -> Engines:
     """Engines of a diffusers folder.
 
@@ -122,6 +125,7 @@ def load_torch_engines(
     device: "cpu", "cuda" or "cuda:<index>"; a GPU uses the fused attention kernel and
     channels-last convolutions. running: how the UNet runs, see `Running`.
     controls: folders of control networks, by the name that storyboards call them.
+    picture_prompts: an adapter, which is a safetensors file, and its image encoder.
     Inputs may lie on any device; results are returned on the device of the inputs.
     Raises CheckpointError if the folder is not a complete pipeline, and DeviceError for a
     device, dtype or way of running that is not available.
@@ -132,6 +136,7 @@ def load_torch_engines(
     folder = Path(checkpoint)
     info = read_model_info(folder, precision=precision)
     info = with_torch_controls(info, folder, controls or {})
+    info = with_torch_pictures(info, folder, picture_prompts)
     parts = weight_parts(folder, family_of(info))
     variants = {part: weights_variant(folder / part) for part in parts}
     family = torch_family_of(info)
@@ -141,6 +146,7 @@ def load_torch_engines(
         if part in variants
     ]
     module = load_denoiser(family, folder, dtype, variants[family.part])
+    seen = picture_prompts and install_adapter(module, picture_prompts, dtype, where)
     vae = AutoencoderKL.from_pretrained(
         folder / "vae", torch_dtype=vae_dtype(dtype), variant=variants["vae"]
     )
@@ -148,7 +154,7 @@ def load_torch_engines(
         texts, place(vae, where), place(module, where), folder, info, running=running
     )
     named = {name: load_control(path, dtype, where) for name, path in (controls or {}).items()}
-    return replace(engines, controls=named)
+    return replace(engines, controls=named, picture_encoder=seen)
 
 
 def torch_engines(

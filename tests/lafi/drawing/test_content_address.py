@@ -11,6 +11,7 @@ from lafi.conditioning.character_words import limited_words
 from lafi.drawing.content_address import DRAWING_VERSION, content_address, stage_address
 from lafi.model.control_info import ControlInfo
 from lafi.model.info import ModelInfo
+from lafi.model.picture_prompt_info import PicturePromptInfo
 from model_infos import model_info
 
 ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
@@ -80,6 +81,11 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"control": [{"kind": "pose", "pose": POSE, "end": 0.5}]}},
     {"panel": {"control": [{"kind": "pose", "pose": POSE, "region": [0, 0, 1, 0.5]}]}},
     {"panel": {"control": [{"kind": "pose", "pose": {"nose": [0.5, 0.2]}}]}},
+    {"panel": {"picture_prompts": [{"character": "mia"}]}},
+    {"panel": {"picture_prompts": [{"character": "tom"}]}},
+    {"panel": {"picture_prompts": [{"character": "mia", "strength": 0.5}]}},
+    {"panel": {"picture_prompts": [{"character": "mia", "start": 0.5}]}},
+    {"panel": {"picture_prompts": [{"character": "mia", "region": [0, 0, 1, 0.5]}]}},
     {"changes": {"upscale": 2}},
     {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
@@ -126,7 +132,8 @@ def test_each_panel_alone_keeps_its_address(story: Storyboard) -> None:
     model = model_info(side_multiple=8)
     for panel in story.panels:
         used = [c for c in story.characters if f"{{{c.name}}}" in panel.prompt]
-        used += [c for c in story.characters if c.name in panel.characters and c not in used]
+        others = {*panel.characters, *(each.character for each in panel.picture_prompts)}
+        used += [c for c in story.characters if c.name in others and c not in used]
         fields = story.model_dump(exclude={"characters", "panels", "title"})
         alone = Storyboard(**fields, characters=used, panels=[panel])
         (same,) = alone.panels
@@ -301,3 +308,30 @@ def test_the_files_of_a_control_network_count_and_its_name_does_not(
     assert of(steered, "pose", "aa") == of(renamed, "figure", "aa")
     assert of(steered, "pose", "aa") != of(steered, "pose", "bb")
     assert of(board(), "pose", "aa") == of(board(), "pose", "bb") == address(board(), small_model)
+
+
+def test_the_files_of_an_adapter_count_for_panels_with_pictures(small_model: ModelInfo) -> None:
+    def of(drawn: Storyboard, digest: str) -> str:
+        facts = PicturePromptInfo(side=28, tokens=4, adapter_sha256=digest)
+        return address(drawn, small_model.model_copy(update={"picture_prompts": facts}))
+
+    shown = board(panel={"picture_prompts": [{"character": "mia"}]})
+    assert of(shown, "aa") != of(shown, "bb")
+    assert of(board(), "aa") == of(board(), "bb") == address(board(), small_model)
+
+
+def test_a_character_as_picture_prompt_is_its_picture(small_model: ModelInfo, png: bytes) -> None:
+    """Whatever it is called and described as; without a reference, whatever its portrait is."""
+
+    def shown(given: dict[str, Any], **mia: Any) -> str:
+        story = Storyboard(
+            characters=[{"name": "mia", "prompt": "a girl"} | mia],
+            panels=[{"prompt": "a child", "picture_prompts": [given]}],
+        )
+        return address(story, small_model)
+
+    by_name = shown({"character": "mia"}, reference=png)
+    assert by_name == shown({"image": png})
+    assert by_name == shown({"character": "mia"}, reference=png, prompt="a boy")
+    drawn = shown({"character": "mia"})
+    assert drawn not in (by_name, shown({"character": "mia"}, prompt="a boy"))

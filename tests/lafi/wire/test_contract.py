@@ -77,11 +77,11 @@ def test_a_panel_that_begins_with_another_survives_the_wire(
 @given(st.from_type(Storyboard))
 def test_tensors_are_what_the_spec_says(board: Storyboard) -> None:
     slots: list[Any] = [*board.characters]
-    owners = [(board.sampling, ()), *((panel.sampling, panel.control) for panel in board.panels)]
-    for sampling, controls in owners:
+    panels = [(each.sampling, (*each.control, *each.picture_prompts)) for each in board.panels]
+    for sampling, others in [(board.sampling, ()), *panels]:
         stages = () if sampling is None else sampling.stages
         slots += [slot for stage in stages for slot in (stage.source, stage.mask) if slot]
-        slots += controls
+        slots += others
     pictures = [getattr(slot, "reference", None) or getattr(slot, "image", None) for slot in slots]
     images = list(dict.fromkeys(picture.data for picture in pictures if picture is not None))
     tensors = storyboard_to_tensors(board)
