@@ -65,6 +65,7 @@ RUNNERS = {
     for name in (
         *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
         *("comic.py", "comic_command.py"),
+        "edit_command.py",
         "page_command.py",
         "story_command.py",
     )

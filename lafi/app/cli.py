@@ -38,6 +38,7 @@ from lafi.app.drawing_options import (
     Upscale,
     Url,
 )
+from lafi.app.edit_command import app as edit_app
 from lafi.app.export_commands import app as export_app
 from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
@@ -87,6 +88,7 @@ app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(client_app)
 app.add_typer(story_app)
+app.add_typer(edit_app)
 app.add_typer(page_app)
 app.add_typer(comic_app)
 
