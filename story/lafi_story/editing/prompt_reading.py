@@ -1,7 +1,7 @@
 """What a prompt says in the vocabulary's words, and what else stands in it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,8 +58,8 @@ class PromptReader:
         )
         text = PLACEHOLDER.sub(lambda m: " " * len(m[0]), prompt)
         words = tuple(self._finder.find(text))
-        found, inside = map(tuple, _phrases(prompt, words))
-        script = _script(found, names)
+        found, inside = _phrases(prompt, words)
+        script = _script(tuple(found), names)
         plain = PLACEHOLDER.sub(lambda m: f"{{{folded(m[1])}}}", prompt)
         whole = prompt_of(script, self._vocabulary) == plain
         rest = (
@@ -67,7 +67,7 @@ class PromptReader:
             if whole
             else tuple(self._rest(prompt, (*(w for w in words if w not in inside), *names)))
         )
-        return PromptRead(script, found, inside, names, rest, whole)
+        return PromptRead(script, tuple(found), tuple(inside), names, rest, whole)
 
     def _rest(self, prompt: str, known: tuple[Meant, ...]) -> Iterator[str]:
         text = list(prompt)
@@ -99,7 +99,7 @@ def _owner(one: Meant, names: tuple[Meant, ...]) -> str:
     return (before[-1] if before else names[0]).word
 
 
-def _phrases(prompt: str, words: Iterator[Meant]) -> tuple[list[Meant], list[Meant]]:
+def _phrases(prompt: str, words: Iterable[Meant]) -> tuple[list[Meant], list[Meant]]:
     """Words with what belongs to them, `in the dark forest` of `forest`; and those like `dark`,
     which only tell more of the next word."""
     phrases: list[Meant] = []
