@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,8 +71,12 @@ from lafi.app.serving_options import (
     UseEnvoy,
     Verbose,
 )
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.store_commands import app as store_app
 from lafi.app.story_command import app as story_app
+
+if TYPE_CHECKING:
+    from lafi.origin.signing import Signing
 
 app = typer.Typer(
     name="lafi",
@@ -150,6 +154,7 @@ def serve(
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
         raise missing(error, "serve") from None
+    tls = (tls_certificate, tls_key, tls_client_ca)
     settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
@@ -164,13 +169,7 @@ def serve(
         requests_mib=requests_mib,
         unread_seconds=unread_seconds,
         canary_seconds=canary_seconds,
-        exposure=exposure_of(
-            keys,
-            (tls_certificate, tls_key, tls_client_ca),
-            insecure=insecure,
-            open_parts=open_parts,
-            envoy=envoy,
-        ),
+        exposure=exposure_of(keys, tls, insecure=insecure, open_parts=open_parts, envoy=envoy),
         triton_server=triton_server,
     )
     raise typer.Exit(serve_command(repository, settings))
@@ -198,6 +197,8 @@ def draw(
     retries: Retries = 30,
     detach: Detach = False,
     attach: Attach = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
@@ -213,9 +214,9 @@ def draw(
         raise missing(error, "") from None
     shown = panel or name or preview or stage_previews or from_stage or overwrite
     _check_coming_back(stories, attach, detach, shown=bool(shown))
-    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout}
-    patience["retries"] = retries
-    patience["access"] = access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout, "access": access}
+    patience |= {"retries": retries, "signing": _signing(sign_key, sign_certificate, detach)}
     if attach:
         raise typer.Exit(attach_command(attach, out, url, **patience))
     # Last, so that it counts more than a --set of the same field.
@@ -223,20 +224,17 @@ def draw(
     overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
     if detach:
         raise typer.Exit(submit(stories or (), url, overrides=overrides, access=access))
-    code = draw_command(
-        stories or (),
-        out=out,
-        url=url,
-        overrides=overrides,
-        name=name,
-        panels=panel or None,
-        previews=preview,
-        stage_previews=stage_previews,
-        from_stage=from_stage,
-        overwrite=overwrite,
-        **patience,
-    )
-    raise typer.Exit(code)
+    drawing: dict[str, Any] = {"name": name, "panels": panel or None, "previews": preview}
+    drawing |= {"stage_previews": stage_previews, "from_stage": from_stage}
+    drawing |= {"out": out, "url": url, "overrides": overrides, "overwrite": overwrite}
+    raise typer.Exit(draw_command(stories or (), **drawing, **patience))
+
+
+def _signing(key: Path | None, certificate: Path | None, detach: bool) -> Signing | None:
+    signing = signing_of(key, certificate)
+    if detach and signing:
+        typer.echo("note: --attach signs what it fetches; give it the same key", err=True)
+    return signing
 
 
 def _check_coming_back(

@@ -11,6 +11,7 @@ from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, acces
 from lafi.app.drawing_options import DEFAULT_URL, Upscale
 from lafi.app.missing import missing
 from lafi.app.page_command import Captions, Font, Formats, Layout, Order, Size
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Encoding,
     Llm,
@@ -56,12 +57,15 @@ def comic(
     llm_price: LlmPrice = "",
     record: Record = None,
     replay: Replay = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
 ) -> None:
     """Plan a story, draw it with a running server and lay it out; again: what is missing."""
+    signing = signing_of(sign_key, sign_certificate)
     try:
         from lafi.app.comic import PageForm, Plan
         from lafi.app.comic import comic as make
@@ -75,6 +79,7 @@ def comic(
             plan=Plan(panels, title, encoding, vocabulary, asked),
             form=PageForm(layout, order, size, formats, captions, font),
             upscale=upscale,
+            signing=signing,
             access=access_of(api_key, tls_ca, tls_certificate, tls_key),
         )
     except ModuleNotFoundError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.drawing_options import PanelName, Recipe, Recipes, Settings, Upscale
 from lafi.app.missing import missing
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Llm,
     LlmModel,
@@ -74,6 +76,8 @@ def edit(
     llm_price: LlmPrice = "",
     record: Record = None,
     replay: Replay = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
@@ -81,6 +85,7 @@ def edit(
 ) -> None:
     """Change one panel of a storyboard's file by words; with --server, draw it again."""
     _check_drawing(server, (out, name, recipe, recipes, settings, upscale), dry_run)
+    signing = signing_of(sign_key, sign_certificate) if server else None
     try:
         from lafi_client.commands import draw
         from lafi_client.story_file import Overrides
@@ -98,8 +103,8 @@ def edit(
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     overrides = Overrides(recipe, recipes, chosen)
     drawn = out or _usual_drawing(story)
-    code = draw(story, drawn, server, overrides=overrides, name=name, panels=[panel], access=access)
-    raise typer.Exit(code)
+    again = partial(draw, story, drawn, server, overrides=overrides, name=name, panels=[panel])
+    raise typer.Exit(again(access=access, signing=signing))
 
 
 def _check_drawing(server: str, options: tuple[object, ...], dry_run: bool) -> None:
