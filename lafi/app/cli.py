@@ -60,6 +60,8 @@ from lafi.app.serving_options import (
     RequestMib,
     RequestsMib,
     RetentionDays,
+    SafetyChoice,
+    SafetyFile,
     ServedRecipe,
     ServerCertificate,
     ServerKey,
@@ -134,6 +136,8 @@ def serve(
     threads: Threads = None,
     log_file: LogFile = None,
     default_recipe: ServedRecipe = None,
+    safety: SafetyChoice = None,
+    safety_words: SafetyFile = None,
     store: StorePlace = "state",
     store_mib: StoreMib = 4096,
     retention_days: RetentionDays = 7,
@@ -162,7 +166,9 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment=models_environment(default_recipe, store, store_mib, retention_days),
+        environment=models_environment(
+            default_recipe, (store, store_mib, retention_days), safety, safety_words
+        ),
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,

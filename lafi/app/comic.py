@@ -30,6 +30,7 @@ class Plan:
     encoding: str = ""
     vocabulary: Path | None = None
     llm: LlmOptions | None = None
+    protected: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +116,5 @@ def _planned(novel: str, out: Path, plan: Plan) -> int:
         vocabulary=plan.vocabulary,
         steps=out / STEPS,
         llm=plan.llm or LlmOptions(),
+        protected=plan.protected,
     )

@@ -1,4 +1,4 @@
 """Who made a file: signed C2PA manifests that say so. Signs on the client, with the user's key.
 
-Knows files and what drew them; knows nothing of storyboards, servers and networks.
+Knows nothing of storyboards, servers and networks.
 """
