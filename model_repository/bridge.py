@@ -17,6 +17,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from lafi.board.default_recipe import DefaultRecipe, load_default_recipe
+from lafi.board.safety_words import SAFETY, SAFETY_WORDS, Safety, load_safety
 from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, model_info
 from lafi.front.run_folder import REQUEST_KEY, own_run_folder
 from lafi.model.info import ModelInfo, check_format
@@ -60,11 +61,23 @@ class ModelSettings:
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
         )
 
+    @property
+    def engine(self) -> tuple[str, str, int]:
+        """Runtime, precision and CPU threads of the denoiser."""
+        return self.runtime, self.precision, self.threads
+
     def default_recipe(self) -> DefaultRecipe | None:
         """What sets the fields that storyboards leave unset: the server's choice, or the
         parameter `default_recipe`, a recipe's name or a file relative to the exported folder."""
         named = os.environ.get(DEFAULT_RECIPE) or self.text("default_recipe", "")
         return load_default_recipe(named, self.artifacts.parent) if named else None
+
+    def safety(self) -> Safety:
+        """What is done about words in prompts: the server's choice, or the parameters `safety`
+        (off, flag or refuse) and `safety_words`, a file relative to the exported folder."""
+        setting = os.environ.get(SAFETY) or self.text("safety", "off")
+        file = os.environ.get(SAFETY_WORDS) or self.text("safety_words", "")
+        return load_safety(setting, self.artifacts.parent / file if file else None)
 
     def info(self) -> ModelInfo:
         """The exported model's facts."""

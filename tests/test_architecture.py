@@ -29,8 +29,8 @@ PACKAGES = {
 MAY_IMPORT = {
     "lafi_kernels": set(),
     "lafi": {"lafi_kernels"},
-    "lafi_client": {"lafi.board", "lafi.wire"},
-    "lafi_story": {"lafi.board", "lafi.wire"},
+    "lafi_client": {"lafi.board", "lafi.wire", "lafi.origin"},
+    "lafi_story": {"lafi.board", "lafi.wire", "lafi.origin"},
     "lafi_export": {"lafi", "lafi_kernels"},
     "lafi_repository": {"lafi", "lafi_kernels"},
     "lafi_tiny": {"lafi", "lafi_kernels"},
@@ -44,6 +44,7 @@ BEFORE = (
 ROOMS = {
     **{room: set(BEFORE[:place]) for place, room in enumerate(BEFORE)},
     "store": set(),
+    "origin": {"board"},
     "engine": set(),
     "engine.cuda": {"board", "model", "ports"},
     "engine.onnx": {"board", "model", "ports"},
@@ -56,7 +57,7 @@ ROOMS = {
     "server": {"front", "model"},
 }
 ROOMS["app"] = set(ROOMS)
-LIGHT_ROOMS = ("board", "model", "wire", "store", "front", "server", "app")
+LIGHT_ROOMS = ("board", "model", "wire", "store", "origin", "front", "server", "app")
 """Loading any file of these loads nothing heavy."""
 
 # These run the others, each import inside a function.
@@ -65,6 +66,7 @@ RUNNERS = {
     for name in (
         *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
         *("comic.py", "comic_command.py"),
+        "edit_command.py",
         "page_command.py",
         "story_command.py",
     )

@@ -29,7 +29,10 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`(?:python )?([\w.-]+/[\w./-]+\.(?:py|md|sh|json|yaml|toml|html))\b")
 MAKE = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
-COMMANDS = "serve|draw|compare|enrol|identify|forget|export-upscaler|export|doctor|story|page|comic"
+COMMANDS = (
+    "serve|draw|compare|enrol|identify|forget|export-upscaler|export|doctor"
+    "|story|edit|polish|page|comic"
+)
 LAFI = re.compile(rf"\blafi ({COMMANDS})\b([^\n`|]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 

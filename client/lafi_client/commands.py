@@ -14,6 +14,8 @@ from rich.console import Console
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
+from lafi.origin.made import made_by
+from lafi.origin.signing import Signing
 from lafi.wire.events import Event, Failed, Latents, PanelImage, Portrait, Preview
 from lafi_client.access import Access
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
@@ -36,6 +38,8 @@ from lafi_client.progress import DrawingProgress
 from lafi_client.report import report
 from lafi_client.retry import RETRIES
 from lafi_client.story_file import Overrides, load_story
+
+_SHEET = "contact_sheet.png"
 
 
 @dataclass
@@ -73,18 +77,18 @@ def draw(
     idle_timeout: float = 60.0,
     retries: int = RETRIES,
     access: Access | None = None,
+    signing: Signing | None = None,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
 
     Several files are drawn one after another, each into the folder of its name below `out`. Panels
     whose files are there with the same settings are kept, unless `overwrite`. `panels` names those
-    to draw again whatever is there; then all others stay as they are. Writes each picture as it
-    arrives, named by the template `name` (see panel_names), at the end contact_sheet.png and
-    report.html; with `stage_previews` also a small picture after each stage but the last, as
-    preview_03_1.png. Of panels with several stages what each stage left is kept too, and
-    `from_stage` draws them again from that stage on, counted from 1. `timeout` and `idle_timeout`
-    are seconds, as in StoryboardClient. `access`: for a server with keys or TLS.
+    to draw again whatever is there; then all others stay as they are. Pictures are written as they
+    arrive, named by `name` (see panel_names), at the end contact_sheet.png and report.html; with
+    `stage_previews` also a small picture after each stage but the last. What each of several stages
+    left is kept, and `from_stage` draws from that stage on, counted from 1. Times are seconds.
+    `signing`: who signs every PNG file, also those that are kept and not signed yet.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server does not answer
     or goes silent, 4 if some panels failed, 130 if interrupted; for several files the worst.
@@ -103,7 +107,7 @@ def draw(
             board = board.model_copy(update={"stage_previews": True}) if stage_previews else board
             names = panel_names(name, board, path.stem, now) if name else None
             wanted = _checked_numbers(panels or (), board)
-            drawing = DrawingFolder(folder, board, names)
+            drawing = DrawingFolder(folder, board, names, signing)
             wanted = wanted or _outdated(board, drawing, overwrite or from_stage is not None)
             jobs.append(_Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
         except (StoryboardError, ValueError, OSError) as error:
@@ -158,6 +162,8 @@ def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
 def _draw_one(client: StoryboardClient, job: _Job, console: Console, previews: bool) -> int:
     run = _Run()
     code = _draw(client, job.storyboard, job.wanted, job.folder, run, console, previews)
+    if signed := job.folder.sign_kept():
+        _say(console, f"signed {signed} pictures that were there already")
     if _write_pages(_album(job.storyboard, job.folder, run), job.folder):
         page = job.folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
@@ -184,7 +190,7 @@ def _draw(
             closing(client.events(storyboard, only=wanted)) as events,
         ):
             _handle_events(events, folder, run, progress)
-    except StoryboardRefused as error:
+    except (StoryboardRefused, StoryboardError) as error:  # the latter: what cannot be signed
         return fail(console, BAD_STORYBOARD, error)
     except LafiError as error:
         fail(console, SERVER_UNAVAILABLE, error)
@@ -284,6 +290,9 @@ def _write_pages(album: Album, folder: DrawingFolder) -> bool:
         return False
     buffer = io.BytesIO()
     contact_sheet(album).save(buffer, format="PNG", optimize=True)
-    folder.write("contact_sheet.png", buffer.getvalue())
+    shown = [
+        made_by(entry.picture, f"panel {entry.number}") for entry in album.panels if entry.picture
+    ]
+    folder.write(_SHEET, folder.signed(_SHEET, buffer.getvalue(), shown))
     folder.write("report.html", report(album).encode())
     return True

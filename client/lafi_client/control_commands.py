@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lafi.board.error import StoryboardError
+from lafi.origin.made import made_by
+from lafi.origin.signing import Signing
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Failed, PanelImage, Portrait
 from lafi_client.access import Access
@@ -38,9 +40,12 @@ def attach(
     idle_timeout: float = 60.0,
     retries: int = RETRIES,
     access: Access | None = None,
+    signing: Signing | None = None,
     console: Console | None = None,
 ) -> int:
     """Write the pictures of a storyboard that was accepted before, as they come, into `out`.
+
+    signing: who signs them; None: nobody.
 
     Returns 0 if all came, 2 for an id that the server does not know, 3 if it does not answer, 4 if
     some panels failed, 130 if interrupted.
@@ -61,10 +66,10 @@ def attach(
             for event in events:
                 match event:
                     case PanelImage():
-                        write_whole(folder / panel_file(event.panel), event.png)
+                        _write(folder / panel_file(event.panel), event.png, signing)
                         _say(console, f"panel {event.panel}{'  kept' if event.kept else ''}")
                     case Portrait():
-                        write_whole(folder / portrait_file(event.character), event.png)
+                        _write(folder / portrait_file(event.character), event.png, signing)
                     case Failed(panel=int(number)):
                         errors[number] = event.error
     except (StoryboardError, StoryboardRefused, StoryboardUnknown, ValueError) as error:
@@ -76,6 +81,12 @@ def attach(
     for number, error_text in sorted(errors.items()):
         fail(console, PANELS_FAILED, f"panel {number}: {error_text}")
     return PANELS_FAILED if errors else DRAWN
+
+
+def _write(path: Path, png: bytes, signing: Signing | None) -> None:
+    if signing is not None:
+        png = signing.signed(png, path.name, [made_by(png, path.name)])
+    write_whole(path, png)
 
 
 def submit(

@@ -1,7 +1,7 @@
 """A folder of finished panels, and which of them still match the storyboard.
 
 Every file is written whole or not at all. `drawing.json` records the settings of each picture;
-the pictures themselves are stored byte for byte as the server sent them.
+the pictures themselves are stored byte for byte as the server sent them, or signed with a key.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
+from lafi.origin.made import Made, made_by
+from lafi.origin.signing import Signing
 from lafi.wire.events import Latents, PanelImage, Portrait, Preview
 
 RECORD_NAME = "drawing.json"
@@ -32,7 +34,8 @@ _RESOLVED = {"prompt", "injection", "source", "mask"}
 class PictureRecord:
     """The record of a picture file: hashes of its settings and bytes, seconds, content address.
 
-    seed, scores, attempts: as in the event of a panel; none for a portrait.
+    seed, scores, attempts: as in the event of a panel; none for a portrait. signer: SHA-256 of the
+    certificate that the file is signed with; "": it is not signed.
     """
 
     settings: str
@@ -42,19 +45,26 @@ class PictureRecord:
     seed: int | None = None
     scores: dict[str, float] = field(default_factory=dict)
     attempts: int = 1
+    signer: str = ""
 
 
 class DrawingFolder:
     """The pictures of one storyboard in the folder `path`, which is created if it is missing.
 
-    `names`: the panels' file names; default: `panel_00.png` and so on.
+    `names`: the panels' file names; default: `panel_00.png` and so on. `signing`: who signs every
+    PNG file; None: nobody.
     """
 
     def __init__(
-        self, path: Path, storyboard: Storyboard, names: Sequence[str] | None = None
+        self,
+        path: Path,
+        storyboard: Storyboard,
+        names: Sequence[str] | None = None,
+        signing: Signing | None = None,
     ) -> None:
         self.path = path
         self._storyboard = storyboard
+        self._signing = signing
         self._names = names or [panel_file(number) for number in range(len(storyboard.panels))]
         path.mkdir(parents=True, exist_ok=True)
         self._records = _read_records(path / RECORD_NAME)
@@ -81,7 +91,8 @@ class DrawingFolder:
 
     def save_preview(self, preview: Preview) -> None:
         """Writes the preview of a finished stage. It gets no record, as it is never reused."""
-        self.write(preview_file(preview.panel, preview.stage), preview.png)
+        name = preview_file(preview.panel, preview.stage)
+        self.write(name, self.signed(name, preview.png))
 
     def save_latents(self, latents: Latents) -> None:
         """What a stage left, so that the panel can go on from there (`latents_file`)."""
@@ -93,21 +104,53 @@ class DrawingFolder:
 
     def save_panel(self, image: PanelImage) -> None:
         settings = panel_settings(self._storyboard, image.panel)
+        name = self._names[image.panel]
+        png = self.signed(name, image.png)
         record = PictureRecord(
             settings,
-            _sha256(image.png),
+            _sha256(png),
             image.seconds,
             image.address,
             image.seed,
             image.scores,
             image.attempts,
+            self._signer,
         )
-        self._save(self._names[image.panel], image.png, record)
+        self._save(name, png, record)
 
     def save_portrait(self, portrait: Portrait) -> None:
         settings = _digest(self._storyboard.character(portrait.character).caption)
-        record = PictureRecord(settings, _sha256(portrait.png))
-        self._save(portrait_file(portrait.character), portrait.png, record)
+        name = portrait_file(portrait.character)
+        png = self.signed(name, portrait.png)
+        self._save(name, png, PictureRecord(settings, _sha256(png), signer=self._signer))
+
+    def signed(self, name: str, png: bytes, shows: Sequence[Made] | None = None) -> bytes:
+        """The picture with a manifest, or as it is without a key. Raises StoryboardError.
+
+        shows: what it is made of; default: what it says of itself.
+        """
+        if self._signing is None:
+            return png
+        short = Path(name).name
+        return self._signing.signed(png, short, [made_by(png, short)] if shows is None else shows)
+
+    def sign_kept(self) -> int:
+        """Sign what an earlier call left unsigned here and nobody changed; returns how many."""
+        if self._signing is None:
+            return 0
+        count = 0
+        for name, record in list(self._records.items()):
+            png = self._read(name)
+            if png is None or record.signer or _sha256(png) != record.sha256:
+                continue
+            signed = self.signed(name, png)
+            self._save(name, signed, replace(record, sha256=_sha256(signed), signer=self._signer))
+            count += 1
+        return count
+
+    @property
+    def _signer(self) -> str:
+        return "" if self._signing is None else self._signing.fingerprint
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +38,7 @@ from lafi.app.drawing_options import (
     Upscale,
     Url,
 )
+from lafi.app.edit_command import app as edit_app
 from lafi.app.export_commands import app as export_app
 from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
@@ -59,6 +60,8 @@ from lafi.app.serving_options import (
     RequestMib,
     RequestsMib,
     RetentionDays,
+    SafetyChoice,
+    SafetyFile,
     ServedRecipe,
     ServerCertificate,
     ServerKey,
@@ -70,8 +73,12 @@ from lafi.app.serving_options import (
     UseEnvoy,
     Verbose,
 )
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.store_commands import app as store_app
 from lafi.app.story_command import app as story_app
+
+if TYPE_CHECKING:
+    from lafi.origin.signing import Signing
 
 app = typer.Typer(
     name="lafi",
@@ -87,6 +94,7 @@ app.add_typer(store_app)
 app.add_typer(keys_app)
 app.add_typer(client_app)
 app.add_typer(story_app)
+app.add_typer(edit_app)
 app.add_typer(page_app)
 app.add_typer(comic_app)
 
@@ -128,6 +136,8 @@ def serve(
     threads: Threads = None,
     log_file: LogFile = None,
     default_recipe: ServedRecipe = None,
+    safety: SafetyChoice = None,
+    safety_words: SafetyFile = None,
     store: StorePlace = "state",
     store_mib: StoreMib = 4096,
     retention_days: RetentionDays = 7,
@@ -148,6 +158,7 @@ def serve(
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
         raise missing(error, "serve") from None
+    tls = (tls_certificate, tls_key, tls_client_ca)
     settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
@@ -155,20 +166,16 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment=models_environment(default_recipe, store, store_mib, retention_days),
+        environment=models_environment(
+            default_recipe, (store, store_mib, retention_days), safety, safety_words
+        ),
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
         requests_mib=requests_mib,
         unread_seconds=unread_seconds,
         canary_seconds=canary_seconds,
-        exposure=exposure_of(
-            keys,
-            (tls_certificate, tls_key, tls_client_ca),
-            insecure=insecure,
-            open_parts=open_parts,
-            envoy=envoy,
-        ),
+        exposure=exposure_of(keys, tls, insecure=insecure, open_parts=open_parts, envoy=envoy),
         triton_server=triton_server,
     )
     raise typer.Exit(serve_command(repository, settings))
@@ -196,6 +203,8 @@ def draw(
     retries: Retries = 30,
     detach: Detach = False,
     attach: Attach = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
@@ -211,9 +220,9 @@ def draw(
         raise missing(error, "") from None
     shown = panel or name or preview or stage_previews or from_stage or overwrite
     _check_coming_back(stories, attach, detach, shown=bool(shown))
-    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout}
-    patience["retries"] = retries
-    patience["access"] = access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
+    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout, "access": access}
+    patience |= {"retries": retries, "signing": _signing(sign_key, sign_certificate, detach)}
     if attach:
         raise typer.Exit(attach_command(attach, out, url, **patience))
     # Last, so that it counts more than a --set of the same field.
@@ -221,20 +230,17 @@ def draw(
     overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
     if detach:
         raise typer.Exit(submit(stories or (), url, overrides=overrides, access=access))
-    code = draw_command(
-        stories or (),
-        out=out,
-        url=url,
-        overrides=overrides,
-        name=name,
-        panels=panel or None,
-        previews=preview,
-        stage_previews=stage_previews,
-        from_stage=from_stage,
-        overwrite=overwrite,
-        **patience,
-    )
-    raise typer.Exit(code)
+    drawing: dict[str, Any] = {"name": name, "panels": panel or None, "previews": preview}
+    drawing |= {"stage_previews": stage_previews, "from_stage": from_stage}
+    drawing |= {"out": out, "url": url, "overrides": overrides, "overwrite": overwrite}
+    raise typer.Exit(draw_command(stories or (), **drawing, **patience))
+
+
+def _signing(key: Path | None, certificate: Path | None, detach: bool) -> Signing | None:
+    signing = signing_of(key, certificate)
+    if detach and signing:
+        typer.echo("note: --attach signs what it fetches; give it the same key", err=True)
+    return signing
 
 
 def _check_coming_back(

@@ -14,6 +14,7 @@ import typer
 from lafi.board.error import StoryboardError
 
 if TYPE_CHECKING:
+    from lafi.origin.signing import Signing
     from lafi_client.access import Access
     from lafi_story.llm.options import LlmOptions
 
@@ -29,6 +30,7 @@ class Plan:
     encoding: str = ""
     vocabulary: Path | None = None
     llm: LlmOptions | None = None
+    protected: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,12 @@ def comic(
     form: PageForm = _USUAL_FORM,
     upscale: int | None = None,
     access: Access | None = None,
+    signing: Signing | None = None,
 ) -> int:
     """Write story.yaml, its steps, the panels and the pages of a novel into a folder.
 
     A story.yaml that was edited by hand is drawn as it is. Options are checked before any work.
+    signing: who signs panels and pages; None: nobody.
     Returns 0, or the exit code of the step that failed: 1 for a text or an option that is refused,
     else as `lafi draw`.
     """
@@ -77,9 +81,10 @@ def comic(
     settings = () if upscale is None else (f"upscale={upscale}",)
     board = out / STORY
     overrides = Overrides(settings=settings)
-    if code := draw(board, out / PANELS, url=server, overrides=overrides, access=access):
+    drawn = out / PANELS
+    if code := draw(board, drawn, server, overrides=overrides, access=access, signing=signing):
         return code
-    return lay_out(out / PANELS, out / PAGES, style, story=board)
+    return lay_out(drawn, out / PAGES, style, story=board, signing=signing)
 
 
 def _edited(out: Path) -> bool:
@@ -111,4 +116,5 @@ def _planned(novel: str, out: Path, plan: Plan) -> int:
         vocabulary=plan.vocabulary,
         steps=out / STEPS,
         llm=plan.llm or LlmOptions(),
+        protected=plan.protected,
     )

@@ -11,6 +11,7 @@ from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, acces
 from lafi.app.drawing_options import DEFAULT_URL, Upscale
 from lafi.app.missing import missing
 from lafi.app.page_command import Captions, Font, Formats, Layout, Order, Size
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Encoding,
     Llm,
@@ -19,6 +20,7 @@ from lafi.app.story_command import (
     LlmTimeout,
     MostPanels,
     Novel,
+    Protected,
     Record,
     Replay,
     StoryTitle,
@@ -56,12 +58,16 @@ def comic(
     llm_price: LlmPrice = "",
     record: Record = None,
     replay: Replay = None,
+    protected: Protected = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
 ) -> None:
     """Plan a story, draw it with a running server and lay it out; again: what is missing."""
+    signing = signing_of(sign_key, sign_certificate)
     try:
         from lafi.app.comic import PageForm, Plan
         from lafi.app.comic import comic as make
@@ -72,9 +78,10 @@ def comic(
             novel,
             out,
             server,
-            plan=Plan(panels, title, encoding, vocabulary, asked),
+            plan=Plan(panels, title, encoding, vocabulary, asked, protected),
             form=PageForm(layout, order, size, formats, captions, font),
             upscale=upscale,
+            signing=signing,
             access=access_of(api_key, tls_ca, tls_certificate, tls_key),
         )
     except ModuleNotFoundError as error:

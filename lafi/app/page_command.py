@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lafi.app.missing import missing
+from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 
 app = typer.Typer()
 
@@ -41,8 +42,11 @@ def page(
     formats: Formats = "png",
     captions: Captions = "sentence",
     font: Font = None,
+    sign_key: SignKey = None,
+    sign_certificate: SignCertificate = None,
 ) -> None:
     """Lay out drawn panels on pages, with speech balloons and captions."""
+    signing = signing_of(sign_key, sign_certificate)
     try:
         from lafi_story.pages.command import page as page_command
 
@@ -56,6 +60,7 @@ def page(
             formats=formats,
             captions=captions,
             font=font,
+            signing=signing,
         )
     except ModuleNotFoundError as error:
         raise missing(error, "story") from None

@@ -7,6 +7,7 @@ import typer
 
 from lafi.board.default_recipe import load_default_recipe
 from lafi.board.error import StoryboardError
+from lafi.board.safety_words import SAFETY, SAFETY_WORDS, load_safety
 from lafi.front.control import TlsFiles
 from lafi.server.exposure import Exposure
 from lafi.server.triton_server import DEFAULT_RECIPE
@@ -14,10 +15,37 @@ from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGAB
 
 
 def models_environment(
-    default_recipe: str | None, store: str, mib: int, days: int
+    default_recipe: str | None,
+    store: tuple[str, int, int],
+    safety: str | None,
+    safety_words: Path | None,
 ) -> Mapping[str, str]:
-    """All that the models are told. Raises typer.BadParameter."""
-    return {**recipe_environment(default_recipe), **store_environment(store, mib, days)}
+    """All that the models are told. store: place, MiB, days. Raises typer.BadParameter."""
+    return {
+        **recipe_environment(default_recipe),
+        **store_environment(*store),
+        **safety_environment(safety, safety_words),
+    }
+
+
+def safety_environment(setting: str | None, file: Path | None) -> Mapping[str, str]:
+    """The environment that tells the models what to do about words in prompts.
+
+    setting None: as the repository has it. Raises typer.BadParameter for another setting than
+    off, flag and refuse, for a file that is none, and for a file without a setting.
+    """
+    if setting is None:
+        if file is not None:
+            raise typer.BadParameter(
+                "only with --safety flag or refuse", param_hint="--safety-words"
+            )
+        return {}
+    try:
+        load_safety(setting, file)
+    except StoryboardError as error:
+        raise typer.BadParameter(str(error), param_hint="--safety") from None
+    more = {} if file is None else {SAFETY_WORDS: str(file.absolute())}
+    return {SAFETY: setting, **more}
 
 
 def recipe_environment(default_recipe: str | None) -> Mapping[str, str]:

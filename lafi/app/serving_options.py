@@ -47,6 +47,19 @@ ServedRecipe = Annotated[
         show_default="the repository's, if it has one",
     ),
 ]
+SafetyChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--safety",
+        metavar="off|flag|refuse",
+        help="Say which words of a list prompts have, or refuse such storyboards.",
+        show_default="the repository's, else off",
+    ),
+]
+SafetyFile = Annotated[
+    Path | None,
+    typer.Option("--safety-words", help="More words for --safety (YAML).", show_default=False),
+]
 StorePlace = Annotated[
     str,
     typer.Option(

@@ -43,6 +43,11 @@ Record = Annotated[
 ]
 Replay = Annotated[Path | None, typer.Option(help="Plan by kept answers; nobody is asked.")]
 
+Protected = Annotated[
+    Path | None,
+    typer.Option(help="Names (YAML: refuse, rename) that the text may not have, or has otherwise."),
+]
+
 
 def extra_of(error: ModuleNotFoundError) -> str:
     """The extra that installs a package of this command."""
@@ -69,6 +74,7 @@ def story(
     llm_price: LlmPrice = "",
     record: Record = None,
     replay: Replay = None,
+    protected: Protected = None,
 ) -> None:
     """Plan a storyboard from a story: by rules on this machine, or by a language model."""
     try:
@@ -85,6 +91,7 @@ def story(
             steps=steps,
             overwrite=overwrite,
             llm=LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price),
+            protected=protected,
         )
     except ModuleNotFoundError as error:
         raise missing(error, extra_of(error)) from None

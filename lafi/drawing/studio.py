@@ -9,6 +9,7 @@ from typing import Any
 from lafi.board.cost import Cost, storyboard_cost
 from lafi.board.default_recipe import SETTING, DefaultRecipe
 from lafi.board.error import StoryboardError
+from lafi.board.safety_words import Safety
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
@@ -26,6 +27,7 @@ from lafi.wire.events import Event
 BANK_BYTES = 512 * 2**20
 """Two to eight characters of SDXL at 1024 px, thousands of the bundled model's."""
 
+_NO_SAFETY = Safety()
 _TRIAL_SIDE = 256
 """Pixels, about, of the panel with which a default recipe is tried where it names no size."""
 
@@ -44,6 +46,7 @@ class Studio:
         bank_bytes: int = BANK_BYTES,
         panels: PanelStore | None = None,
         default_recipe: DefaultRecipe | None = None,
+        safety: Safety = _NO_SAFETY,
     ) -> None:
         """engines: by the name of the variant, "" is the model itself. max_rows: of one call.
 
@@ -51,10 +54,12 @@ class Studio:
         panels: where finished panels are kept, and found again; None: nowhere.
         default_recipe: sets what storyboards leave unset. Raises StoryboardError for one that the
         model cannot draw.
+        safety: what is done about words in prompts.
         `outcomes` counts what became of panels since the start.
         """
         self._engines = dict(engines)
         self._default_recipe = default_recipe
+        self._safety = safety
         if default_recipe is not None:
             _check_recipe(default_recipe, self._engines)
         self.bank = Bank(bank_bytes)
@@ -73,8 +78,12 @@ class Studio:
         return sum(count.calls + count.reused_steps for count in counts)
 
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop."""
+        """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop.
+
+        Its words are looked at first, also where every panel is found in the store.
+        """
         filled, said = self._filled(storyboard)
+        said = (*self._safety.check(filled), *said)
         events = draw(
             filled,
             self._engines,

@@ -15,6 +15,7 @@ from lafi_story.llm.planner import LlmPlanner
 from lafi_story.llm.question import LlmError
 from lafi_story.notes import show_notes
 from lafi_story.planner import Planner
+from lafi_story.protected import ProtectedNames, load_protected
 from lafi_story.reading import MAX_TEXT
 from lafi_story.rules import RulePlanner
 from lafi_story.step_folder import StepFolder
@@ -37,10 +38,11 @@ def story(
     steps: Path | None = None,
     overwrite: bool = False,
     llm: LlmOptions = _NO_LLM,
+    protected: Path | None = None,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
-    llm: who plans instead of the rules.
+    llm: who plans instead of the rules. protected: a file of names that are refused or renamed.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
@@ -48,6 +50,7 @@ def story(
     kept: Path | None = None
     try:
         words = load_vocabulary(vocabulary)
+        names = ProtectedNames() if protected is None else load_protected(protected)
         data = _read(novel)
         target = None if out == STANDARD else Path(out)
         if target is not None and not target.name:
@@ -68,6 +71,7 @@ def story(
                 panels=panels,
                 folder=folder,
                 report=bar.report,
+                protected=names,
             )
         text = told.to_yaml()
         if target is None:

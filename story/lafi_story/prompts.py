@@ -1,11 +1,12 @@
 """Fuses scene, characters and action into prompts that fit the model's token length."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from lafi.board.error import StoryboardError, Verbatim, problem
+from lafi.board.limits import folded
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi_story.steps import Cast, Figure, Outline, PanelScript, Person, Script, quoted
 from lafi_story.vocabulary import Vocabulary, plain
@@ -56,7 +57,7 @@ def fuse(
     used: set[str] = set()
     panels = []
     for number, panel in enumerate(script.panels):
-        made = _panel(number, panel, captions, vocabulary, count, notes)
+        made = panel_of(number, panel, captions, vocabulary, count, notes)
         used.update(made.characters)
         panels.append(made)
     characters = tuple(
@@ -138,14 +139,18 @@ def _in_slots(phrase: str, words: dict[str, str]) -> str:
     return " ".join(_SLOT.sub(lambda m: words.get(m[1], ""), phrase).split())
 
 
-def _panel(
+def panel_of(
     number: int,
     panel: PanelScript,
-    captions: dict[str, str],
+    captions: Mapping[str, str],
     vocabulary: Vocabulary,
     count: TokenCount,
     notes: list[str],
 ) -> Panel:
+    """The panel of a storyboard. captions: name -> description. notes: what had no room is added.
+
+    Raises StoryboardError as `fuse`.
+    """
     field = f"panels[{number}]"
     for figure in panel.figures:
         if figure.name not in captions:
@@ -153,7 +158,7 @@ def _panel(
             raise StoryboardError([problem(f"{field}.figures", figure.name, allowed)])
 
     def length(prompt: str) -> int:
-        return count(re.sub(r"\{([^{}]*)\}", lambda m: captions.get(m[1].casefold(), m[1]), prompt))
+        return count(described_in(prompt, captions))
 
     if panel.prompt:
         if length(panel.prompt) > vocabulary.token_length:
@@ -176,8 +181,19 @@ def _panel(
     if out:
         notes.append(f"panel {number}: no room in the picture for {', '.join(out)}")
     prompt = _prompt(panel, figures, extras, vocabulary)
-    regions = _regions([figure.name for figure in figures])
+    regions = regions_of([figure.name for figure in figures])
     return Panel(prompt=prompt, regions=regions) if regions else Panel(prompt=prompt)
+
+
+def described_in(prompt: str, captions: Mapping[str, str]) -> str:
+    """The prompt as the model gets it: with descriptions in place of `{names}`."""
+    return re.sub(r"\{([^{}]*)\}", lambda m: captions.get(folded(m[1]), m[1]), prompt)
+
+
+def prompt_of(panel: PanelScript, vocabulary: Vocabulary) -> str:
+    """The whole prompt of a panel, however long."""
+    figures = panel.figures
+    return _prompt(panel, figures, _extras(panel, figures, vocabulary), vocabulary)
 
 
 def _extras(
@@ -215,7 +231,7 @@ def _prompt(
     return ", ".join(filter(None, (f"{start}{joint}{setting}".strip(), *rest)))
 
 
-def _regions(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
+def regions_of(names: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
     """Side by side, as the prompt says it; none for one alone."""
     if len(names) < 2:
         return {}

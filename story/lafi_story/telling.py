@@ -7,12 +7,14 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi_story.planner import Planner, Report, silent
 from lafi_story.prompts import fuse, token_counter
+from lafi_story.protected import ProtectedNames
 from lafi_story.reading import joined, outline_of, read_novel
 from lafi_story.step_folder import StepFolder, digest
 from lafi_story.steps import Cast, Outline, Scenes, Script
 from lafi_story.vocabulary import Vocabulary
 from lafi_story.yaml_text import to_yaml
 
+_NONE = ProtectedNames()
 HEADER = "# Made by `lafi story`. Who says what, and why, is in the steps beside it.\n"
 
 
@@ -43,15 +45,18 @@ def tell(
     panels: int = 0,
     folder: StepFolder | None = None,
     report: Report = silent,
+    protected: ProtectedNames = _NONE,
 ) -> Told:
     """The storyboard of a novel.
 
     panels: the most of them, 0: as many as the text has passages, up to 24. folder: where the
-    steps are kept and read from; None: nowhere. Raises StoryboardError for a text that cannot be
-    read, for edited steps that are wrong, and ModuleNotFoundError without the extra `story`.
+    steps are kept and read from; None: nowhere. protected: names that are refused, or replaced
+    before anybody plans; `text.txt` keeps the text as it was. Raises StoryboardError for a text
+    that cannot be read or has a refused name, for edited steps that are wrong, and
+    ModuleNotFoundError without the extra `story`.
     """
     count = token_counter(vocabulary)
-    outline = _outline(data, title, encoding, folder)
+    outline, renamed = protected.applied(_outline(data, title, encoding, folder))
     source = digest(joined(outline.paragraphs), to_yaml(outline.model_dump()), planner.identity)
     if folder is None:
         scenes = planner.scenes(outline, report)
@@ -72,8 +77,9 @@ def tell(
             lambda: planner.panels(outline, scenes, cast, panels, report),
         )
     board, left_out = fuse(outline, cast, script, vocabulary, count)
+    protected.check_board(board)
     kept = folder.notes if folder is not None else []
-    notes = (*outline.notes, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
+    notes = (*outline.notes, *renamed, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
     return Told(board, outline, scenes, cast, script, notes)
 
 

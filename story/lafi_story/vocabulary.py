@@ -115,9 +115,12 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
 
 def load_lexicon(language: Language) -> dict[str, Any]:
     """The words with which the rules read a language."""
-    name = {"en": "english", "zh": "chinese"}[language]
-    text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    data: dict[str, Any] = parse(text)
+    return load_words({"en": "english", "zh": "chinese"}[language])
+
+
+def load_words(name: str) -> dict[str, Any]:
+    """A list of words that is shipped with this package, `words/NAME.yaml`."""
+    data: dict[str, Any] = parse((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return data
 
 

@@ -110,8 +110,8 @@ class Caller:
 
 @pytest.fixture(scope="session")
 def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported repository with the bundled upscaler, and with a low limit of storyboards, so
-    that tests can reach it."""
+    """The exported repository with the bundled upscaler, a low limit of storyboards, so that tests
+    can reach it, and words of the safety list said."""
     folder = tmp_path_factory.mktemp("served") / "repository"
     shutil.copytree(repository, folder)
     shutil.copytree(UPSCALER, folder / "artifacts" / "upscaler")
@@ -119,6 +119,7 @@ def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory
     with (folder / "models" / "storyboard" / "config.pbtxt").open("a") as config:
         value = f'{{ string_value: "{MAX_STORYBOARDS}" }}'
         config.write(f'parameters {{ key: "max_storyboards", value: {value} }}\n')
+        config.write('parameters { key: "safety", value: { string_value: "flag" } }\n')
     return folder
 
 

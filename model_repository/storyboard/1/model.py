@@ -38,8 +38,7 @@ class TritonPythonModel:
         """Loads the denoiser and starts the threads that draw."""
         settings = ModelSettings(args)
         torch.set_num_threads(settings.threads)
-        runtime = (settings.runtime, settings.precision, settings.threads)
-        engines = load_storyboard_engines(settings.artifacts, *runtime, call_model)
+        engines = load_storyboard_engines(settings.artifacts, *settings.engine, call_model)
         self._panels = store_of(os.environ, settings.state)
         self._studio = Studio(
             engines,
@@ -47,6 +46,7 @@ class TritonPythonModel:
             bank_bytes=settings.number("bank_megabytes", BANK_BYTES // 2**20) * 2**20,
             panels=self._panels,
             default_recipe=settings.default_recipe(),
+            safety=settings.safety(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
         decode = PictureDecoder().decode

@@ -80,3 +80,13 @@ class PanelsFound(CheckedModel):
     """Those of a part of the text."""
 
     panels: tuple[PanelFound, ...]
+
+
+class PanelChanged(CheckedModel):
+    """How a panel is after a wish. refused: why the wish cannot be granted; "": it is."""
+
+    refused: str
+    figures: tuple[FigureFound, ...]
+    place: str
+    light: str
+    framing: Literal["near", "medium", "far"]

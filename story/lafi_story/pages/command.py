@@ -10,14 +10,16 @@ from typing import Final, TypeVar
 from rich.console import Console
 
 from lafi.board.error import StoryboardError, Verbatim, closest, problem
+from lafi.origin.made import made_by
+from lafi.origin.signing import Signing
 from lafi_story.notes import show_notes
 from lafi_story.pages.balloons import Order
 from lafi_story.pages.composing import compose
-from lafi_story.pages.files import ComicFiles, kinds_of
+from lafi_story.pages.files import ComicFiles, Seal, kinds_of, unsealed
 from lafi_story.pages.layout import SHEETS, STRIP, Grid, Layout, Webtoon
 from lafi_story.pages.lettering import Captions, letters_of
 from lafi_story.pages.report import report
-from lafi_story.pages.source import read_source
+from lafi_story.pages.source import DrawnPanel, read_source
 from lafi_story.pages.typeface import Typeface, own_typeface, shipped_typefaces
 from lafi_story.step_folder import StepFolder
 
@@ -59,19 +61,28 @@ def page(
     formats: str = "png",
     captions: str = "sentence",
     font: Path | None = None,
+    signing: Signing | None = None,
 ) -> int:
     """Lay out the panels of a drawing on pages, with options that are not checked yet.
 
+    signing: who signs the files; None: nobody.
     0: written; 1: refused, with a line for each problem on standard error.
     """
     try:
         style = style_of(layout, order, size, formats, captions, font)
     except StoryboardError as error:
         return _refused(error, _console())
-    return lay_out(drawing, out, style, story=story)
+    return lay_out(drawing, out, style, story=story, signing=signing)
 
 
-def lay_out(drawing: Path, out: Path, style: PageStyle, *, story: Path | None = None) -> int:
+def lay_out(
+    drawing: Path,
+    out: Path,
+    style: PageStyle,
+    *,
+    story: Path | None = None,
+    signing: Signing | None = None,
+) -> int:
     """Lay out the panels of a drawing and write the pages with `pages.json` into a folder.
 
     As `page` otherwise.
@@ -81,7 +92,7 @@ def lay_out(drawing: Path, out: Path, style: PageStyle, *, story: Path | None = 
         source = read_source(drawing, story)
         letters, said = letters_of(source, style.typefaces, style.captions)
         comic = compose(source, letters, style.layout)
-        files = ComicFiles(comic)
+        files = ComicFiles(comic, _seal(signing, source.panels))
         names: list[str] = []
         _make(out)
         for kind in style.kinds:
@@ -100,6 +111,14 @@ def lay_out(drawing: Path, out: Path, style: PageStyle, *, story: Path | None = 
     count = len(comic.pages)
     console.print(f"{out}: {len(source.panels)} panels on {count} page{'s' * (count > 1)}")
     return 0
+
+
+def _seal(signing: Signing | None, panels: Sequence[DrawnPanel]) -> Seal:
+    """Signs files that show these panels."""
+    if signing is None:
+        return unsealed
+    made = [made_by(panel.path.read_bytes(), panel.path.name) for panel in panels]
+    return lambda data, name: signing.signed(data, name, made)
 
 
 def _console() -> Console:

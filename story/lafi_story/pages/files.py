@@ -13,12 +13,22 @@ from lafi_story.pages.page import ORIGIN, Comic
 from lafi_story.pages.painted import painted
 from lafi_story.pages.svg import svg
 
+Seal = Callable[[bytes, str], bytes]
+"""A file and its name -> the file, signed."""
+
+
+def unsealed(data: bytes, name: str) -> bytes:
+    """The file as it is."""
+    return data
+
 
 class ComicFiles:
     """Makes the files of a comic; pages are painted once for all kinds."""
 
-    def __init__(self, comic: Comic) -> None:
+    def __init__(self, comic: Comic, seal: Seal = unsealed) -> None:
+        """seal: signs each file but the archive, in which the pages are signed."""
         self._comic = comic
+        self._seal = seal
 
     def of_kind(self, kind: str) -> Iterator[tuple[str, bytes]]:
         """Names and bytes. kind: one of `KINDS`."""
@@ -34,19 +44,22 @@ class ComicFiles:
             said.add_text("Description", ORIGIN)
             file = io.BytesIO()
             painted(page).save(file, "PNG", pnginfo=said, dpi=(page.dpi, page.dpi))
-            found[page_file(number, "png")] = file.getvalue()
+            name = page_file(number, "png")
+            found[name] = self._seal(file.getvalue(), name)
         return found
 
     def svgs(self) -> Iterator[tuple[str, bytes]]:
         """A file for each page."""
         for number, page in enumerate(self._comic.pages, 1):
-            yield page_file(number, "svg"), svg(page, self._comic.title, self._comic.language)
+            drawn = svg(page, self._comic.title, self._comic.language)
+            name = page_file(number, "svg")
+            yield name, self._seal(drawn, name)
 
     def pdfs(self) -> Iterator[tuple[str, bytes]]:
         """One file."""
         from lafi_story.pages.pdf import pdf  # takes seconds to load
 
-        yield "comic.pdf", pdf(self._comic)
+        yield "comic.pdf", self._seal(pdf(self._comic), "comic.pdf")
 
     def cbzs(self) -> Iterator[tuple[str, bytes]]:
         """One file."""

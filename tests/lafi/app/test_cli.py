@@ -86,6 +86,28 @@ def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
     assert len(calls) == 2
 
 
+def test_serve_passes_what_is_done_about_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
+    file = tmp_path / "words.yaml"
+    file.write_text("en: [dragon]\n")
+    arguments = ["serve", "repo", "--store", "none", "--safety"]
+    assert runner.invoke(app, [*arguments, "flag"]).exit_code == 7
+    assert runner.invoke(app, [*arguments, "refuse", "--safety-words", str(file)]).exit_code == 7
+    assert [args[1].environment for args, _ in calls] == [
+        {"LAFI_SAFETY": "flag"},
+        {"LAFI_SAFETY": "refuse", "LAFI_SAFETY_WORDS": str(file)},
+    ]
+    for more, line in (
+        (["refuze"], "allowed: off, flag, refuse"),
+        (["off", "--safety-words", str(file)], "a file with flag or refuse"),
+    ):
+        refused = runner.invoke(app, [*arguments, *more])
+        assert refused.exit_code == 2
+        assert line in refused.output
+    alone = runner.invoke(app, ["serve", "repo", "--safety-words", str(file)])
+    assert (alone.exit_code, len(calls)) == (2, 2)
+
+
 def test_draw_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi_client.commands", "draw")
     arguments = ["draw", "story.yaml", "-o", "there", "--panel", "2", "--panel", "0", "--preview"]

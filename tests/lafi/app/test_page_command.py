@@ -36,6 +36,7 @@ def test_options_reach_the_command(monkeypatch: pytest.MonkeyPatch):
                 "formats": "pdf,svg",
                 "captions": "sentence",
                 "font": None,
+                "signing": None,
             },
         )
     ]

@@ -13,11 +13,15 @@ from lafi.board import image_file
 from lafi.board.default_recipe import DefaultRecipe
 from lafi.board.error import StoryboardError
 from lafi.board.reference_image import ReferenceImage
+from lafi.board.safety_words import load_safety
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.drawing.studio import Studio
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import Engines
+from lafi.store.index import Index
+from lafi.store.panels import PanelStore
+from lafi.store.place import Folder
 from lafi.wire.contract import storyboard_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Accepted, Event, Finished, PanelImage
 from lafi.wire.model_spec import bytes_tensor
@@ -186,3 +190,23 @@ def test_a_picture_is_decoded_once_and_hashed_once(
     assert isinstance(events[-1], Finished)
     assert decoded == [data]
     assert hashed.count(data) == 1
+
+
+def test_words_in_prompts_are_said_or_refused_also_for_what_is_kept(
+    engines: Engines, tmp_path: Path
+) -> None:
+    board = Storyboard(panels=(Panel(prompt="a naked tree", sampling={"steps": 1}),))
+    panels = PanelStore(Folder(tmp_path / "panels"), Index(tmp_path / "index"))
+    plain = Studio({"": engines}, panels=panels)
+    flags = Studio({"": engines}, panels=panels, safety=load_safety("flag"))
+    refuses = Studio({"": engines}, panels=panels, safety=load_safety("refuse"))
+    try:
+        said, _ = drawn_by(plain, board)
+        noted, _ = drawn_by(flags, board)
+        line = "safety: panels[0].prompt has 'naked', a word of this server's list"
+        assert noted == (line, *said)
+        with pytest.raises(StoryboardError, match=r"panels\[0\]\.prompt: got 'naked', allowed: no"):
+            refuses.draw(board, lambda: False)
+    finally:
+        for studio in (plain, flags, refuses):
+            studio.close()

@@ -1,0 +1,44 @@
+"""Options of the commands that sign what they write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lafi.app.missing import missing
+from lafi.board.error import StoryboardError
+
+if TYPE_CHECKING:
+    from lafi.origin.signing import Signing
+
+SignKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LAFI_SIGN_KEY",
+        help="Private key (PEM): sign each file with a C2PA manifest that says what drew it.",
+    ),
+]
+SignCertificate = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LAFI_SIGN_CERTIFICATE", help="Its certificates (PEM), the signer's own first."
+    ),
+]
+
+
+def signing_of(key: Path | None, certificate: Path | None) -> Signing | None:
+    """Who signs, checked; None: nothing is signed. Raises typer.Exit with what is wrong said."""
+    if key is None and certificate is None:
+        return None
+    try:
+        from lafi.origin.signing import signing_of as checked
+
+        return checked(key, certificate)
+    except ModuleNotFoundError as error:
+        raise missing(error, "origin") from None
+    except StoryboardError as error:
+        for line in error.problems:
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(2) from None
