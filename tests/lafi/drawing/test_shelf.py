@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from torch import Tensor
@@ -147,7 +148,9 @@ def test_a_damaged_panel_is_drawn_anew(counted: Counted, store: PanelStore, tmp_
     path.write_bytes(data)
     after = panels_of(drawn(board(), counted, store))
     assert [after[i].kept for i in range(3)] == [True, True, False]
-    assert after[2].png == before[2].png
+    # Alone in its calls now: on some processors a row's last bits depend on how many there are.
+    old, new = (np.asarray(Image.open(io.BytesIO(p[2].png)), np.int16) for p in (before, after))
+    assert abs(old - new).max() <= 1
 
 
 def test_panels_that_are_alike_are_drawn_once_in_a_storyboard(
