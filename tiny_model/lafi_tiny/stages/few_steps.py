@@ -20,6 +20,7 @@ from torch import Tensor
 from lafi_tiny.stages.autoencoder import load_average
 from lafi_tiny.stages.batches import Batch, Batches
 from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
+from lafi_tiny.stages.few_steps_watch import FewStepsWatch
 from lafi_tiny.stages.latent_store import LatentStore
 from lafi_tiny.stages.noise import DiffusionNoise
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
@@ -56,6 +57,7 @@ class FewStepsTraining:
     huber: float = 1.0e-3
     seed: int = 0
     save_seconds: float = 300.0
+    watch_every: int = 100
 
 
 def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -> None:
@@ -75,8 +77,11 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
     schedule = build_noise_schedule()
     empty = token_ids(tokenizer, [""] * settings.batch).to(place)
     clock = SaveClock(settings.save_seconds)
+    watch = FewStepsWatch(folder, batches.store.vae, tokenizer)
     torch.manual_seed(settings.seed + 1000 * step)
     while step < settings.steps:
+        if step % settings.watch_every == 0:
+            watch.look(model, step)
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate))
         loss = consistency_loss(model, schedule, batches.draw(), empty, settings, batches.rng)
         optimizer.zero_grad()
@@ -91,6 +96,7 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
         if clock.is_time():
             _save(folder, step, model, optimizer)
     _save(folder, step, model, optimizer)
+    watch.look(model, step)
     mark_finished(folder, "few_steps")
 
 
