@@ -1,12 +1,13 @@
-"""The few-step variant against the bundled model's thirty steps: what panels show, and how fast.
+"""Few steps with a LoRA and without one, against thirty steps: what panels show, and how fast.
 
     python -m benchmarks.few_steps out/repository
 
-Both ways draw the same held-out (character, action, scene) triples from the same seeds through one
+All ways draw the same held-out (character, action, scene) triples from the same seeds through one
 running server, each character with a reference and without its looks in the prompt, under the
-default injection. The fast way is the recipe `fast` as it is. They take turns, storyboard by
-storyboard; the first one of each is drawn before with other seeds, so that no shape is new when the
-clock runs. A figure's share is that of the fast way divided by that of thirty steps.
+default injection. `fast` is the recipe of that name as it is, `without_lora` the same without its
+variant: what the LoRA has to be better than. They take turns, storyboard by storyboard; the first
+one of each is drawn before with other seeds, so that no shape is new when the clock runs. A
+figure's share is that of the fast way divided by that of thirty steps.
 """
 
 import json
@@ -44,6 +45,7 @@ from lafi_tiny.training import from_pixels, save_grid
 
 RECIPE: Final = "fast"
 FULL: Final = "thirty_steps"
+WITHOUT: Final = "without_lora"
 READ: Final = ("action", "scene", "identity")
 ALLOWED: Final[Mapping[str, float]] = {**dict.fromkeys(READ, 0.95), "speed_up": 5.0}
 """The least share of each figure, and the least ratio of panels per second."""
@@ -62,7 +64,8 @@ def main(
     """Draw, read, and write few_steps.json and both ways' first panels."""
     wanted = held_out_wanted(count, seed)
     full = Sampling.model_validate({"steps": steps, "sampler": sampler, "guidance": guidance})
-    boards = {FULL: model_boards(wanted, full), RECIPE: fast_boards(wanted)}
+    fast, without = fast_boards(wanted)
+    boards = {FULL: model_boards(wanted, full), RECIPE: fast, WITHOUT: without}
     with tempfile.TemporaryDirectory() as store:
         environment = {STORE: store}
         with (
@@ -96,15 +99,15 @@ def model_boards(wanted: Sequence[Wanted], sampling: Sampling) -> list[Storyboar
     return [b.model_copy(update=size) for b in storyboards(wanted, Injection(), sampling)]
 
 
-def fast_boards(wanted: Sequence[Wanted]) -> list[Storyboard]:
-    """The same, drawn as the recipe says."""
+def fast_boards(wanted: Sequence[Wanted]) -> tuple[list[Storyboard], list[Storyboard]]:
+    """The same, drawn as the recipe says; and without the recipe's variant."""
     recipe = read_recipe(RECIPE)
     boards = model_boards(wanted, Sampling.model_validate(recipe["sampling"]))
-    return [board.model_copy(update={"variant": recipe["variant"]}) for board in boards]
+    return [board.model_copy(update={"variant": recipe["variant"]}) for board in boards], boards
 
 
 def in_turns(
-    client: StoryboardClient, boards: Mapping[str, Sequence[Storyboard]]
+    client: StoryboardClient, boards: dict[str, list[Storyboard]]
 ) -> tuple[dict[str, Pixels], dict[str, list[float]]]:
     """Panels (N, H, W, 3) of each way, and the seconds of each of its storyboards.
 
@@ -115,7 +118,7 @@ def in_turns(
     pixels: dict[str, list[Pixels]] = {name: [] for name in boards}
     seconds: dict[str, list[float]] = {name: [] for name in boards}
     for turn in track(range(len(boards[FULL])), description="storyboards"):
-        for name in boards if turn % 2 else reversed(list(boards)):
+        for name in boards if turn % 2 else reversed(boards):
             began = time.perf_counter()
             panels = _drawn(client, boards[name][turn])
             seconds[name].append(time.perf_counter() - began)
@@ -169,7 +172,7 @@ def compared(
 
 def _table(document: Mapping[str, Any]) -> Table:
     table = Table("way", *READ, "panels/s")
-    for way in (FULL, RECIPE):
+    for way in (FULL, RECIPE, WITHOUT):
         means = (f"{document[way][name]['mean']:.3f}" for name in READ)
         table.add_row(way, *means, f"{document[way]['panels_per_second']:.2f}")
     few = document["few_steps"]
