@@ -61,11 +61,6 @@ class ModelSettings:
             handlers=[_ServerLog()], format="%(message)s", level=logging.WARNING, force=True
         )
 
-    @property
-    def engine(self) -> tuple[str, str, int]:
-        """Runtime, precision and CPU threads of the denoiser."""
-        return self.runtime, self.precision, self.threads
-
     def default_recipe(self) -> DefaultRecipe | None:
         """What sets the fields that storyboards leave unset: the server's choice, or the
         parameter `default_recipe`, a recipe's name or a file relative to the exported folder."""

@@ -38,7 +38,8 @@ class TritonPythonModel:
         """Loads the denoiser and starts the threads that draw."""
         settings = ModelSettings(args)
         torch.set_num_threads(settings.threads)
-        engines = load_storyboard_engines(settings.artifacts, *settings.engine, call_model)
+        engine = (settings.runtime, settings.precision, settings.threads)
+        engines = load_storyboard_engines(settings.artifacts, *engine, call_model)
         self._panels = store_of(os.environ, settings.state)
         self._studio = Studio(
             engines,
@@ -49,8 +50,7 @@ class TritonPythonModel:
             safety=settings.safety(),
         )
         admission = studio_admission(self._studio, engines[""].info, settings.number)
-        decode = PictureDecoder().decode
-        kept = (self._panels, self._studio.places, decode)
+        kept = (self._panels, self._studio.places, decode := PictureDecoder().decode)
         self._keeping = Keeping(os.environ, settings.state, *kept)
         counts = (self._studio, admission, self._panels, self._keeping.count)
         self._metrics = MetricsExport(partial(server_metrics, *counts))
