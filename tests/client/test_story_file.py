@@ -33,8 +33,7 @@ def settings(*texts: str) -> Overrides:
 @pytest.mark.parametrize("name", known_recipes())
 def test_a_shipped_recipe_is_a_storyboard(tmp_path: Path, name: str) -> None:
     board = load(tmp_path, f"recipe: {name}")
-    last = board.sampling.stages[-1]
-    assert (last.size, last.sampler, last.sigmas) == (None, "DPM++SDE", "beta")
+    assert board.sampling.stages[-1].size is None
     assert board == load(tmp_path, "", Overrides(recipe=name))
     assert board.sampling == Sampling.model_validate(read_recipe(name)["sampling"])
 
@@ -55,6 +54,18 @@ def test_the_recipe_for_flow_models_is_the_published_workflow(tmp_path: Path) ->
     ]
     assert stages[0].sampler == "EulerAncestral"
     assert stages[1].upscale == "nearest-exact"
+
+
+def test_the_last_stage_of_the_progressive_recipes_is_the_published_one(tmp_path: Path) -> None:
+    for name in ("progressive", "progressive-flow"):
+        last = load(tmp_path, f"recipe: {name}").sampling.stages[-1]
+        assert (last.sampler, last.sigmas) == ("DPM++SDE", "beta")
+
+
+def test_the_recipe_of_few_steps_names_its_variant(tmp_path: Path) -> None:
+    board = load(tmp_path, "recipe: fast")
+    (stage,) = board.sampling.stages
+    assert (board.variant, stage.steps, stage.sampler, stage.guidance) == ("fast", 4, "LCM", 1)
 
 
 def test_the_recipe_for_diffusion_models_has_two_stages_and_no_shift(tmp_path: Path) -> None:
@@ -97,11 +108,11 @@ def test_recipes_of_ones_own(tmp_path: Path) -> None:
     [
         (
             "recipe: progresive",
-            "recipe: got 'progresive', allowed: broken, lost, other, progressive, progressive-flow "
-            "(did you mean progressive?)",
+            "recipe: got 'progresive', allowed: broken, fast, lost, other, progressive, "
+            "progressive-flow (did you mean progressive?)",
         ),
-        ("recipe: [a]", "recipe: got ['a'], allowed: broken, lost, other, progressive, progress"),
-        ("recipe: ../story", "recipe: got '../story', allowed: broken, lost, other, progressive,"),
+        ("recipe: [a]", "recipe: got ['a'], allowed: broken, fast, lost, other, progressive, pr"),
+        ("recipe: ../story", "recipe: got '../story', allowed: broken, fast, lost, other, progre"),
         ("recipe: broken", "recipe broken: line 1, column 2: got broken YAML ("),
         ("recipe: other", "recipe other: panels: unknown field, allowed: variant, width, height, "),
         ("recipe: lost", "recipe lost: sampling.mask: got 'gone.png', allowed: a PNG, JPEG, We"),

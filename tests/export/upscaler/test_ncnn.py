@@ -36,7 +36,8 @@ def test_a_published_network_gives_what_ncnn_gives(name: str) -> None:
     extractor.input("data", ncnn.Mat(image))
     expected = np.array(extractor.extract("output")[1])
     assert made.shape == expected.shape
-    np.testing.assert_allclose(made, expected, atol=2e-5)
+    # 2e-5 with AVX-512; ncnn sums in another order with AVX2 alone, 2.9e-5.
+    np.testing.assert_allclose(made, expected, atol=5e-5)
 
 
 PARAM = """7767517

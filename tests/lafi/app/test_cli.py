@@ -82,7 +82,7 @@ def test_serve_passes_a_default_recipe_as_a_setting_of_the_models(
         assert calls[-1][0][1].environment == {"LAFI_DEFAULT_RECIPE": named}
     refused = runner.invoke(app, ["serve", "repo", "--default-recipe", "progresive"])
     assert refused.exit_code == 2
-    assert "got progresive, allowed: progressive" in refused.output
+    assert "got progresive, allowed: fast, progressive" in refused.output
     assert len(calls) == 2
 
 
