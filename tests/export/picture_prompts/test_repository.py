@@ -59,6 +59,7 @@ def pixels(engines: Engines) -> list[np.ndarray]:
     return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_it_draws_what_torch_draws(
     artifacts: Path, checkpoint: Path, adapter: AdapterFiles, runtime: Any
@@ -93,6 +94,7 @@ def test_its_variants_have_it_too(
     assert sorted(copies) == ["artifacts", "ink"]
 
 
+@pytest.mark.slow
 def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
     info = load_model_info(artifacts)
     assert info.picture_prompts is not None
@@ -104,6 +106,7 @@ def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
     assert {row.runtime for row in report.engines} == {"onnxruntime", "openvino"}
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_refused(artifacts: Path, tmp_path: Path) -> None:
     shutil.copytree(artifacts, tmp_path / "copy")
     file = picture_prompt_folder(tmp_path / "copy") / ENCODER
