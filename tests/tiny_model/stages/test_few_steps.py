@@ -22,7 +22,7 @@ from lafi_tiny.stages.few_steps import (
 from lafi_tiny.stages.stage_folder import has_finished
 from lafi_tiny.stages.text_to_latent import load_denoiser
 
-SHORT = FewStepsTraining(steps=3, batch=2, rank=2, pictures=20)
+SHORT = FewStepsTraining(steps=3, batch=2, rank=2, pictures=20, peak_rate=1e-3)
 
 
 def scheduler() -> LCMScheduler:

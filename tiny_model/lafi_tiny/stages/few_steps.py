@@ -45,12 +45,15 @@ _SIGMA_DATA, _TIMESTEP_SCALING = 0.5, 10.0
 
 @dataclass(frozen=True, slots=True)
 class FewStepsTraining:
-    """Settings of the stage. levels: noise levels between which the solver steps."""
+    """Settings of the stage. levels: noise levels between which the solver steps.
+
+    peak_rate: at 1e-3 and 2e-4 the pictures collapse within 100 steps; 3e-5 has had only 50.
+    """
 
     steps: int = 1_600
     batch: int = 24
     rank: int = 16
-    peak_rate: float = 1.0e-3
+    peak_rate: float = 3.0e-5
     guidance: float = 4.0
     levels: int = 50
     pictures: int = 60_000
