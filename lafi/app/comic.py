@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from lafi.app.refused import refused
 from lafi.board.error import StoryboardError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def comic(
         style = style_of(form.layout, form.order, form.size, form.formats, form.captions, form.font)
         edited = _edited(out)
     except StoryboardError as error:
-        return _refused(error)
+        return refused(error, 1).exit_code
     if not edited and (code := _planned(novel, out, plan)):
         return code
     settings = () if upscale is None else (f"upscale={upscale}",)
@@ -95,12 +96,6 @@ def _edited(out: Path) -> bool:
         return False
     typer.echo(f"{out / STORY} was edited: drawn as it is; delete it to plan it again", err=True)
     return True
-
-
-def _refused(error: StoryboardError) -> int:
-    for line in error.problems:
-        typer.echo(f"error: {line}", err=True)
-    return 1
 
 
 def _planned(novel: str, out: Path, plan: Plan) -> int:

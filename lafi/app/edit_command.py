@@ -11,6 +11,7 @@ import typer
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.drawing_options import PanelName, Recipe, Recipes, Settings, Upscale
 from lafi.app.missing import missing
+from lafi.app.refused import refused
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Llm,
@@ -96,7 +97,7 @@ def edit(
     except ModuleNotFoundError as error:
         raise missing(error, extra_of(error)) from None
     except StoryboardError as error:
-        raise _refused(error) from None
+        raise refused(error, 1) from None
     if not server:
         return
     chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
@@ -147,7 +148,7 @@ def polish(
     except ModuleNotFoundError as error:
         raise missing(error, extra_of(error)) from None
     except StoryboardError as error:
-        raise _refused(error) from None
+        raise refused(error, 1) from None
 
 
 def _work(
@@ -160,9 +161,3 @@ def _work(
     from lafi_story.llm.options import LlmOptions
 
     return Work(load_story, vocabulary, LlmOptions(*llm), dry_run)
-
-
-def _refused(error: StoryboardError) -> typer.Exit:
-    for line in error.problems:
-        typer.echo(f"error: {line}", err=True)
-    return typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lafi.app.missing import missing
+from lafi.app.refused import refused
 from lafi.board.error import StoryboardError
 
 if TYPE_CHECKING:
@@ -39,6 +40,4 @@ def signing_of(key: Path | None, certificate: Path | None) -> Signing | None:
     except ModuleNotFoundError as error:
         raise missing(error, "origin") from None
     except StoryboardError as error:
-        for line in error.problems:
-            typer.echo(f"error: {line}", err=True)
-        raise typer.Exit(2) from None
+        raise refused(error, 2) from None
