@@ -50,6 +50,9 @@ def prepared(given: SingleFile, beside: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=".checkpoint.", dir=beside) as work:
         if checkpoint is not None and checkpoint.is_dir():
             source = with_whole_tokenizers(checkpoint, Path(work))
+            if not (replaced or _pickled(source)):
+                yield source
+                return
             folder = Path(work) / checkpoint.resolve().name
             weights_from_gguf(source, replaced, folder)
             _convert(source, folder, replaced)
