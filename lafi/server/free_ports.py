@@ -55,12 +55,6 @@ def hold_ports(host: str, wanted: Mapping[str, int]) -> HeldPorts:
         return HeldPorts({name: chosen[name] for name in wanted}, bound.pop_all())
 
 
-def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """The same ports without holding them. Raises as `hold_ports`."""
-    with hold_ports(host, wanted) as held:
-        return held.numbers
-
-
 def option(name: str) -> str:
     """The command-line option of a port: "grpc" -> "--grpc-port"."""
     return f"--{name}-port"

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.faults.drawing import board, client_of, draw
 from benchmarks.faults.served import serve, soon
-from lafi.server.free_ports import choose_ports
+from lafi.server.free_ports import hold_ports
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "server_config/helm/lafi/files"
@@ -66,7 +66,8 @@ def scraping(target: str, folder: Path) -> Iterator[Prometheus]:
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config = {"global": every, "rule_files": ["rules.yaml"], "scrape_configs": [job]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    address = f"127.0.0.1:{choose_ports('127.0.0.1', {'grpc': 0})['grpc']}"
+    held = hold_ports("127.0.0.1", {"grpc": 0})
+    address = f"127.0.0.1:{held.numbers['grpc']}"
     options = [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
     command = [binary, f"--config.file={folder / 'prometheus.yml'}", *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -77,6 +78,7 @@ def scraping(target: str, folder: Path) -> Iterator[Prometheus]:
     finally:
         process.terminate()
         process.wait(30)
+        held.release()
 
 
 def dashboard_queries(document: Any) -> Iterator[str]:

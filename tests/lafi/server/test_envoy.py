@@ -19,7 +19,7 @@ from lafi.front.control import TlsFiles
 from lafi.front.keys import Key, KeyFile, hash_of, write_keys
 from lafi.server.envoy_config import FRONT_SOCKET, write_config
 from lafi.server.envoy_process import EnvoyProcess, EnvoySettings, find_envoy
-from lafi.server.free_ports import choose_ports
+from lafi.server.free_ports import hold_ports
 from lafi_client.access import Access
 from lafi_client.client import StoryboardClient
 from lafi_client.errors import LafiError, NotAllowed
@@ -71,8 +71,11 @@ def guarded() -> Iterator[Guarded]:
         keys = KeyFile(keys=(Key(name="mia", sha256=hash_of("mia"), rights=("draw",)),))
         write_keys(folder / "keys.json", keys)
         settings = {"keys": str(folder / "keys.json"), "address": f"unix:{folder / FRONT_SOCKET}"}
-        with front_server(folder, unread_seconds=2.0, **settings) as front:
-            port = choose_ports("127.0.0.1", {"grpc": 0})["grpc"]
+        with (
+            front_server(folder, unread_seconds=2.0, **settings) as front,
+            hold_ports("127.0.0.1", {"grpc": 0}) as held,
+        ):
+            port = held.numbers["grpc"]
             made = Guarded(folder, front, authority, f"grpcs://127.0.0.1:{port}")
             pem = made.issue("server.pem")
             made.issue("client.pem")

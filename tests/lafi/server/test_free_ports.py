@@ -2,9 +2,15 @@ import socket
 
 import pytest
 
-from lafi.server.free_ports import PortTakenError, choose_ports, hold_ports, url_host
+from lafi.server.free_ports import PortTakenError, hold_ports, url_host
 
 LOOPBACK = "127.0.0.1"
+
+
+def choose_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
+    """Held for a moment."""
+    with hold_ports(host, wanted) as held:
+        return held.numbers
 
 
 def test_zero_picks_free_ports_that_differ() -> None:
