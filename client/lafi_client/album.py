@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lafi.board.control import Control
+from lafi.board.further_reference import FurtherReference
 from lafi.board.injection import Injection
 from lafi.board.picture_prompt import PicturePrompt
 from lafi.board.pose import skeleton_picture
@@ -43,7 +44,7 @@ class PanelEntry:
     `seed` is the seed of the drawing, `attempts` the number of drawings, `upscale` how many times
     as large it is as it was drawn. `scores` say how much
     each character looks like its picture, -1 to 1. `controls` are
-    pictures that steer it. `seconds` is the time on the server. `note`
+    pictures that steer it or that it reads. `seconds` is the time on the server. `note`
     says where an older picture comes from.
     """
 
@@ -94,8 +95,19 @@ def panel_entry(storyboard: Storyboard, number: int) -> PanelEntry:
         controls=(
             *(_control(each, storyboard.effective_size(panel)) for each in panel.control),
             *(_prompted(each, storyboard) for each in panel.picture_prompts),
+            *map(_further, panel.references),
         ),
     )
+
+
+def _further(reference: FurtherReference) -> ControlPicture:
+    """What the panel reads of it: without what lies outside of its part."""
+    caption = f"further reference of {reference.character}"
+    if reference.part is None:
+        return ControlPicture(caption, bytes(reference.image.data))
+    stream = io.BytesIO()
+    reference.shown().save(stream, "PNG")
+    return ControlPicture(caption, stream.getvalue())
 
 
 def _prompted(prompt: PicturePrompt, storyboard: Storyboard) -> ControlPicture:

@@ -219,6 +219,7 @@ def _settings(storyboard: Storyboard, panel: Panel) -> str:
             **_conditions(panel),
             **_control(panel),
             **_pictures(storyboard, panel),
+            **_references(storyboard, panel),
             **_upscale(storyboard, panel),
         }
     )
@@ -267,6 +268,14 @@ def _control(panel: Panel) -> dict[str, object]:
     """Empty for a panel without any, so that older drawings are still recognised."""
     given = [control.described() for control in panel.control]
     return {"control": given} if given else {}
+
+
+def _references(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
+    """Empty for a panel without further references, so that older drawings are recognised."""
+    given = [reference.described() for reference in panel.references]
+    for reference in given:
+        reference["character"] = _character(storyboard, reference["character"])
+    return {"references": given} if given else {}
 
 
 def _pictures(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from lafi.board.further_reference import MAX_FURTHER_REFERENCES
+from lafi.board.limits import MAX_CHARACTERS_PER_PANEL
 from lafi.board.picture_prompt import MAX_PICTURE_PROMPTS
 from lafi.denoising.lane import MAX_BANK
 from lafi.drawing.pipeline import MAX_ROWS
@@ -46,7 +48,7 @@ class Limits:
 
     rows: Range = Range(1, 8, MAX_ROWS)
     batch: Range = Range(1, 1, 8)
-    references: Range = Range(1, 1, 4)
+    references: Range = Range(1, 1, MAX_CHARACTERS_PER_PANEL + MAX_FURTHER_REFERENCES)
     entries: Range = Range(1, 1, MAX_BANK)
     side: Range = Range(256, 512, 1024)
 

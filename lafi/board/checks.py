@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from lafi.board.control_checks import control_problems
 from lafi.board.error import MAX_LINES, Verbatim, closest, problem
+from lafi.board.further_reference_checks import further_reference_problems
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.picture_prompt_checks import picture_prompt_problems
 from lafi.board.stage_checks import (
@@ -52,7 +53,7 @@ def _all_problems(storyboard: "Storyboard") -> Iterator[str]:
 
 
 def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage"]]:
-    """Every picture with its field: of references, stages, masks, controls and picture prompts."""
+    """Every picture with its field: references, of stages and masks, controls, picture prompts."""
     for index, character in enumerate(storyboard.characters):
         if character.reference is not None:
             yield f"characters[{index}].reference", character.reference
@@ -69,6 +70,8 @@ def pictures_of(storyboard: "Storyboard") -> Iterator[tuple[str, "ReferenceImage
         for place, prompt in enumerate(panel.picture_prompts):
             if prompt.image is not None:
                 yield f"panels[{index}].picture_prompts[{place}].image", prompt.image
+        for place, reference in enumerate(panel.references):
+            yield f"panels[{index}].references[{place}].image", reference.image
 
 
 def _panel_problems(
@@ -99,6 +102,8 @@ def _panel_problems(
         yield from injection_problems(f"{field}.injection", panel.injection)
     yield from control_problems(f"{field}.control", panel.control)
     yield from picture_prompt_problems(f"{field}.picture_prompts", panel.picture_prompts, names)
+    further = f"{field}.references"
+    yield from further_reference_problems(further, panel.references, panel.characters)
     yield from place_problems(field, index, storyboard)
     sampling = storyboard.effective_sampling(panel)
     for where, stage in stage_fields(f"{field}.sampling", sampling):

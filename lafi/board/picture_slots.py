@@ -1,7 +1,8 @@
 """Finds the places for pictures in a storyboard's plain data, for files and for the wire.
 
-They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control and of a
-picture prompt. Knows neither files nor tensors: the caller knows what the value in a slot means.
+They are a character's `reference`, `from` and `mask` of a stage, and `image` of a control, of a
+picture prompt and of a further reference. Knows neither files nor tensors: the caller knows what
+the value in a slot means.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def picture_slots(document: Any) -> Iterator[PictureSlot]:
     yield from _sampling_slots("sampling", document)
     for field, panel in _entries(document, "panels"):
         yield from _sampling_slots(f"{field}.sampling", panel)
-        for key in ("control", "picture_prompts"):
+        for key in ("control", "picture_prompts", "references"):
             for name, entry in _entries(panel, key, field):
                 if "image" in entry:
                     yield PictureSlot(f"{name}.image", entry, "image")

@@ -18,6 +18,7 @@ from lafi.board.condition import MAX_CONDITIONS, Condition
 from lafi.board.control import MAX_CONTROLS, Control
 from lafi.board.error import StoryboardError
 from lafi.board.file import Document, read_document, read_storyboard_file
+from lafi.board.further_reference import MAX_FURTHER_REFERENCES, FurtherReference
 from lafi.board.image_file import ALLOWED
 from lafi.board.injection import Injection
 from lafi.board.limits import (
@@ -107,6 +108,12 @@ class Panel(CheckedModel):
         description=f"a list of at most {MAX_PICTURE_PROMPTS} mappings with image or character",
     )
     """Pictures that act beside its words in every stage; what several add is summed."""
+    references: tuple[FurtherReference, ...] = Field(
+        default=(),
+        max_length=MAX_FURTHER_REFERENCES,
+        description=f"a list of at most {MAX_FURTHER_REFERENCES} mappings with character and image",
+    )
+    """Further pictures of its characters, read beside the reference of each."""
     resume: StageLatents | None = Field(
         default=None, description="a mapping with stage and data, from an earlier drawing"
     )

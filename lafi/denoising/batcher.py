@@ -23,7 +23,10 @@ from lafi.ports.engines import Denoiser
 from lafi.sampling.noise_model import NoiseModel
 
 MIN_MAX_ROWS = 6
-"""The most rows that one panel can need: two of its own and four references."""
+"""What one panel may need: two rows of its own and the references of four characters.
+
+One with further references that are not kept gets a larger call for itself.
+"""
 OWN_SIDE = 512
 """Pixels; of a model that does not say at which size it was trained."""
 

@@ -14,7 +14,7 @@ from lafi.denoising.turns import Turn, Turns
 from lafi.sampling.noise_model import NoiseModel
 
 MAX_BANK = 8
-"""Entries of the bank that one denoiser call may read; a panel needs four at most."""
+"""Entries of the bank that one denoiser call may read; a panel needs no more."""
 
 LatentSize = tuple[int, ...]
 

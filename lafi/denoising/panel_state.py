@@ -24,7 +24,8 @@ class PanelInjection:
     """Which references a panel reads, where and when. The default reads nothing.
 
     regions        (h, w) float32 in [0, 1] for each of the panel's characters: where its reference
-                   may be read and its words act; as many as references, or no references
+                   may be read and its words act; behind them of each further reference. As many
+                   as references, or no references
     layers         indices of the self-attention layers in which references are read
     start, end     step i of N injects if start <= i / N < end
     strength       added to the references' logits

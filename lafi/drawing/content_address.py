@@ -92,6 +92,8 @@ def content_address(
         decides["control"] = _controls(panel, models[storyboard.variant])
     if panel.picture_prompts:
         decides["picture_prompts"] = _pictures(storyboard, panel, models, version)
+    if panel.references:
+        decides["references"] = _further(panel)
     if (factor := storyboard.effective_upscale(panel)) > 1:
         decides["upscale"] = {"factor": factor, "network": upscaler}
     if _weighted(storyboard, panel):
@@ -135,6 +137,14 @@ def _pictures(
         "given": given,
         "adapter": None if adapter is None else adapter.model_dump(mode="json"),
     }
+
+
+def _further(panel: Panel) -> list[dict[str, Any]]:
+    """Further pictures, with their character's place in the panel in place of its name."""
+    return [
+        given.described() | {"character": panel.characters.index(given.character)}
+        for given in panel.references
+    ]
 
 
 def _weighted(storyboard: Storyboard, panel: Panel) -> bool:

@@ -6,6 +6,7 @@ Knows plans, not how anything is drawn.
 from collections.abc import Iterator, Mapping, Sequence
 
 from lafi.board.storyboard import Storyboard
+from lafi.drawing.further_references import further_reference_notes
 from lafi.drawing.limited_texts import word_notes
 from lafi.drawing.long_texts import window_notes
 from lafi.drawing.panel_controls import control_notes
@@ -25,3 +26,4 @@ def all_notes(
     yield from word_notes(storyboard, plans, engines)
     yield from control_notes(storyboard, plans)
     yield from picture_prompt_notes(storyboard, plans)
+    yield from further_reference_notes(storyboard, plans)

@@ -25,8 +25,9 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A character's picture.
+    """A picture of a character.
 
+    name        the character's, or that of a further reference
     caption     the character's text
     fitted      letterboxed, by size
     content     SHA-256 of what the pixels come from, hexadecimal
@@ -44,8 +45,8 @@ def given_picture(character: Character, sizes: Iterable[Size]) -> Picture:
     """A character's own reference at these sizes. It must have one."""
     reference = character.reference
     assert reference is not None
-    fitted, seed = _fitted(reference.image(), sizes), noise_seed(reference.sha256)
-    return Picture(character.name, character.caption, fitted, reference.sha256, seed)
+    shown, seed = fitted(reference.image(), sizes), noise_seed(reference.sha256)
+    return Picture(character.name, character.caption, shown, reference.sha256, seed)
 
 
 def drawn_picture(character: Character, pixels: Pixels, sizes: Iterable[Size]) -> Picture:
@@ -57,7 +58,7 @@ def drawn_picture(character: Character, pixels: Pixels, sizes: Iterable[Size]) -
     image: Any = Image.fromarray(pixels, mode="RGB").convert("RGBA")
     seed = noise_seed(image_file.sha256_hex(b"portrait " + character.caption.encode()))
     content = image_file.sha256_hex(pixels.tobytes())
-    return Picture(character.name, character.caption, _fitted(image, sizes), content, seed)
+    return Picture(character.name, character.caption, fitted(image, sizes), content, seed)
 
 
 def encoded_references(
@@ -67,7 +68,7 @@ def encoded_references(
     texts: Mapping[str, EncodedText],
     reading: TextReading,
 ) -> dict[str, Reference]:
-    """Pictures of one size as the denoiser reads them, by the characters' names.
+    """Pictures of one size as the denoiser reads them, by their names.
 
     texts: the encoded captions. reading: how they were encoded.
     """
@@ -92,5 +93,6 @@ def encoded_references(
     return references
 
 
-def _fitted(image: Image.Image, sizes: Iterable[Size]) -> dict[Size, images.LetterboxedImage]:
+def fitted(image: Image.Image, sizes: Iterable[Size]) -> dict[Size, images.LetterboxedImage]:
+    """An RGBA image letterboxed at each size."""
     return {size: images.letterboxed(fit(image, *size)) for size in sizes}

@@ -22,6 +22,7 @@ from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
 from lafi.drawing.encoded_texts import encode_all_texts
 from lafi.drawing.finished_panel import finished_panel
+from lafi.drawing.further_references import further_pictures
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.notes import all_notes
 from lafi.drawing.panel_files import PanelFiles
@@ -282,7 +283,9 @@ class _Drawing:
     def _encode_references(
         self, read: Mapping[str, Mapping[Size, set[str]]], pictures: Mapping[str, Picture]
     ) -> None:
-        wanted: dict[tuple[str, Size], list[Picture]] = {}
+        panels = self._storyboard.panels
+        stages = [(panels[i], self._plans[i][self._begins(i) :]) for i in sorted(self._open)]
+        wanted = dict(further_pictures(self._storyboard, stages))
         for name, picture in pictures.items():
             for size, variants in read.get(name, {}).items():
                 for variant in sorted(variants):

@@ -25,6 +25,7 @@ from lafi.conditioning.registry import prepared
 from lafi.conditioning.routing import region_weights
 from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
+from lafi.drawing.further_references import further_key
 from lafi.drawing.limited_texts import limits_words
 from lafi.drawing.panel_controls import ControlConditions, panel_controls
 from lafi.drawing.picture_prompts import PictureTokens, panel_pictures
@@ -46,7 +47,7 @@ class Materials:
 
     engines     by the name of the variant
     texts       (variant, clip_skip) -> text -> its encoding
-    references  (variant, size) -> character -> its reference at that size
+    references  (variant, size) -> character or further picture -> its reference at that size
     conditions  what control networks made of the panels' pictures and poses
     pictures    what an image encoder made of the panels' picture prompts
     """
@@ -224,9 +225,10 @@ def _injection(
         return PanelInjection(regions=regions)
     given = plan.injection
     known = materials.references[plan.variant, plan.size]
+    places = dict(zip(panel.characters, regions, strict=True))
     return PanelInjection(
-        references=tuple(known[name] for name in plan.reads),
-        regions=regions,
+        references=tuple(known[n] for n in (*plan.reads, *map(further_key, panel.references))),
+        regions=(*regions, *(places[further.character] for further in panel.references)),
         layers=plan.layers,
         start=given.start,
         end=given.end,

@@ -22,19 +22,16 @@ def storyboard_schema() -> dict[str, Any]:
     schema = Storyboard.model_json_schema()
     definitions = schema["$defs"]
     del definitions["ReferenceImage"]
-    place = {
-        "anyOf": [
-            {"type": "integer", "minimum": 0, "maximum": MAX_PICTURES - 1},
-            {"type": "null"},
-        ],
-        "default": None,
-        "description": "place of the image in REFERENCES, from 0",
-    }
+    index = {"type": "integer", "minimum": 0, "maximum": MAX_PICTURES - 1}
+    described = {"description": "place of the image in REFERENCES, from 0"}
+    needed = {**index, **described}
+    place = {"anyOf": [index, {"type": "null"}], "default": None, **described}
     definitions["Character"]["properties"]["reference"] = place
     control = definitions["Control"]["properties"]
     control["image"] = place
     figures, nothing = control["pose"]["anyOf"]
     definitions["PicturePrompt"]["properties"]["image"] = place
+    definitions["FurtherReference"]["properties"]["image"] = needed
     control["pose"]["anyOf"] = [figures, figures["items"], nothing]
     for name, short in (("StageSource", "panel"), ("StageMask", "region")):
         whole = definitions[name]

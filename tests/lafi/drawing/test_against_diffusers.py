@@ -98,5 +98,39 @@ def test_with_injection_the_pixels_are_those_of_a_plain_concatenating_loop(
     assert all(np.abs(a - b).max() > 8 for a, b in zip(ours, plain, strict=True))
 
 
+@torch.no_grad()
+def test_further_references_are_read_beside_the_characters_own(
+    pipe: StableDiffusionPipeline, engines: Engines
+) -> None:
+    whole = storyboard(strength=0.0, reference_noise="panel")
+    back, side = picture(3, SIDE, SIDE), picture(4, SIDE // 2, SIDE)
+    further = [{"character": "mia", "image": back}, {"character": "bo", "image": side}]
+    with_both = Panel(prompt="{mia} and {bo}", seed=13, references=further)
+    board = Storyboard(**{**given(whole), "panels": [with_both, *whole.panels[:2]]})
+    loop = PlainLoop(pipe)
+    references = {
+        "mia": loop.reference(picture(1, SIDE, SIDE), MIA, 0),
+        "bo": loop.reference(picture(2, SIDE // 2, SIDE), BO, SIDE // 4),
+        "mia from behind": loop.reference(back, MIA, 0),
+        "bo from the side": loop.reference(side, BO, SIDE // 4),
+    }
+    before = dict(pipe.unet.attn_processors)
+    loop.install()
+    try:
+        ours = pixels_of(board, engines)
+        expected = loop.draw(with_both.prompt_text(board), 13, references)
+    finally:
+        pipe.unet.set_attn_processor(before)
+    assert np.abs(ours[0] - expected).max() <= 2
+    without = pixels_of(whole, engines)
+    assert np.abs(ours[0] - without[2]).max() > 8
+    # The neighbours of its call read what they read without it.
+    assert all(np.abs(ours[1 + i] - without[i]).max() <= 2 for i in range(2))
+
+
+def given(board: Storyboard) -> dict[str, Any]:
+    return {name: getattr(board, name) for name in board.model_fields_set}
+
+
 def _padded(board: Storyboard) -> list[tuple[Any, int]]:
     return list(zip(board.characters, (0, SIDE // 4), strict=True))

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_loop import picture
 
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.storyboard import Panel, Storyboard
@@ -47,6 +48,7 @@ def address(story: Storyboard, model: ModelInfo) -> str:
 
 
 POSE = {"nose": [0.5, 0.1]}
+BACK = picture(3, 16, 16)
 DECIDES: list[dict[str, Any]] = [
     {"changes": {"width": 96}},
     {"changes": {"height": 96}},
@@ -86,6 +88,9 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"picture_prompts": [{"character": "mia", "strength": 0.5}]}},
     {"panel": {"picture_prompts": [{"character": "mia", "start": 0.5}]}},
     {"panel": {"picture_prompts": [{"character": "mia", "region": [0, 0, 1, 0.5]}]}},
+    {"panel": {"references": [{"character": "mia", "image": BACK}]}},
+    {"panel": {"references": [{"character": "tom", "image": BACK}]}},
+    {"panel": {"references": [{"character": "mia", "image": BACK, "part": [0, 0, 1, 0.5]}]}},
     {"changes": {"upscale": 2}},
     {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
