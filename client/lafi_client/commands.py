@@ -53,7 +53,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """One storyboard, the folder for its pictures, and the panels to draw."""
 
     storyboard: Storyboard
@@ -97,7 +97,7 @@ def draw(
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
     try:
         folders = _folders(stories, Path(out))
-        client = _client(url, access, timeout, idle_timeout, retries)
+        client = connected(url, access, timeout, idle_timeout, retries)
     except ValueError as error:
         return fail(console, BAD_STORYBOARD, error)
     jobs, codes, now = [], [DRAWN], datetime.now()
@@ -108,24 +108,25 @@ def draw(
             names = panel_names(name, board, path.stem, now) if name else None
             wanted = _checked_numbers(panels or (), board)
             drawing = DrawingFolder(folder, board, names, signing)
-            wanted = wanted or _outdated(board, drawing, overwrite or from_stage is not None)
-            jobs.append(_Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
+            wanted = wanted or outdated(board, drawing, overwrite or from_stage is not None)
+            jobs.append(Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
         except (StoryboardError, ValueError, OSError) as error:
             if len(stories) > 1:
-                _say(console, f"{path}:")
+                say(console, f"{path}:")
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
-        _greet(client, url, retries if jobs else 0, console)
+        greet(client, url, retries if jobs else 0, console)
         for job in jobs:
-            codes.append(_draw_one(client, job, console, previews))
+            codes.append(draw_one(client, job, console, previews))
             if codes[-1] == INTERRUPTED:
                 break
     return worst(codes)
 
 
-def _client(
+def connected(
     url: str, access: Access | None, timeout: float | None, idle_timeout: float, retries: int
 ) -> StoryboardClient:
+    """A client with the settings of `draw`. Raises ValueError for bad ones."""
     return StoryboardClient(
         url,
         timeout=timeout,
@@ -135,14 +136,15 @@ def _client(
     )
 
 
-def _greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:
+def greet(client: StoryboardClient, url: str, retries: int, console: Console) -> None:
     """Say that it may take long, where no server is ready and there are retries."""
     if retries and not client.ready():
         text = f"no server is ready at {url} yet; trying again for some minutes (Ctrl-C ends it)"
-        _say(console, text)
+        say(console, text)
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
+    """Print a line as it is."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -159,11 +161,12 @@ def _folders(stories: Sequence[Path], out: Path) -> list[Path]:
     return [out / path.stem for path in stories]
 
 
-def _draw_one(client: StoryboardClient, job: _Job, console: Console, previews: bool) -> int:
+def draw_one(client: StoryboardClient, job: Job, console: Console, previews: bool) -> int:
+    """Draw one storyboard into its folder, with contact sheet and report; the exit code."""
     run = _Run()
     code = _draw(client, job.storyboard, job.wanted, job.folder, run, console, previews)
     if signed := job.folder.sign_kept():
-        _say(console, f"signed {signed} pictures that were there already")
+        say(console, f"signed {signed} pictures that were there already")
     if _write_pages(_album(job.storyboard, job.folder, run), job.folder):
         page = job.folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
@@ -182,7 +185,7 @@ def _draw(
     if not wanted:
         console.print("every panel is there already; --overwrite draws them again")
         return DRAWN
-    steps = {number: _stage_steps(storyboard, number) for number in wanted}
+    steps = {number: stage_steps(storyboard, number) for number in wanted}
     title = storyboard.title or "storyboard"
     try:
         with (
@@ -230,12 +233,14 @@ def _checked_numbers(panels: Sequence[int], storyboard: Storyboard) -> list[int]
     return sorted(set(panels))
 
 
-def _outdated(storyboard: Storyboard, folder: DrawingFolder, overwrite: bool) -> list[int]:
+def outdated(storyboard: Storyboard, folder: DrawingFolder, overwrite: bool) -> list[int]:
+    """Numbers of the panels that are not there with these settings; all of them to overwrite."""
     numbers = range(len(storyboard.panels))
     return [number for number in numbers if overwrite or not folder.current(number)]
 
 
-def _stage_steps(storyboard: Storyboard, number: int) -> list[int]:
+def stage_steps(storyboard: Storyboard, number: int) -> list[int]:
+    """Steps of each stage of a panel."""
     sampling = storyboard.effective_sampling(storyboard.panels[number])
     return [stage.steps for stage in sampling.stages]
 

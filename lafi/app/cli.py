@@ -44,6 +44,7 @@ from lafi.app.key_commands import app as keys_app
 from lafi.app.missing import missing
 from lafi.app.page_command import app as page_app
 from lafi.app.probe_command import app as probe_app
+from lafi.app.refine_command import app as refine_app
 from lafi.app.serving_options import (
     CanarySeconds,
     ClientCa,
@@ -95,6 +96,7 @@ app.add_typer(keys_app)
 app.add_typer(client_app)
 app.add_typer(story_app)
 app.add_typer(edit_app)
+app.add_typer(refine_app)
 app.add_typer(page_app)
 app.add_typer(comic_app)
 
