@@ -16,13 +16,16 @@ from lafi_tiny.stages.few_steps import (
     FAST_FOLDER,
     FewStepsTraining,
     boundary,
-    neighbours,
+    end_loss,
+    random_levels,
     train_few_steps,
 )
+from lafi_tiny.stages.few_steps_watch import STEPS
 from lafi_tiny.stages.stage_folder import has_finished
+from lafi_tiny.stages.teacher_paths import LEVELS, Points, lcm_timesteps
 from lafi_tiny.stages.text_to_latent import load_denoiser
 
-SHORT = FewStepsTraining(steps=3, batch=2, rank=2, pictures=20, peak_rate=1e-3)
+SHORT = FewStepsTraining(steps=3, batch=2, rank=2, paths=4, chunk=2, peak_rate=1e-3)
 
 
 def scheduler() -> LCMScheduler:
@@ -37,44 +40,39 @@ def test_the_boundary_is_the_schedulers() -> None:
     torch.testing.assert_close(out.flatten(), torch.tensor([float(w[1]) for w in wanted]))
 
 
-@pytest.mark.parametrize("steps", [2, 4, 8])
-def test_the_levels_are_those_that_the_scheduler_draws_at(steps: int) -> None:
-    drawn = scheduler()
-    drawn.set_timesteps(steps)
-    high, low = neighbours(np.random.default_rng(0), 5000, FewStepsTraining())
-    assert {*drawn.timesteps.tolist()} <= {*high.tolist()}
-    assert ((high - low == 20) | (low == 0)).all()
+def test_levels_at_which_few_steps_draw_come_more_often() -> None:
+    settings = FewStepsTraining(batch=20_000)
+    levels = random_levels(np.random.default_rng(0), settings)
+    drawn = [lcm_timesteps(LEVELS).index(timestep) for timestep in lcm_timesteps(STEPS)]
+    counts = np.bincount(levels, minlength=LEVELS)
+    others = np.delete(counts, drawn)
+    assert others.min() > 0
+    assert counts[drawn].mean() / others.mean() == pytest.approx(settings.often, rel=0.1)
+
+
+def test_the_loss_is_the_distance_of_what_the_scheduler_draws_from_the_ends(
+    plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
+) -> None:
+    """The last of two steps of `LCMScheduler`, which adds no noise behind it."""
+    model = load_denoiser(plan, with_denoiser, tokenizer)
+    lcm = scheduler()
+    lcm.set_timesteps(2)
+    lcm.step(torch.zeros(2, 4, 16, 16), lcm.timesteps[0], torch.zeros(2, 4, 16, 16))
+    timestep = lcm.timesteps[1]
+    latents, ends = torch.randn(2, 2, *model.latent_shape)
+    ids = torch.tensor(tokenizer(["a", "b"], padding="max_length", max_length=77).input_ids)
+    with torch.no_grad():
+        text = model.text_encoder(ids)[0]
+        velocity = model.unet(latents, timestep, text).sample
+        clean = lcm.step(velocity, timestep, latents).denoised
+        points = Points(latents, timestep.expand(2), ids, ends)
+        loss = end_loss(model, build_noise_schedule(), points, huber=1e-3)
+    assert float(loss) == pytest.approx(float((clean - ends).abs().mean()), rel=1e-2)
 
 
 def test_at_the_lowest_level_the_clean_latent_is_the_noisy_one() -> None:
     skip, out = boundary(torch.zeros(1))
     assert (float(skip), float(out)) == (1, 0)
-
-
-def test_a_step_of_the_solver_is_diffusers_ddim(
-    plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
-) -> None:
-    model, schedule = load_denoiser(plan, with_denoiser, tokenizer), build_noise_schedule()
-    model.unet.add_adapter(few_steps.LoraConfig(r=2, target_modules=["to_q"]))
-    schedule.set_timesteps(50)
-    noisy, text = torch.randn(1, 4, 16, 16), torch.randn(2, 77, plan.text_width)
-    high = torch.tensor([int(schedule.timesteps[10])])
-    with torch.no_grad():
-        ours = few_steps._solved(model, schedule, noisy, high, high - 20, text, 3.0)
-        model.unet.disable_adapters()
-        both = few_steps._velocity(model, torch.cat([noisy] * 2), torch.cat([high] * 2), text)
-    said, unsaid = both.chunk(2)
-    wanted = schedule.step(unsaid + 3.0 * (said - unsaid), high[0], noisy).prev_sample
-    torch.testing.assert_close(ours, wanted, atol=1e-4, rtol=1e-4)
-
-
-def test_more_pictures_are_encoded_while_it_trains(
-    plan: Blueprint, with_denoiser: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(few_steps, "GROW_EVERY", 1)
-    train_few_steps(plan, replace(SHORT, steps=2, pictures=60), with_denoiser)
-    files = sorted(with_denoiser.glob("latents_*/latents_*.npy"))
-    assert [file.name for file in files] == [f"latents_{i:07d}.npy" for i in (0, 20, 40)]
 
 
 def test_it_resumes_and_diffusers_reads_the_lora(

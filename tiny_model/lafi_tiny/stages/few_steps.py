@@ -1,13 +1,13 @@
-"""Stage `few_steps`: latent consistency distillation of the finished denoiser, as a LoRA.
+"""Stage `few_steps`: the finished denoiser learns, as a LoRA, to draw in a few steps.
 
-After arXiv:2310.04378 and arXiv:2311.05556: the student, which is the denoiser with a LoRA, learns
-to give the same clean latent for two neighbouring noise levels, of which the lower one is reached
-by a step of the denoiser itself with guidance. It then draws in 2 to 8 steps at guidance 1, with
-diffusers' `LCMScheduler`.
+A consistency model (arXiv:2303.01469) in latents, with the guidance built in, drawn by diffusers'
+`LCMScheduler` in 2 to 8 steps at guidance 1 (arXiv:2310.04378, arXiv:2311.05556). What is learnt is
+where the paths of the denoiser itself end (`teacher_paths`), not, as in these papers, what the
+student says one noise level lower: that collapsed here at every rate that was tried (CHANGELOG.md),
+since the student then follows its own faults.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,22 @@ from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dic
 from torch import Tensor
 
 from lafi_tiny.stages.autoencoder import load_average
-from lafi_tiny.stages.batches import Batch, Batches
 from lafi_tiny.stages.blueprint import Blueprint, build_noise_schedule
-from lafi_tiny.stages.few_steps_watch import FewStepsWatch
-from lafi_tiny.stages.latent_store import LatentStore
-from lafi_tiny.stages.noise import DiffusionNoise
+from lafi_tiny.stages.few_steps_watch import STEPS, FewStepsWatch
 from lafi_tiny.stages.stage_folder import SaveClock, mark_finished
+from lafi_tiny.stages.teacher_paths import (
+    LEVELS,
+    Points,
+    TeacherPaths,
+    lcm_timesteps,
+    levels_of,
+)
 from lafi_tiny.stages.text_to_latent import TextToLatent, load_denoiser
-from lafi_tiny.stages.tokenizer import stage_tokenizer, token_ids
+from lafi_tiny.stages.tokenizer import stage_tokenizer
 from lafi_tiny.stages.train_denoiser import PRINT_EVERY
 from lafi_tiny.training import device, learning_rate, mixed_precision, save_state, set_learning_rate
 
 STATE_FILE = "few_steps.pt"
-GROW_EVERY = 20
-"""Steps between chunks of pictures that are encoded, until there are as many as wanted."""
 FAST_FOLDER = "fast"
 """Where the LoRA is written, in diffusers' form."""
 TARGETS = (
@@ -45,18 +47,20 @@ _SIGMA_DATA, _TIMESTEP_SCALING = 0.5, 10.0
 
 @dataclass(frozen=True, slots=True)
 class FewStepsTraining:
-    """Settings of the stage. levels: noise levels between which the solver steps.
+    """Settings of the stage.
 
-    peak_rate: at 1e-3 and 2e-4 the pictures collapse within 100 steps; 3e-5 has had only 50.
+    paths: of the denoiser, computed before, `chunk` at once. often: how many times as often as the
+    others the noise levels are learnt at which STEPS steps draw.
     """
 
-    steps: int = 1_600
+    steps: int = 1_000
     batch: int = 24
     rank: int = 16
-    peak_rate: float = 3.0e-5
+    peak_rate: float = 3.0e-4
     guidance: float = 4.0
-    levels: int = 50
-    pictures: int = 60_000
+    paths: int = 960
+    chunk: int = 48
+    often: float = 4.0
     huber: float = 1.0e-3
     seed: int = 0
     save_seconds: float = 300.0
@@ -69,6 +73,10 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
     place, tokenizer = device(), stage_tokenizer(folder)
     model = load_denoiser(plan, folder, tokenizer).requires_grad_(False)
     model.placed_for_training(place)
+    paths = TeacherPaths(folder, chunk=settings.chunk, seed=settings.seed)
+    while len(paths) < settings.paths:
+        paths.grow(model, tokenizer, settings.guidance)
+        print(f"few_steps: {len(paths)} paths", flush=True)
     rank = settings.rank
     model.unet.add_adapter(
         LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGETS)), adapter_name="default"
@@ -76,24 +84,20 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
     trained = [p for p in model.unet.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.peak_rate, weight_decay=0.0)
     step = _resume(folder, model, optimizer)
-    batches = _batches(plan, settings, folder, step)
-    schedule = build_noise_schedule()
-    empty = token_ids(tokenizer, [""] * settings.batch).to(place)
+    schedule, rng = build_noise_schedule(), np.random.default_rng([settings.seed, 5, step])
     clock = SaveClock(settings.save_seconds)
-    watch = FewStepsWatch(folder, batches.store.vae, tokenizer)
-    torch.manual_seed(settings.seed + 1000 * step)
+    watch = FewStepsWatch(folder, load_average(plan, folder).to(place), tokenizer)
     while step < settings.steps:
         if step % settings.watch_every == 0:
             watch.look(model, step)
         set_learning_rate(optimizer, learning_rate(step, settings.steps, settings.peak_rate))
-        loss = consistency_loss(model, schedule, batches.draw(), empty, settings, batches.rng)
+        points = paths.draw(rng, random_levels(rng, settings))
+        loss = end_loss(model, schedule, points, settings.huber)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
-        if step % GROW_EVERY == 0:
-            batches.store.grow()
         if step % PRINT_EVERY == 0:
             print(f"few_steps step {step} loss {loss.item():.4f}", flush=True)
         if clock.is_time():
@@ -103,43 +107,22 @@ def train_few_steps(plan: Blueprint, settings: FewStepsTraining, folder: Path) -
     mark_finished(folder, "few_steps")
 
 
-def consistency_loss(
-    model: TextToLatent,
-    schedule: DDIMScheduler,
-    batch: Batch,
-    empty: Tensor,
-    settings: FewStepsTraining,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Pseudo-Huber distance of the student's clean latents at two neighbouring levels.
+def random_levels(rng: np.random.Generator, settings: FewStepsTraining) -> NDArray[np.int64]:
+    """Noise levels (batch,) of a step, 0 is noise."""
+    drawn = lcm_timesteps(STEPS)
+    weights = np.array([settings.often if t in drawn else 1.0 for t in lcm_timesteps(LEVELS)])
+    return rng.choice(LEVELS, size=settings.batch, p=weights / weights.sum())
 
-    empty: token ids (B, T) of the empty prompt.
-    """
-    place = empty.device
-    latents = batch.latents.to(place)
-    high, low = (torch.from_numpy(t).to(place) for t in neighbours(rng, len(latents), settings))
-    noisy = schedule.add_noise(latents, torch.randn_like(latents), high)
+
+def end_loss(model: TextToLatent, schedule: DDIMScheduler, points: Points, huber: float) -> Tensor:
+    """Pseudo-Huber distance of the student's clean latents from the ends of the paths."""
+    place = next(model.parameters()).device
+    timesteps = points.timesteps.to(place)
     with torch.no_grad(), mixed_precision(place):
-        text = model.text_encoder(torch.cat([batch.token_ids.to(place), empty]))[0]
-    said = text[: len(latents)]
-    predicted = _student(model, schedule, noisy, high, said)
-    with torch.no_grad():
-        lower = _solved(model, schedule, noisy, high, low, text, settings.guidance)
-        wanted = _student(model, schedule, lower, low, said)
-    distance = ((predicted - wanted).pow(2) + settings.huber**2).sqrt() - settings.huber
-    return distance.mean()
-
-
-def neighbours(
-    rng: np.random.Generator, size: int, settings: FewStepsTraining
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Timesteps (size,) and those one level lower, the lowest at 0.
-
-    The levels are those that `LCMScheduler` chooses its steps from.
-    """
-    apart = 1000 // settings.levels
-    high = (rng.integers(settings.levels, size=size) + 1) * apart - 1
-    return high, np.maximum(high - apart, 0)
+        text = model.text_encoder(points.token_ids.to(place))[0]
+    predicted = _student(model, schedule, points.latents.to(place), timesteps, text)
+    apart = predicted - points.ends.to(place)
+    return ((apart.pow(2) + huber**2).sqrt() - huber).mean()
 
 
 def boundary(timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,61 +135,13 @@ def boundary(timesteps: Tensor) -> tuple[Tensor, Tensor]:
 def _student(
     model: TextToLatent, schedule: DDIMScheduler, noisy: Tensor, timesteps: Tensor, text: Tensor
 ) -> Tensor:
-    """The clean latent that the denoiser with its LoRA stands for."""
-    velocity = _velocity(model, noisy, timesteps, text)
-    alpha, sigma = _levels(schedule, timesteps)
-    skip, out = boundary(timesteps)
-    return skip * noisy + out * (alpha * noisy - sigma * velocity)
-
-
-def _solved(
-    model: TextToLatent,
-    schedule: DDIMScheduler,
-    noisy: Tensor,
-    high: Tensor,
-    low: Tensor,
-    text: Tensor,
-    guidance: float,
-) -> Tensor:
-    """The latent one level lower, by a DDIM step of the denoiser without LoRA, with guidance."""
-    model.unet.disable_adapters()
-    both = _velocity(model, torch.cat([noisy, noisy]), torch.cat([high, high]), text)
-    model.unet.enable_adapters()
-    said, unsaid = both.chunk(2)
-    velocity = unsaid + guidance * (said - unsaid)
-    alpha, sigma = _levels(schedule, high)
-    clean, noise = alpha * noisy - sigma * velocity, alpha * velocity + sigma * noisy
-    alpha, sigma = _levels(schedule, low)
-    return alpha * clean + sigma * noise
-
-
-def _velocity(model: TextToLatent, noisy: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    """The clean latent that the denoiser with its LoRA stands for, as `LCMScheduler` has it."""
     with mixed_precision(noisy.device):
-        velocity: Tensor = model.unet(noisy, timesteps, text).sample
-    return velocity.float()
-
-
-def _levels(schedule: DDIMScheduler, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-    """Signal and noise (B, 1, 1, 1) of these timesteps."""
-    kept = schedule.alphas_cumprod.to(timesteps.device)[timesteps][:, None, None, None]
-    return kept.sqrt(), (1 - kept).sqrt()
-
-
-def _batches(plan: Blueprint, settings: FewStepsTraining, folder: Path, step: int) -> Batches:
-    vae = load_average(plan, folder).to(device())
-    store = LatentStore(folder, vae, seed=settings.seed, side=plan.side, most=settings.pictures)
-    if not len(store):
-        store.grow()
-    rng = np.random.default_rng([settings.seed, 5, step])
-    return Batches(
-        store,
-        partial(token_ids, stage_tokenizer(folder)),
-        DiffusionNoise(),
-        rng,
-        size=settings.batch,
-        empty_captions=0.1,
-        inpainted=0.0,
-    )
+        velocity = model.unet(noisy, timesteps, text).sample.float()
+    alpha, sigma = (level.to(noisy.device) for level in levels_of(schedule, timesteps))
+    skip, out = boundary(timesteps)
+    clean: Tensor = skip * noisy + out * (alpha * noisy - sigma * velocity)
+    return clean
 
 
 def _save(folder: Path, step: int, model: TextToLatent, optimizer: torch.optim.Optimizer) -> None:
