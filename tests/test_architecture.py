@@ -68,6 +68,7 @@ RUNNERS = {
         *("comic.py", "comic_command.py"),
         "edit_command.py",
         "page_command.py",
+        "refine_command.py",
         "story_command.py",
     )
 }

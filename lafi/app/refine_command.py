@@ -31,29 +31,33 @@ from lafi.board.refinement import MAX_ROUNDS, Refinement
 
 app = typer.Typer()
 
+Story = Annotated[Path, typer.Argument(help="A storyboard, YAML or JSON.", show_default=False)]
+Rounds = Annotated[
+    int, typer.Option(min=1, max=MAX_ROUNDS, help="How often every panel is drawn again.")
+]
+Others = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_FURTHER_REFERENCES,
+        help="Panels of the round before that a panel reads at most.",
+    ),
+]
+Denoise = Annotated[
+    float,
+    typer.Option(
+        help="1: each round begins with noise; less: with the panel as the round before left it, "
+        "such as 0.5."
+    ),
+]
+
 
 @app.command()
 def refine(
-    story: Annotated[Path, typer.Argument(help="A storyboard, YAML or JSON.", show_default=False)],
-    rounds: Annotated[
-        int,
-        typer.Option(min=1, max=MAX_ROUNDS, help="How often every panel is drawn again."),
-    ] = 1,
-    others: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=MAX_FURTHER_REFERENCES,
-            help="Panels of the round before that a panel reads at most.",
-        ),
-    ] = MAX_FURTHER_REFERENCES,
-    denoise: Annotated[
-        float,
-        typer.Option(
-            help="1: each round begins with noise; less: with the panel as the round before left "
-            "it, such as 0.5.",
-        ),
-    ] = 1.0,
+    story: Story,
+    rounds: Rounds = 1,
+    others: Others = MAX_FURTHER_REFERENCES,
+    denoise: Denoise = 1.0,
     out: DrawingOut = Path("out/refine"),
     url: Url = DEFAULT_URL,
     name: PanelName = "",
