@@ -275,7 +275,8 @@ def _moved_stage(stage: SamplingStage, places: Mapping[int, int]) -> SamplingSta
 
 
 def _names(storyboard: Storyboard, panel: Panel) -> set[str]:
-    """The panel's characters, and those that its prompts name."""
+    """The panel's characters, and those that its prompts and picture prompts name."""
     own = [stage.prompt for stage in storyboard.effective_sampling(panel).stages]
     prompts = [panel.prompt, *filter(None, own)]
-    return {*panel.characters, *(name for prompt in prompts for name in mentioned(prompt))}
+    shown = (given.character for given in panel.picture_prompts if given.character is not None)
+    return {*panel.characters, *shown, *(name for text in prompts for name in mentioned(text))}

@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from PIL import Image
 
+from lafi.board.drawn_from import drawn_from
 from lafi.board.letterbox import Pixels
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.attempts import Attempts, Drawn
@@ -244,8 +245,8 @@ class Shelf:
         )
 
     def _references(self, panel: Panel) -> Iterable[str]:
-        given = (self._storyboard.character(name).reference for name in panel.characters)
-        return dict.fromkeys(reference.sha256 for reference in given if reference is not None)
+        """Of every picture that has a part in the panel, so that it can be forgotten with it."""
+        return dict.fromkeys(picture.sha256 for picture in drawn_from(self._storyboard, panel))
 
 
 def pixels_of(record: Record) -> Pixels:

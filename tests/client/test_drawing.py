@@ -97,6 +97,15 @@ def test_a_part_has_only_the_characters_that_it_needs() -> None:
     assert Storyboard.model_validate(asked.model_dump()) == asked
 
 
+def test_a_part_has_the_character_of_a_picture_prompt_who_is_not_in_it() -> None:
+    cast = [{"name": name, "prompt": "a child"} for name in ("mia", "tom", "ann")]
+    shown = {"prompt": "{tom}", "picture_prompts": [{"character": "ann"}]}
+    board = Storyboard.model_validate({"characters": cast, "panels": [{"prompt": "{mia}"}, shown]})
+    asked = Drawing(board, RetryPolicy(), only=[1]).next_storyboard()
+    assert [character.name for character in asked.characters] == ["tom", "ann"]
+    assert Storyboard.model_validate(asked.model_dump()) == asked
+
+
 def test_a_part_brings_the_panels_that_it_begins_with() -> None:
     """Under new numbers, and they are not passed on."""
     stages = [{"steps": 2, "prompt": "{mia}"}, {"from": 1, "denoise": 0.5}]
