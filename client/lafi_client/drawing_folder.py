@@ -301,10 +301,12 @@ def _retry(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
 
 def _character(storyboard: Storyboard, name: str) -> dict[str, object]:
     character = storyboard.character(name)
+    kind = {} if character.kind == "figure" else {"kind": character.kind}
     if character.reference is not None:
-        return {"caption": character.caption, "reference": _sha256(character.reference.data)}
+        reference = _sha256(character.reference.data)
+        return {"caption": character.caption, "reference": reference, **kind}
     portrait = storyboard.portrait_panel(name)
-    return {"negative": storyboard.negative_prompt, **_panel(storyboard, portrait)}
+    return {"negative": storyboard.negative_prompt, **_panel(storyboard, portrait), **kind}
 
 
 def _digest(value: object) -> str:

@@ -110,7 +110,7 @@ def _told(board: Storyboard, again: Storyboard) -> str:
     reading = sum(len(new.references) > len(old.references) for old, new in pairs)
     text = f"{reading} of {len(board.panels)} panels read others"
     together = sum(
-        len(panel.characters) > 1 and not set(panel.characters) <= set(panel.regions)
+        len(figures := board.figures(panel)) > 1 and not set(figures) <= set(panel.regions)
         for panel in board.panels
     )
     if together:

@@ -69,8 +69,9 @@ def refined(
 def panels_read(storyboard: Storyboard, number: int) -> list[tuple[str, int, Region | None]]:
     """What panel `number` may read of the others: (character, panel, part), nearest panels first.
 
-    Characters take turns. A panel with several characters shows one of them only where it says in
-    which region; elsewhere one could not be told from the other.
+    Characters take turns. A panel with several figures shows one of them only where it says in
+    which region; elsewhere one could not be told from the other. A place is shown by panels
+    without figures.
     """
     panel = storyboard.panels[number]
     near = sorted(
@@ -78,19 +79,21 @@ def panels_read(storyboard: Storyboard, number: int) -> list[tuple[str, int, Reg
         key=lambda other: (abs(other - number), other),
     )
     shows = [
-        [(name, other, part) for other in near for part in _parts(storyboard.panels[other], name)]
+        [(name, other, part) for other in near for part in _parts(storyboard, other, name)]
         for name in panel.characters
     ]
     return [found for found in chain.from_iterable(zip_longest(*shows)) if found is not None]
 
 
-def _parts(panel: Panel, character: str) -> Iterator[Region | None]:
+def _parts(storyboard: Storyboard, number: int, character: str) -> Iterator[Region | None]:
     """The part of a panel that shows a character alone; none where no part does."""
+    panel = storyboard.panels[number]
+    figures = storyboard.figures(panel)
     if character not in panel.characters:
         return
     if character in panel.regions:
         yield panel.regions[character]
-    elif len(panel.characters) == 1:
+    elif figures in ((), (character,)):
         yield None
 
 

@@ -7,7 +7,7 @@ every error is a `StoryboardError` with one line per problem.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -55,6 +55,8 @@ class Character(CheckedModel):
     """A character that prompts name as `{name}`; without a reference, a portrait is drawn first."""
 
     name: Name = Field(description=NAME_ALLOWED)
+    kind: Literal["figure", "place"] = "figure"
+    """A person, an animal or a thing; or a place, which is read where no figure's region is."""
     prompt: Description = Field(
         description="what the character looks like, 1 to 2048 bytes of text"
     )
@@ -125,7 +127,7 @@ class Panel(CheckedModel):
     regions: dict[Name, Region] = Field(
         default={}, description="a mapping from a character's name to [x0, y0, x1, y1]"
     )
-    """The place of each character, as fractions of width and height from the upper left corner.
+    """Where each character is, as fractions of width and height from the upper left corner.
 
     Its reference is read only there, and its words act only there (`injection.words`).
     """
@@ -250,6 +252,10 @@ class Storyboard(CheckedModel):
             if character.name == name:
                 return character
         raise KeyError(name)
+
+    def figures(self, panel: Panel) -> tuple[str, ...]:
+        """The panel's characters that are no places."""
+        return tuple(n for n in panel.characters if self.character(n).kind == "figure")
 
     def effective_sampling(self, panel: Panel) -> Sampling:
         """The panel's own sampling, or the storyboard's."""

@@ -83,6 +83,7 @@ def content_address(
         "characters": [
             _reference(storyboard, storyboard.character(name), models, version)
             | {"region": panel.regions.get(name)}
+            | _kind(storyboard.character(name))
             for name in panel.characters
         ],
     } | _retry(storyboard, panel, recogniser)
@@ -106,6 +107,11 @@ def content_address(
         decides[_WORDS] = limited
     text = json.dumps(decides, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _kind(character: Character) -> dict[str, Any]:
+    """Nothing for a figure, so that older addresses stay."""
+    return {} if character.kind == "figure" else {"kind": character.kind}
 
 
 def _controls(panel: Panel, model: ModelInfo) -> list[dict[str, Any]]:

@@ -24,8 +24,8 @@ class PanelScores:
 
     A character's score in a panel is the cosine of the panel, or of the character's region in it,
     to the character's picture, given or drawn. One that has no picture has no score: nobody reads
-    its reference, so no portrait was drawn. Nothing is computed before the first panel is
-    finished, while others are still denoised.
+    its reference, so no portrait was drawn; nor has a place. Nothing is computed before the first
+    panel is finished, while others are still denoised.
     """
 
     def __init__(self, storyboard: Storyboard, recogniser: Recogniser | None) -> None:
@@ -41,7 +41,7 @@ class PanelScores:
 
     def of(self, panel: Panel, pixels: Pixels) -> dict[str, float]:
         """Scores in [-1, 1] by name, of a finished panel RGB uint8 (H, W, 3)."""
-        names = [name for name in panel.characters if self._has_picture(name)]
+        names = [name for name in self._storyboard.figures(panel) if self._has_picture(name)]
         if self._recogniser is None or not names:
             return {}
         boxes = {name: panel.regions.get(name, _WHOLE) for name in names}

@@ -16,7 +16,7 @@ from torch import Tensor
 from lafi.board.letterbox import Pixels, fit
 from lafi.board.stages import StageMask
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.conditioning.character_words import EVERYWHERE, limited_words
+from lafi.conditioning.character_words import limited_words
 from lafi.conditioning.conditioner import Conditioner, FixedPorts, LimitedWords
 from lafi.conditioning.prompt_weights import as_read
 from lafi.conditioning.prompts import TextReading, zeros_like
@@ -31,6 +31,7 @@ from lafi.drawing.panel_controls import ControlConditions, panel_controls
 from lafi.drawing.picture_prompts import PictureTokens, panel_pictures
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
+from lafi.drawing.reading_regions import reading_regions
 from lafi.drawing.upscale import resized
 from lafi.model.families.registry import guidance_kind
 from lafi.model.info import ModelInfo
@@ -219,8 +220,7 @@ def _injection(
     picture: StagedPicture, materials: Materials, cells: tuple[int, int]
 ) -> PanelInjection:
     plan, panel = picture.stage, picture.panel
-    boxes = [panel.regions.get(name, EVERYWHERE) for name in panel.characters]
-    regions = tuple(region_weights(box, cells) for box in boxes)
+    regions = reading_regions(materials.storyboard, panel, cells)
     if not plan.reads:
         return PanelInjection(regions=regions)
     given = plan.injection

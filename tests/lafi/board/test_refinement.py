@@ -70,6 +70,15 @@ def test_the_nearest_panels_come_first_and_characters_take_turns() -> None:
     assert found == [("mia", 2), ("tom", 4), ("mia", 1), ("mia", 5), ("mia", 0)]
 
 
+def test_a_place_hides_no_figure_and_is_read_where_it_is_empty() -> None:
+    cast = [*CAST[:2], {"name": "harbour", "prompt": "a harbour", "kind": "place"}]
+    panels = [{"prompt": text} for text in ("{mia} in {harbour}", "{harbour}", "{mia} and {tom}")]
+    story = Storyboard.model_validate(
+        {"characters": cast, "panels": [*panels, {"prompt": "{mia} and {harbour} at night"}]}
+    )
+    assert panels_read(story, 3) == [("mia", 0, None), ("harbour", 1, None)]
+
+
 def test_own_references_of_a_panel_stay_and_take_room() -> None:
     own = [{"character": "mia", "image": picture(90 + n, 16, 16)} for n in range(3)]
     story = board(*alone("mia", 4), {"prompt": "{mia}", "references": own})

@@ -94,6 +94,7 @@ DECIDES: list[dict[str, Any]] = [
     {"changes": {"upscale": 2}},
     {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
+    {"mia": {"kind": "place"}},
     {"tom": {"trigger": "tom_v2"}},
 ]
 DECIDES_NOT: list[dict[str, Any]] = [

@@ -85,6 +85,14 @@ def test_a_character_without_a_picture_has_no_score(recogniser: Counted) -> None
     assert PanelScores(board(nobody), recogniser).of(nobody, picture(3)) == {}
 
 
+def test_a_place_has_no_score(recogniser: Counted) -> None:
+    given = board(Panel(prompt="{mia} and {tom}"))
+    tom = given.character("tom").model_copy(update={"kind": "place"})
+    story = given.model_copy(update={"characters": (given.character("mia"), tom)})
+    found = PanelScores(story, recogniser).of(story.panels[0], picture(1))
+    assert {*found} == {"mia"}
+
+
 def test_a_picture_is_embedded_once_and_with_the_first_panel(recogniser: Counted) -> None:
     panel = Panel(prompt="{mia} and {tom}")
     scores = PanelScores(board(panel), recogniser)
