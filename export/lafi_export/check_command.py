@@ -100,7 +100,9 @@ def _folder(folder: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as work:
         family, parts = check_checkpoint(with_whole_tokenizers(folder, Path(work)))
     name = parts["index"].get("_class_name")
-    yield f"a checkpoint, {name} of the family {family.name}"
+    lacking = family.text.describe(parts).get("absent_parts", ())
+    without = f", without {' and '.join(lacking)}" if lacking else ""
+    yield f"a checkpoint, {name} of the family {family.name}{without}"
 
 
 def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:

@@ -116,6 +116,8 @@ def _tell_reports(
 ) -> None:
     """Of the model, its variants, control networks and image encoder, and how each is asked for."""
     console.print(parity_table(report))
+    for line in report.lacking:
+        console.print(Text(line))
     for variant in variants:
         file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
         console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))

@@ -268,6 +268,7 @@ def _compare(
                 pictures += compare_pictures(reference, candidate, precision=info.text_precision)
     report = ParityReport(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
+        absent_parts=info.absent_parts,
         weights_sha256=info.weights_sha256,
         engines=tuple(engines),
         pictures=tuple(pictures),

@@ -139,6 +139,8 @@ class ModelInfo(BaseModel):
     reference_positions: ReferencePositions = "same"
     """Where a reference's tokens stand for a panel's, in models with rotary positions: at the
     panel's own coordinates, beside it by its width, or at a coordinate of the axis before them."""
+    absent_parts: tuple[str, ...] = ()
+    """Parts that its pipeline may have and its checkpoint was published without (SD3's T5)."""
     added_inputs: tuple[InputPort, ...] = ()
     """Inputs of its denoiser in addition to its family's."""
     controls: tuple[ControlInfo, ...] = ()
