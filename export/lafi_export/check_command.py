@@ -17,6 +17,7 @@ from lafi.board.error import StoryboardError
 from lafi.board.image_file import ImageFileError
 from lafi.board.reference_image import CheckedFile
 from lafi.board.storyboard import load_storyboard
+from lafi.drawing.crossing import crossing_problems
 from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
@@ -100,7 +101,9 @@ def _folder(folder: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as work:
         family, parts = check_checkpoint(with_whole_tokenizers(folder, Path(work)))
     name = parts["index"].get("_class_name")
-    yield f"a checkpoint, {name} of the family {family.name}"
+    lacking = family.text.describe(parts).get("absent_parts", ())
+    without = f", without {' and '.join(lacking)}" if lacking else ""
+    yield f"a checkpoint, {name} of the family {family.name}{without}"
 
 
 def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:
@@ -119,6 +122,13 @@ def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:
             known = ", ".join(sorted(filter(None, models))) or "none"
             raise StoryboardError([f"variant: got {name!r}, allowed {known}"])
         check_against(board, models[name])
+    crossing = [
+        line
+        for index, panel in enumerate(board.panels)
+        for line in crossing_problems(index, panel, board, models)
+    ]
+    if crossing:
+        raise StoryboardError(crossing)
     yield f"fits {repository}"
 
 

@@ -1,9 +1,11 @@
 """`lafi export`: exports, prints each step and shows the parity reports."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +14,7 @@ from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
-from lafi_export.checkpoint_variant import Variant
+from lafi_export.beside import BesideOptionError, parse_beside, prepared_beside
 from lafi_export.control.option import ControlOptionError, parse_controls
 from lafi_export.control.repository import control_report
 from lafi_export.control.source import prepared_controls
@@ -33,6 +35,7 @@ from lafi_export.variant_option import VariantOptionError, parse_variants
 
 _EXPECTED_ERRORS = (
     ArtifactsError,
+    BesideOptionError,
     CheckpointError,
     ControlOptionError,
     ExportError,
@@ -54,6 +57,7 @@ def export_command(
     denoiser: bool = False,
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
+    beside: Sequence[str] = (),
     controls: Sequence[str] = (),
     picture_prompts: Path | None = None,
     image_encoder: Path | None = None,
@@ -63,7 +67,8 @@ def export_command(
     """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
     given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
-    variants, triggers: in the format of `lafi_export.variant_option`; controls: in that of
+    variants, triggers: in the format of `lafi_export.variant_option`; beside: in that of
+    `lafi_export.beside`; controls: in that of
     `lafi_export.control.option`; picture_prompts, image_encoder: as in that of
     `lafi_export.picture_prompts.option`. recogniser: its folder;
     None: the one beside the checkpoint, if there is one.
@@ -72,6 +77,7 @@ def export_command(
     try:
         wanted, steering = parse_variants(variants, triggers), parse_controls(controls)
         adapter = parse_adapter(picture_prompts, image_encoder)
+        others = parse_beside(beside, [variant.name for variant in wanted])
         with (
             ended_like_an_error(),
             made_folder(out.absolute().parent),
@@ -79,12 +85,8 @@ def export_command(
             prepared(given, out.absolute().parent) as checkpoint,
             prepared_controls(steering, checkpoint, out.absolute().parent) as folders,
             prepared_adapter(adapter, out.absolute().parent) as pictures,
+            prepared_beside(others, out.absolute().parent) as there,
         ):
-
-            def tell(step: str) -> None:
-                console.print(Text(step), style="dim")
-                status.update(step)
-
             report = export_checkpoint(
                 checkpoint,
                 out,
@@ -93,33 +95,45 @@ def export_command(
                 text_precision=text_precision,
                 denoiser=denoiser,
                 variants=wanted,
+                beside=there,
                 controls=folders,
                 picture_prompts=pictures,
                 recogniser=recogniser,
-                tell=tell,
+                tell=partial(_tell, console, status),
             )
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
-    _tell_reports(console, report, out, wanted, [*steering], adapter is not None)
+    named = [*(variant.name for variant in wanted), *others]
+    _tell_reports(console, report, out, named, [*steering], adapter is not None)
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
+
+
+def _tell(console: Console, status: Status, step: str) -> None:
+    console.print(Text(step), style="dim")
+    status.update(step)
 
 
 def _tell_reports(
     console: Console,
     report: ParityReport,
     out: Path,
-    variants: Sequence[Variant],
+    variants: Sequence[str],
     controls: Sequence[str],
     pictures: bool,
 ) -> None:
-    """Of the model, its variants, control networks and image encoder, and how each is asked for."""
+    """Of the model, its variants, control networks and image encoder, and how each is asked for.
+
+    variants: names, those of models beside too.
+    """
     console.print(parity_table(report))
+    for line in report.lacking:
+        console.print(Text(line))
     for variant in variants:
-        file = variant_folder(out / ARTIFACTS, variant.name) / PARITY_FILE
+        file = variant_folder(out / ARTIFACTS, variant) / PARITY_FILE
         console.print(parity_table(ParityReport.model_validate_json(file.read_bytes())))
-        console.print(Text(f"a storyboard chooses it by `variant: {variant.name}`"))
+        console.print(Text(f"a storyboard chooses it by `variant: {variant}`"))
     for name in controls:
         console.print(parity_table(control_report(out / ARTIFACTS, name)))
         console.print(Text(f"a panel asks for it by `control: [{{kind: {name}, image: FILE}}]`"))

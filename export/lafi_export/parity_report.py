@@ -92,10 +92,21 @@ class ParityReport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
+    absent_parts: tuple[str, ...] = ()
+    """Parts that the checkpoint was published without, on both sides."""
     weights_sha256: str
     engines: tuple[EngineParity, ...]
     pictures: tuple[PixelParity, ...]
     tolerances: dict[str, Tolerance]
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """One line for each part that the checkpoint lacks."""
+        return tuple(
+            f"{part} is absent: the checkpoint was published without it, and the model reads zeros "
+            "in place of its text"
+            for part in self.absent_parts
+        )
 
     @property
     def passed(self) -> bool:
@@ -147,6 +158,7 @@ class ParityReport(BaseModel):
                 "",
                 "Errors of engines are relative to the largest value that torch gave, if above 1.",
                 "",
+                *(f"{line}\n" for line in self.lacking),
                 "| engine | runtime | precision | input | max error | mean error | passed |",
                 "|---|---|---|---|---|---|---|",
                 *(_engine_row(row) for row in self.engines),

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Final, cast
 
 from lafi.engine.onnx.engines import load_onnx_engines
-from lafi.engine.onnx.graph import Precision, RuntimeName, check_runtime
-from lafi.engine.onnx.runtime_choice import choose_runtime, runtimes_of
+from lafi.engine.onnx.graph import Precision, RuntimeName
+from lafi.engine.onnx.runtime_choice import runtimes_of
 from lafi.engine.torch.control import TorchControlNetwork, with_torch_controls
 from lafi.engine.torch.picture_prompts import with_torch_pictures
 from lafi.model.artifacts import DENOISER, file_folder
@@ -36,8 +36,16 @@ from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi.ports.picture_encoder import PictureEncoder
-from lafi.wire.model_spec import ModelSpec, identity_specs, served_models, text_encoder_spec
+from lafi.wire.model_spec import (
+    ModelSpec,
+    identity_specs,
+    served_models,
+    text_encoder_spec,
+    vae_decoder_spec,
+    vae_encoder_spec,
+)
 from lafi_export.artifacts import ExportedModel, export_model, export_variant
+from lafi_export.beside import export_beside, read_beside, with_runtime
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.control.repository import compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
@@ -89,6 +97,7 @@ def export_checkpoint(
     text_precision: TextPrecision = "f32",
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
+    beside: Mapping[str, Path] | None = None,
     controls: Mapping[str, Path] | None = None,
     picture_prompts: AdapterFiles | None = None,
     recogniser: Path | None = None,
@@ -99,17 +108,16 @@ def export_checkpoint(
 ) -> ParityReport:
     """Write a model repository; returns the comparison of its engines with torch.
 
-    checkpoint: a diffusers `StableDiffusionPipeline` folder, weights in any precision; the export
-    is fp32. out: a new folder, an empty one, or an earlier export, which is replaced.
-    runtime, precision: what the served models run with; no runtime: the usual one of the model's
-    family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not with
-    variants. denoiser: serve it as a model too. variants: merged and exported beside the model,
-    each with its own parity report. controls: folders of control networks by name, likewise; not
-    with `denoiser`. picture_prompts: an adapter (safetensors) and its image encoder, likewise.
-    recogniser: its folder; it scores panels and identifies characters. None: the one beside the
-    checkpoint, if there. Enrolments and enlarging networks of an earlier export are kept. threads:
-    for comparing, 0 for all cores. finish: called with the complete folder before it replaces
-    `out`. tell: called with a line before each step.
+    checkpoint: a diffusers folder, weights in any precision; the export is fp32. out: a new folder,
+    an empty one, or an earlier export, which is replaced, its enrolments and enlarging networks
+    kept. runtime, precision: what the served models run with; no runtime: the usual one of a
+    model's family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not
+    with variants. denoiser: serve it as a model too. variants: merged and exported beside the
+    model; beside: checkpoints of any family by name; controls: folders of control networks by name,
+    not with `denoiser`; picture_prompts: an adapter (safetensors) and its image encoder; each of
+    these with its own parity report. recogniser: its folder; it scores panels and identifies
+    characters. None: the one beside the checkpoint, if there. threads: for comparing, 0 for all.
+    finish: called with the complete folder before it replaces `out`. tell: before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
     a precision that this machine lacks, LoraError and TextualInversionError; ParityError where a
@@ -117,7 +125,9 @@ def export_checkpoint(
     """
     _check_out(out)
     _check_options(text_precision, variants, denoiser, controls or {}, picture_prompts)
-    info, runtime = _with_runtime(read_model_info(checkpoint, precision=precision), runtime)
+    compare = partial(_compare, threads=threads, load_engines=load_engines)
+    others = read_beside(beside or {}, runtime, precision, text_precision)
+    info, runtime = with_runtime(read_model_info(checkpoint, precision=precision), runtime)
     info = _with_inputs(info, checkpoint, text_precision, controls or {}, picture_prompts)
     for variant in variants:
         plan_variant(checkpoint, variant)
@@ -125,18 +135,16 @@ def export_checkpoint(
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
-        chosen = runtime, precision
-        compare = partial(_compare, chosen=chosen, threads=threads, load_engines=load_engines)
         info, networks = write_controls(controls or {}, artifacts, info, tell)
         info, encoder = write_picture_encoder(picture_prompts, checkpoint, artifacts, info, tell)
         model, reference = export_model(checkpoint, artifacts, info, tell, picture_prompts)
         tell("comparing with torch")
         report = compare(reference, artifacts, model.info)
-        _compare_beside((networks, encoder), artifacts, model.info, chosen, threads)
+        _compare_beside((networks, encoder), artifacts, model.info, (runtime, precision), threads)
         infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
+        infos += [export_beside(path, artifacts, each, compare, tell) for path, each in others]
         company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
-        tell("writing the model repository")
-        _write_models(folder, company, infos, denoiser)
+        _write_models(folder, company, infos, denoiser, tell)
         finish(folder)
         keep_state(out, folder)
     return report
@@ -172,13 +180,6 @@ def _with_variant(
     tell(f"{variant.name}: comparing with torch")
     compare(reference, made.artifacts, made.info)
     return made.info
-
-
-def _with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo, RuntimeName]:
-    """The facts with the runtime that serves the model. Raises ArtifactsError for a wrong one."""
-    runtime = choose_runtime(info, asked)
-    check_runtime(runtime, cast(Precision, info.precision))
-    return info.model_copy(update={"engine": runtime}), runtime
 
 
 def _check_options(
@@ -232,7 +233,6 @@ def _compare(
     reference: Engines,
     artifacts: Path,
     info: ModelInfo,
-    chosen: tuple[RuntimeName, Precision],
     threads: int,
     load_engines: EngineLoader,
 ) -> ParityReport:
@@ -242,6 +242,7 @@ def _compare(
     everything would take longer than the export and hold the weights once more for each graph.
     Saves the report beside the engines. Raises ParityError if an engine is wrong.
     """
+    chosen = cast(tuple[RuntimeName, Precision], (info.engine, info.precision))
     kinds, sizes = _compared(artifacts, info, chosen)
     large = sizes == LARGE_SIZES
     engines: list[EngineParity] = []
@@ -268,6 +269,7 @@ def _compare(
                 pictures += compare_pictures(reference, candidate, precision=info.text_precision)
     report = ParityReport(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
+        absent_parts=info.absent_parts,
         weights_sha256=info.weights_sha256,
         engines=tuple(engines),
         pictures=tuple(pictures),
@@ -316,10 +318,16 @@ def _denoiser_bytes(artifacts: Path, info: ModelInfo) -> int:
 
 
 def _write_models(
-    folder: Path, model: ModelInfo, variants: Sequence[ModelInfo], denoiser: bool
+    folder: Path,
+    model: ModelInfo,
+    variants: Sequence[ModelInfo],
+    denoiser: bool,
+    tell: Callable[[str], None],
 ) -> None:
+    tell("writing the model repository")
     # The name of a served model that belongs to one variant ends with the variant's name.
-    owners = {text_encoder_spec(info).name: info for info in (*variants, model)}
+    of_files = (text_encoder_spec, vae_encoder_spec, vae_decoder_spec)
+    owners = {spec(info).name: info for spec in of_files for info in (*variants, model)}
     identity = identity_specs(model)
     for spec in served_models(model, variants, with_denoiser=denoiser):
         if spec not in identity:

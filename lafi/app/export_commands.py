@@ -14,11 +14,13 @@ import typer
 from lafi.app.export_options import (
     Capabilities,
     Checkpoint,
+    ChosenRuntime,
     ConfigFolder,
     Controls,
     ExportTarget,
     GgufFile,
     ImageEncoder,
+    ModelsBeside,
     PartFile,
     PictureAdapter,
     Precision,
@@ -36,7 +38,6 @@ from lafi.app.missing import missing
 
 app = typer.Typer()
 
-RuntimeName = Literal["openvino", "onnxruntime"]
 Target = Literal["cpu", "tensorrt"]
 DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
@@ -57,12 +58,7 @@ def export(
     config: ConfigFolder = None,
     tokenizer: TokenizerFolder = None,
     prediction: Prediction = None,
-    runtime: Annotated[
-        RuntimeName | None,
-        typer.Option(
-            help="What runs the engines on the CPU.", show_default="openvino, for FLUX onnxruntime"
-        ),
-    ] = None,
+    runtime: ChosenRuntime = None,
     precision: Precision = "f32",
     text_precision: TextPrecision = "f32",
     denoiser: ServedDenoiser = False,
@@ -71,6 +67,7 @@ def export(
     sides: Sides = (256, 512, 1024),
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
+    beside: ModelsBeside = None,
     control: Controls = None,
     picture_prompts: PictureAdapter = None,
     image_encoder: ImageEncoder = None,
@@ -96,6 +93,7 @@ def export(
         denoiser=denoiser,
         variants=variant or (),
         triggers=variant_trigger or (),
+        beside=beside or (),
         controls=control or (),
         picture_prompts=picture_prompts,
         image_encoder=image_encoder,

@@ -55,6 +55,20 @@ VariantTriggers = Annotated[
         "again.",
     ),
 ]
+ModelsBeside = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=CHECKPOINT",
+        help="Another model in the same repository, of any family: a storyboard, or one of its "
+        "stages, chooses it by `variant: NAME`; may be given again.",
+    ),
+]
+ChosenRuntime = Annotated[
+    Literal["openvino", "onnxruntime"] | None,
+    typer.Option(
+        help="What runs the engines on the CPU.", show_default="openvino, for FLUX onnxruntime"
+    ),
+]
 TextPrecision = Annotated[
     Literal["f32", "int8"],
     typer.Option(

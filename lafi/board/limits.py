@@ -142,7 +142,7 @@ Name = Annotated[
 VariantName = Annotated[
     str,
     Field(strict=True, pattern=f"^({NAME_PATTERN})?$"),
-    Allowed("the name of a variant of the model, such as ink, or nothing"),
+    Allowed("the name of a variant of the model, or of a model beside it, such as ink, or nothing"),
 ]
 Side = Annotated[
     int,

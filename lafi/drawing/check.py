@@ -11,6 +11,7 @@ from lafi.board.stages import SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.registry import prepared
 from lafi.drawing.content_address import stage_address
+from lafi.drawing.crossing import crossing_problems
 from lafi.drawing.enlarge import upscale_problems
 from lafi.drawing.kept_latents import unpacked
 from lafi.drawing.long_texts import long_text_problems
@@ -92,6 +93,8 @@ def _panel_problems(
     index: int, panel: Panel, storyboard: Storyboard, engines: Mapping[str, Engines]
 ) -> Iterator[str]:
     sampling = storyboard.effective_sampling(panel)
+    models = {variant: each.info for variant, each in engines.items()}
+    yield from crossing_problems(index, panel, storyboard, models)
     variants = {stage_variant(storyboard, stage) for stage in sampling.stages}
     if panel.resume is not None and variants <= {*engines}:
         yield from _resume_problems(f"panels[{index}].resume", panel, storyboard, engines)

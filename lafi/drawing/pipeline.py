@@ -378,7 +378,8 @@ class _Drawing:
 
     def _decode(self, done: Done) -> Pixels:
         """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""
-        image = self._engines.vae_decoder(done.latents[None])[0]
+        engines = self._materials.engines[done.picture.stage.variant]
+        image = engines.vae_decoder(done.latents[None])[0]
         if not (torch.isfinite(done.latents).all() and torch.isfinite(image).all()):
             raise DrawingError(
                 f"{done.picture.key}: the model gave numbers that are not finite; "

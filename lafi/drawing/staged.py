@@ -32,7 +32,7 @@ from lafi.drawing.picture_prompts import PictureTokens, panel_pictures
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
 from lafi.drawing.reading_regions import reading_regions
-from lafi.drawing.upscale import resized
+from lafi.drawing.upscale import resized, through_pixels
 from lafi.model.families.registry import guidance_kind
 from lafi.model.info import ModelInfo
 from lafi.ports.engines import EncodedText, Engines
@@ -114,7 +114,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
     size = latent_size(plan, engines)
     seed = picture.panel.seed if stage.seed is None else stage.seed
     schedule = PanelSchedule(stage, info.scheduler_config, seed, token_grid(info, size))
-    original = _original(picture, before, engines)
+    original = _original(picture, before, materials.engines)
     if original is None or plan.from_noise:
         latents = schedule.initial_noise((info.latent_channels, *size))
     else:
@@ -172,13 +172,22 @@ def negative_text(plan: StagePlan, materials: Materials) -> EncodedText:
     return materials.negatives(plan.variant)[plan.negative]
 
 
-def _original(picture: StagedPicture, before: Tensor | None, engines: Engines) -> Tensor | None:
-    """Clean latents (C, h, w) that the stage begins with, at its size; None where it has none."""
+def _original(
+    picture: StagedPicture, before: Tensor | None, every: Mapping[str, Engines]
+) -> Tensor | None:
+    """Clean latents (C, h, w) that the stage begins with, at its size; None where it has none.
+
+    every: engines by the name of the variant.
+    """
     plan = picture.stage
+    engines = every[plan.variant]
     source = plan.settings.source
     if source is None:
         if before is None:
             return None
+        left = every[picture.stages[picture.at - 1].variant]
+        if not left.info.shares_latents(engines.info):
+            return through_pixels(before, plan.size, left.vae_decoder, engines.vae_encoder)
         size = latent_size(plan, engines)
         method = plan.settings.upscale
         return resized(before, size, method, engines.vae_decoder, engines.vae_encoder)

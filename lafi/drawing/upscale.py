@@ -1,4 +1,4 @@
-"""Latents brought to another size between two stages.
+"""Latents brought to another size, or to another model, between two stages.
 
 Knows latents, not stages.
 """
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from lafi.board.letterbox import Pixels
 from lafi.board.stages import Upscale
 from lafi.drawing import images
 
@@ -29,11 +30,23 @@ def resized(
     if tuple(latents.shape[-2:]) == size:
         return latents
     if method == "pixels":
-        return _through_pixels(latents, size, decode, encode)
+        pixels = images.to_pixels(decode(latents[None])[0])
+        scale = pixels.shape[0] // latents.shape[-2]
+        return _encoded(pixels, (size[1] * scale, size[0] * scale), encode)
     if method == "lanczos":
         return torch.stack([_lanczos(channel, size) for channel in latents])
     corners = False if method in ("bilinear", "bicubic") else None
     return F.interpolate(latents[None], size=size, mode=method, align_corners=corners)[0]
+
+
+def through_pixels(
+    latents: Tensor, size: tuple[int, int], decode: Decode, encode: Decode
+) -> Tensor:
+    """Latents of one model (C, h, w) as those of another, also where they have that size.
+
+    size: width and height in pixels. decode: of the one; encode: of the other.
+    """
+    return _encoded(images.to_pixels(decode(latents[None])[0]), size, encode)
 
 
 def _lanczos(channel: Tensor, size: tuple[int, int]) -> Tensor:
@@ -43,11 +56,8 @@ def _lanczos(channel: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(resampled, dtype=np.float32))
 
 
-def _through_pixels(
-    latents: Tensor, size: tuple[int, int], decode: Decode, encode: Decode
-) -> Tensor:
-    pixels = images.to_pixels(decode(latents[None])[0])
-    scale = pixels.shape[0] // latents.shape[-2]
+def _encoded(pixels: Pixels, size: tuple[int, int], encode: Decode) -> Tensor:
+    """RGB uint8 (H, W, 3), resized to width and height with Pillow's Lanczos filter, encoded."""
     image = Image.fromarray(pixels, mode="RGB")
-    larger = image.resize((size[1] * scale, size[0] * scale), Image.Resampling.LANCZOS)
-    return encode(images.to_tensor(np.array(larger, dtype=np.uint8))[None])[0]
+    resized = image.resize(size, Image.Resampling.LANCZOS)
+    return encode(images.to_tensor(np.array(resized, dtype=np.uint8))[None])[0]

@@ -6,7 +6,7 @@ its family (`lafi.model.families`).
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from lafi.model.probe_report import PROBE_FILE, ProbeError, load_probe
 from lafi.model.tensor_file import TensorFileError, read_header
 from lafi.model.tokenizer_files import TokenizerError
 
+Classes = tuple[str | None, ...] | None
+"""Of a part, as `Family.parts` has them."""
 _SCHEDULER: Final = "scheduler"
 _CONFIG_NAMES: Final = {_SCHEDULER: "scheduler_config.json"}
 
@@ -134,10 +136,15 @@ def weight_parts(checkpoint: Path, family: Family) -> tuple[str, ...]:
         part
         for part in named
         if part not in (_SCHEDULER, *family.text.tokenizers)
-        and (all(part in parts for parts in pipelines) or (Path(checkpoint) / part).is_dir())
+        and (_always(part, pipelines) or (Path(checkpoint) / part).is_dir())
     ]
     texts = [part for part in family.text.encoders if part in needed]
     return (*texts, "vae", *(part for part in needed if part not in texts and part != "vae"))
+
+
+def _always(part: str, pipelines: Collection[Mapping[str, Classes]]) -> bool:
+    """Whether no checkpoint of these pipelines may lack the part."""
+    return all(part in parts and None not in (parts[part] or ()) for parts in pipelines)
 
 
 def weight_files(part: Path) -> tuple[Path, ...]:
@@ -197,15 +204,16 @@ def _read_parts(folder: Path) -> tuple[Family, dict[str, Config]]:
         raise CheckpointError(
             f"{folder}: model_index.json: _class_name: got {name!r}, allowed {', '.join(known)}"
         )
-    expected = known[name].parts[name]
+    expected = _expected(folder, index, known[name], name)
     missing = [part for part in expected if not (folder / part).exists()]
     if missing:
-        raise CheckpointError(_missing(folder, missing, name))
+        needless = [part for part in missing if None in (expected[part] or ())]
+        raise CheckpointError(_missing(folder, missing, name, needless))
     wrong = []
     for part, classes in expected.items():
         found = (index.get(part) or [None, None])[-1]
         if classes is not None and found not in classes:
-            allowed = " or ".join(classes)
+            allowed = " or ".join("null" if one is None else one for one in classes)
             wrong.append(f"model_index.json: {part}: got {found!r}, allowed {allowed}")
     if wrong:
         raise CheckpointError(f"{folder}: {'; '.join(wrong)}")
@@ -217,10 +225,34 @@ def _read_parts(folder: Path) -> tuple[Family, dict[str, Config]]:
     return known[name], {"index": index, **configs}
 
 
-def _missing(folder: Path, missing: Sequence[str], pipeline: str) -> str:
+def _expected(folder: Path, index: Config, family: Family, pipeline: str) -> dict[str, Classes]:
+    """The parts of its pipeline that a checkpoint says it has.
+
+    Raises CheckpointError for a network that it says it lacks and that is there.
+    """
+    parts = family.parts[pipeline]
+    lacking = [
+        part
+        for part, classes in parts.items()
+        if None in (classes or ()) and (index.get(part) or [None, None])[-1] is None
+    ]
+    for part in lacking:
+        if part not in family.text.tokenizers and (folder / part).exists():
+            raise CheckpointError(
+                f"{folder}: model_index.json: {part}: got null beside a folder of that name, "
+                "allowed: its class, or no folder"
+            )
+    return {part: classes for part, classes in parts.items() if part not in lacking}
+
+
+def _missing(
+    folder: Path, missing: Sequence[str], pipeline: str, needless: Sequence[str] = ()
+) -> str:
+    """needless: those that the pipeline does without."""
+    without = f", or null for {' and '.join(needless)} in its model_index.json" if needless else ""
     return (
         f"{folder}: has no {', '.join(missing)}; allowed: a folder that "
-        f"{pipeline}.save_pretrained wrote"
+        f"{pipeline}.save_pretrained wrote{without}"
     )
 
 

@@ -40,10 +40,11 @@ class Family(Protocol):
         """Its text encoders; what they give fills its inputs."""
 
     @property
-    def parts(self) -> Mapping[str, Mapping[str, tuple[str, ...] | None]]:
+    def parts(self) -> Mapping[str, Mapping[str, tuple[str | None, ...] | None]]:
         """Class of a diffusers pipeline -> its parts, each with its allowed classes.
 
-        None allows any class.
+        None allows any class; None among them allows a checkpoint without the part, whose
+        model_index.json has null in its place.
         """
 
     def problems(self, folder: Path, parts: Mapping[str, Config]) -> Sequence[str]:

@@ -139,6 +139,8 @@ class ModelInfo(BaseModel):
     reference_positions: ReferencePositions = "same"
     """Where a reference's tokens stand for a panel's, in models with rotary positions: at the
     panel's own coordinates, beside it by its width, or at a coordinate of the axis before them."""
+    absent_parts: tuple[str, ...] = ()
+    """Parts that its pipeline may have and its checkpoint was published without (SD3's T5)."""
     added_inputs: tuple[InputPort, ...] = ()
     """Inputs of its denoiser in addition to its family's."""
     controls: tuple[ControlInfo, ...] = ()
@@ -164,7 +166,10 @@ class ModelInfo(BaseModel):
     text_precision: TextPrecision = "f32"
     """Of the text encoders' large matrices; they compute in float32 in either case."""
     variant: str = ""
-    """The variant's name, also the name of its folder; "" for the model itself."""
+    """The variant's name, also the name of its folder; "" for the model itself.
+
+    A variant that shares no file is a model of its own beside the repository's.
+    """
     shared: tuple[str, ...] = ()
     """ONNX files of a variant that, with their weights, lie in the model's own folder."""
     learnt_tokens: tuple[str, ...] = ()
@@ -177,6 +182,29 @@ class ModelInfo(BaseModel):
     def control(self, name: str) -> ControlInfo | None:
         """The control network of that name, if there is one."""
         return next((control for control in self.controls if control.name == name), None)
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is a model of its own beside the repository's, of any family."""
+        return bool(self.variant) and not self.shared
+
+    def shares_latents(self, other: "ModelInfo") -> bool:
+        """Whether a latent of one means the same to the other: they have one VAE.
+
+        Of models without exported files, whose parts have no hashes, the VAE's config decides.
+        """
+        return self._vae == other._vae
+
+    @property
+    def _vae(self) -> tuple[object, ...]:
+        return (
+            self.latent_channels,
+            self.vae_scale,
+            self.scaling_factor,
+            self.shift_factor,
+            self.files_sha256.get("vae/config.json"),
+            self.onnx_sha256.get("weights/vae.safetensors"),
+        )
 
     @property
     def side_limit(self) -> int:

@@ -1,5 +1,7 @@
 """The engines of the served model `storyboard`: the model's own, and those of its variants.
 
+So are those of models beside it, which have a folder like a variant and share nothing.
+
 A denoiser runs in this process, on whatever runtime the folder is served with; text encoders and
 VAEs are calls of the served models beside it. What a variant shares with the model is the same
 engine, not a second one. Knows exported folders, not Triton Server: the caller brings the call.
@@ -55,7 +57,10 @@ def load_storyboard_engines(
     loader = _Loader(chosen, precision, threads, call_model)
     base = loader.model(artifacts)
     return {"": base} | {
-        variant.variant: loader.variant(artifacts, variant, base) for variant in variants
+        variant.variant: loader.beside(artifacts, variant, base)
+        if variant.beside
+        else loader.variant(artifacts, variant, base)
+        for variant in variants
     }
 
 
@@ -92,6 +97,12 @@ class _Loader:
             controls=self.runtime.load_controls(artifacts, self.precision, self.threads),
             picture_encoder=self.runtime.load_picture_encoder(artifacts, self.threads),
         )
+
+    def beside(self, artifacts: Path, model: ModelInfo, base: Engines) -> Engines:
+        """A model of its own, on its own runtime; who is in a picture, `base` recognises."""
+        loader = replace(self, runtime=runtime_named(model.engine))
+        own = loader.model(variant_folder(artifacts, model.variant))
+        return replace(own, recogniser=base.recogniser)
 
     def variant(self, artifacts: Path, variant: ModelInfo, base: Engines) -> Engines:
         """The model's engines, `base`, with a variant's own where it does not share them."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from lafi.model.artifacts import TEXT_ENCODER
+from lafi.model.artifacts import TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.model.families.registry import input_ports, text_stack_of
 from lafi.model.info import ModelInfo, RecogniserInfo
 from lafi.model.input_port import Axis, InputPort
@@ -72,6 +72,12 @@ def _batched(name: str, given: TensorSpec, made: TensorSpec, max_batch_size: int
     return ModelSpec(name, (given,), (made,), max_batch_size, dynamic_batching=True)
 
 
+def _served_name(name: str, file: str, model: ModelInfo) -> str:
+    """Of the served model that runs a file: with the variant's name where it has its own."""
+    own = bool(model.variant) and file not in model.shared
+    return f"{name}_{model.variant}" if own else name
+
+
 def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
     """TOKEN_IDS INT64 -> what the model's text stack gives, such as TEXT FP32 (T, D).
 
@@ -86,9 +92,8 @@ def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
         for output in stack.outputs(model)
     )
     skip = (TensorSpec(CLIP_SKIP, "INT64", (1,), optional=True),) if model.most_clip_skip else ()
-    own = bool(model.variant) and TEXT_ENCODER not in model.shared
     return ModelSpec(
-        name=f"text_encoder_{model.variant}" if own else "text_encoder",
+        name=_served_name("text_encoder", TEXT_ENCODER, model),
         inputs=(TensorSpec(TOKEN_IDS, "INT64", _sizes(stack.ids(model))), *skip),
         outputs=outputs,
         max_batch_size=max_batch_size,
@@ -97,9 +102,12 @@ def text_encoder_spec(model: ModelInfo, max_batch_size: int = 16) -> ModelSpec:
 
 
 def vae_encoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
-    """IMAGE FP32 (3, H, W) in [-1, 1] -> LATENT FP32 (C, h, w), the scaled mean."""
+    """IMAGE FP32 (3, H, W) in [-1, 1] -> LATENT FP32 (C, h, w), the scaled mean.
+
+    A model beside has its own, `vae_encoder_<name>`.
+    """
     return _batched(
-        "vae_encoder",
+        _served_name("vae_encoder", VAE_ENCODER, model),
         TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
         TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
         max_batch_size,
@@ -107,9 +115,12 @@ def vae_encoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
 
 
 def vae_decoder_spec(model: ModelInfo, max_batch_size: int = 8) -> ModelSpec:
-    """LATENT FP32 (C, h, w), scaled -> IMAGE FP32 (3, H, W) in [-1, 1]."""
+    """LATENT FP32 (C, h, w), scaled -> IMAGE FP32 (3, H, W) in [-1, 1].
+
+    A model beside has its own, `vae_decoder_<name>`.
+    """
     return _batched(
-        "vae_decoder",
+        _served_name("vae_decoder", VAE_DECODER, model),
         TensorSpec("LATENT", "FP32", (model.latent_channels, ANY, ANY)),
         TensorSpec(IMAGE, "FP32", (3, ANY, ANY)),
         max_batch_size,
@@ -196,16 +207,12 @@ def served_models(
     The model `denoiser` is optional.
 
     Each name appears once. Variants share the model's own served models, except for text encoders
-    that differ. VAEs never differ, and a variant's denoiser runs only in the model `storyboard`.
+    that differ; models beside share none. A variant's denoiser runs only in the model `storyboard`.
     """
-    texts = {spec.name: spec for spec in map(text_encoder_spec, (model, *variants))}
-    specs = (
-        storyboard_spec(),
-        *texts.values(),
-        vae_encoder_spec(model),
-        vae_decoder_spec(model),
-        *identity_specs(model),
-    )
+    of_files = (text_encoder_spec, vae_encoder_spec, vae_decoder_spec)
+    made = [spec(info) for spec in of_files for info in (model, *variants)]
+    named = {spec.name: spec for spec in made}
+    specs = (storyboard_spec(), *named.values(), *identity_specs(model))
     return (*specs, denoiser_spec(model)) if with_denoiser else specs
 
 

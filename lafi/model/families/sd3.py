@@ -13,21 +13,20 @@ from lafi.model.family import GuidanceKind
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import ROWS, InputPort, core_ports
 from lafi.model.scheduler_classes import FLOW_SCHEDULERS
-from lafi.model.text_stacks.clip_beside_t5 import CLIP_LENGTH
-from lafi.model.text_stacks.sd3 import SD3_TEXT_PARTS, SD3_TEXTS
+from lafi.model.text_stacks.sd3 import SD3_TEXT_PARTS, SD3_TEXTS, T5, text_shape
 
 _NORMS: Final = (None, "rms_norm", "layer_norm")
 
 
 class Sd3Family:
-    """`Family` of `SD3Transformer2DModel` with two CLIPs and T5 (arXiv:2403.03206)."""
+    """`Family` of `SD3Transformer2DModel` with two CLIPs, and T5 or none (arXiv:2403.03206)."""
 
     name: Final = "sd3"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "all"
     refused_runtimes: Final[Mapping[str, str]] = {}
     text: Final = SD3_TEXTS
-    parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
+    parts: Final[Mapping[str, Mapping[str, tuple[str | None, ...] | None]]] = {
         "StableDiffusion3Pipeline": {
             "transformer": ("SD3Transformer2DModel",),
             "vae": ("AutoencoderKL",),
@@ -40,10 +39,9 @@ class Sd3Family:
         """As `Family`."""
         config, vae = parts["transformer"], parts["vae"]
         pooled = sum(parts[part]["projection_dim"] for part in ("text_encoder", "text_encoder_2"))
-        width, channels = parts["text_encoder_3"]["d_model"], vae["latent_channels"]
+        channels = vae["latent_channels"]
         inner = config["num_attention_heads"] * config["attention_head_dim"]
         wanted = (
-            ("joint_attention_dim", width, "text_encoder_3.d_model"),
             ("pooled_projection_dim", pooled, "both CLIPs' projections"),
             ("caption_projection_dim", inner, "heads times attention_head_dim"),
             ("in_channels", channels, "the VAE's latent_channels"),
@@ -54,6 +52,9 @@ class Sd3Family:
             for field, value, why in wanted
             for line in differs(f"transformer.{field}", config, value, why)
         ]
+        if T5 in parts:
+            width = parts[T5]["d_model"]
+            found += differs("transformer.joint_attention_dim", config, width, f"{T5}.d_model")
         if (norm := config.get("qk_norm")) not in _NORMS:
             found.append(f"transformer.qk_norm: got {norm!r}, allowed null, rms_norm, layer_norm")
         if not config.get("pos_embed_max_size"):
@@ -84,8 +85,11 @@ class Sd3Family:
         }
 
     def inputs(self, info: ModelInfo) -> tuple[InputPort, ...]:
-        """As `Family`: core ports and `pooled`; all texts have one length, and none is masked."""
-        text = (CLIP_LENGTH + info.text_length, info.text_width)
+        """As `Family`: core ports and `pooled`; all texts have one length, and none is masked.
+
+        Without T5 `text` is CLIP's tokens alone; the denoiser adds the zeros.
+        """
+        text = text_shape(info)
         core = core_ports(info.latent_channels, len(info.layers), text)
         return (*core, InputPort(name="pooled", axes=(ROWS, info.pooled_width)))
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from lafi.model.config_problems import Config
 from lafi.model.info import ModelInfo
 from lafi.model.text_stack import TextOutput
-from lafi.model.text_stacks.clip_reader import ClipReader
+from lafi.model.text_stacks.clip_reader import ClipReader, clip_reader
 from lafi.model.tokenizer_files import missing_embeddings, vocabulary_size
 
 _TOKENIZERS: Final = ("CLIPTokenizer", "CLIPTokenizerFast")
@@ -79,11 +79,8 @@ class ClipTexts:
 
     def reader(self, folder: Path, info: ModelInfo) -> ClipReader:
         """As `TextStack`."""
-        # Imported here, because only code that reads prompts needs it.
-        from transformers import CLIPTokenizer
-
-        tokenizers = (CLIPTokenizer.from_pretrained(folder / p) for p in self.tokenizers_of(info))
-        return ClipReader(tuple(tokenizers), info.text_length, info.text_windows)
+        tokenizers = self.tokenizers_of(info)
+        return clip_reader(folder, tokenizers, info.text_length, info.text_windows)
 
 
 CLIP: Final = ClipTexts()

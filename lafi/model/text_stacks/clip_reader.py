@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -84,6 +85,15 @@ class ClipReader:
             ids = [tokenizer.bos_token_id, *numbers, tokenizer.eos_token_id]
             rows.append(ids + [tokenizer.pad_token_id] * (self._length - len(ids)))
         return rows
+
+
+def clip_reader(folder: Path, parts: Sequence[str], length: int, windows: int = 1) -> ClipReader:
+    """The tokenizers in `folder`, loaded. parts: their names. length, windows: as `ClipReader`."""
+    # Imported here, because only code that reads prompts needs it.
+    from transformers import CLIPTokenizer
+
+    tokenizers = (CLIPTokenizer.from_pretrained(folder / part) for part in parts)
+    return ClipReader(tuple(tokenizers), length, windows)
 
 
 def tokens_of(tokenizer: "CLIPTokenizer", text: str) -> list[Token]:

@@ -114,6 +114,27 @@ def test_variants_share_what_is_the_models_own(artifacts: Path, checkpoint: Path
     assert texts_called(mia, calls)[0][0] == "text_encoder_mia"
 
 
+def test_a_model_beside_has_served_models_of_its_own(artifacts: Path, checkpoint: Path) -> None:
+    facts = {"variant": "paint", "shared": (), "engine": "onnxruntime"}
+    info = load_model_info(artifacts).model_copy(update=facts)
+    write(variant_folder(artifacts, "paint"), info, checkpoint, number=1, files=FILES)
+    calls = Calls()
+    base, paint = load(artifacts, "onnxruntime", calls).values()
+    assert paint.info.beside
+    assert paint.denoiser is not base.denoiser
+    assert paint.reference_reader not in (None, base.reference_reader)
+    assert texts_called(paint, calls)[0][0] == "text_encoder_paint"
+    asked = (
+        (paint.vae_encoder, "vae_encoder_paint"),
+        (paint.vae_decoder, "vae_decoder_paint"),
+        (base.vae_decoder, "vae_decoder"),
+    )
+    for engine, name in asked:
+        with pytest.raises(KeyError):  # what answers here gives texts alone
+            engine(torch.zeros(1, 3, 8, 8))
+        assert calls.made[-1][0] == name
+
+
 def test_a_shared_file_is_read_from_the_models_folder(artifacts: Path, checkpoint: Path) -> None:
     with_variants(artifacts, checkpoint)
     feed = {"latents": np.zeros(2, np.float32)}

@@ -141,8 +141,11 @@ def test_the_denoiser_is_optional_and_has_the_engines_own_inputs(small_model: Mo
 
 
 def test_a_variant_is_served_by_the_models_own_but_for_its_texts(small_model: ModelInfo) -> None:
-    style = small_model.model_copy(update={"variant": "ink", "shared": ("text_encoder.onnx",)})
-    words = small_model.model_copy(update={"variant": "mia", "shared": ("denoiser.onnx",)})
+    vae = ("vae_encoder.onnx", "vae_decoder.onnx")
+    style, words = (
+        small_model.model_copy(update={"variant": name, "shared": (*vae, file)})
+        for name, file in (("ink", "text_encoder.onnx"), ("mia", "denoiser.onnx"))
+    )
     specs = served_models(small_model, (style, words), with_denoiser=True)
     assert [spec.name for spec in specs] == [
         "storyboard",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from diffusers import SD3Transformer2DModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
@@ -23,6 +24,8 @@ from lafi.engine.torch.joint_attention import (
 from lafi.engine.torch.text_stacks.sd3 import SD3_TORCH_TEXTS
 from lafi.model.bank_groups import BankGroup
 from lafi.model.info import ModelInfo
+from lafi.model.text_stacks.clip_beside_t5 import CLIP_LENGTH
+from lafi.model.text_stacks.sd3 import SD3_T5_LENGTH
 from lafi.ports.bank_entry import BankInputs
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 
@@ -101,7 +104,7 @@ def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injectio
     dtype = module.dtype
     (prediction,) = module(
         hidden_states=batch["latents"].to(dtype),
-        encoder_hidden_states=batch["text"].to(dtype),
+        encoder_hidden_states=_with_t5(batch["text"].to(dtype), module.config.joint_attention_dim),
         pooled_projections=batch["pooled"].to(dtype),
         timestep=batch["timesteps"],
         joint_attention_kwargs={"injection": injection},
@@ -109,3 +112,15 @@ def _run(module: Any, batch: DenoiserBatch | ReferenceBatch, injection: Injectio
     )
     predicted: Tensor = prediction
     return predicted
+
+
+def _with_t5(text: Tensor, width: int) -> Tensor:
+    """(B, CLIP_LENGTH + SD3_T5_LENGTH, width): a text without T5's tokens has zeros for them.
+
+    text: as `Sd3Texts` gives it. Source: diffusers' StableDiffusion3Pipeline without
+    text_encoder_3.
+    """
+    tokens, channels = text.shape[1:]
+    if tokens > CLIP_LENGTH:
+        return text
+    return F.pad(text, (0, width - channels, 0, SD3_T5_LENGTH))
