@@ -6,6 +6,7 @@ python -m benchmarks.first_on_gpu --count
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import cache
 
 from benchmarks.attention import RESULTS
 from benchmarks.torch_engine import Case, Work, count
@@ -27,6 +28,7 @@ def step_cases(model: ArchitectureName, size: Size) -> tuple[Case, Case, Case]:
     )
 
 
+@cache
 def work_of(case: Case, size: Size) -> Work:
     """From the file for full sizes, counted for small ones. Raises KeyError for another case."""
     if size == "small":
