@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-untyped"
 """What the compiled attention kernel costs on a GPU, and how fast it should be: before it runs.
 
     python -m benchmarks.attention_prediction      writes results/attention_prediction.json

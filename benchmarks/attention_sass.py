@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-untyped"
 """Reads the loops of the compiled attention kernel from its machine code.
 
 Knows the text that NVIDIA's `nvdisasm` prints (it comes with Triton-lang), not what a GPU does in

@@ -1,9 +1,12 @@
+# mypy: disable-error-code="import-untyped"
 """The fused kernel as this machine can run it, and what a row says about it.
 
 On a CPU it runs in Triton-lang's interpreter, where the process was started for that; a process in
 which Triton-lang compiles has no kernel for CPU tensors, and the row says so.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
@@ -29,5 +32,5 @@ def body(device: torch.device) -> str:
 def fused(tensors: tuple[Tensor, ...], heads: int, tile: Tile | None = None) -> Tensor:
     """The kernel on the arguments of the op, q to region. Raises as `body`."""
     body(tensors[0].device)
-    o: Tensor = attention_triton_lang(*tensors, heads=heads, tile=tile)
-    return o
+    call: Callable[..., Tensor] = partial(attention_triton_lang, heads=heads, tile=tile)
+    return call(*tensors)

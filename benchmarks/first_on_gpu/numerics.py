@@ -97,9 +97,8 @@ def concatenated(inputs: Sequence[Tensor], heads: int) -> Tensor:
             values.append(pool[1][at])
             weight = region[row, slot].float()[:, None] * pool[2][at].float()[None]
             offsets.append(weight.log() + bias[row, slot])
-        joined = (split(torch.cat(x)[None], heads) for x in (keys, values))
-        read = F.scaled_dot_product_attention(
-            split(q[row : row + 1], heads), *joined, attn_mask=torch.cat(offsets, 1).to(q.dtype)
-        )
+        all_keys, all_values = (split(torch.cat(x)[None], heads) for x in (keys, values))
+        own, mask_of_all = split(q[row : row + 1], heads), torch.cat(offsets, 1).to(q.dtype)
+        read = F.scaled_dot_product_attention(own, all_keys, all_values, attn_mask=mask_of_all)
         out[row] = read.transpose(1, 2).flatten(2)[0]
     return out

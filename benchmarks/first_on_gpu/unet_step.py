@@ -17,7 +17,6 @@ from benchmarks.first_on_gpu.counted import step_cases, work_of
 from benchmarks.first_on_gpu.peers import diffusers_denoiser
 from benchmarks.first_on_gpu.plan import Row, Setting
 from benchmarks.torch_engine import (
-    TEXT_LENGTH,
     VAE_SCALE,
     Case,
     make_batch,
@@ -29,6 +28,7 @@ from benchmarks.unet_info import unet_info
 from lafi.engine.torch.device import Running, torch_device
 from lafi.engine.torch.engines import torch_denoiser
 from lafi.model.architectures.architecture import Size
+from lafi.model.architectures.parts import TEXT_LENGTH
 from lafi.model.architectures.registry import ArchitectureName
 from lafi.model.families.unet import UNET
 from lafi.ports.engines import Denoiser, DenoiserBatch
