@@ -110,15 +110,11 @@ def _attend(
         scores = scores * SCALE
         if WEIGHTED:
             weight = tl.load(weights + cols, mask=cols < last, other=0.0)
-            weight = weight.to(tl.float32)
-            # The weight multiplies the share below: a logarithm of each would take longer than all
-            # else in this loop. The largest logit may then belong to a token of little weight;
-            # `top` only has to be large enough that no exponential overflows.
-            scores = tl.where((weight > 0)[None, :], scores, NOTHING)
+            scores += _log2_weight(weight)[None, :]
             new_top = tl.maximum(top, tl.max(scores, 1) + shift)
             # A query that the region shuts out has shift -inf: it subtracts +inf and gets 0. No
             # NaN can arise, because the own segment came first and left `top` finite.
-            share = tl.exp2(scores - (new_top - shift)[:, None]) * weight[None, :]
+            share = tl.exp2(scores - (new_top - shift)[:, None])
         else:
             if EDGE:
                 scores = tl.where((cols < last)[None, :], scores, NOTHING)
