@@ -1,7 +1,7 @@
 """The cost of reading a reference in place: counted on any machine, measured on a GPU.
 
-    python benchmarks/attention.py --count                 operations and bytes, on any machine
-    python benchmarks/attention.py [--tune] [--repeats 50]  an NVIDIA GPU: numerics, time, memory
+    python -m benchmarks.attention --count                operations and bytes, on any machine
+    python -m benchmarks.attention [--tune] [--repeats 50]  an NVIDIA GPU: numerics, time, memory
 
 The second compares the fused kernel with `torch.cat` + SDPA (cuDNN and flash) and with plain SDPA,
 which reads no reference, at the shapes of SDXL and SD1.5 with one reference and 8 and 16 panels,
@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,164 +29,10 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.attention_count import BYTES, SD15, SDXL, LayerClass, body_table, count_table
 from lafi_kernels.reference import attention
 
 RESULTS = Path(__file__).parent / "results"
-BYTES = 2
-FLOPS_PER_S = 790e12
-BYTES_PER_S = 4.8e12
-"""Rates of an H200: bf16 products from published measurements, memory from its data sheet."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerClass:
-    """Self-attention layers of one size. injected: those of the preset `decoder`."""
-
-    model: str
-    tokens: int
-    heads: int
-    head_dim: int
-    layers: int
-    injected: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.model} {self.tokens} tokens, {self.heads} x {self.head_dim}"
-
-
-SDXL = (LayerClass("SDXL", 4096, 10, 64, 10, 6), LayerClass("SDXL", 1024, 20, 64, 60, 30))
-SD15 = (
-    LayerClass("SD1.5", 4096, 8, 40, 5, 3),
-    LayerClass("SD1.5", 1024, 8, 80, 5, 3),
-    LayerClass("SD1.5", 256, 8, 160, 5, 3),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """One denoiser call in 16 bits: all layers of a class, or several classes summed.
-
-    Bytes: `own` and `reference` are the keys and values of the injected layers, which exist in any
-    case; `copied` is what torch.cat would read and write to join them; `touched` is q, k, v and o
-    of all layers, each moved once. FLOPs: two for a product and sum; `plain` without references,
-    `added` by the rows that read one.
-    """
-
-    name: str
-    own: int
-    reference: int
-    copied: int
-    touched: int
-    plain: int
-    added: int
-
-    @property
-    def compute_ms(self) -> float:
-        """Time at the rate of the matrix units, without anything else."""
-        return 1e3 * (self.plain + self.added) / FLOPS_PER_S
-
-    @property
-    def memory_ms(self) -> float:
-        """Time at the rate of the memory, with every tensor moved once and no copies."""
-        return 1e3 * self.touched / BYTES_PER_S
-
-    @property
-    def copy_ms(self) -> float:
-        """Time that torch.cat would add at the rate of the memory."""
-        return 1e3 * 2 * self.copied / BYTES_PER_S
-
-
-def count(layer: LayerClass, panels: int, guidance: bool) -> Count:
-    """One reference, read by every row of every panel, in the injected layers of a class."""
-    readers = panels * (2 if guidance else 1)
-    key_value = 2 * layer.tokens * layer.heads * layer.head_dim * BYTES
-    products = 4 * layer.tokens**2 * layer.heads * layer.head_dim
-    return Count(
-        name=f"{layer.tokens} tokens, {layer.injected} of {layer.layers} layers",
-        own=layer.injected * readers * key_value,
-        reference=layer.injected * key_value,
-        copied=layer.injected * readers * 2 * key_value,
-        touched=layer.layers * (readers + 1) * 2 * key_value,
-        plain=layer.layers * (readers + 1) * products,
-        added=layer.injected * readers * products,
-    )
-
-
-def total(counts: Sequence[Count]) -> Count:
-    """The sum over layer classes."""
-    names = ("own", "reference", "copied", "touched", "plain", "added")
-    return Count("all layers", **{n: sum(getattr(c, n) for c in counts) for n in names})
-
-
-def count_table(panels: int = 8) -> str:
-    """SDXL at 1024 px as a Markdown table."""
-    lines = [
-        "| rows | layers | own K, V | reference K, V | `torch.cat` would copy "
-        "| FLOPs plain | added | compute, ms | memory, ms | copies, ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for guidance in (False, True):
-        counts = [count(layer, panels, guidance) for layer in SDXL]
-        rows = f"{panels * (1 + guidance)} + 1"
-        lines += [
-            f"| {rows} | {c.name} | {_mb(c.own)} | {_mb(c.reference)} | {_mb(c.copied)} "
-            f"| {c.plain / 1e12:.2f} T | {c.added / 1e12:.2f} T "
-            f"| {c.compute_ms:.2f} | {c.memory_ms:.2f} | {c.copy_ms:.2f} |"
-            for c in (*counts, total(counts))
-        ]
-    return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class BodyCount:
-    """Bytes that the ONNX body for GPUs writes in one denoiser call, in 16 bits, in all layers.
-
-    joined: keys and values of all rows and of the bank, put together. gathered: those of every slot
-    of every row, its own included, read or not. mask: the logit offsets that `Attention` takes.
-    """
-
-    name: str
-    joined: int
-    gathered: int
-    mask: int
-
-    @property
-    def copied(self) -> int:
-        """What a kernel that reads in place does not write."""
-        return self.joined + self.gathered + self.mask
-
-
-def body_count(layer: LayerClass, panels: int, guidance: bool, slots: int = 1) -> BodyCount:
-    """Every row may read `slots` references; the reference is a row, and the bank is empty."""
-    rows = panels * (2 if guidance else 1) + 1
-    key_value = 2 * rows * layer.tokens * layer.heads * layer.head_dim * BYTES
-    return BodyCount(
-        name=f"{layer.tokens} tokens, {layer.layers} layers",
-        joined=layer.layers * key_value,
-        gathered=layer.layers * (1 + slots) * key_value,
-        mask=layer.layers * rows * layer.tokens * (1 + slots) * layer.tokens * BYTES,
-    )
-
-
-def body_table(panels: int = 8) -> str:
-    """SDXL at 1024 px as a Markdown table. Times: all of it written and read once more."""
-    lines = [
-        "| rows | layers | joined | gathered | mask | all | ms |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for guidance in (False, True):
-        counts = [body_count(layer, panels, guidance) for layer in SDXL]
-        sums = (sum(getattr(c, part) for c in counts) for part in ("joined", "gathered", "mask"))
-        lines += [
-            f"| {panels * (1 + guidance)} + 1 | {c.name} | {_mb(c.joined)} | {_mb(c.gathered)} "
-            f"| {_mb(c.mask)} | {_mb(c.copied)} | {1e3 * 2 * c.copied / BYTES_PER_S:.2f} |"
-            for c in (*counts, BodyCount("all layers", *sums))
-        ]
-    return "\n".join(lines)
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,32 +120,48 @@ def ways(tensors: Tensors, heads: int, tune: bool) -> dict[str, Way]:
 
 def measure(layer: LayerClass, panels: int, repeats: int, tune: bool) -> list[Measurement]:
     """Every implementation at one shape; medians of `repeats` calls after three warm-up calls."""
-    tensors, heads = make_tensors(layer, panels), layer.heads
+    tensors = make_tensors(layer, panels)
+    exact = exact_rows(tensors, layer.heads)
+    return [
+        measure_way(name, way, layer, panels, tensors, exact[not name.startswith("plain")], repeats)
+        for name, way in ways(tensors, layer.heads, tune).items()
+    ]
+
+
+def exact_rows(tensors: Tensors, heads: int) -> tuple[Tensor, Tensor]:
+    """The last and the first row in fp32 by the reference, on the CPU: (nothing read, read)."""
     wide = [x.float() if x.is_floating_point() else x for x in tensors]
-    routed = _on_cpu(wide, heads)
     alone = _on_cpu([*wide[:5], torch.full_like(wide[5], -1), *wide[6:]], heads)
-    products = 4 * layer.tokens**2 * heads * layer.head_dim
-    touched = 4 * tensors[0].numel() * BYTES
-    found = []
-    for name, way in ways(tensors, heads, tune).items():
-        reads = not name.startswith("plain")
-        seconds, extra, out = _time(way, tensors, heads, repeats)
-        exact = routed if reads else alone
-        compared = out[[panels, 0]].float().cpu()
-        work = products * (panels + 1 + (panels if reads else 0))
-        found.append(
-            Measurement(
-                shape=layer.name,
-                panels=panels,
-                way=name,
-                milliseconds=1e3 * seconds,
-                tflops_per_s=work / seconds / 1e12,
-                gigabytes_per_s=touched / seconds / 1e9,
-                extra_megabytes=extra / 1e6,
-                error=float((compared - exact).abs().max() / exact.abs().max()),
-            )
-        )
-    return found
+    return alone, _on_cpu(wide, heads)
+
+
+def measure_way(
+    name: str,
+    way: Way,
+    layer: LayerClass,
+    panels: int,
+    tensors: Tensors,
+    exact: Tensor,
+    repeats: int,
+) -> Measurement:
+    """One implementation; its work is counted with references unless its name begins with plain.
+
+    exact: the last and the first row of the result.
+    """
+    seconds, extra, out = time_way(way, tensors, layer.heads, repeats)
+    readers = 0 if name.startswith("plain") else panels
+    work = 4 * layer.tokens**2 * layer.heads * layer.head_dim * (panels + 1 + readers)
+    compared = out[[panels, 0]].float().cpu()
+    return Measurement(
+        shape=layer.name,
+        panels=panels,
+        way=name,
+        milliseconds=1e3 * seconds,
+        tflops_per_s=work / seconds / 1e12,
+        gigabytes_per_s=4 * tensors[0].numel() * BYTES / seconds / 1e9,
+        extra_megabytes=extra / 1e6,
+        error=float((compared - exact).abs().max() / exact.abs().max()),
+    )
 
 
 def _on_cpu(wide: Sequence[Tensor], heads: int) -> Tensor:
@@ -311,10 +174,20 @@ def _on_cpu(wide: Sequence[Tensor], heads: int) -> Tensor:
     return op(*chosen, heads)
 
 
-def _time(way: Way, tensors: Tensors, heads: int, repeats: int) -> tuple[float, int, Tensor]:
-    """Median seconds, peak bytes above the start, and the output."""
-    for _ in range(3):
+def time_way(
+    way: Way, tensors: Tensors, heads: int, repeats: int, warm_up: int = 3
+) -> tuple[float, int, Tensor]:
+    """Median seconds, peak bytes above the start (0 on a CPU), and the output."""
+    out = tensors[0]
+    for _ in range(warm_up):
         out = way(tensors, heads)
+    if out.device.type == "cpu":
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            out = way(tensors, heads)
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds), 0, out
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

@@ -32,21 +32,23 @@ import torch
 from diffusers import UNet2DConditionModel
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.attention import BYTES_PER_S, FLOPS_PER_S, RESULTS
+from benchmarks.attention import RESULTS
+from benchmarks.attention_count import BYTES_PER_S, FLOPS_PER_S
 from benchmarks.unet_info import unet_info
 from lafi.board.injection import LayerPreset
 from lafi.conditioning.routing import Reading, routing_ports
 from lafi.engine.torch.device import DeviceError, Running, bring_batch, place, torch_device
-from lafi.engine.torch.engines import TorchDenoiser, torch_denoiser
+from lafi.engine.torch.engines import TorchDenoiser, TorchReferenceReader, torch_denoiser
 from lafi.model.architectures.architecture import Size
 from lafi.model.architectures.parts import TEXT_LENGTH
 from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.families.unet import UNET, first_injected_layer, self_attention_layers
-from lafi.model.info import AttentionSite
-from lafi.ports.engines import Denoiser, DenoiserBatch
+from lafi.model.info import AttentionSite, ModelInfo
+from lafi.ports.bank_entry import BankInputs, stack_bank
+from lafi.ports.engines import Denoiser, DenoiserBatch, ReferenceBatch
 
 PRESETS: tuple[LayerPreset, ...] = ("none", "decoder", "all")
 RUNNINGS: tuple[Running, ...] = ("eager", "graphs")
@@ -57,20 +59,30 @@ DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """side: of the picture in pixels. rows: with guidance, plus the reference if one is read."""
+    """side: of the picture in pixels. rows: with guidance, plus the reference if one is read.
+
+    known: the reference was read before and lies in the bank, so it is no row.
+    """
 
     model: ArchitectureName
     side: int
     panels: int
     preset: LayerPreset
+    known: bool = False
 
     @property
     def rows(self) -> int:
-        return 2 * self.panels + (self.preset != "none")
+        return 2 * self.panels + (self.preset != "none" and not self.known)
+
+    @property
+    def readers(self) -> int:
+        """Rows that read the reference."""
+        return 2 * self.panels if self.preset != "none" else 0
 
     @property
     def name(self) -> str:
-        return f"{self.model} {self.side} px, {self.panels} panels, {self.preset}"
+        known = ", known" if self.known else ""
+        return f"{self.model} {self.side} px, {self.panels} panels, {self.preset}{known}"
 
 
 def meta_unet(model: ArchitectureName, size: Size) -> nn.Module:
@@ -140,35 +152,54 @@ def random_unet(
 
 
 def make_batch(
-    case: Case, unet: UNet2DConditionModel, layers: Sequence[AttentionSite]
+    case: Case,
+    unet: UNet2DConditionModel,
+    layers: Sequence[AttentionSite],
+    bank: BankInputs | None = None,
 ) -> DenoiserBatch:
-    """Rows on the CPU, as from the batcher; the last one is the reference."""
+    """Rows on the CPU, as from the batcher; the last one is the reference, if none is known.
+
+    bank: of a known reference, from `read_reference`.
+    """
     cells = (case.side // VAE_SCALE, case.side // VAE_SCALE)
     readings = [Reading()] * case.rows
-    if case.preset != "none":
+    if case.readers:
+        # Row B of a call with B rows is the first entry of its bank.
         reads = UNET.presets(layers)[case.preset]
-        reader = Reading((case.rows - 1,), (torch.ones(cells),), reads)
-        readings = [*[reader] * (case.rows - 1), Reading()]
-    routing = routing_ports(readings, len(layers), cells)
+        reader = Reading((case.readers,), (torch.ones(cells),), reads)
+        readings = [*[reader] * case.readers, *readings[case.readers :]]
+    routing = routing_ports(readings, len(layers), cells, bank=int(case.known))
+    ports = {"mask": torch.ones(case.rows, *cells), **routing}
+    return DenoiserBatch({**random_ports(case, unet, case.rows), **ports}, bank)
+
+
+def random_ports(case: Case, unet: UNet2DConditionModel, rows: int) -> dict[str, Tensor]:
+    """What each of `rows` rows is and is told, on the CPU, without what it reads."""
+    cells = (case.side // VAE_SCALE, case.side // VAE_SCALE)
     gen = torch.Generator().manual_seed(0)
     config = unet.config
-    ports = {}
+    ports = {
+        "latents": torch.randn(rows, config.in_channels, *cells, generator=gen),
+        "timesteps": torch.full((rows,), 500.0),
+        "text": torch.randn(rows, TEXT_LENGTH, config.cross_attention_dim, generator=gen),
+    }
     if config.addition_embed_type == "text_time":
         ids = 6 * config.addition_time_embed_dim
         width = config.projection_class_embeddings_input_dim - ids
-        ports["pooled"] = torch.randn(case.rows, width, generator=gen)
+        ports["pooled"] = torch.randn(rows, width, generator=gen)
         sizes = torch.tensor([[case.side, case.side, 0, 0, case.side, case.side]])
-        ports["time_ids"] = sizes.float().repeat(case.rows, 1)
-    return DenoiserBatch(
-        {
-            "latents": torch.randn(case.rows, config.in_channels, *cells, generator=gen),
-            "timesteps": torch.full((case.rows,), 500.0),
-            "text": torch.randn(case.rows, TEXT_LENGTH, config.cross_attention_dim, generator=gen),
-            "mask": torch.ones(case.rows, *cells),
-            **routing,
-            **ports,
-        },
-    )
+        ports["time_ids"] = sizes.float().repeat(rows, 1)
+    return ports
+
+
+def read_reference(case: Case, unet: UNet2DConditionModel, info: ModelInfo) -> BankInputs:
+    """The bank of a call with one known reference, on the UNet's device and in its dtype.
+
+    unet: as a `TorchDenoiser` prepared it.
+    """
+    mask = torch.ones(1, case.side // VAE_SCALE, case.side // VAE_SCALE)
+    batch = ReferenceBatch(random_ports(case, unet, 1), mask)
+    return stack_bank(TorchReferenceReader(unet, info)(batch))
 
 
 def count(case: Case, size: Size, element_bytes: int) -> Work:
@@ -182,24 +213,29 @@ def count(case: Case, size: Size, element_bytes: int) -> Work:
     with FlopCounterMode(display=False) as counter:
         TorchDenoiser(unet, unet_info(unet, VAE_SCALE, TEXT_LENGTH)).predict(rows)
     start = first_injected_layer(layers, case.preset)
-    readers = case.rows - 1
     attention = 0
     for index, layer in enumerate(layers):
         tokens = (case.side // VAE_SCALE // layer.downscale) ** 2
-        pairs = case.rows + (readers if index >= start else 0)
+        pairs = case.rows + (case.readers if index >= start else 0)
         attention += 4 * pairs * tokens**2 * layer.width
     weights = sum(values.numel() for values in unet.parameters())
     return Work(float(counter.get_total_flops() + attention), float(weights * element_bytes))
 
 
 def measure(
-    case: Case, work: Work, denoiser: Denoiser, batch: DenoiserBatch, running: str, repeats: int
+    case: Case,
+    work: Work,
+    denoiser: Denoiser,
+    batch: DenoiserBatch,
+    running: str,
+    repeats: int,
+    warm_up: int = 3,
 ) -> Measurement:
-    """The median of `repeats` calls after three warm-up calls."""
+    """The median of `repeats` calls after `warm_up` calls."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    for _ in range(3):
+    for _ in range(warm_up):
         denoiser(batch)
     seconds = []
     for _ in range(repeats):

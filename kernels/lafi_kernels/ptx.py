@@ -45,13 +45,17 @@ _TENSORS: Final = ("q", "k", "v", "bank_k", "bank_v", "o")
 
 @dataclass(frozen=True, slots=True)
 class CompiledAttention:
-    """The kernel compiled for one architecture. `ptx` still has Triton-lang's scratch pointers."""
+    """The kernel compiled for one architecture. `ptx` still has Triton-lang's scratch pointers.
+
+    tensor_memory: columns of a block, of the 512 that a multiprocessor has from sm_100 on; else 0.
+    """
 
     name: str
     ptx: str
     cubin: bytes
     shared_bytes: int
     threads: int
+    tensor_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def compile_attention(
         cubin=compiled.asm["cubin"],
         shared_bytes=metadata.shared,
         threads=32 * metadata.num_warps,
+        tensor_memory=getattr(metadata, "tmem_size", 0) or 0,
     )
 
 
@@ -131,6 +136,13 @@ def measure(
     """
     tile = tile or fixed_tile(capability, head_dim, dtype.itemsize)
     compiled = compile_attention(capability, HEADS, head_dim, dtype, tile=tile)
+    return resources(compiled, capability, head_dim, dtype, tile)
+
+
+def resources(
+    compiled: CompiledAttention, capability: int, head_dim: int, dtype: torch.dtype, tile: Tile
+) -> Resources:
+    """What a kernel that was compiled with these arguments needs."""
     usage = _resource_usage(compiled.cubin)
     return Resources(
         architecture=target_of(compiled.ptx),

@@ -1,10 +1,8 @@
 """The figures of docs/attention.md are those that benchmarks/attention.py counts."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import onnx
@@ -13,33 +11,23 @@ import onnxruntime
 import pytest
 import torch
 
+from benchmarks import attention as measured
+from benchmarks import attention_count as counts
 from lafi_kernels import onnx_function
 from lafi_kernels.reference import attention
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks/attention.py"
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("attention_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_shows_the_table_that_is_counted(script: ModuleType) -> None:
+def test_the_page_shows_the_table_that_is_counted() -> None:
     page = (ROOT / "docs/attention.md").read_text(encoding="utf-8")
-    assert script.count_table() in page
-    assert script.body_table() in page
+    assert counts.count_table() in page
+    assert counts.body_table() in page
 
 
-def test_counts_of_one_small_layer_are_right_by_hand(script: ModuleType) -> None:
-    layer = script.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=3, injected=1)
-    counted = script.count(layer, panels=2, guidance=True)
+def test_counts_of_one_small_layer_are_right_by_hand() -> None:
+    layer = counts.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=3, injected=1)
+    counted = counts.count(layer, panels=2, guidance=True)
     # 4 rows read; a row's keys and values are 2 tensors of 4 x 16 elements of 2 bytes.
     assert counted.own == 4 * 256
     assert counted.reference == 256
@@ -48,7 +36,7 @@ def test_counts_of_one_small_layer_are_right_by_hand(script: ModuleType) -> None
     # Two products of 4 x 4 x 16, each multiplication with its sum.
     assert counted.plain == 3 * 5 * 2 * 2 * 4 * 4 * 16
     assert counted.added == 4 * 2 * 2 * 4 * 4 * 16
-    summed = script.total([counted, counted])
+    summed = counts.total([counted, counted])
     assert (summed.own, summed.added) == (2 * counted.own, 2 * counted.added)
 
 
@@ -60,8 +48,8 @@ COPIES = {
 """Tensors of the body, by what they count as."""
 
 
-def test_the_body_writes_what_is_counted(script: ModuleType) -> None:
-    layer = script.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=1, injected=1)
+def test_the_body_writes_what_is_counted() -> None:
+    layer = counts.LayerClass("small", tokens=4, heads=2, head_dim=8, layers=1, injected=1)
     names = [name for group in COPIES.values() for name in group]
     flat = {"routes": "int32", "bias": "float", "mask": "float", "bank_mask": "float"}
     inputs = ", ".join(
@@ -82,41 +70,43 @@ def test_the_body_writes_what_is_counted(script: ModuleType) -> None:
         onnx.helper.make_tensor_value_info(v, onnx.TensorProto.FLOAT, None) for v in found.values()
     )
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    tensors = script.make_tensors(layer, panels=2, device="cpu")
+    tensors = measured.make_tensors(layer, panels=2, device="cpu")
     feed = {
         name: x.numpy() if x.dtype == torch.int32 else x.float().numpy()
         for name, x in zip(onnx_function.INPUTS, tensors, strict=True)
     }
     outputs = dict(zip(found, session.run([*found.values()], feed), strict=True))
-    counted = script.body_count(layer, panels=2, guidance=False)
+    counted = counts.body_count(layer, panels=2, guidance=False)
     for part, group in COPIES.items():
         elements = sum(np.asarray(outputs[name]).size for name in group)
-        assert getattr(counted, part) == elements * script.BYTES, part
+        assert getattr(counted, part) == elements * counts.BYTES, part
 
 
-def test_the_layer_classes_are_those_of_the_architectures(script: ModuleType) -> None:
-    assert (sum(c.layers for c in script.SDXL), sum(c.injected for c in script.SDXL)) == (70, 36)
+def test_the_layer_classes_are_those_of_the_architectures() -> None:
+    assert (sum(c.layers for c in counts.SDXL), sum(c.injected for c in counts.SDXL)) == (70, 36)
     # SD1.5 has a 16th layer, of 64 tokens in the middle block, too small to be worth a row.
-    assert (sum(c.layers for c in script.SD15), sum(c.injected for c in script.SD15)) == (15, 9)
+    assert (sum(c.layers for c in counts.SD15), sum(c.injected for c in counts.SD15)) == (15, 9)
 
 
-def test_what_is_compared_computes_the_same(script: ModuleType) -> None:
-    layer = script.LayerClass("small", tokens=5, heads=2, head_dim=8, layers=1, injected=1)
-    tensors = script.make_tensors(layer, panels=3, device="cpu")
+def test_what_is_compared_computes_the_same() -> None:
+    layer = counts.LayerClass("small", tokens=5, heads=2, head_dim=8, layers=1, injected=1)
+    tensors = measured.make_tensors(layer, panels=3, device="cpu")
     read = attention(*tensors, layer.heads)
     alone = attention(*tensors[:5], torch.full_like(tensors[5], -1), *tensors[6:], layer.heads)
     # Two roundings of bf16 lie between the two.
-    torch.testing.assert_close(script.joined(tensors, layer.heads), read, rtol=0, atol=2e-2)
-    torch.testing.assert_close(script.plain(tensors, layer.heads), alone, rtol=0, atol=2e-2)
+    torch.testing.assert_close(measured.joined(tensors, layer.heads), read, rtol=0, atol=2e-2)
+    torch.testing.assert_close(measured.plain(tensors, layer.heads), alone, rtol=0, atol=2e-2)
     assert float((read - alone)[:-1].abs().max()) > 0.1
     wide = [x.float() if x.is_floating_point() else x for x in tensors]
-    ends = script._on_cpu(wide, layer.heads)
+    ends = measured._on_cpu(wide, layer.heads)
     torch.testing.assert_close(ends, read[[3, 0]].float(), rtol=0, atol=2e-2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure for minutes")
 def test_without_a_gpu_it_says_so_and_ends_with_code_2() -> None:
-    ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.attention"], cwd=ROOT, capture_output=True, text=True
+    )
     assert ran.returncode == 2
     assert ran.stderr.strip() == (
         "no CUDA device: nothing can be measured here; --count needs none"
