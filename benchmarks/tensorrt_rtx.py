@@ -7,8 +7,8 @@ For every engine, networks that enlarge panels included: how many layers TensorR
 the exported file and of the graph that it is given instead, how many of those give whole numbers
 alone (shapes and indices), seconds of the build and of its CPU time, which says more on a machine
 that does other things too, the most memory that this process held meanwhile
-(parsing and building; Python and its libraries are half a gigabyte of it), and the size of the
-plan. Plans are for the model alone, so variants of the repository are left out. Writes
+(parsing and building, with Python, its libraries and what earlier engines left), and the size of
+the plan. Plans are for the model alone, so variants of the repository are left out. Writes
 `results/tensorrt_rtx.json`; the repository stays as it is. Memory wants Linux.
 """
 
