@@ -81,7 +81,8 @@ class ModelSettings:
 
     def graph(self, file: str, precision: str = "f32") -> RunGraph:
         """One of the exported ONNX files, or the plan built from it, ready to run."""
-        return load_served_graph(self.artifacts, file, self.runtime, precision, self.threads)
+        engine = (self.runtime, precision, self.threads)
+        return load_served_graph(self.artifacts, file, *engine, self.state)
 
     def text(self, name: str, default: str) -> str:
         """A parameter of config.pbtxt, `default` if it is not there."""

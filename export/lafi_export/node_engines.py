@@ -34,6 +34,7 @@ from lafi.model.engine_metadata import GpuMachine
 from lafi.model.info import REPOSITORY_FORMAT, ModelInfoError, check_format
 
 TARGETS: Final = ("cpu", "tensorrt")
+"""What is built on the node. Plans of TensorRT-RTX need no node: they come with `--repository`."""
 _PACKAGES: Final = ("lafi", "onnxruntime", "openvino")
 _TELL_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 1.0

@@ -10,20 +10,20 @@ from rich.text import Text
 
 from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import ArtifactsError
-from lafi.model.checkpoint import CheckpointError
-from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.model.checkpoint import CheckpointError, check_checkpoint
+from lafi.model.engine_metadata import RTX_CAPABILITIES, EngineMetadata, GpuMachine
 from lafi_export.ending import ended_like_an_error
 from lafi_export.parity_report import ParityError
 from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_compare import check_engine
 from lafi_export.tensorrt_graph import GraphError
-from lafi_export.tensorrt_plan import CAPABILITIES, BuildError, BuildOptions
+from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_precision import PrecisionError
 from lafi_export.tensorrt_profiles import Limits, ProfileError, Range
 from lafi_export.tensorrt_repository import build_repository
 from lafi_export.upscaler.tensorrt import check_network
-from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt_rtx
+from lafi_kernels.tensorrt_module import Builder, TensorRTMissing, import_tensorrt_rtx
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
 
 _EXPECTED_ERRORS = (
@@ -62,7 +62,8 @@ def build_command(
     options = options or BuildOptions()
     limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
-        machine = gpu_machine() if options.builder == "tensorrt" else rtx_machine(options)
+        machine = machine_for(options)
+        check_family(checkpoint, options.builder)
         with ended_like_an_error():
             made = _build(checkpoint, out, machine, options, limits, recogniser, console)
     except _EXPECTED_ERRORS as error:
@@ -75,11 +76,32 @@ def build_command(
     return 0
 
 
+def check_family(checkpoint: Path, builder: Builder) -> None:
+    """Raises BuildError for a checkpoint of a family that is not known to become plans.
+
+    Reads configs alone. Raises CheckpointError for a folder that is none.
+    """
+    family, _ = check_checkpoint(checkpoint)
+    if why := family.refused_runtimes.get(builder):
+        raise BuildError(
+            f"CHECKPOINT: got a model of the family {family.name}, allowed another one with "
+            f"--target {builder}: {why}; leave out --target to draw it on the CPU"
+        )
+
+
+def machine_for(options: BuildOptions) -> GpuMachine:
+    """The GPU at hand, or what plans of TensorRT-RTX are for.
+
+    Raises GpuMissing and TensorRTMissing.
+    """
+    return gpu_machine() if options.builder == "tensorrt" else rtx_machine(options)
+
+
 def rtx_machine(options: BuildOptions) -> GpuMachine:
     """What plans of TensorRT-RTX are built for. Raises TensorRTMissing."""
     return GpuMachine(
         gpu="",
-        capability=" ".join(CAPABILITIES[name] for name in options.capabilities),
+        capability=" ".join(RTX_CAPABILITIES[name] for name in options.capabilities),
         tensorrt=str(import_tensorrt_rtx().__version__),
         builder=options.builder,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from lafi.model.engine_metadata import ShapeRange
+from lafi.model.engine_metadata import RTX_CAPABILITIES, ShapeRange
 from lafi_export.tensorrt_graph import GpuPrecision
 from lafi_kernels.tensorrt_module import Builder
 
@@ -16,15 +16,6 @@ Attention = Literal["plugin", "body"]
 """What computes the attention op: the fused kernel, or the function's standard operators."""
 
 MAX_OPTIMIZATION: Final = 5
-CAPABILITIES: Final = {
-    "SM75": "7.5",
-    "SM80": "8.0",
-    "SM86": "8.6",
-    "SM89": "8.9",
-    "SM120": "12.0",
-    "SM121": "12.1",
-}
-"""Compute capabilities that TensorRT-RTX 1.7 builds for, by the names that it gives them."""
 
 
 class BuildError(RuntimeError):
@@ -52,15 +43,20 @@ class BuildOptions:
     optimization: int = 3
     workspace: int = 0
 
+    @classmethod
+    def for_rtx(cls, capabilities: tuple[str, ...]) -> "BuildOptions":
+        """For TensorRT-RTX, which has no plugin. capabilities: of RTX_CAPABILITIES."""
+        return cls(builder="tensorrt-rtx", capabilities=capabilities, attention="body")
+
     def __post_init__(self) -> None:
         if not 0 <= self.optimization <= MAX_OPTIMIZATION:
             got = self.optimization
             raise ValueError(f"optimization: got {got}, allowed 0 to {MAX_OPTIMIZATION}")
         if self.workspace < 0:
             raise ValueError(f"workspace: got {self.workspace}, allowed 0 (all) or more bytes")
-        unknown = [name for name in self.capabilities if name not in CAPABILITIES]
+        unknown = [name for name in self.capabilities if name not in RTX_CAPABILITIES]
         if unknown:
-            raise ValueError(f"capability: got {unknown[0]}, allowed {', '.join(CAPABILITIES)}")
+            raise ValueError(f"capability: got {unknown[0]}, allowed {', '.join(RTX_CAPABILITIES)}")
         if self.builder == "tensorrt-rtx":
             self._check_rtx()
         elif self.capabilities:
@@ -68,7 +64,7 @@ class BuildOptions:
 
     def _check_rtx(self) -> None:
         if not self.capabilities:
-            raise ValueError(f"capability: got none, allowed {', '.join(CAPABILITIES)}")
+            raise ValueError(f"capability: got none, allowed {', '.join(RTX_CAPABILITIES)}")
         if self.attention == "plugin":
             raise ValueError("attention: got 'plugin', allowed 'body' with tensorrt-rtx")
         if self.refit or self.strip:

@@ -33,13 +33,11 @@ from lafi.app.export_options import (
     Variants,
     VariantTriggers,
     check_allowed,
+    chosen_capabilities,
 )
 from lafi.app.missing import missing
 
 app = typer.Typer()
-
-Target = Literal["cpu", "tensorrt"]
-DEFAULT_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 
 @app.command()
@@ -127,8 +125,7 @@ def _export_plans(
         raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
     options = BuildOptions()
     if target == "tensorrt-rtx":
-        chosen = tuple(dict.fromkeys(map(str, capability or DEFAULT_CAPABILITIES)))
-        options = BuildOptions(builder=target, capabilities=chosen, attention="body")
+        options = BuildOptions.for_rtx(chosen_capabilities(capability))
     code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
     raise typer.Exit(code)
 
@@ -152,6 +149,7 @@ def check(
 
 @app.command("export-upscaler")
 def export_upscaler(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -163,13 +161,17 @@ def export_upscaler(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The model repository that gets it.")
     ] = Path("out/repository"),
-    target: Annotated[
-        Target, typer.Option(help="tensorrt builds engines for this machine's NVIDIA GPU.")
-    ] = "cpu",
+    target: ExportTarget = "cpu",
+    capability: Capabilities = None,
 ) -> None:
     """Give a model repository a network that enlarges panels, with a parity report."""
+    check_allowed(context, target)
     try:
+        from lafi_export.tensorrt_plan import BuildOptions
         from lafi_export.upscaler.command import upscaler_command
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
-    raise typer.Exit(upscaler_command(source, out, tensorrt=target == "tensorrt"))
+    options = {"cpu": None, "tensorrt": BuildOptions()}.get(target)
+    if target == "tensorrt-rtx":
+        options = BuildOptions.for_rtx(chosen_capabilities(capability))
+    raise typer.Exit(upscaler_command(source, out, options=options))

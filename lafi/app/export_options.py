@@ -1,6 +1,6 @@
 """Command-line options of `lafi export`, as types for typer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -118,7 +118,7 @@ Recogniser = Annotated[
 
 
 class Capability(StrEnum):
-    """Kinds of GPU, those of `lafi_export.tensorrt_plan.CAPABILITIES`."""
+    """Kinds of GPU, those of `lafi.model.engine_metadata.RTX_CAPABILITIES`."""
 
     SM75 = "SM75"
     SM80 = "SM80"
@@ -136,18 +136,36 @@ ExportTarget = Annotated[
     ),
 ]
 Capabilities = Annotated[
-    list[Capability] | None,
+    list[str] | None,
     typer.Option(
-        help="With tensorrt-rtx: a kind of GPU that the engines are for; may be given again.",
+        metavar="SM[,SM...]",
+        help="With tensorrt-rtx: kinds of GPU that the engines are for, of SM75, SM80, SM86, SM89, "
+        "SM120 and SM121; may be given again.",
         show_default="SM86 (RTX 30, A10), SM89 (RTX 40, L40S), SM120 (RTX 50)",
     ),
 ]
+DEFAULT_CAPABILITIES = (Capability.SM86, Capability.SM89, Capability.SM120)
+
+
+def chosen_capabilities(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of what `Capabilities` was given, each once, in their order; the default without any.
+
+    Raises typer.BadParameter for one that TensorRT-RTX does not build for.
+    """
+    names = [name for one in given or DEFAULT_CAPABILITIES for name in one.split(",")]
+    for name in names:
+        if name not in set(Capability):
+            allowed = ", ".join(Capability)
+            raise typer.BadParameter(f"--capability: got {name!r}, allowed {allowed}")
+    return tuple(dict.fromkeys(map(str, names)))
+
+
 Sides = Annotated[
     tuple[int, int, int],
     typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
 ]
 
-_EVERYWHERE = frozenset({"checkpoint", "out", "target", "recogniser"})
+_EVERYWHERE = frozenset({"checkpoint", "source", "out", "target", "recogniser"})
 _PLANS = _EVERYWHERE | {"sides"}
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "tensorrt": _PLANS,

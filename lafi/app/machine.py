@@ -13,11 +13,13 @@ _CGROUP = Path("sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One line of nvidia-smi: its name, memory in MiB and the driver's version."""
+    """One line of nvidia-smi: its name, memory in MiB, the driver's version and its compute
+    capability, such as "8.9"; "" where the driver is too old to tell."""
 
     name: str
     memory_mib: int
     driver: str
+    capability: str = ""
 
 
 def usable_cores(root: Path = Path("/")) -> float:
@@ -68,15 +70,28 @@ def gpus(timeout: float = 10.0) -> tuple[Gpu, ...]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=timeout, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
-    return tuple(
-        Gpu(row[0], int(row[1]) if row[1].isdigit() else 0, row[2]) for row in rows if len(row) == 3
-    )
+    for fields in (_FIELDS, _FIELDS[:-1]):
+        query = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+        try:
+            answer = subprocess.run(
+                query, capture_output=True, text=True, timeout=timeout, check=True
+            )
+        except subprocess.CalledProcessError:
+            # An old driver does not know the last field, and then answers nothing at all.
+            continue
+        except (OSError, subprocess.SubprocessError):
+            return ()
+        rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
+        return tuple(_gpu(row) for row in rows if len(row) == len(fields))
+    return ()
+
+
+_FIELDS = ("name", "memory.total", "driver_version", "compute_cap")
+
+
+def _gpu(row: list[str]) -> Gpu:
+    name, memory, driver, *capability = row
+    return Gpu(name, int(memory) if memory.isdigit() else 0, driver, "".join(capability))
 
 
 def _read(path: Path) -> str:

@@ -16,7 +16,16 @@ from lafi_kernels.tensorrt_module import Builder
 
 SUFFIX: Final = ".json"
 """Appended to the plan's name: `denoiser.plan` has `denoiser.plan.json` beside it."""
-REBUILD: Final = "build it again with: lafi export CHECKPOINT --out REPO --target tensorrt"
+_REBUILD: Final = "build it again with: lafi export CHECKPOINT --out REPO --target "
+RTX_CAPABILITIES: Final = {
+    "SM75": "7.5",
+    "SM80": "8.0",
+    "SM86": "8.6",
+    "SM89": "8.9",
+    "SM120": "12.0",
+    "SM121": "12.1",
+}
+"""Compute capabilities that TensorRT-RTX 1.7 builds for, by the names that it gives them."""
 
 Shape = tuple[int, ...]
 
@@ -95,9 +104,11 @@ class EngineMetadata(BaseModel):
         found = {"builder": here.builder, "tensorrt": here.tensorrt}
         if self.gpu:
             built["gpu"], found["gpu"] = self.gpu, here.gpu
-        if here.capability not in self.capability.split():
-            built["capability"], found["capability"] = self.capability, here.capability
-        self._check(built, found)
+        built_for = self.capability.split()
+        if here.capability not in built_for:
+            built["capability"], found["capability"] = " or ".join(built_for), here.capability
+            built_for.append(here.capability)
+        self._check(built, found, rebuild(self.builder, *built_for))
 
     def check_sources(self, onnx_sha256: str, weights_sha256: str) -> None:
         """Raises EngineMetadataError if the plan was made from another export or checkpoint."""
@@ -111,21 +122,43 @@ class EngineMetadata(BaseModel):
             if not allowed.allows(shape):
                 raise ValueError(
                     f"{name}: got shape {shape}, allowed {allowed.smallest} to {allowed.largest} "
-                    f"in {self.plan}; {self._rebuild}"
+                    f"in {self.plan}; {self.advice}"
                 )
 
-    def _check(self, built: Mapping[str, str], found: Mapping[str, str]) -> None:
+    def _check(self, built: Mapping[str, str], found: Mapping[str, str], advice: str = "") -> None:
         different = [
             f"{name}: got {found[name]!r}, allowed {value!r}"
             for name, value in built.items()
             if found[name] != value
         ]
         if different:
-            raise EngineMetadataError(f"{self.plan}: {'; '.join(different)}; {self._rebuild}")
+            told = "; ".join(different)
+            raise EngineMetadataError(f"{self.plan}: {told}; {advice or self.advice}")
 
     @property
-    def _rebuild(self) -> str:
-        return REBUILD.replace("tensorrt", self.builder)
+    def advice(self) -> str:
+        """What builds it again, as the end of an error."""
+        return rebuild(self.builder, *self.capability.split())
+
+
+def rebuild(builder: Builder | None = None, *capabilities: str) -> str:
+    """What to do about a plan that cannot be used, as the end of an error.
+
+    builder: None where no file tells it. capabilities: such as "8.9"; a plan of TensorRT-RTX is
+    built for those that it is asked for, one of TensorRT for the GPU at hand.
+    """
+    if builder is None:
+        return f"{_REBUILD}tensorrt (or tensorrt-rtx, whichever built it)"
+    if builder == "tensorrt":
+        return f"{_REBUILD}tensorrt"
+    names = {capability: name for name, capability in RTX_CAPABILITIES.items()}
+    if other := [each for each in capabilities if each not in names]:
+        known = ", ".join(names)
+        return (
+            f"TensorRT-RTX builds for {known}; for {', '.join(other)}, on that machine, "
+            f"{_REBUILD}tensorrt"
+        )
+    return f"{_REBUILD}{builder} --capability {','.join(names[each] for each in capabilities)}"
 
 
 def metadata_path(plan: Path) -> Path:
@@ -141,19 +174,29 @@ def load_engine_metadata(plan: Path) -> EngineMetadata:
     path = metadata_path(plan)
     for wanted in (plan, path):
         if not wanted.is_file():
-            raise EngineMetadataError(f"{wanted}: no such file; {REBUILD}")
+            raise EngineMetadataError(f"{wanted}: no such file; {_advice_beside(path)}")
     try:
         metadata = EngineMetadata.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise EngineMetadataError(f"{path}: {error}; {REBUILD}") from error
+        raise EngineMetadataError(f"{path}: {error}; {_advice_beside(path)}") from error
     if metadata.plan != plan.name:
         raise EngineMetadataError(
-            f"{path}: plan: got {metadata.plan!r}, allowed {plan.name!r}; {REBUILD}"
+            f"{path}: plan: got {metadata.plan!r}, allowed {plan.name!r}; {metadata.advice}"
         )
     found = file_sha256(plan)
     if found != metadata.plan_sha256:
         raise EngineMetadataError(
             f"{plan}: got SHA-256 {found[:12]}, {path.name} says {metadata.plan_sha256[:12]}; "
-            f"{REBUILD}"
+            f"{metadata.advice}"
         )
     return metadata
+
+
+def _advice_beside(path: Path) -> str:
+    """Of the metadata at `path`, or of another plan in its folder: all are built together."""
+    for file in (path, *sorted(path.parent.glob(f"*.plan{SUFFIX}"))):
+        try:
+            return EngineMetadata.model_validate_json(file.read_bytes()).advice
+        except (OSError, ValidationError):
+            continue
+    return rebuild()

@@ -5,7 +5,7 @@ Loading it and running it in torch is `lafi.engine.torch.family.TorchFamily`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import InputPort
@@ -14,6 +14,11 @@ from lafi.model.text_stack import TextStack
 Config = Mapping[str, Any]
 GuidanceKind = Literal["rows", "embedded", "none"]
 """How the denoiser gets guidance: a second row, a number (port `guidance`), or not at all."""
+
+NO_PLANS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("tensorrt", "tensorrt-rtx"), "no builder has built its denoiser"
+)
+"""`Family.refused_runtimes` of a family whose engines nobody has built."""
 
 
 class Family(Protocol):
@@ -33,7 +38,8 @@ class Family(Protocol):
 
     @property
     def refused_runtimes(self) -> Mapping[str, str]:
-        """Name of a runtime that draws this family wrong -> in which way, as a message says it."""
+        """Name of a runtime that draws this family wrong, or is not known to draw it -> why, as a
+        message says it. `lafi export` refuses it before any work."""
 
     @property
     def text(self) -> TextStack:

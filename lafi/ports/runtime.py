@@ -60,3 +60,14 @@ class Runtime(Protocol):
 
     def row_counts(self, artifacts: Path) -> tuple[int, ...]:
         """`lafi.ports.engines.Engines.row_counts` of the denoiser."""
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A runtime that makes files at its first runs, which the next start need not make again."""
+
+    def keeping(self, state: Path) -> Runtime:
+        """The same runtime, which may write below `state`, the repository's folder for that.
+
+        The folder of an export is another one, and may be one that nothing can write to.
+        """

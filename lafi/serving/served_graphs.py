@@ -13,11 +13,17 @@ PLANS_OF: Final = "tensorrt-rtx"
 
 
 def load_served_graph(
-    artifacts: Path, file: str, runtime: str, precision: str, threads: int
+    artifacts: Path,
+    file: str,
+    runtime: str,
+    precision: str,
+    threads: int,
+    state: Path | None = None,
 ) -> RunGraph:
     """file: an exported ONNX file, or the one that a plan was built from.
 
     precision, threads: as `lafi.engine.onnx.graph.load_graph` takes them; a plan has its own.
+    state: the folder that models may write to.
     Raises ArtifactsError for an unknown runtime and a missing or changed file, and what loading a
     plan raises.
     """
@@ -25,6 +31,6 @@ def load_served_graph(
         # Imported here: torch takes seconds, and networks on the CPU need none of it.
         from lafi.engine.tensorrt.engines import load_run_graph
 
-        return load_run_graph(artifacts, file)
+        return load_run_graph(artifacts, file, state)
     names = cast(RuntimeName, runtime), cast(Precision, precision)
     return load_graph(artifacts, file, *names, threads)

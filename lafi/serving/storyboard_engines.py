@@ -23,7 +23,7 @@ from lafi.model.artifacts import (
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.model.upscaler_files import read_upscaler_info, upscaler_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
-from lafi.ports.runtime import Runtime
+from lafi.ports.runtime import KeepsFiles, Runtime
 from lafi.serving.remote_engine import CallModel, RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.serving.remote_upscaler import RemoteUpscaler
@@ -37,16 +37,24 @@ from lafi.wire.model_spec import (
 
 
 def load_storyboard_engines(
-    artifacts: Path, runtime: str, precision: str, threads: int, call_model: CallModel
+    artifacts: Path,
+    runtime: str,
+    precision: str,
+    threads: int,
+    call_model: CallModel,
+    state: Path | None = None,
 ) -> dict[str, Engines]:
     """By the name of the variant; "" is the model itself and comes first.
 
     artifacts: the folder that `lafi export` wrote. runtime: the name of one that
     `lafi.serving.runtimes` knows. precision, threads: as `lafi.ports.runtime.Runtime` takes them.
-    call_model: calls a served model. Raises ArtifactsError, also for an unknown runtime and for
-    variants that it does not serve, ModelInfoError, and what loading a denoiser raises.
+    call_model: calls a served model. state: the folder that models may write to.
+    Raises ArtifactsError, also for an unknown runtime and for variants that it does not serve,
+    ModelInfoError, and what loading a denoiser raises.
     """
     chosen = runtime_named(runtime)
+    if state is not None and isinstance(chosen, KeepsFiles):
+        chosen = chosen.keeping(state)
     variants = load_variant_infos(artifacts)
     if variants and not chosen.serves_variants:
         names = ", ".join(info.variant for info in variants)

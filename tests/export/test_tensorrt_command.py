@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from lafi.model.info import load_model_info
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
 from lafi_export.tensorrt_command import build_command
-from lafi_export.tensorrt_plan import BuildError, BuildPlan
+from lafi_export.tensorrt_plan import BuildError, BuildOptions, BuildPlan
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -43,6 +43,31 @@ def test_the_option_leads_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+TRANSFORMERS = ("zimage", "flux", "sd3", "pixart", "hunyuan")
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+@pytest.mark.parametrize("builder", ["tensorrt", "tensorrt-rtx"])
+def test_transformers_are_refused_before_any_work(
+    name: str,
+    builder: str,
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No builder has built their denoisers."""
+    here = GpuMachine(gpu="", capability="8.9", tensorrt="1")
+    monkeypatch.setattr(lafi_export.tensorrt_command, "machine_for", lambda options: here)
+    options = BuildOptions.for_rtx(("SM89",)) if builder == "tensorrt-rtx" else BuildOptions()
+    console = Console(record=True, width=400, file=io.StringIO())
+    checkpoint = small_checkpoints(name)
+    assert build_command(checkpoint, tmp_path / "out", options=options, console=console) == 1
+    (line,) = console.export_text().splitlines()
+    assert line.startswith(f"error: CHECKPOINT: got a model of the family {name}, allowed another")
+    assert f"--target {builder}: " in line
+    assert list(tmp_path.iterdir()) == []
+
+
 FOR_THE_CPU = [
     ["--denoiser"],
     ["--precision", "bf16"],
@@ -59,15 +84,19 @@ FOR_THE_CPU = [
     ["--prediction", "epsilon"],
     ["--variant", "ink=a.safetensors"],
     ["--variant-trigger", "ink=ink"],
+    ["--control", "edges=folder"],
+    ["--picture-prompts", "adapter.safetensors"],
+    ["--image-encoder", "folder"],
 ]
 
 
+@pytest.mark.parametrize("target", ["tensorrt", "tensorrt-rtx"])
 @pytest.mark.parametrize("more", FOR_THE_CPU, ids=lambda more: more[0])
-def test_options_for_the_cpu_are_refused(more: list[str]) -> None:
-    arguments = ["export", "weights", "--target", "tensorrt", *more]
+def test_options_for_the_cpu_are_refused(more: list[str], target: str) -> None:
+    arguments = ["export", "weights", "--target", target, *more]
     result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
     assert result.exit_code == 2
-    assert f"{more[0]}: allowed with --target cpu, not tensorrt" in result.output
+    assert f"{more[0]}: allowed with --target cpu, not {target}" in result.output
 
 
 def test_sides_are_for_plans() -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from lafi.model.artifacts import DENOISER, REFERENCE, TEXT_ENCODER
 from lafi.model.engine_metadata import ShapeRange, load_engine_metadata
 from lafi.model.families.registry import input_ports
 from lafi.model.info import load_model_info, variant_folder
+from lafi.wire.model_spec import text_encoder_spec
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_command import rtx_machine
 from lafi_export.tensorrt_graph import GraphChange, write_graph
 from lafi_export.tensorrt_plan import BuildError, BuildOptions, plan_build
-from lafi_export.tensorrt_profiles import Limits, Range
-from lafi_export.tensorrt_repository import build_repository
+from lafi_export.tensorrt_profiles import Limits, Range, denoiser_profile
+from lafi_export.tensorrt_repository import build_repository, served_names
 from lafi_kernels.tensorrt_module import import_tensorrt_rtx
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="the extra `rtx` is not installed")
@@ -144,6 +146,63 @@ def test_precision_is_what_the_graph_says(trt: Any, parse: Parse, denoiser: Path
         if layer.type in (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
     }
     assert kinds == {trt.float16}
+
+
+def ends(network: Any) -> tuple[list[str], list[str]]:
+    """Names of inputs and outputs."""
+    return (
+        [network.get_input(i).name for i in range(network.num_inputs)],
+        [network.get_output(i).name for i in range(network.num_outputs)],
+    )
+
+
+def test_renamed_tensors_have_the_names_of_the_served_model(
+    parse: Parse, repository: Path, tmp_path: Path
+) -> None:
+    """As the plans that Triton Server's own backend loads."""
+    source = repository / "artifacts" / TEXT_ENCODER
+    spec = text_encoder_spec(load_model_info(source.parent))
+    assert ends(parse(source))[0] == ["token_ids", "clip_skip"]
+    names = served_names(source, spec)
+    write_graph(source, tmp_path / TEXT_ENCODER, GraphChange("f16", names, plugin=False))
+    inputs, outputs = ends(parse(tmp_path / TEXT_ENCODER))
+    assert inputs == [tensor.name for tensor in spec.inputs] == ["TOKEN_IDS", "CLIP_SKIP"]
+    assert outputs == [tensor.name for tensor in spec.outputs]
+
+
+class Unbuilt:
+    """The real builder, which keeps profiles as it was given them and builds nothing."""
+
+    def __init__(self, builder: Any, profiles: list[Any]) -> None:
+        self._builder = builder
+        self._profiles = profiles
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._builder, name)
+
+    def create_optimization_profile(self) -> Any:
+        self._profiles.append(self._builder.create_optimization_profile())
+        return self._profiles[-1]
+
+    def build_serialized_network(self, network: Any, config: Any) -> bytes:
+        assert config.num_optimization_profiles == 1
+        return b"plan"
+
+
+def test_the_builder_takes_the_whole_profile_of_the_denoiser(
+    trt: Any, denoiser: Path, repository: Path, tmp_path: Path
+) -> None:
+    """Read back from what it accepted."""
+    wanted = denoiser_profile(load_model_info(repository / "artifacts"), LIMITS)
+    profiles: list[Any] = []
+    module = SimpleNamespace(
+        **(vars(trt) | {"Builder": lambda logger: Unbuilt(trt.Builder(logger), profiles)})
+    )
+    build_engine(denoiser, tmp_path / "d.plan", plan_build(wanted, 0, RTX), tensorrt=module)
+    (profile,) = profiles
+    for name, shapes in wanted.items():
+        taken = [tuple(shape) for shape in profile.get_shape(name)]
+        assert taken == [shapes.smallest, shapes.tuned, shapes.largest], name
 
 
 def weights_of(graph: Path) -> dict[str, int]:

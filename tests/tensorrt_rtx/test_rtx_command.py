@@ -9,13 +9,12 @@ from typer.testing import CliRunner
 
 import lafi_export.tensorrt_command
 from lafi.app.cli import app
-from lafi.app.export_commands import DEFAULT_CAPABILITIES
-from lafi.app.export_options import Capability
+from lafi.app.export_options import DEFAULT_CAPABILITIES, Capability
 from lafi.engine.tensorrt.engines import PLANS, tensorrt_model_info
-from lafi.model.engine_metadata import load_engine_metadata
+from lafi.model.engine_metadata import RTX_CAPABILITIES, load_engine_metadata, rebuild
 from lafi_export.random_checkpoint import random_checkpoint
 from lafi_export.tensorrt_command import build_command
-from lafi_export.tensorrt_plan import CAPABILITIES, BuildOptions
+from lafi_export.tensorrt_plan import BuildOptions
 from lafi_kernels.tensorrt_module import TensorRTMissing
 
 RTX = BuildOptions(builder="tensorrt-rtx", capabilities=("SM89",), attention="body")
@@ -31,13 +30,14 @@ def told(arguments: list[str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--target", "tensorrt-rtx", "--capability", "SM90"], "'SM90' is not one of 'SM75'"),
+        (["--target", "tensorrt-rtx", "--capability", "SM90"], "got 'SM90', allowed SM75, SM80"),
+        (["--target", "tensorrt-rtx", "--capability", "SM89,"], "got '', allowed SM75, SM80"),
         (["--target", "tensorrt", "--capability", "SM89"], "allowed with --target tensorrt-rtx"),
         (["--capability", "SM89"], "--capability: allowed with --target tensorrt-rtx, not cpu"),
         (["--target", "tensorrt-rtx", "--precision", "bf16"], "with --target cpu, not tensorrt"),
         (["--target", "tensorrt-rtx", "--variant", "a=b"], "--variant: allowed with --target cpu"),
     ],
-    ids=["not built for", "other builder", "no builder", "precision", "variant"],
+    ids=["not built for", "nothing", "other builder", "no builder", "precision", "variant"],
 )  # fmt: skip
 def test_options_that_do_not_go_together(arguments: list[str], error: str) -> None:
     code, output = told(arguments)
@@ -53,13 +53,35 @@ def test_the_options_lead_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         return 0
 
     monkeypatch.setattr(lafi_export.tensorrt_command, "build_command", build)
-    for more in ([], ["--capability", "SM89", "--capability", "SM120", "--capability", "SM89"]):
+    for more in (
+        [],
+        ["--capability", "SM89", "--capability", "SM120", "--capability", "SM89"],
+        ["--capability", "SM89,SM120"],
+    ):
         assert told(["--target", "tensorrt-rtx", *more])[0] == 0
     assert [options.capabilities for options in asked] == [
         DEFAULT_CAPABILITIES,
         ("SM89", "SM120"),
+        ("SM89", "SM120"),
     ]
     assert {options.builder for options in asked} == {"tensorrt-rtx"}
+
+
+def test_what_an_error_tells_to_run_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[BuildOptions] = []
+
+    def build(checkpoint: Path, out: Path, *, options: BuildOptions, **_: object) -> int:
+        asked.append(options)
+        return 0
+
+    monkeypatch.setattr(lafi_export.tensorrt_command, "build_command", build)
+    for builder in ("tensorrt", "tensorrt-rtx"):
+        line = rebuild(builder, "8.6", "12.0").partition("with: lafi ")[2]
+        assert CliRunner().invoke(app, line.split()).exit_code == 0, line
+    assert [options.builder for options in asked] == ["tensorrt", "tensorrt-rtx"]
+    assert asked[1].capabilities == ("SM86", "SM120")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +102,7 @@ def test_a_plan_that_cannot_be(options: dict[str, object], error: str) -> None:
 
 def test_the_builder_knows_every_capability() -> None:
     named = set(BUILT.ComputeCapability.__members__) - {"NONE", "CURRENT"}
-    assert named == set(CAPABILITIES) == set(Capability)
+    assert named == set(RTX_CAPABILITIES) == set(Capability)
 
 
 def test_without_the_package_nothing_is_begun(

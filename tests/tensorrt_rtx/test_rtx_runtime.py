@@ -93,14 +93,20 @@ def test_a_file_is_of_one_plan_and_one_kind_of_gpu(tmp_path: Path) -> None:
     assert len(names) == 4
 
 
-def test_kernels_of_a_shared_export_are_kept_with_the_state_of_the_repository(
+def test_kernels_of_a_shared_export_are_kept_with_the_state_of_who_serves_it(
     trt: Any, calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All of it, through the served models: tests/lafi/serving/test_kept_kernels.py."""
+    plan, state = tmp_path / "claim" / "denoiser.plan", tmp_path / "pod" / "state"
+    plan.parent.mkdir()
+    assert kernels_file(plan, "a" * 64, "8.9", state).parent == plan.parent
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    file = kernels_file(tmp_path / "artifacts" / "denoiser.plan", "a" * 64, "8.9")
-    assert file.parent == tmp_path / "state" / "kernels"
+    file = kernels_file(plan, "a" * 64, "8.9", state)
+    assert file.parent == state / "kernels"
     CompiledKernels(trt, engine_with(trt, calls), file).keep_kernels()
     assert file.read_bytes() == b"kernels"
+    # Nothing serves it, such as while it is compared: no other folder is known.
+    assert kernels_file(plan, "a" * 64, "8.9").parent == plan.parent
 
 
 def test_kernels_are_kept_after_the_first_run_of_a_shape(trt: Any, calls: list[str]) -> None:

@@ -90,14 +90,16 @@ CONTEXTS: Final[dict[Builder, Callable[[Any, Any, Path], Contexts]]] = {
 }
 
 
-def kernels_file(plan: Path, plan_sha256: str, capability: str) -> Path:
+def kernels_file(plan: Path, plan_sha256: str, capability: str, state: Path | None = None) -> Path:
     """Where kernels that are compiled for a plan are kept: a file for each kind of GPU.
 
     It lies beside the plan; where nothing can be written there, such as in an export that many
-    pods share, in `state/kernels` of the repository.
-    capability: of the GPU at hand, such as "8.9".
+    pods share, in `kernels` below `state`.
+    capability: of the GPU at hand, such as "8.9". state: the folder of the served repository that
+    models may write to. It is not found from the plan: in a pod the artifacts are a link to an
+    export elsewhere. None where nothing serves it.
     """
     name = f"{plan.name}.{plan_sha256[:12]}.sm{capability.replace('.', '')}.kernels"
-    if os.access(plan.parent, os.W_OK):
+    if state is None or os.access(plan.parent, os.W_OK):
         return plan.with_name(name)
-    return plan.parent.parent / "state" / "kernels" / name
+    return state / "kernels" / name

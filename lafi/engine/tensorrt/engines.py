@@ -38,10 +38,10 @@ from lafi.model.artifacts import (
 )
 from lafi.model.bank_groups import BANK_MASK, bank_groups, bank_tensor_names
 from lafi.model.engine_metadata import (
-    REBUILD,
     EngineMetadata,
     EngineMetadataError,
     load_engine_metadata,
+    rebuild,
 )
 from lafi.model.families.registry import input_ports, text_names
 from lafi.model.info import ModelInfo, load_model_info
@@ -125,12 +125,17 @@ class TensorRTReferenceReader:
     """
 
     def __init__(
-        self, open_runner: Callable[[], GraphRunner], info: ModelInfo, precision: str
+        self,
+        open_runner: Callable[[], GraphRunner],
+        info: ModelInfo,
+        precision: str,
+        advice: str = rebuild(),
     ) -> None:
         """open_runner: called once at most; what it gives leaves its outputs on the device.
 
-        info: of the exported model. precision: the plan's.
+        info: of the exported model. precision, advice: the plan's.
         """
+        self._advice = advice
         self._open_runner = open_runner
         self._dtype = torch.float16 if precision == HALF else torch.float32
         self._ports = reference_ports(input_ports(info))
@@ -149,7 +154,7 @@ class TensorRTReferenceReader:
         if set(outputs) != set(self._names):
             got, allowed = ", ".join(sorted(outputs)), ", ".join(sorted(self._names))
             raise EngineMetadataError(
-                f"{PLANS[REFERENCE]}: outputs: got {got}, allowed {allowed}; {REBUILD}"
+                f"{PLANS[REFERENCE]}: outputs: got {got}, allowed {allowed}; {self._advice}"
             )
         tensors = tuple(outputs[name].to(self._dtype) for name in self._names)
         # Keys and values of a group follow each other.
@@ -212,15 +217,18 @@ def load_tensorrt_engines(artifacts: Path) -> Engines:
     )
 
 
-def load_denoiser(artifacts: Path) -> TensorRTDenoiser:
-    """The denoiser of an exported folder. Raises as `load_tensorrt_engines`."""
-    metadata, engine = _load(artifacts, DENOISER)
+def load_denoiser(artifacts: Path, state: Path | None = None) -> TensorRTDenoiser:
+    """The denoiser of an exported folder. state: as `kernels_file` takes it, here and below.
+
+    Raises as `load_tensorrt_engines`.
+    """
+    metadata, engine = _load(artifacts, DENOISER, state)
     info = load_model_info(artifacts)
     padding = denoiser_padding(metadata, input_ports(info))
     return TensorRTDenoiser(graph_runner(engine, padding), tuple(engine.inputs), padding, info)
 
 
-def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
+def load_reference_reader(artifacts: Path, state: Path | None = None) -> TensorRTReferenceReader:
     """What reads references for the denoiser's bank. Raises as `load_tensorrt_engines`.
 
     Its plan is checked now and given to TensorRT with the first call.
@@ -229,11 +237,10 @@ def load_reference_reader(artifacts: Path) -> TensorRTReferenceReader:
     info = load_model_info(artifacts)
 
     def open_runner() -> GraphRunner:
-        return reference_runner(
-            open_plan(Path(artifacts) / metadata.plan, metadata), CudaDevice(), metadata, info
-        )
+        engine = open_plan(Path(artifacts) / metadata.plan, metadata, state)
+        return reference_runner(engine, CudaDevice(), metadata, info)
 
-    return TensorRTReferenceReader(open_runner, info, metadata.precision)
+    return TensorRTReferenceReader(open_runner, info, metadata.precision, metadata.advice)
 
 
 def reference_runner(
@@ -275,12 +282,12 @@ def load_image_engine(artifacts: Path, onnx_file: str) -> TensorRTImageEngine:
     return TensorRTImageEngine(runner, input_name)
 
 
-def load_run_graph(artifacts: Path, onnx_file: str) -> RunGraph:
+def load_run_graph(artifacts: Path, onnx_file: str, state: Path | None = None) -> RunGraph:
     """A plan whose tensors have the names of its file, as a function of arrays.
 
     Raises as `load_tensorrt_engines`.
     """
-    metadata, engine = _load(artifacts, onnx_file)
+    metadata, engine = _load(artifacts, onnx_file, state)
     return on_runner(graph_runner(engine, batch_padding(metadata)))
 
 
@@ -305,7 +312,7 @@ def check_sources(metadata: EngineMetadata, info: ModelInfo, onnx_file: str) -> 
     """Raises EngineMetadataError for a plan of another export than `lafi.json` describes."""
     expected = info.onnx_sha256.get(onnx_file)
     if expected is None:
-        raise EngineMetadataError(f"lafi.json: has no hash of {onnx_file}; {REBUILD}")
+        raise EngineMetadataError(f"lafi.json: has no hash of {onnx_file}; {metadata.advice}")
     metadata.check_sources(expected, info.weights_sha256)
 
 
@@ -356,10 +363,12 @@ def _sizes(metadata: EngineMetadata, name: str, axis: int) -> tuple[int, ...]:
     return padded_sizes(shapes.smallest[axis], shapes.tuned[axis], shapes.largest[axis])
 
 
-def _load(artifacts: Path, onnx_file: str) -> tuple[EngineMetadata, TensorRTEngine]:
+def _load(
+    artifacts: Path, onnx_file: str, state: Path | None = None
+) -> tuple[EngineMetadata, TensorRTEngine]:
     """A plan that was checked before a byte of it is given to TensorRT."""
     metadata = _checked(artifacts, onnx_file)
-    return metadata, open_plan(Path(artifacts) / metadata.plan, metadata)
+    return metadata, open_plan(Path(artifacts) / metadata.plan, metadata, state)
 
 
 def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
@@ -371,10 +380,10 @@ def _checked(artifacts: Path, onnx_file: str) -> EngineMetadata:
     return metadata
 
 
-def open_plan(plan: Path, metadata: EngineMetadata) -> TensorRTEngine:
+def open_plan(plan: Path, metadata: EngineMetadata, state: Path | None = None) -> TensorRTEngine:
     """A plan whose metadata fits this machine, with its weights. Raises EngineMetadataError."""
     here = gpu_machine(metadata.builder)
-    kernels = kernels_file(plan, metadata.plan_sha256, here.capability)
+    kernels = kernels_file(plan, metadata.plan_sha256, here.capability, state)
     engine = TensorRTEngine(plan, metadata, kernels)
     if metadata.stripped:
         engine.refit_from_onnx(refit_graph(plan))

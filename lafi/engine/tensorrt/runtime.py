@@ -1,7 +1,7 @@
 """TensorRT as `lafi.ports.runtime.Runtime`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,12 @@ class TensorRT:
     name: str = ENGINE
     serves_variants: bool = False
     """Plans are built for the model alone."""
+    state: Path | None = None
+    """Where compiled kernels are kept if the plans' folder cannot be written to."""
+
+    def keeping(self, state: Path) -> "TensorRT":
+        """`lafi.ports.runtime.KeepsFiles`."""
+        return replace(self, state=state)
 
     def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
         """Raises EngineMetadataError where there is no denoiser's plan."""
@@ -34,13 +40,13 @@ class TensorRT:
 
     def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
         """On the GPU of this machine; raises GpuMissing where it has none."""
-        return engines.load_denoiser(artifacts)
+        return engines.load_denoiser(artifacts, self.state)
 
     def load_reference_reader(
         self, artifacts: Path, precision: str, threads: int
     ) -> ReferenceReader:
         """Its plan is checked now and opened with the first call."""
-        return engines.load_reference_reader(artifacts)
+        return engines.load_reference_reader(artifacts, self.state)
 
     def load_controls(
         self, artifacts: Path, precision: str, threads: int

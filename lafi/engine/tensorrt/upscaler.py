@@ -16,26 +16,27 @@ PLAN: Final = "network.plan"
 """Of a network, in its folder."""
 
 
-def load_tensorrt_upscaler(folder: Path) -> TiledUpscaler | None:
+def load_tensorrt_upscaler(folder: Path, state: Path | None = None) -> TiledUpscaler | None:
     """All networks of an exported model on the GPU of this machine; None if it has none.
 
-    folder: as `lafi.model.upscaler_files.upscaler_folder` gives it. Raises GpuMissing without a
-    GPU, EngineMetadataError for a plan that is missing, changed, built elsewhere or from another
+    folder: as `lafi.model.upscaler_files.upscaler_folder` gives it. state: as
+    `lafi.engine.tensorrt.contexts.kernels_file` takes it. Raises GpuMissing without a GPU,
+    EngineMetadataError for a plan that is missing, changed, built elsewhere or from another
     file, and ArtifactsError for damaged facts.
     """
     info = read_upscaler_info(folder)
     if info is None:
         return None
-    return TiledUpscaler(info, {n.factor: _opened(folder, n) for n in info.networks})
+    return TiledUpscaler(info, {n.factor: _opened(folder, n, state) for n in info.networks})
 
 
-def _opened(folder: Path, network: UpscalerNetwork) -> RunNetwork:
+def _opened(folder: Path, network: UpscalerNetwork, state: Path | None) -> RunNetwork:
     check_gpu()
     plan = network_folder(folder, network.factor) / PLAN
     metadata = load_engine_metadata(plan)
     metadata.check_machine(gpu_machine(metadata.builder))
     metadata.check_sources(network.sha256, network.weights_sha256)
-    runner = graph_runner(open_plan(plan, metadata), batch_padding(metadata))
+    runner = graph_runner(open_plan(plan, metadata, state), batch_padding(metadata))
     return on_runner(runner)
 
 

@@ -39,7 +39,7 @@ class TritonPythonModel:
         settings = ModelSettings(args)
         torch.set_num_threads(settings.threads)
         engine = (settings.runtime, settings.precision, settings.threads)
-        engines = load_storyboard_engines(settings.artifacts, *engine, call_model)
+        engines = load_storyboard_engines(settings.artifacts, *engine, call_model, settings.state)
         self._panels = store_of(os.environ, settings.state)
         self._studio = Studio(
             engines,

@@ -15,7 +15,9 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the networks."""
         settings = ModelSettings(args)
-        upscaler = load_served_upscaler(settings.artifacts, settings.runtime, settings.threads)
+        upscaler = load_served_upscaler(
+            settings.artifacts, settings.runtime, settings.threads, settings.state
+        )
         self._engine = UpscalerEngine(upscaler)
 
     def execute(self, requests: list[Any]) -> list[Any]:

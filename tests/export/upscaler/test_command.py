@@ -3,12 +3,14 @@
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
+from lafi_export.tensorrt_plan import BuildOptions
 from lafi_export.upscaler.command import upscaler_command
 from lafi_export.upscaler.network import CompactNetwork
 from model_infos import model_info
@@ -22,7 +24,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def run(source: Path, repository: Path, **settings: bool) -> tuple[int, str]:
+def run(source: Path, repository: Path, **settings: Any) -> tuple[int, str]:
     console = Console(record=True, width=120, file=io.StringIO())
     code = upscaler_command(str(source), repository, console=console, **settings)
     return code, console.export_text()
@@ -50,6 +52,6 @@ def test_an_error_is_one_line(repository: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_no_plan_is_begun(repository: Path, tmp_path: Path) -> None:
-    code, text = run(tmp_path / "none.pth", repository, tensorrt=True)
+    code, text = run(tmp_path / "none.pth", repository, options=BuildOptions())
     assert code == 1
     assert text.startswith("error: gpu: got none that torch can use")

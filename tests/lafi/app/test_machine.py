@@ -51,10 +51,21 @@ def test_shared_memory_that_is_not_there(tmp_path: Path):
 
 
 def test_gpus_come_from_nvidia_smi(monkeypatch: pytest.MonkeyPatch):
-    answer = subprocess.CompletedProcess([], 0, "NVIDIA H200, 143771, 570.1\nodd line\n", "")
+    answer = subprocess.CompletedProcess([], 0, "NVIDIA H200, 143771, 570.1, 9.0\nodd line\n", "")
     monkeypatch.setattr(machine.shutil, "which", lambda name: name)
     monkeypatch.setattr(machine.subprocess, "run", lambda *args, **kwargs: answer)
-    assert machine.gpus() == (machine.Gpu("NVIDIA H200", 143771, "570.1"),)
+    assert machine.gpus() == (machine.Gpu("NVIDIA H200", 143771, "570.1", "9.0"),)
+
+
+def test_an_old_driver_does_not_tell_the_compute_capability(monkeypatch: pytest.MonkeyPatch):
+    def run(query: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        if "compute_cap" in query[1]:
+            raise subprocess.CalledProcessError(2, "nvidia-smi")
+        return subprocess.CompletedProcess([], 0, "Tesla V100, 16160, 470.82\n", "")
+
+    monkeypatch.setattr(machine.shutil, "which", lambda name: name)
+    monkeypatch.setattr(machine.subprocess, "run", run)
+    assert machine.gpus() == (machine.Gpu("Tesla V100", 16160, "470.82", ""),)
 
 
 def test_a_failing_nvidia_smi_means_no_gpu(monkeypatch: pytest.MonkeyPatch):

@@ -213,7 +213,7 @@ def test_the_plan_is_opened_once_when_it_is_first_needed(
 ) -> None:
     opened: list[Path] = []
 
-    def open_plan(plan: Path, metadata: EngineMetadata) -> OnnxEngine:
+    def open_plan(plan: Path, metadata: EngineMetadata, state: Path | None) -> OnnxEngine:
         assert metadata.profile == metadata_of(info).profile
         opened.append(plan)
         return engine

@@ -8,13 +8,13 @@ import pytest
 
 from lafi.model.artifacts import file_sha256
 from lafi.model.engine_metadata import (
-    REBUILD,
     EngineMetadata,
     EngineMetadataError,
     GpuMachine,
     ShapeRange,
     load_engine_metadata,
     metadata_path,
+    rebuild,
 )
 
 HERE = GpuMachine(gpu="NVIDIA H200", capability="9.0", tensorrt="11.4.0.106")
@@ -64,7 +64,7 @@ def test_another_machine_is_refused(metadata: EngineMetadata, field: str, value:
     with pytest.raises(EngineMetadataError) as refused:
         metadata.check_machine(replace(HERE, **{field: value}))
     assert str(refused.value) == (
-        f"denoiser.plan: {field}: got {value!r}, allowed {built!r}; {REBUILD}"
+        f"denoiser.plan: {field}: got {value!r}, allowed {built!r}; {rebuild('tensorrt')}"
     )
 
 
@@ -105,6 +105,11 @@ def remove_the_plan(plan: Path) -> None:
     plan.unlink()
 
 
+def remove_all(plan: Path) -> None:
+    plan.unlink()
+    metadata_path(plan).unlink()
+
+
 def remove_the_metadata(plan: Path) -> None:
     metadata_path(plan).unlink()
 
@@ -126,6 +131,7 @@ def describe_another_plan(plan: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
+        (remove_all, "denoiser.plan: no such file"),
         (remove_the_plan, "denoiser.plan: no such file"),
         (remove_the_metadata, "denoiser.plan.json: no such file"),
         (change_the_plan, r"got SHA-256 \w{12}, denoiser.plan.json says \w{12}"),
@@ -137,4 +143,61 @@ def test_a_spoilt_plan_asks_for_another_build(plan: Path, spoil: Any, error: str
     spoil(plan)
     with pytest.raises(EngineMetadataError, match=error) as refused:
         load_engine_metadata(plan)
-    assert REBUILD in str(refused.value)
+    unknown = spoil in (remove_the_metadata, remove_all, break_the_metadata)
+    assert str(refused.value).endswith(rebuild(None if unknown else "tensorrt"))
+
+
+CARDS = ("8.6", "8.9")
+RTX = "lafi export CHECKPOINT --out REPO --target tensorrt-rtx --capability"
+
+
+@pytest.fixture
+def of_rtx(metadata: EngineMetadata, plan: Path) -> EngineMetadata:
+    """A plan for two kinds of GPU, that was built without one."""
+    update = {"builder": "tensorrt-rtx", "gpu": "", "capability": " ".join(CARDS)}
+    made = metadata.model_copy(update=update)
+    made.save(plan.parent)
+    return made
+
+
+def card(capability: str, version: str = HERE.tensorrt) -> GpuMachine:
+    return GpuMachine("a card", capability, version, "tensorrt-rtx")
+
+
+@pytest.mark.parametrize("capability", CARDS)
+def test_every_card_that_a_plan_was_built_for_may_run_it(
+    of_rtx: EngineMetadata, capability: str
+) -> None:
+    of_rtx.check_machine(card(capability))
+
+
+@pytest.mark.parametrize(
+    ("here", "error"),
+    [
+        (card("12.0"), f"capability: got '12.0', allowed '8.6 or 8.9'.*{RTX} SM86,SM89,SM120$"),
+        (card("8.9", "1.8.0"), f"tensorrt: got '1.8.0', allowed '11.4.*{RTX} SM86,SM89$"),
+        (card("9.0"), "got '9.0', allowed .*; TensorRT-RTX builds for 7.5, .*; for 9.0, on that "
+         "machine, build it again with: lafi export CHECKPOINT --out REPO --target tensorrt$"),
+    ],
+    ids=["another card", "another version", "a card that it does not take"],
+)  # fmt: skip
+def test_a_wrong_card_is_refused_with_what_to_build(
+    of_rtx: EngineMetadata, here: GpuMachine, error: str
+) -> None:
+    with pytest.raises(EngineMetadataError, match=error):
+        of_rtx.check_machine(here)
+
+
+@pytest.mark.usefixtures("of_rtx")
+@pytest.mark.parametrize("spoil", [remove_the_plan, change_the_plan, describe_another_plan])
+def test_a_spoilt_plan_of_rtx_asks_for_its_own_target(plan: Path, spoil: Any) -> None:
+    spoil(plan)
+    with pytest.raises(EngineMetadataError, match=f"{RTX} SM86,SM89$"):
+        load_engine_metadata(plan)
+
+
+@pytest.mark.usefixtures("of_rtx")
+def test_a_missing_plan_is_built_as_those_beside_it(plan: Path) -> None:
+    error = f"reference.plan: no such file; .*{RTX} SM86,SM89$"
+    with pytest.raises(EngineMetadataError, match=error):
+        load_engine_metadata(plan.with_name("reference.plan"))

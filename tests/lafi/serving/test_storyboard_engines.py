@@ -79,8 +79,10 @@ def with_variants(artifacts: Path, checkpoint: Path) -> None:
         write(variant_folder(artifacts, name), facts, checkpoint, number=1, files=files)
 
 
-def load(artifacts: Path, runtime: str, calls: Calls) -> dict[str, Engines]:
-    return load_storyboard_engines(artifacts, runtime, "f32", 1, calls)
+def load(
+    artifacts: Path, runtime: str, calls: Calls, state: Path | None = None
+) -> dict[str, Engines]:
+    return load_storyboard_engines(artifacts, runtime, "f32", 1, calls, state)
 
 
 def texts_called(engines: Engines, calls: Calls) -> list[tuple[str, tuple[int, ...]]]:
@@ -180,21 +182,22 @@ def test_a_gpu_repository_draws_with_its_plans(
     """Loading the plan itself needs a GPU; everything around it does not."""
     for file in PLANS:
         plan(artifacts, file, rows=4)
-    loaded: list[Path] = []
+    loaded: list[tuple[Path, Path | None]] = []
 
-    def load_denoiser(folder: Path) -> Denoiser:
-        loaded.append(folder)
+    def load_denoiser(folder: Path, state: Path | None) -> Denoiser:
+        loaded.append((folder, state))
         return predicts_nothing
 
-    def load_reader(folder: Path) -> ReferenceReader:
-        loaded.append(folder)
+    def load_reader(folder: Path, state: Path | None) -> ReferenceReader:
+        loaded.append((folder, state))
         return reads_nothing
 
     monkeypatch.setattr(lafi.engine.tensorrt.engines, "load_denoiser", load_denoiser)
     monkeypatch.setattr(lafi.engine.tensorrt.engines, "load_reference_reader", load_reader)
     calls = Calls()
-    (engines,) = load(artifacts, "tensorrt", calls).values()
-    assert loaded == [artifacts, artifacts]
+    state = artifacts.parent / "state"
+    (engines,) = load(artifacts, "tensorrt", calls, state).values()
+    assert loaded == [(artifacts, state)] * 2
     assert engines.denoiser is cast(Denoiser, predicts_nothing)
     assert engines.reference_reader is cast(ReferenceReader, reads_nothing)
     assert engines.row_counts == (1, 2, 4)
