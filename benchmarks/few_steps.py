@@ -3,11 +3,12 @@
     python -m benchmarks.few_steps out/repository
 
 All ways draw the same held-out (character, action, scene) triples from the same seeds through one
-running server, each character with a reference and without its looks in the prompt, under the
-default injection. `fast` is the recipe of that name as it is, `without_lora` the same without its
-variant: what the LoRA has to be better than. They take turns, storyboard by storyboard; the first
-one of each is drawn before with other seeds, so that no shape is new when the clock runs. A
-figure's share is that of the fast way divided by that of thirty steps.
+running server, each character with a reference and without its looks in the prompt. Thirty steps
+have the default injection; `fast` is the recipe of that name as it is, with its own injection;
+`without_lora` is the same without its variant: what the LoRA has to be better than. They take
+turns, storyboard by storyboard; the first one of each is drawn before with other seeds, so that no
+shape is new when the clock runs. A figure's share is that of the fast way divided by that of thirty
+steps.
 """
 
 import json
@@ -93,16 +94,23 @@ def main(
     Console().print(_table(document))
 
 
-def model_boards(wanted: Sequence[Wanted], sampling: Sampling) -> list[Storyboard]:
-    """The storyboards of `benchmarks.identity` at the model's size, drawn by the model itself."""
+def model_boards(
+    wanted: Sequence[Wanted], sampling: Sampling, injection: Injection | None = None
+) -> list[Storyboard]:
+    """The storyboards of `benchmarks.identity` at the model's size, drawn by the model itself.
+
+    injection: default that of a storyboard which says nothing.
+    """
     size = {"width": SIDE, "height": SIDE}
-    return [b.model_copy(update=size) for b in storyboards(wanted, Injection(), sampling)]
+    boards = storyboards(wanted, injection or Injection(), sampling)
+    return [board.model_copy(update=size) for board in boards]
 
 
 def fast_boards(wanted: Sequence[Wanted]) -> tuple[list[Storyboard], list[Storyboard]]:
     """The same, drawn as the recipe says; and without the recipe's variant."""
     recipe = read_recipe(RECIPE)
-    boards = model_boards(wanted, Sampling.model_validate(recipe["sampling"]))
+    injection = Injection.model_validate(recipe.get("injection", {}))
+    boards = model_boards(wanted, Sampling.model_validate(recipe["sampling"]), injection)
     return [board.model_copy(update={"variant": recipe["variant"]}) for board in boards], boards
 
 

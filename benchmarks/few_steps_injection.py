@@ -3,9 +3,9 @@
     python -m benchmarks.few_steps_injection out/repository
 
 Guidance weighs the words four times and the reference, which both of its rows read, once. In four
-steps without guidance the words have been learnt with their weight and the reference comes on top, so
-the settings that suit thirty steps may read too much. The panels are held-out ones of another seed
-than those of `benchmarks.few_steps`.
+steps without guidance the words have been learnt with their weight and the reference comes on top,
+so the settings that suit thirty steps may read too much. The panels are held-out ones of another
+seed than those of `benchmarks.few_steps`.
 
 Rule, written before any figure of it was seen: of the settings whose action and scene are at least
 0.95 of those that thirty steps with the default injection show on the same panels, the one with
@@ -77,10 +77,7 @@ def main(
     found = {}
     for name, settings in SETTINGS.items():
         injection = Injection.model_validate(settings)
-        boards = [
-            board.model_copy(update={"injection": injection})
-            for board in model_boards(wanted, fast)
-        ]
+        boards = model_boards(wanted, fast, injection)
         found[name] = _read(boards, engines[RECIPE], wanted, reader)
     command = shlex.join(["python", "-m", "benchmarks.few_steps_injection", *sys.argv[1:]])
     document = {
