@@ -23,6 +23,7 @@ from lafi.model.checkpoint import CheckpointError, check_checkpoint
 from lafi.model.info import ModelInfoError, check_format, load_model_info, load_variant_infos
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
 from lafi_export.bare_pipeline import bare_pipeline
+from lafi_export.file_markers import other_model
 from lafi_export.learnt_words import (
     LearntWord,
     TextualInversionError,
@@ -35,7 +36,7 @@ from lafi_export.lora_adapters import load_loras
 from lafi_export.lora_file import LoraError, is_lora_key, read_lora
 from lafi_export.repository import ARTIFACTS
 from lafi_export.sentencepiece_tokenizers import with_whole_tokenizers
-from lafi_export.single_file import kind_of, other_model
+from lafi_export.single_file_kind import kind_of
 from lafi_export.tensor_reading import load_pickled, some
 
 _STORYBOARDS: Final = (".yaml", ".yml", ".json")
