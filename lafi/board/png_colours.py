@@ -47,7 +47,7 @@ class PngColours(NamedTuple):
     exponent: float | None
 
 
-def png_colours(info: Mapping[str, Any], data: bytes) -> PngColours | None:
+def png_colours(info: Mapping[Any, Any], data: bytes) -> PngColours | None:
     """What the chunks of a PNG file say; None for sRGB, for a profile, and where nothing is said.
 
     info: Pillow's, of the opened file. Raises ColourError for HDR curves and unknown numbers.

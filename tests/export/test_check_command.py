@@ -74,6 +74,7 @@ _XL = {
     "conditioner.embedders.0.transformer.text_model.a": (4,),
     "conditioner.embedders.1.model.positional_embedding": (4, 4),
 }
+ONE = torch.ones(2)
 _FIRST = "model.diffusion_model.input_blocks.0.0.weight"
 _IA3 = "lora_te_text_model_encoder_layers_0_mlp_fc2"
 
@@ -130,7 +131,7 @@ def test_what_a_file_of_tensors_is(
 def test_pickled_parts_in_mappings_are_named(
     said: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    torch.save({"image_proj": {"a": torch.ones(2)}, "ip_adapter": {}}, tmp_path / "ip.bin")
+    torch.save({"image_proj": {"a": ONE}, "ip_adapter": {"b": ONE}}, tmp_path / "ip.bin")
     torch.save({"<a>": torch.ones(768), "<b>": torch.ones(768)}, tmp_path / "two.bin")
     code, text = said(tmp_path / "ip.bin", tmp_path / "two.bin")
     assert code == 1
