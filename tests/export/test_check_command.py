@@ -12,6 +12,7 @@ from rich.console import Console
 
 from brought_files import LFS_POINTER, saved
 from lafi_export.check_command import check_command
+from model_infos import save_facts
 
 
 @pytest.fixture
@@ -153,8 +154,9 @@ def test_gguf_files(said: Callable[..., tuple[int, str]], tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_goes_into_no_repository(
-    said: Callable[..., tuple[int, str]], repository: Path, checkpoint: Path
+    said: Callable[..., tuple[int, str]], checkpoint: Path, tmp_path: Path
 ) -> None:
-    code, text = said(checkpoint, repository=repository)
+    save_facts(tmp_path / "repository")
+    code, text = said(checkpoint, repository=tmp_path / "repository")
     assert code == 0
     assert "goes into no exported repository: `lafi export` makes one of it" in text
