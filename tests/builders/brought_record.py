@@ -4,7 +4,7 @@ With several test processes, only the one that starts the others counts and writ
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class Record:
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        """Of one process each, without what its fixtures took."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         given = dict(report.user_properties)
@@ -28,6 +30,7 @@ class Record:
         counts = self.counts.setdefault(str(given["brought"]), Counter())
         outcome = str(given["expected"]) if report.passed else "wrong"
         counts.update(["tried", outcome])
+        self.seconds[str(given["brought"])] += report.duration
 
     def save(self, path: Path, marks: str) -> None:
         """Kinds of input that this run did not try stay as the file has them.
@@ -35,9 +38,12 @@ class Record:
         marks: which tests ran, as `pytest -m` takes it.
         """
         earlier = json.loads(path.read_text(encoding="utf-8"))["kinds"] if path.exists() else {}
-        kinds = earlier | {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()}
+        own = {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()}
+        for name, counts in own.items():
+            counts["seconds"] = round(self.seconds[name])
+        kinds = earlier | own
         content: dict[str, Any] = {
-            **{k: sum(counts[k] for counts in kinds.values()) for k in KINDS},
+            **{k: sum(counts.get(k, 0) for counts in kinds.values()) for k in (*KINDS, "seconds")},
             "kinds": dict(sorted(kinds.items())),
             "made_by": f"python -m pytest tests/brought -m '{marks}' {RECORD} FILE",
         }

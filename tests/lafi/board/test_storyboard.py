@@ -245,10 +245,7 @@ BAD_PANELS: list[tuple[dict[str, object], str]] = [
     ({"prompt": "a\x00b"}, "prompt: got 'a\\x00b', allowed: 1 to 8192 bytes of UTF-8 text"),
     ({"prompt": "a\x9bb"}, "prompt: got 'a\\x9bb', allowed: 1 to 8192 bytes of UTF-8 text"),
     ({"prompt": "\ud800"}, "prompt: got '\\ud800', allowed: 1 to 8192 bytes of UTF-8 text"),
-    (
-        {"prompt": "女" * 2731},
-        f"prompt: got '{'女' * 80}'... (2731 characters), allowed: 1 to ",
-    ),
+    ({"prompt": "女" * 2731}, f"prompt: got '{'女' * 80}'... (2731 characters), allowed"),
     ({"prompt": b"abc"}, "prompt: got 3 bytes, allowed: 1 to 8192 bytes of UTF-8 text"),
     ({"prompt": "{mai}"}, "prompt: got '{mai}', allowed: mia, tom (did you mean mia?)"),
     ({"prompt": "{} runs"}, "prompt: got '{}', allowed: mia, tom"),
