@@ -61,7 +61,7 @@ format: $(READY) ## format and sort imports
 	$(BIN)/ruff format .
 
 test: $(READY) ## run the tests (JOBS=workers, TESTS=path)
-	@scripts/run_tests.sh $(BIN)/python $(JOBS) $(TESTS)
+	@OUT=$(OUT) scripts/run_tests.sh $(BIN)/python $(JOBS) $(TESTS)
 
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(TESTS)

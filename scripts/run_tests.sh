@@ -7,11 +7,14 @@ set -uo pipefail
 python=$1 jobs=$2
 shift 2
 export OMP_NUM_THREADS=1
+# How the inputs of tests/brought went in this run, if they are among PATH.
+record=${OUT:-out}/brought.json
+rm -f "$record"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # A crashed process is not replaced: near the end of a run, pytest-xdist would then hang.
-"$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" --durations=40 "$@" | tee "$log"
+"$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" --durations=40 --brought-record "$record" "$@" | tee "$log"
 status=$?
 died=$(grep -c "^worker '.*' crashed while running" "$log")
 # With several processes, the others have run all the other tests.

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+# Hooks, which pytest finds by their names.
+from brought_record import pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
+
 from lafi.model.info import load_model_info
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ Reads headers and small files, exports and draws nothing.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ from lafi.model.artifacts import CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
 from lafi.model.info import ModelInfoError, check_format, load_model_info, load_variant_infos
-from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+from lafi.model.tensor_file import TensorFileError
 from lafi_export.bare_pipeline import bare_pipeline
+from lafi_export.gguf_parts import is_gguf
 from lafi_export.learnt_words import (
     LearntWord,
     TextualInversionError,
@@ -36,8 +37,13 @@ from lafi_export.lora_adapters import load_loras
 from lafi_export.lora_file import LoraError, is_lora_key, read_lora
 from lafi_export.repository import ARTIFACTS
 from lafi_export.sentencepiece_tokenizers import with_whole_tokenizers
-from lafi_export.single_file import kind_of, other_model
-from lafi_export.tensor_reading import load_pickled, some
+from lafi_export.tensor_file_kind import (
+    gguf_line,
+    model_lines,
+    named_tensors,
+    other_change,
+    unknown,
+)
 
 _STORYBOARDS: Final = (".yaml", ".yml", ".json")
 _TENSORS: Final = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin")
@@ -84,10 +90,14 @@ def _said(file: Path, repository: Path | None) -> Iterator[str]:
     suffix = file.suffix.lower()
     if file.is_dir():
         yield from _folder(file)
+        yield from _no_fit(repository)
     elif not file.exists():
         raise TensorFileError(f"{file}: no such file or folder")
     elif suffix in _STORYBOARDS:
         yield from _storyboard(file, repository)
+    elif is_gguf(file):
+        yield gguf_line(file)
+        yield from _no_fit(repository)
     elif suffix in _TENSORS:
         yield from _tensors(file, repository)
     else:
@@ -133,39 +143,46 @@ def _storyboard(file: Path, repository: Path | None) -> Iterator[str]:
 
 
 def _tensors(file: Path, repository: Path | None) -> Iterator[str]:
-    keys = _keys(file)
-    if any(is_lora_key(key) for key in keys):
+    tensors, notes = named_tensors(file)
+    if any(is_lora_key(key) for key in tensors):
         lora = read_lora(file)
+        other = other_change(tensors)
+        if other is not None and not [*lora.downs()] and lora.kind == "lora":
+            raise LoraError(f"{file}: got {other}; allowed LoRA, DoRA, LoHa and LoKr")
         ranks = sorted({value.shape[0] for value in lora.downs()})
         yield f"a {_KINDS[lora.kind]}" + (f" of rank {', '.join(map(str, ranks))}" if ranks else "")
         yield from _fits(repository, lambda _, pipeline: load_loras(pipeline, [(file, 1.0)]))
-    elif are_learnt_words(list(keys)) or "string_to_param" in keys:
+    elif _may_be_word(tensors):
         nameless = _nameless(file)
         word = read_word(file, _STAND_IN if nameless else "")
         count = len(next(iter(word.vectors.values())))
         yield f"a learnt word{'' if nameless else f' {word.word}'} of {count} embeddings"
         yield from _fits(repository, lambda artifacts, pipeline: _fit(word, artifacts, pipeline))
     else:
-        said = other_model(keys)
-        if said is not None:
-            raise CheckpointError(f"got {said}; allowed SD1.5, SD2.1 and SDXL base")
-        kind = kind_of(keys)
-        if kind is None:
-            raise TensorFileError(f"got tensors such as {some(keys)}: no known kind of file")
-        yield f"a checkpoint in one file, {kind}"
+        try:
+            yield from model_lines(file, tensors, notes)
+        except CheckpointError as error:
+            if "in original names" in str(error):
+                raise TensorFileError(unknown(tensors)) from error
+            raise
+        yield from _no_fit(repository)
+
+
+def _may_be_word(names: Mapping[str, object]) -> bool:
+    """One tensor that is named like no module's, or a learnt word's own names."""
+    if any(name.startswith("string_to_param") for name in names):
+        return True
+    module = any(name.endswith((".weight", ".bias")) for name in names)
+    return are_learnt_words(list(names)) and not module
+
+
+def _no_fit(repository: Path | None) -> Iterator[str]:
+    """Of what a repository is made of; whether its numbers fit is seen by an export alone."""
+    if repository is not None:
+        yield f"goes into no exported repository: `lafi export` makes one of it, not {repository}"
 
 
 _KINDS: Final = {"lora": "LoRA", "loha": "LoHa", "lokr": "LoKr"}
-
-
-def _keys(file: Path) -> dict[str, object]:
-    if is_safetensors(file):
-        return dict(read_header(file).tensors)
-    content = load_pickled(file)
-    if not isinstance(content, dict):
-        return {"emb_params": content}
-    inner = content.get("state_dict", content)
-    return {str(key): value for key, value in inner.items()}
 
 
 def _nameless(file: Path) -> bool:

@@ -132,10 +132,30 @@ def _load_by_diffusers(pipeline: Any, file: LoraFile, adapter: str) -> Converted
     if strange:
         kind = type(pipeline).__name__
         raise LoraError(f"{file.path}: got {some(strange)}; allowed: what diffusers' {kind} reads")
+    flat = [*_without_matrix(pipeline, converted)]
+    if flat:
+        raise LoraError(
+            f"{file.path}: got {some(flat)}, whose weights are no matrices; allowed: linear layers "
+            "and convolutions"
+        )
     # Only from a file does diffusers read the header.
     given = file.with_alphas if file.settings is None else str(file.path)
     pipeline.load_lora_weights(given, adapter_name=adapter, **known)
     return converted
+
+
+def _without_matrix(pipeline: Any, converted: ConvertedLora) -> Iterator[str]:
+    """Modules that the file changes and that are norms or the like, in the file's parts.
+
+    diffusers' loaders of transformers would end in an IndexError.
+    """
+    known = {part: dict(network.named_modules()) for part, network in networks(pipeline).items()}
+    for key in converted.tensors:
+        part, _, rest = key.partition(".")
+        name, found, _ = rest.partition(".lora_A.")
+        weight = getattr(known.get(part, {}).get(name), "weight", None)
+        if found and isinstance(weight, Tensor) and weight.ndim < 2:
+            yield f"{part}.{name}"
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:

@@ -19,34 +19,22 @@ from transformers import CLIPTokenizer
 
 from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.checkpoint import CheckpointError
-from lafi.model.info import PREDICTION_TYPES
 from lafi_export.bare_pipeline import quiet_libraries
 from lafi_export.clip_tokenizer import FIRST_TOKEN, clip_tokenizer
+from lafi_export.file_markers import FileMarks, other_model, read_marks
+from lafi_export.single_file_kind import (
+    UNET,
+    check_prediction,
+    checked_kind,
+    in_own_file,
+    of_part,
+)
 from lafi_export.tensor_reading import read_tensors, some
+from lafi_export.text_encoder_names import BEGINS, as_in_a_file, left_over
 
 Part = Literal["unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"]
 SINGLE_FILE_PARTS: Final[tuple[Part, ...]] = ("unet", "vae", "text_encoder", "text_encoder_2")
 """Those of the models that are published as single files."""
-_UNET: Final = "model.diffusion_model."
-_VAES: Final = ("first_stage_model.", "vae.")
-_TEXTS: Final[Mapping[ArchitectureName, Mapping[str, str]]] = {
-    "sd15": {"text_encoder": "cond_stage_model.transformer."},
-    "sd21": {"text_encoder": "cond_stage_model.model."},
-    "sdxl": {
-        "text_encoder": "conditioner.embedders.0.transformer.",
-        "text_encoder_2": "conditioner.embedders.1.model.",
-    },
-}
-"""Architecture -> text encoder -> what its names begin with in a single file."""
-_OTHER: Final = {
-    "edm_mean": "Playground 2.5, which is trained with EDM noise",
-    "v_pred": "SDXL with v-prediction; allowed with --prediction v_prediction",
-    "conditioner.embedders.0.model.text_projection": "SDXL's refiner",
-    "control_model.time_embed.0.weight": "a control network",
-    "model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": "SD3",
-    "model.diffusion_model.double_blocks.0.img_attn.qkv.weight": "FLUX",
-}
-"""Tensors that tell of other models."""
 _PADS: Final = {("sd21", "tokenizer"): FIRST_TOKEN, ("sdxl", "tokenizer_2"): FIRST_TOKEN}
 
 
@@ -58,7 +46,7 @@ class SingleFile:
     parts       part -> its file; these replace the parts of `checkpoint`; of a folder GGUF files
     config      a diffusers folder whose configs count; None: those of the published models
     tokenizer   a folder with CLIP's tokenizer; None: the shipped vocabulary
-    prediction  of the denoiser, for models that tensors do not tell apart
+    prediction  of the denoiser; None: as the file's marks say, or else its config
     """
 
     checkpoint: Path | None
@@ -75,15 +63,21 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
     for SD2.1 without a prediction, which its tensors do not tell; TensorFileError for a damaged
     file.
     """
-    tensors = {} if given.checkpoint is None else read_tensors(given.checkpoint)[0]
-    apart = {part: read_tensors(path)[0] for part, path in given.parts.items()}
-    kind = _kind(given, tensors, apart)
-    _write_configs(given, kind, folder)
-    for part in ("unet", "vae", *_TEXTS[kind]):
+    tensors, notes = ({}, {}) if given.checkpoint is None else read_tensors(given.checkpoint)
+    apart = {part: read_tensors(path) for part, path in given.parts.items()}
+    # What the denoiser's own file says counts before what the whole one says.
+    marked, noted = apart.get("unet", (tensors, notes))
+    source = given.parts.get("unet", given.checkpoint)
+    marks = read_marks(source or Path(), marked, noted, given.prediction)
+    own = {part: in_own_file(found, part) for part, (found, _) in apart.items()}
+    kind = _checked(given, tensors, own)
+    check_prediction(source or Path(), kind, marks.prediction)
+    _write_configs(given, kind, marks, folder)
+    for part in ("unet", "vae", *BEGINS[kind]):
         source = given.parts.get(cast(Part, part), given.checkpoint)
         if source is None:
             raise CheckpointError(f"{part}: got no file; allowed: --{part.replace('_', '-')} FILE")
-        found = apart.get(cast(Part, part)) or _of_part(tensors, kind, part)
+        found = own.get(cast(Part, part)) or of_part(tensors, kind, part)
         if not found:
             raise CheckpointError(f"{source}: has no weights of {part}")
         _check_count(source, part, found, folder)
@@ -96,111 +90,77 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
             raise CheckpointError(
                 f"{source}: diffusers cannot read {part}: {some(lines) or type(error).__name__}"
             ) from error
-        _check_whole(source, part, module)
+        _check_whole(kind, source, part, found, module)
         module.save_pretrained(folder / part)  # type: ignore[operator]
         _without_paths(folder / part / "config.json")
     return kind
 
 
-def kind_of(names: Mapping[str, object]) -> ArchitectureName | None:
-    """Which published model tensors with these names are of; None for none of them."""
-    if any(name.startswith("conditioner.embedders.1.model.") for name in names):
-        return "sdxl"
-    if any(name.startswith("cond_stage_model.model.") for name in names):
-        return "sd21"
-    return "sd15" if any(name.startswith("cond_stage_model.") for name in names) else None
-
-
-def other_model(names: Mapping[str, object], prediction: str | None = None) -> str | None:
-    """What tensors with these names are of, if it is a model that cannot be drawn."""
-    for key, said in _OTHER.items():
-        if key in names and not (key == "v_pred" and prediction):
-            return said
-    return None
-
-
-def _kind(
+def _checked(
     given: SingleFile, tensors: Mapping[str, Tensor], apart: Mapping[Part, Mapping[str, Tensor]]
 ) -> ArchitectureName:
     where = given.checkpoint or next(iter(given.parts.values()))
-    said = other_model(tensors, given.prediction)
-    if said is not None:
-        raise CheckpointError(f"{where}: got {said}; allowed SD1.5, SD2.1 and SDXL base")
-    unet = apart.get("unet") or _of_part(tensors, "sd15", "unet")
-    kind = kind_of(tensors) or _kind_of_unet(unet, given.config)
-    if kind is None:
-        raise CheckpointError(
-            f"{where}: got {some(tensors or next(iter(apart.values())))}; allowed a whole SD1.5, "
-            "SD2.1 or SDXL in original names, or --unet, --vae and --text-encoder files"
-        )
-    first = unet.get("input_blocks.0.0.weight", unet.get("conv_in.weight"))
-    if first is not None and first.shape[1] != 4:
-        raise CheckpointError(
-            f"{where}: got a denoiser with {first.shape[1]} input channels (inpainting, depth or "
-            "editing), allowed 4"
-        )
-    if given.prediction is not None and given.prediction not in PREDICTION_TYPES:
-        allowed = ", ".join(PREDICTION_TYPES)
-        raise CheckpointError(f"--prediction: got {given.prediction!r}, allowed {allowed}")
-    if kind == "sd21" and given.prediction is None:
-        raise CheckpointError(
-            f"{where}: is SD2, whose tensors do not tell what it predicts; allowed: --prediction "
-            "v_prediction (768 px models) or --prediction epsilon (512 px base models)"
-        )
-    return kind
+    activation = None
+    if given.config is not None:
+        content = _read_json(given.config / "text_encoder" / "config.json")
+        activation = str(content.get("hidden_act"))
+    unet = apart.get("unet") or of_part(tensors, "sd15", "unet")
+    for part, found in apart.items():
+        said = other_model(found)
+        if said is not None:
+            raise CheckpointError(f"{given.parts[part]}: got {said}; allowed the {part}")
+    return checked_kind(where, tensors or next(iter(apart.values())), unet, activation)
 
 
-def _kind_of_unet(unet: Mapping[str, Tensor], config: Path | None) -> ArchitectureName | None:
-    """By the width of the text that it reads, or as the configs say."""
-    if any(name.startswith(("label_emb.", "add_embedding.")) for name in unet):
-        return "sdxl"
-    if unet and config is not None:
-        activation = _read_json(config / "text_encoder" / "config.json").get("hidden_act")
-        return "sd21" if activation == "gelu" else "sd15"
-    widths = {value.shape[-1] for name, value in unet.items() if name.endswith("attn2.to_k.weight")}
-    known: dict[int, ArchitectureName] = {768: "sd15", 1024: "sd21"}
-    return known.get(max(widths, default=0))
-
-
-def _of_part(tensors: Mapping[str, Tensor], kind: ArchitectureName, part: str) -> dict[str, Tensor]:
-    """A part's tensors without what their names begin with."""
-    begins = {"unet": (_UNET,), "vae": _VAES}.get(part) or (_TEXTS[kind].get(part, "?"),)
-    return {
-        name.removeprefix(begin): value
-        for begin in begins
-        for name, value in tensors.items()
-        if name.startswith(begin)
-    }
-
-
-def _write_configs(given: SingleFile, kind: ArchitectureName, folder: Path) -> None:
+def _write_configs(
+    given: SingleFile, kind: ArchitectureName, marks: FileMarks, folder: Path
+) -> None:
     """Everything but weights."""
     chosen = architecture(kind)
     classes = {part: list(where) for part, where in chosen.classes.items()}
     index: dict[str, Any] = {"_class_name": chosen.pipeline, **classes, **chosen.index}
-    scheduler = dict(chosen.scheduler)
+    scheduler: dict[str, Any] = dict(chosen.scheduler)
     configs = {part: dict(config) for part, config in chosen.configs.items()}
     if given.config is not None:
         index = _read_json(given.config / "model_index.json")
         scheduler = _read_json(given.config / "scheduler" / "scheduler_config.json")
         configs = {part: _read_json(given.config / part / "config.json") for part in configs}
-    if given.prediction is not None:
-        scheduler["prediction_type"] = given.prediction
+    scheduler = scheduler | _trained(marks, scheduler)
     _write_json(folder / "model_index.json", index)
     _write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
     for part, config in configs.items():
         _write_json(folder / part / "config.json", config)
     for part in chosen.tokenizers:
-        own = None if given.config is None else given.config / part
-        if given.tokenizer is not None:
-            tokenizer = CLIPTokenizer.from_pretrained(given.tokenizer)
-        elif own is not None and own.is_dir():
-            tokenizer = CLIPTokenizer.from_pretrained(own)
-        else:
-            tokenizer = clip_tokenizer(
-                **{"pad": _PADS[kind, part]} if (kind, part) in _PADS else {}
+        _tokenizer(given, kind, part).save_pretrained(folder / part)
+
+
+def _trained(marks: FileMarks, scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the scheduler config that a file's marks decide.
+
+    Where timesteps are stays as the config says, `leading` for SDXL: published folders of models
+    with both marks have it (such as those of NoobAI XL with v-prediction).
+    """
+    fields: dict[str, Any] = {}
+    if marks.prediction is not None:
+        fields["prediction_type"] = marks.prediction
+    if marks.zero_snr:
+        fields["rescale_betas_zero_snr"] = True
+        predicts = marks.prediction or scheduler.get("prediction_type", "epsilon")
+        if predicts != "v_prediction":
+            raise CheckpointError(
+                f"ztsnr: got this tensor, whose noise ends without any signal, with {predicts}; "
+                "allowed with v-prediction: a tensor v_pred beside it, or --prediction v_prediction"
             )
-        tokenizer.save_pretrained(folder / part)
+    return fields
+
+
+def _tokenizer(given: SingleFile, kind: ArchitectureName, part: str) -> CLIPTokenizer:
+    own = None if given.config is None else given.config / part
+    if given.tokenizer is not None:
+        return CLIPTokenizer.from_pretrained(given.tokenizer)
+    if own is not None and own.is_dir():
+        return CLIPTokenizer.from_pretrained(own)
+    return clip_tokenizer(**{"pad": _PADS[kind, part]} if (kind, part) in _PADS else {})
 
 
 def _module(
@@ -212,7 +172,7 @@ def _module(
         dtype = torch.float32
     if part in ("unet", "vae"):
         reader = UNet2DConditionModel if part == "unet" else AutoencoderKL
-        begin = _UNET if part == "unet" else ""
+        begin = UNET if part == "unet" else ""
         named = any(name.startswith((begin or "?", "down_blocks.")) for name in tensors)
         prefix = "" if named or _is_diffusers(tensors) else begin
         module: nn.Module = reader.from_single_file(
@@ -226,7 +186,7 @@ def _module(
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     encoder: nn.Module = create_diffusers_clip_model_from_ldm(
         getattr(transformers, index[part][1]),
-        checkpoint=_as_in_a_file(kind, part, tensors),
+        checkpoint=as_in_a_file(kind, part, tensors),
         config=str(folder),
         subfolder=part,
         torch_dtype=dtype,
@@ -237,17 +197,6 @@ def _module(
 
 def _is_diffusers(tensors: Mapping[str, Tensor]) -> bool:
     return "conv_in.weight" in tensors or "encoder.conv_in.bias" in tensors
-
-
-def _as_in_a_file(
-    kind: ArchitectureName, part: str, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """A text encoder's tensors under the names of a single file, as diffusers' reader wants."""
-    begin = _TEXTS[kind][part]
-    if any(name.startswith("text_model.") for name in tensors):
-        # transformers' names, which single files have for OpenAI's encoder alone.
-        begin = _TEXTS["sd15"]["text_encoder"]
-    return {name if name.startswith(begin) else f"{begin}{name}": v for name, v in tensors.items()}
 
 
 def _check_count(source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -264,10 +213,24 @@ def _check_count(source: Path, part: str, tensors: Mapping[str, Tensor], folder:
         )
 
 
-def _check_whole(source: Path, part: str, module: nn.Module) -> None:
+def _check_whole(
+    kind: ArchitectureName,
+    source: Path,
+    part: str,
+    tensors: Mapping[str, Tensor],
+    module: nn.Module,
+) -> None:
+    """Every place has a tensor, and of a text encoder every tensor has a place."""
     empty = [name for name, value in module.state_dict().items() if value.is_meta]
     if empty:
         raise CheckpointError(f"{source}: {part} has no {some(empty)}")
+    if part in BEGINS[kind]:
+        extra = left_over(as_in_a_file(kind, part, tensors), module)
+        if extra:
+            raise CheckpointError(
+                f"{source}: {part}: got {some(extra)}, for which this text encoder has no place; "
+                "allowed: the tensors of its layers, or another model's configs by --config"
+            )
 
 
 def _without_paths(config: Path) -> None:

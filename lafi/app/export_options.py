@@ -36,7 +36,7 @@ TokenizerFolder = Annotated[
 ]
 Prediction = Annotated[
     str | None,
-    typer.Option(help="What a file's denoiser predicts: epsilon or v_prediction."),
+    typer.Option(help="What a denoiser predicts whose file does not say: epsilon or v_prediction."),
 ]
 Variants = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError, features
 from lafi.board.error import Verbatim
 from lafi.board.image_pixels import MODES, ProfileError, upright_rgba
 from lafi.board.limits import MAX_REFERENCE_BYTES, MAX_REFERENCE_SIDE, MIN_REFERENCE_SIDE
+from lafi.board.png_colours import ColourError, png_colours
 
 T = TypeVar("T")
 DecodePicture = Callable[[bytes], Image.Image]
@@ -31,7 +32,16 @@ SIDES_ALLOWED = f"{MIN_REFERENCE_SIDE} to {MAX_REFERENCE_SIDE} pixels a side"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _KNOWN = {
+    "a git-lfs pointer, not the picture itself (`git lfs pull` gets it)": re.compile(
+        rb"version https://git-lfs"
+    ),
     "a HEIC image": re.compile(rb".{4}ftyp(?:hei|mif1|msf1)", re.DOTALL),
+    "a video": re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL),
+    "a JPEG XL image": re.compile(rb"\xff\x0a|\0{3}\x0cJXL "),
+    "a JPEG 2000 image": re.compile(rb"\xff\x4f\xff\x51|\0{3}\x0cjP  "),
+    "a Photoshop document": re.compile(rb"8BPS"),
+    "an icon": re.compile(rb"\0\0[\1\2]\0"),
+    "a web page": re.compile(rb"\s*<(?:!doctype html|html)", re.IGNORECASE),
     "a TIFF image of a kind that is not read": re.compile(rb"II\*\0|MM\0\*"),
     "a BMP image": re.compile(rb"BM.{4}\0{4}", re.DOTALL),
     "an SVG drawing": re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<svg"),
@@ -116,6 +126,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise _BrokenFile(next(known, f"{len(data)} bytes that are no image"), ALLOWED) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageFileError("an image of far too many pixels", SIDES_ALLOWED) from error
+    except ColourError as error:
+        got = f"an image with colours of {error}"
+        raise ImageFileError(got, "sRGB, or colours that its profile leads to it") from error
     except ProfileError as error:
         got, allowed = f"an image whose colour profile {error}", "one that fits its pixels, or none"
         raise ImageFileError(got, allowed) from error
@@ -166,8 +179,9 @@ def _decode(data: bytes) -> Image.Image:
         if image.mode not in MODES:
             raise ImageFileError(f"pixels of type {image.mode}", "8 or 16 bits a channel")
         image.load()
-        depth = data[24] if header.format == "PNG" else 8
-        return upright_rgba(image, depth)
+        png = header.format == "PNG"
+        colours = png_colours(image.info, data) if png else None
+        return upright_rgba(image, data[24] if png else 8, colours)
 
 
 def _check_sides(header: ImageHeader) -> None:

@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lafi.board.png_colours import PngColours, in_srgb
+
 _ORIENTATION: Final = 0x0112
 """EXIF's tag; 1 is upright."""
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""TIFF's tag, and its value of pictures in which 0 is white."""
 _TURNED: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,14 +37,15 @@ class ProfileError(ValueError):
     """The image's colour profile cannot be used; the text says why."""
 
 
-def upright_rgba(image: Image.Image, depth: int) -> Image.Image:
+def upright_rgba(image: Image.Image, depth: int, colours: PngColours | None = None) -> Image.Image:
     """A loaded image, upright, RGBA, its colours converted to sRGB if it has a profile.
 
     depth: bits of a channel in the file. Of 16 bits the upper 8 are taken, as Pillow does.
-    Raises ProfileError.
+    colours: of a PNG file, in place of a profile. Raises ProfileError.
     """
     turn = _TURNED.get(_orientation(image))
-    pixels = _in_srgb(image, _rgba(image, depth))
+    pixels = _rgba(image, depth)
+    pixels = _in_srgb(image, pixels) if colours is None else in_srgb(pixels, colours)
     return pixels if turn is None else pixels.transpose(turn)
 
 
@@ -70,14 +75,19 @@ def _rgba(image: Image.Image, depth: int) -> Image.Image:
 
 
 def _grey_values(image: Image.Image) -> npt.NDArray[Any]:
-    values: npt.NDArray[Any] = np.asarray(image if image.mode in _SIXTEEN_BITS else _grey(image))
-    return values
+    """uint8, or uint16 of 16 bits, (H, W): from black to white."""
+    if image.mode not in _SIXTEEN_BITS:
+        return np.asarray(_grey(image))
+    values: npt.NDArray[Any] = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    # Pillow turns TIFF's grey from white to black around at 8 bits, but not at 16.
+    return 0xFFFF - values if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else values
 
 
 def _grey(image: Image.Image) -> Image.Image:
     """8 bits, without alpha."""
     if image.mode in _SIXTEEN_BITS:
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return Image.fromarray((_grey_values(image) >> 8).astype(np.uint8))
     return image.convert("L")
 
 

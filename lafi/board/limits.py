@@ -15,8 +15,10 @@ MAX_CHARACTERS = 8
 MAX_CHARACTERS_PER_PANEL = 4
 MIN_SIDE, MAX_SIDE, SIDE_MULTIPLE = 32, 2048, 8
 """Pixels; a model may need a larger multiple."""
-MAX_PROMPT_BYTES = 2048
-MAX_EXPANDED_PROMPT_BYTES = 8192
+MAX_TITLE_BYTES = 2048
+MAX_PROMPT_BYTES = 8192
+"""More than 16 windows of 75 tokens have in nearly any language: the windows are the limit."""
+MAX_EXPANDED_PROMPT_BYTES = 16_384
 """A panel's prompt including its characters' descriptions."""
 MAX_STEPS = 100
 MAX_STAGES = 4
@@ -77,6 +79,12 @@ def _line(text: str) -> str:
     return text
 
 
+def _short(title: str) -> str:
+    if len(title.encode("utf-8")) > MAX_TITLE_BYTES:
+        raise ValueError("too long")
+    return title
+
+
 def folded(name: str) -> str:
     """The spelling under which a name is known: NFKC, without case, and that normalised again."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
@@ -106,12 +114,19 @@ def _without_braces(text: str) -> str:
 
 
 _TEXT = f"{MAX_PROMPT_BYTES} bytes of UTF-8 text without control characters"
+_TITLE = Field(strict=True, json_schema_extra={"maxLength": MAX_TITLE_BYTES})
 _BRACES = " or braces (only the prompt of a panel may name a {character})"
 
 _ANY = Field(strict=True, json_schema_extra={"maxLength": MAX_PROMPT_BYTES})
 _SOME = Field(strict=True, json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_BYTES})
 
-Title = Annotated[str, _ANY, AfterValidator(_line), Allowed(f"at most {_TEXT}")]
+Title = Annotated[
+    str,
+    _TITLE,
+    AfterValidator(_line),
+    AfterValidator(_short),
+    Allowed(f"at most {MAX_TITLE_BYTES} bytes of UTF-8 text without control characters"),
+]
 PanelPrompt = Annotated[
     str, _SOME, AfterValidator(_line), AfterValidator(_some), Allowed(f"1 to {_TEXT}")
 ]

@@ -58,7 +58,7 @@ class Character(CheckedModel):
     kind: Literal["figure", "place"] = "figure"
     """A person, an animal or a thing; or a place, which is read where no figure's region is."""
     prompt: Description = Field(
-        description="what the character looks like, 1 to 2048 bytes of text"
+        description="what the character looks like, 1 to 8192 bytes of text"
     )
     trigger: OptionalText = ""
     """Trigger words, put in front of the description."""
@@ -76,7 +76,7 @@ class Panel(CheckedModel):
     """One picture. Unset fields of `sampling` and `injection` are the storyboard's."""
 
     prompt: PanelPrompt = Field(
-        description="what is to be seen, 1 to 2048 bytes of text; {mia} stands for a character"
+        description="what is to be seen, 1 to 8192 bytes of text; {mia} stands for a character"
     )
     characters: tuple[Name, ...] = Field(
         default_factory=lambda fields: mentioned(fields.get("prompt", "")),

@@ -12,7 +12,9 @@ from lafi.conditioning.prompt_weights import as_read
 from lafi.drawing.plan import StagePlan
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo
+from lafi.model.text_stack import TextSize
 from lafi.ports.engines import Engines
+from lafi.wire.events import PromptTokens
 
 
 def long_text_problems(
@@ -54,6 +56,26 @@ def window_notes(
     return windows + [
         f"{field}: {size.partly} ({info.name})" for field, size, info in found if size.partly
     ]
+
+
+def prompt_tokens(
+    storyboard: Storyboard,
+    plans: Sequence[tuple[StagePlan, ...]],
+    engines: Mapping[str, Engines],
+) -> tuple[PromptTokens, ...]:
+    """How long each text is that is not empty; plans: of every panel."""
+    sizes: dict[tuple[str, str], TextSize] = {}
+    found: dict[PromptTokens, None] = {}
+    for field, text, stage in stage_texts(storyboard, plans):
+        if not text:
+            continue
+        each, key = engines[stage.variant], (stage.variant, text)
+        if key not in sizes:
+            sizes[key] = each.prompts.size(_letters(storyboard, text))
+        size, length = sizes[key], each.info.text_length
+        entry = PromptTokens(field=field, tokens=size.tokens, windows=size.windows, window=length)
+        found[entry] = None
+    return tuple(found)
 
 
 def _letters(storyboard: Storyboard, text: str) -> str:

@@ -6,6 +6,7 @@ Knows plans, not how anything is drawn.
 from collections.abc import Iterator, Mapping, Sequence
 
 from lafi.board.storyboard import Storyboard
+from lafi.drawing.foreign_syntax import foreign_notes
 from lafi.drawing.further_references import further_reference_notes
 from lafi.drawing.limited_texts import word_notes
 from lafi.drawing.long_texts import window_notes
@@ -22,6 +23,7 @@ def all_notes(
     """One line for each. plans: of every panel. engines: by the name of the variant."""
     yield from notes(storyboard, plans)
     yield from weight_notes(storyboard, plans)
+    yield from foreign_notes(storyboard, plans)
     yield from window_notes(storyboard, plans, engines)
     yield from word_notes(storyboard, plans, engines)
     yield from control_notes(storyboard, plans)

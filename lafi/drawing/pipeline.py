@@ -24,6 +24,7 @@ from lafi.drawing.encoded_texts import encode_all_texts
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.further_references import further_pictures
 from lafi.drawing.kept_latents import unpacked
+from lafi.drawing.long_texts import prompt_tokens
 from lafi.drawing.notes import all_notes
 from lafi.drawing.panel_files import PanelFiles
 from lafi.drawing.panel_scores import PanelScores
@@ -149,7 +150,12 @@ class _Drawing:
         shown = self._read_sizes(self._open)
         without = [n for n in shown if self._storyboard.character(n).reference is None]
         told = all_notes(self._storyboard, self._plans, self._materials.engines)
-        yield Accepted(panels=len(self._plans), portraits=len(without), notes=(*said, *told))
+        yield Accepted(
+            panels=len(self._plans),
+            portraits=len(without),
+            notes=(*said, *told),
+            tokens=prompt_tokens(self._storyboard, self._plans, self._materials.engines),
+        )
         if self._cancelled():
             return
         yield from self._claim(self._open)

@@ -31,6 +31,19 @@ class EventModel(CheckedModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
 
 
+class PromptTokens(EventModel):
+    """How long a text of the storyboard is for the text encoder."""
+
+    field: Text
+    """Where it stands, such as `panels[0].prompt`."""
+    tokens: Index
+    """Without those that begin, end and pad a window."""
+    windows: Count = 1
+    """How many windows it fills."""
+    window: Count
+    """The most tokens of a window, with those that begin and end it."""
+
+
 class Accepted(EventModel):
     """The storyboard is valid and admitted."""
 
@@ -42,6 +55,8 @@ class Accepted(EventModel):
     """128 random bits, hexadecimal: whoever has it may attach to the storyboard, or cancel it."""
     notes: tuple[Text, ...] = ()
     """One line for each thing drawn differently than written, such as a rounded size."""
+    tokens: tuple[PromptTokens, ...] = ()
+    """Of every prompt, negative prompt and description that is read and not empty."""
     keeps_pictures: bool = False
     """Whether its pictures may be named from now on instead of sent; WIRE.md says how."""
 

@@ -1,8 +1,6 @@
-"""What the tables of brought inputs are drawn with, and the record of how they went."""
+"""What the tables of brought inputs are drawn with."""
 
 import copy
-import json
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,50 +13,6 @@ from brought_files import Brought
 from brought_loras import Shapes
 from drawn_twice import Pixels, drawn_by_stock, stock_pipeline
 from lafi_export.bare_pipeline import bare_pipeline, networks
-
-RECORD = "--brought-record"
-KINDS = ("tried", "right", "refused_as_expected", "wrong")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(RECORD, type=Path, help="write how every input went to this JSON file")
-
-
-class Record:
-    """How many inputs of each kind went how."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, Counter[str]] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        given = dict(report.user_properties)
-        if report.when != "call" or "brought" not in given:
-            return
-        counts = self.counts.setdefault(str(given["brought"]), Counter())
-        outcome = str(given["expected"]) if report.passed else "wrong"
-        counts.update(["tried", outcome])
-
-    def save(self, path: Path) -> None:
-        """Kinds of input that this run did not try stay as the file has them."""
-        earlier = json.loads(path.read_text(encoding="utf-8"))["kinds"] if path.exists() else {}
-        kinds = earlier | {name: {k: c[k] for k in KINDS} for name, c in self.counts.items()}
-        content = {
-            **{k: sum(counts[k] for counts in kinds.values()) for k in KINDS},
-            "kinds": dict(sorted(kinds.items())),
-            "made_by": f"python -m pytest tests/brought -m 'slow or not slow' {RECORD} FILE",
-        }
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Record(), "brought_record")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = session.config.getoption(RECORD, None)
-    if path is not None:
-        record = session.config.pluginmanager.get_plugin("brought_record")
-        record.save(path)
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def by_stock(pipe: StableDiffusionPipeline, prompt: Prompt) -> Any:
     return np.asarray(image, dtype=np.int16)
 
 
-def by_us(engines: Engines, prompt: Prompt) -> tuple[Any, tuple[str, ...]]:
+def by_us(engines: Engines, prompt: Prompt) -> tuple[Any, Accepted]:
     board = Storyboard(
         width=SIDE,
         height=SIDE,
@@ -96,7 +96,7 @@ def by_us(engines: Engines, prompt: Prompt) -> tuple[Any, tuple[str, ...]]:
     events = list(draw(board, engines))
     (accepted,) = (event for event in events if isinstance(event, Accepted))
     (panel,) = (event for event in events if isinstance(event, PanelImage))
-    return np.asarray(Image.open(io.BytesIO(panel.png)), dtype=np.int16), accepted.notes
+    return np.asarray(Image.open(io.BytesIO(panel.png)), dtype=np.int16), accepted
 
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=str)
@@ -112,7 +112,13 @@ def test_a_prompt_is_drawn_whole_or_refused(
         with pytest.raises(StoryboardError, match=prompt.error):
             by_us(engines, prompt)
         return
-    ours, notes = by_us(engines, prompt)
+    ours, accepted = by_us(engines, prompt)
+    notes = accepted.notes
     assert np.abs(ours - by_stock(pipe, prompt)).max() <= PIXELS
     assert prompt.note in " ".join(notes)
     assert bool(notes) == bool(prompt.note)
+    (own,) = (entry for entry in accepted.tokens if entry.field == "panels[0].prompt")
+    pieces = [text for window in prompt.windows for text, _ in window]
+    counted = [len(pipe.tokenizer(text).input_ids) - 2 for text in pieces]
+    assert (own.tokens, own.windows) == (sum(counted), len(prompt.windows))
+    assert own.window == pipe.tokenizer.model_max_length

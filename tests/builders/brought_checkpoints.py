@@ -17,6 +17,7 @@ SCHEDULER, UNET, VAE = "scheduler/scheduler_config.json", "unet/config.json", "v
 INDEX = "model_index.json"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 GONE = object()
+_TEXT = "cond_stage_model.transformer.text_model.encoder."
 Build = Callable[[Path, Path], SingleFile]
 """(small checkpoint, an empty folder) -> what is exported."""
 
@@ -102,12 +103,71 @@ def without(pattern: str) -> Build:
     return build
 
 
-def plus(name: str, *shape: int) -> Build:
+def plus(name: str, *shape: int, **given: Any) -> Build:
     """One file with one more tensor, or another one of that name."""
 
     def build(source: Path, folder: Path) -> SingleFile:
         tensors = original(source) | {name: torch.zeros(shape)}
-        return SingleFile(saved(folder / "model.safetensors", tensors), config=source)
+        return SingleFile(saved(folder / "model.safetensors", tensors), config=source, **given)
+
+    return build
+
+
+def with_unread(source: Path, folder: Path) -> SingleFile:
+    """One file with tensors that no text encoder reads, and with those of its training."""
+    begin = "cond_stage_model.transformer.text_model.embeddings."
+    unread = {
+        f"{begin}position_ids": torch.arange(77)[None],
+        "cond_stage_model.logit_scale": torch.ones(()),
+        "model_ema.decay": torch.ones(()),
+        "alphas_cumprod": torch.ones(1000),
+    }
+    path = saved(folder / "model.safetensors", original(source) | unread)
+    return SingleFile(path, config=source)
+
+
+def old_names(source: Path, folder: Path) -> SingleFile:
+    """One file whose text encoder has the names of transformers before 4.0."""
+    tensors = {name.replace(".text_model.", "."): v for name, v in original(source).items()}
+    return SingleFile(saved(folder / "model.safetensors", tensors), config=source)
+
+
+def trained_vae(source: Path, folder: Path) -> SingleFile:
+    """One file, and a VAE's training checkpoint beside it, with its loss and its average."""
+    given = other_vae(source, folder)
+    tensors = load_file(given.parts["vae"])
+    more = {"loss.logvar": torch.ones(1), "model_ema.decay": torch.ones(1)}
+    torch.save({"state_dict": tensors | more}, folder / "vae.ckpt")
+    return SingleFile(given.checkpoint, {"vae": folder / "vae.ckpt"}, config=source)
+
+
+def marked(source: Path, folder: Path) -> SingleFile:
+    """One file with the marks of v-prediction and of a last level without signal.
+
+    `stock` is the folder that diffusers draws, `config` lacks what the marks say.
+    """
+    spacing = {"timestep_spacing": "trailing"}
+    said = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+    for name, fields in (("config", spacing), ("stock", spacing | said)):
+        shutil.copytree(source, folder / name)
+        path = folder / name / SCHEDULER
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    tensors = original(source) | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    return SingleFile(saved(folder / "model.safetensors", tensors), config=folder / "config")
+
+
+def noted(source: Path, folder: Path) -> SingleFile:
+    """One file whose header alone says v-prediction."""
+    notes = {"modelspec.prediction_type": "v"}
+    path = saved(folder / "model.safetensors", original(source), notes)
+    return SingleFile(path, config=source)
+
+
+def alone(name: str) -> Build:
+    """One file with one tensor."""
+
+    def build(source: Path, folder: Path) -> SingleFile:
+        return SingleFile(saved(folder / "model.safetensors", {name: torch.zeros(4, 4)}))
 
     return build
 
@@ -149,7 +209,11 @@ RIGHT = (
     Brought("one .ckpt", whole(".ckpt")),
     Brought("one file, half precision", halved),
     Brought("parts apart", apart),
+    Brought("v_pred and ztsnr", marked, model="sdxl"),
     Brought("another VAE", other_vae),
+    Brought("a VAE with its loss", trained_vae),
+    Brought("old names of the text encoder", old_names),
+    Brought("tensors that nothing reads", with_unread),
     Brought(".bin weights", pickled),
     Brought("no scaling_factor", edited(VAE, scaling_factor=GONE)),
     Brought("shift_factor null", edited(VAE, shift_factor=None)),
@@ -234,6 +298,39 @@ REFUSED = (
         "a denoiser with 9 input channels",
     ),
     Brought("Playground 2.5", plus("edm_mean", 4), "Playground 2.5, which is trained with EDM"),
+    Brought("CosXL", plus("edm_vpred.sigma_max"), "CosXL .* EDM noise", model="sdxl"),
+    Brought("ztsnr alone", plus("ztsnr", 0), "ztsnr: got .* with epsilon; allowed", model="sdxl"),
+    Brought(
+        "v_pred, and epsilon asked for",
+        plus("v_pred", 0, prediction="epsilon"),
+        "--prediction: got 'epsilon' for .*, whose tensor v_pred says v_prediction",
+        model="sdxl",
+    ),
+    Brought("v-prediction in the header alone", noted, "its header says v-prediction"),
+    Brought(
+        "a text encoder with scales",
+        plus(f"{_TEXT}layers.0.self_attn.q_proj.scale_weight"),
+        r"few bits with scales beside them, .*q_proj\.scale_weight",
+    ),
+    Brought(
+        "scaled fp8",
+        plus("cond_stage_model.transformer.scaled_fp8", 0),
+        r"few bits .*transformer\.scaled_fp8",
+    ),
+    Brought(
+        "a layer too many",
+        plus(f"{_TEXT}layers.99.self_attn.q_proj.weight", 64, 64),
+        r"text_encoder: got .*layers\.99\.self_attn\.q_proj\.weight, .* no place",
+    ),
+    Brought(
+        "a layer too many in OpenCLIP",
+        plus("conditioner.embedders.1.model.transformer.resblocks.99.ln_1.weight", 64),
+        r"text_encoder_2: got .*resblocks\.99\.ln_1\.weight, .* no place",
+        model="sdxl",
+    ),
+    Brought("a control network", alone("control_model.zero_convs.0.0.weight"), "a control network"),
+    Brought("an adapter", alone("ip_adapter.1.to_k_ip.weight"), "got an IP-Adapter"),
+    Brought("unCLIP", plus("embedder.model.visual.proj", 2), "unCLIP", model="sd21"),
     Brought("SD2.1 without a prediction", whole(), "do not tell what it predicts", model="sd21"),
     Brought("a .ckpt with code", with_code, "cannot be read without its own code.*python -c"),
     Brought(

@@ -14,6 +14,8 @@ import numpy as np
 import profiles
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
+from brought_files import LFS_POINTER
+
 WIDE, HIGH = 40, 24
 HALF: Final = WIDE // 2
 _RNG: Final = np.random.default_rng(0)
@@ -156,6 +158,53 @@ def _profiles() -> list[Picture]:
     ]
 
 
+def shown(profile: bytes) -> Pixels:
+    """COLOURS as littleCMS shows them with a profile."""
+    made: Any = ImageCms.profileToProfile(
+        BASE, profiles.opened(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
+    return rgba(made)
+
+
+def coloured(*chunks: tuple[bytes, bytes]) -> bytes:
+    """COLOURS as a PNG file with these chunks."""
+    return png(8, 2, COLOURS.tobytes(), *(chunk(*each) for each in chunks))
+
+
+def _png_colours() -> list[Picture]:
+    p3, wide = (profiles.with_primaries(p) for p in (profiles.DISPLAY_P3, profiles.BT2020))
+    same, gamma = opaque(COLOURS), (b"gAMA", struct.pack(">I", 45455))
+    points = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    p3_points = (b"cHRM", struct.pack(">8I", *points))
+    rec709 = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+    linear = (b"gAMA", struct.pack(">I", 100000))
+    return [
+        Picture("cICP of Display P3", coloured((b"cICP", bytes([12, 13, 0, 1]))), shown(p3), off=1),
+        Picture("cICP of BT.2020", coloured((b"cICP", bytes([9, 13, 0, 1]))), shown(wide), off=1),
+        Picture("cICP of sRGB", coloured((b"cICP", bytes([1, 13, 0, 1]))), same),
+        Picture("cHRM of Display P3", coloured(gamma, p3_points), shown(p3), off=1),
+        Picture(
+            "gAMA and cHRM of sRGB", coloured(gamma, (b"cHRM", struct.pack(">8I", *rec709))), same
+        ),
+        Picture("gAMA of linear light", coloured(linear), shown(profiles.rgb(1.0)), off=1),
+        Picture("sRGB before gAMA", coloured((b"sRGB", b"\0"), linear), same),
+        Picture(
+            "cICP of HDR",
+            coloured((b"cICP", bytes([9, 16, 0, 1]))),
+            error=r"an image with colours of cICP 9-16-0-1 \(PQ, of HDR\), allowed: sRGB",
+        ),
+    ]
+
+
+def white_is_zero(values: Pixels) -> bytes:
+    """A TIFF file of grey of 16 bits in which 0 is white."""
+    tags = {256: WIDE, 257: HIGH, 258: 16, 259: 1, 262: 0, 277: 1, 278: HIGH, 279: values.size * 2}
+    tags[273] = 8 + 2 + 12 * (len(tags) + 1) + 4
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + body + bytes(4)
+    return head + (0xFFFF - values).astype("<u2").tobytes()
+
+
 def _depths() -> list[Picture]:
     wide = (COLOURS.astype(">u2") * 257).astype(">u2")
     key = np.where(np.arange(WIDE)[None, :, None] < HALF, np.array([255, 0, 255]), COLOURS)
@@ -185,6 +234,11 @@ def _depths() -> list[Picture]:
         Picture(
             "16-bit grey, TIFF",
             saved(Image.fromarray(grey16.astype(np.uint16)), "TIFF"),
+            opaque(np.dstack([upper] * 3)),
+        ),
+        Picture(
+            "16-bit grey, TIFF, 0 is white",
+            white_is_zero(grey16.astype(np.uint16)),
             opaque(np.dstack([upper] * 3)),
         ),
         Picture(
@@ -283,11 +337,20 @@ def _faults() -> list[Picture]:
     wrong[whole.index(b"IDAT") + 8] ^= 0xFF
     return [
         Picture("nothing", b"", error="an empty file"),
-        Picture("a page of HTML", b"<html>not found</html>", error="22 bytes that are no image"),
+        Picture("a page of HTML", b"<html>not found</html>", error="got a web page"),
+        Picture("letters", b"not a picture", error="13 bytes that are no image"),
+        Picture("a git-lfs pointer", LFS_POINTER.encode(), error="got a git-lfs pointer"),
+        Picture("JPEG XL", b"\xff\x0a" + bytes(40), error="got a JPEG XL image"),
+        Picture("JPEG XL in a box", b"\0\0\0\x0cJXL \r\n\x87\n", error="got a JPEG XL image"),
+        Picture("JPEG 2000", saved(BASE, "JPEG2000"), error="got a JPEG 2000 image"),
+        Picture("Photoshop", b"8BPS\0\1" + bytes(40), error="got a Photoshop document"),
+        Picture("an icon", saved(BASE, "ICO"), error="got an icon"),
+        Picture("a film", b"\0\0\0\x18ftypisom" + bytes(40), error="got a video"),
+        Picture("HEIC", b"\0\0\0\x18ftypheic" + bytes(40), error="got a HEIC image"),
         Picture("half a PNG", whole[: len(whole) // 2], error="a file that ends too early"),
         Picture("half a JPEG", JPEG[: len(JPEG) // 2], error="a file that ends too early"),
         Picture("damaged pixels", bytes(wrong), error="an image with a broken picture"),
     ]
 
 
-PICTURES: Final = (*_profiles(), *_depths(), *_modes(), *_metadata(), *_faults())
+PICTURES: Final = (*_profiles(), *_png_colours(), *_depths(), *_modes(), *_metadata(), *_faults())

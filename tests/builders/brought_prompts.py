@@ -45,6 +45,7 @@ WORDS: Final = "a child is running on the beach at night"
 FIVE: Final = " ".join([WORDS] * 5)
 """45 tokens; a window holds 46."""
 WEIGHED: Final = "give words a weight and are not read as letters"
+FOREIGN: Final = "in other programs and has no such effect here"
 FOUR: Final = dict.fromkeys(("mia", "bo", "eva", "tom"), WORDS)
 
 PROMPTS: Final = (
@@ -154,6 +155,31 @@ PROMPTS: Final = (
         WORDS,
         board={"negative_prompt": "<LoRA:bad:1>"},
         error="negative_prompt: got '<LoRA:bad:1>'",
+    ),
+    Prompt("AND", "a child AND night", plain("a child AND night"), note=FOREIGN),
+    Prompt(
+        "a word of ComfyUI", "embedding:night child", plain("embedding:night child"), note=FOREIGN
+    ),
+    Prompt("a wildcard", "a __night__ child", plain("a __night__ child"), note=FOREIGN),
+    Prompt("pluses", "night+++ child", plain("night+++ child"), note=FOREIGN),
+    Prompt("dashes of Midjourney", "a child --ar 3:2", plain("a child --ar 3:2"), note=FOREIGN),
+    Prompt("a number behind", "(night)1.3", ((("night", 1.1), ("1.3", 1.0)),), note=FOREIGN),
+    Prompt("a comma in a weight", "(child:1,3)", ((("child:1,3", 1.1),),), note=FOREIGN),
+    Prompt(
+        "words that change", "[child:night:0.5]", ((("child:night:0.5", 1 / 1.1),),), note=FOREIGN
+    ),
+    Prompt("a choice", "[child|night]", ((("child|night", 1 / 1.1),),), note=FOREIGN),
+    Prompt("and is a word", "a child and a night--beach", plain("a child and a night--beach")),
+    Prompt(
+        "sixteen full windows",
+        " ".join(["night"] * 46 * 16),
+        plain(*[" ".join(["night"] * 46)] * 16),
+        note="736 tokens, read in 16 windows",
+    ),
+    Prompt(
+        "one token more",
+        " ".join(["night"] * 737),
+        error="allowed: at most 16 windows of 48 tokens",
     ),
     Prompt("a time", "a child (at 12:30)", error=r"got '\(at 12:30\)', allowed: weights of 0"),
     Prompt(

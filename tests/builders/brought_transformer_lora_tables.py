@@ -158,7 +158,7 @@ REFUSED: Final = [
     Brought(
         "flux norm",
         plus(joint_peft, **ups("transformer.transformer_blocks.0.attn.norm_q")),
-        r"attn\.norm_q|tuple index",
+        r"got transformer\.transformer_blocks\.0\.attn\.norm_q, whose weights are no matrices",
         _F,
     ),
     Brought("flux second text strength", of(flux_kohya, ":text_encoder_2=0"), "text_encoder_2", _F),
@@ -176,7 +176,10 @@ REFUSED: Final = [
     ),
     Brought("sd3 kohya", of(pair("lora_unet_joint_blocks_0_x_block_attn_proj")), "x_block", _S),
     Brought(
-        "sd3 alphas", of(lambda shapes: peft(shapes, JOINT, alphas=[2.0])), r"to_q\.alpha|lora", _S
+        "sd3 alphas",
+        of(lambda shapes: peft(shapes, JOINT, alphas=[2.0])),
+        r"got transformer\..*to_q\.alpha",
+        _S,
     ),
     Brought(
         "sd3 third text",

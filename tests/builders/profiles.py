@@ -15,6 +15,16 @@ DISPLAY_P3: Final[Primaries] = {
     b"gXYZ": (0.29198, 0.69225, 0.04189),
     b"bXYZ": (0.15710, 0.06657, 0.78407),
 }
+SRGB: Final[Primaries] = {
+    b"rXYZ": (0.43607, 0.22249, 0.01392),
+    b"gXYZ": (0.38515, 0.71687, 0.09708),
+    b"bXYZ": (0.14307, 0.06061, 0.71410),
+}
+BT2020: Final[Primaries] = {
+    b"rXYZ": (0.67346, 0.27904, -0.00194),
+    b"gXYZ": (0.16566, 0.67534, 0.02998),
+    b"bXYZ": (0.12505, 0.04561, 0.79686),
+}
 ADOBE_RGB: Final[Primaries] = {
     b"rXYZ": (0.60974, 0.31111, 0.01947),
     b"gXYZ": (0.20528, 0.62567, 0.06087),
@@ -45,6 +55,19 @@ def with_primaries(primaries: Primaries) -> bytes:
         if name in primaries:
             profile[place + 8 : place + 20] = _fixed(primaries[name])
     return bytes(profile)
+
+
+def rgb(gamma: float) -> bytes:
+    """A profile with sRGB's primaries whose light is value ** gamma."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 4) + b"rgb\0" + bytes(78),
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50),
+        **{tag: b"XYZ \0\0\0\0" + _fixed(xyz) for tag, xyz in SRGB.items()},
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    return _profile(b"mntrRGB XYZ ", tags)
 
 
 def grey(gamma: float) -> bytes:

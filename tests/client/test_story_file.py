@@ -202,7 +202,7 @@ def test_a_file_brings_more_of_them(tmp_path: Path) -> None:
         ("a.yaml", "a: b", "a.yaml: got a mapping, allowed: names, each with a list of phrases"),
         ("a.yaml", "- b", "a.yaml: got ['b'], allowed: names, each with a list of phrases"),
         ("a.json", "{", "a.json: line 1, column 2: got broken"),
-        ("a.txt", "x" * MAX_PROMPT_BYTES, "negative: got 2055 bytes of the file with negative_pr"),
+        ("a.txt", "x" * MAX_PROMPT_BYTES, "negative: got 8199 bytes of the file with negative_pr"),
     ],
 )
 def test_a_bad_file_of_negative_prompts(tmp_path: Path, name: str, content: str, line: str) -> None:

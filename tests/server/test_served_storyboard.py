@@ -112,7 +112,8 @@ def test_pictures_are_byte_for_byte_those_of_the_pipeline(
 
 def test_events_come_in_the_order_of_the_contract(caller: Any) -> None:
     answers = caller.draw(STORYBOARD)
-    assert answers[0] == Accepted(panels=3, portraits=1, id=answers[0].id)
+    assert answers[0] == Accepted(panels=3, portraits=1, id=answers[0].id, tokens=answers[0].tokens)
+    assert len(answers[0].tokens) >= 3
     assert isinstance(answers[-1], Finished)
     assert answers[-1].panels == 3
     portraits = [a.character for a in answers if isinstance(a, Portrait)]
@@ -181,7 +182,7 @@ def test_beyond_the_limit_a_storyboard_is_refused_and_says_so(caller: Any) -> No
     for stream in streams:
         stream.send(storyboard_to_tensors(LONG))
         accepted = next(stream.answers())
-        assert accepted == Accepted(panels=32, portraits=0, id=accepted.id)
+        assert accepted == Accepted(panels=32, portraits=0, id=accepted.id, tokens=accepted.tokens)
     assert caller.draw(SMALL) == [
         "UNAVAILABLE: this server draws at most 2 storyboards at a time and 2 are in flight; "
         "try again later"

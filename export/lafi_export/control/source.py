@@ -7,7 +7,7 @@ another model is refused for its tensors.
 import inspect
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,8 @@ from lafi.model.checkpoint import CheckpointError
 from lafi_export.tensor_reading import read_tensors
 
 _EMBEDDING: Final = "controlnet_cond_embedding."
-_ORIGINAL: Final = ("control_model.time_embed.0.weight", "time_embed.0.weight")
+_ORIGINAL: Final = ("control_model.", "input_hint_block.")
+"""How names begin in the authors' files; some leave out `control_model.`."""
 _OURS: Final = "controlnet_mid_block.weight"
 _WIDTHS: Final = "conditioning_embedding_out_channels"
 
@@ -47,11 +48,16 @@ def prepared_controls(
         yield {name: Path(work) / name if name in files else path for name, path in given.items()}
 
 
+def is_control_network(names: Collection[str]) -> bool:
+    """Whether these are a ControlNet's tensors, with the names of diffusers or of its authors."""
+    return _OURS in names or any(name.startswith(_ORIGINAL) for name in names)
+
+
 def _write_folder(name: str, path: Path, checkpoint: Path, folder: Path) -> None:
     tensors = read_tensors(path)[0]
     if not (checkpoint / "unet").is_dir():
         raise CheckpointError(f"control {name}: allowed with the UNets of SD1.5, SD2.1 and SDXL")
-    if _OURS not in tensors and not any(key in tensors for key in _ORIGINAL):
+    if not is_control_network(tensors):
         raise CheckpointError(
             f"control {name}: {path}: got no control network, allowed a ControlNet of SD1.5, SD2.1 "
             "or SDXL, with the names of diffusers or of its authors"

@@ -149,7 +149,7 @@ def test_types_made_alone_raise_storyboard_errors_too() -> None:
         ReferenceImage(data=b"text")
 
 
-LONG = "x" * 2049
+LONG = "x" * 8193
 # (what replaces or is added to a valid storyboard, the whole of the error's first line)
 BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"panels": []}, "panels: got 0 entries, allowed: a list of 1 to 64 panels"),
@@ -174,7 +174,7 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"characters": [MIA, TOM | {"prompt": "a {mia}"}]},
-        "characters[1].prompt: got 'a {mia}', allowed: 1 to 2048 bytes of UTF-8 text without "
+        "characters[1].prompt: got 'a {mia}', allowed: 1 to 8192 bytes of UTF-8 text without "
         "control characters or braces (only the prompt of a panel may name a {character})",
     ),
     ({"characters": [MIA, {"name": "tom"}]}, "characters[1].prompt: got nothing, allowed: what "),
@@ -200,7 +200,7 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ({"variant": "Ink!"}, "variant: got 'Ink!', allowed: the name of a variant of the model"),
     ({"priority": 10}, "priority: got 10, allowed: a whole number, -9 to 9"),
     ({"title": 3}, "title: got 3, allowed: at most 2048 bytes of UTF-8 text without control"),
-    ({"negative_prompt": LONG}, f"negative_prompt: got '{LONG[:80]}'... (2049 characters), allowe"),
+    ({"negative_prompt": LONG}, f"negative_prompt: got '{LONG[:80]}'... (8193 characters), allowe"),
     ({"sampling": 20}, "sampling: got 20, allowed: a mapping with steps, sampler, sigmas, guidanc"),
     ({"sampling": {"steps": 101}}, "sampling.steps: got 101, allowed: a whole number, 1 to 100"),
     (
@@ -240,13 +240,13 @@ BAD_STORYBOARDS: list[tuple[dict[str, object], str]] = [
     ),
 ]
 BAD_PANELS: list[tuple[dict[str, object], str]] = [
-    ({"prompt": ""}, "prompt: got '', allowed: 1 to 2048 bytes of UTF-8 text without control"),
-    ({"prompt": " \n"}, "prompt: got ' \\n', allowed: 1 to 2048 bytes of UTF-8 text"),
-    ({"prompt": "a\x00b"}, "prompt: got 'a\\x00b', allowed: 1 to 2048 bytes of UTF-8 text"),
-    ({"prompt": "a\x9bb"}, "prompt: got 'a\\x9bb', allowed: 1 to 2048 bytes of UTF-8 text"),
-    ({"prompt": "\ud800"}, "prompt: got '\\ud800', allowed: 1 to 2048 bytes of UTF-8 text"),
-    ({"prompt": "女" * 683}, f"prompt: got '{'女' * 80}'... (683 characters), allowed: 1 to 2048"),
-    ({"prompt": b"abc"}, "prompt: got 3 bytes, allowed: 1 to 2048 bytes of UTF-8 text"),
+    ({"prompt": ""}, "prompt: got '', allowed: 1 to 8192 bytes of UTF-8 text without control"),
+    ({"prompt": " \n"}, "prompt: got ' \\n', allowed: 1 to 8192 bytes of UTF-8 text"),
+    ({"prompt": "a\x00b"}, "prompt: got 'a\\x00b', allowed: 1 to 8192 bytes of UTF-8 text"),
+    ({"prompt": "a\x9bb"}, "prompt: got 'a\\x9bb', allowed: 1 to 8192 bytes of UTF-8 text"),
+    ({"prompt": "\ud800"}, "prompt: got '\\ud800', allowed: 1 to 8192 bytes of UTF-8 text"),
+    ({"prompt": "女" * 2731}, f"prompt: got '{'女' * 80}'... (2731 characters), allowed"),
+    ({"prompt": b"abc"}, "prompt: got 3 bytes, allowed: 1 to 8192 bytes of UTF-8 text"),
     ({"prompt": "{mai}"}, "prompt: got '{mai}', allowed: mia, tom (did you mean mia?)"),
     ({"prompt": "{} runs"}, "prompt: got '{}', allowed: mia, tom"),
     ({"prompt": "{mia runs"}, "prompt: got '{mia runs', allowed: braces around a character's name"),
@@ -331,9 +331,9 @@ def test_all_problems_are_listed_at_once() -> None:
 
 
 def test_descriptions_count_towards_the_length_of_a_prompt() -> None:
-    characters = [{"name": "mia", "prompt": "x" * 2048}]
-    with pytest.raises(StoryboardError, match=r"panels\[0\].prompt: got 10244 bytes with its ch"):
-        storyboard(characters=characters, panels=[{"prompt": "{mia} {mia} {mia} {mia} {mia}"}])
+    characters = [{"name": "mia", "prompt": "x" * 8192}]
+    with pytest.raises(StoryboardError, match=r"panels\[0\].prompt: got 24578 bytes with its ch"):
+        storyboard(characters=characters, panels=[{"prompt": "{mia} {mia} {mia}"}])
 
 
 def test_a_limit_itself_is_allowed() -> None:
@@ -343,8 +343,8 @@ def test_a_limit_itself_is_allowed() -> None:
         title="女" * 682,
         sampling={"steps": 100, "guidance": 30},
         injection={"start": 1.0, "end": 1.0, "strength": -10, "layers": 0},
-        characters=[{"name": "c" * 31 + str(i), "prompt": "x" * 2048} for i in range(8)],
-        panels=[{"prompt": "x" * 2048, "seed": 2**63 - 1}] * 64,
+        characters=[{"name": "c" * 31 + str(i), "prompt": "x" * 8192} for i in range(8)],
+        panels=[{"prompt": "x" * 8192, "seed": 2**63 - 1}] * 64,
     )
     assert len(board.panels) == 64
 

@@ -74,7 +74,7 @@ def events(engines: Engines) -> list[Event]:
 
 
 def test_events_come_in_the_order_of_the_wire(events: list[Event]) -> None:
-    assert events[0] == Accepted(panels=4, portraits=1)
+    assert events[0] == Accepted(panels=4, portraits=1, tokens=events[0].tokens)
     assert isinstance(events[-1], Finished)
     assert events[-1].panels == 4
     assert [e.character for e in events if isinstance(e, Portrait)] == ["mia", "bo", "ann"]
@@ -172,7 +172,7 @@ def test_a_character_that_nobody_reads_needs_no_portrait(
     engines: Engines, injection: dict[str, Any]
 ) -> None:
     events = list(draw(board(injection=injection), engines))
-    assert events[0] == Accepted(panels=4, portraits=0)
+    assert events[0] == Accepted(panels=4, portraits=0, tokens=events[0].tokens)
     assert not [e for e in events if isinstance(e, Portrait)]
 
 

@@ -131,7 +131,7 @@ def test_descriptions_count_beside_pictures_and_lines_are_joined(described: Iden
 
 
 @pytest.mark.parametrize(
-    ("text", "got"), [("a\0b", "got "), ("{mia}", "got '{mia}'"), ("x" * 2049, "got ")]
+    ("text", "got"), [("a\0b", "got "), ("{mia}", "got '{mia}'"), ("x" * 8193, "got ")]
 )
 def test_a_description_that_is_not_allowed_changes_nothing(
     described: Identity, text: str, got: str
@@ -139,7 +139,7 @@ def test_a_description_that_is_not_allowed_changes_nothing(
     with pytest.raises(EnrolmentError, match="description: ") as refused:
         described.enrol("mia", [png(1)], text)
     assert got in str(refused.value)
-    assert "at most 2048 bytes of text without control characters or braces" in str(refused.value)
+    assert "at most 8192 bytes of text without control characters or braces" in str(refused.value)
     assert described.characters() == ()
 
 

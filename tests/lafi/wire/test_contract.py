@@ -127,7 +127,7 @@ BAD_JSON = [
     (b"[]", "got [], allowed: a mapping with title, variant, width"),
     (b"null", "got nothing, allowed: a mapping with title, variant, width"),
     (b"{}", "panels: got nothing, allowed: a list of 1 to 64 panels"),
-    (b'{"panels": [{"prompt": "\\ud800"}]}', "panels[0].prompt: got '\\ud800', allowed: 1 to 204"),
+    (b'{"panels": [{"prompt": "\\ud800"}]}', "panels[0].prompt: got '\\ud800', allowed: 1 to 819"),
     (
         b'{"panels": [{"prompt": "a", "sampling": {"guidance": NaN}}]}',
         "panels[0].sampling.guidance: got nan, allowed: 0 to 30",
