@@ -53,7 +53,7 @@ class FewStepsTraining:
     others the noise levels are learnt at which STEPS steps draw.
     """
 
-    steps: int = 1_000
+    steps: int = 800
     batch: int = 24
     rank: int = 16
     peak_rate: float = 3.0e-4
