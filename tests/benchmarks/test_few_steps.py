@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.few_steps import compared, fast_boards, in_turns, model_boards
+from lafi.board.injection import Injection
 from lafi.board.stages import Sampling
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.images import encode_png
@@ -22,12 +23,14 @@ def test_both_ways_draw_the_same_panels_and_differ_in_the_recipe_alone() -> None
     wanted = held_out_wanted(10, 11)
     full, (fast, without) = model_boards(wanted, FULL), fast_boards(wanted)
     assert [len(board.panels) for board in fast] == [8, 2]
-    same = [board.model_copy(update={"variant": "", "sampling": FULL}) for board in fast]
+    changed = {"variant": "", "sampling": FULL, "injection": Injection()}
+    same = [board.model_copy(update=changed) for board in fast]
     assert same == full
     assert [board.model_copy(update={"variant": "fast"}) for board in without] == fast
     assert {board.variant for board in fast} == {"fast"}
     stage = fast[0].sampling.stages[0]
     assert (stage.steps, stage.sampler, stage.guidance) == (4, "LCM", 1)
+    assert {board.injection.layers for board in fast} == {"texture"}
 
 
 def figures(mean: float) -> dict[str, Any]:
