@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from lafi.app.cli import app
 from lafi.server.serve_settings import ServeSettings
+from lafi_export.tensorrt_plan import BuildOptions
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
@@ -151,12 +152,16 @@ def test_upscale_is_a_setting_that_counts_last(monkeypatch: pytest.MonkeyPatch):
 
 def test_export_upscaler_passes_its_options(monkeypatch: pytest.MonkeyPatch):
     calls = stand_in(monkeypatch, "lafi_export.upscaler.command", "upscaler_command")
-    for arguments in (["net.pth"], ["net.pth", "-o", "repo", "--target", "tensorrt"]):
+    rtx = ["--target", "tensorrt-rtx", "--capability", "SM86,SM89"]
+    for arguments in (["net.pth"], ["net.pth", "-o", "repo", "--target", "tensorrt"], ["n", *rtx]):
         assert runner.invoke(app, ["export-upscaler", *arguments]).exit_code == 7
     assert calls == [
-        (("net.pth", Path("out/repository")), {"tensorrt": False}),
-        (("net.pth", Path("repo")), {"tensorrt": True}),
+        (("net.pth", Path("out/repository")), {"options": None}),
+        (("net.pth", Path("repo")), {"options": BuildOptions()}),
+        (("n", Path("out/repository")), {"options": BuildOptions.for_rtx(("SM86", "SM89"))}),
     ]
+    refused = runner.invoke(app, ["export-upscaler", "n", "--capability", "SM89"])
+    assert (refused.exit_code, len(calls)) == (2, 3)
 
 
 def test_draw_takes_the_url_from_the_environment(monkeypatch: pytest.MonkeyPatch):
