@@ -41,7 +41,7 @@ from lafi_client import StoryboardClient
 from lafi_tiny.hand.picture import SIDE
 from lafi_tiny.stages.agreement import Wanted, held_out_wanted, match
 from lafi_tiny.stages.intervals import mean_interval, share_interval
-from lafi_tiny.stages.reader import Reader, load_reader
+from lafi_tiny.stages.reader import Reader, Reading, load_reader
 from lafi_tiny.training import from_pixels, save_grid
 
 RECIPE: Final = "fast"
@@ -151,13 +151,20 @@ def figures(
     pixels: Pixels, seconds: Sequence[float], wanted: Sequence[Wanted], reader: Reader
 ) -> dict[str, Any]:
     """What the panels show, each with its 95% interval, and panels per second over all."""
-    pairs = list(zip(reader.read(from_pixels(pixels)), wanted, strict=True))
+    return {
+        **shown_figures(reader.read(from_pixels(pixels)), wanted),
+        "panels_per_second": len(pixels) / sum(seconds),
+        "storyboard_seconds": {"least": min(seconds), "median": float(np.median(seconds))},
+    }
+
+
+def shown_figures(read: Sequence[Reading], wanted: Sequence[Wanted]) -> dict[str, Any]:
+    """Action, scene and identity of what was read in panels, each with its 95% interval."""
+    pairs = list(zip(read, wanted, strict=True))
     return {
         "action": share_interval([r.action == w.action for r, w in pairs]),
         "scene": share_interval([r.scene == w.scene for r, w in pairs]),
         "identity": mean_interval([match(r, w.identity, w.visible) for r, w in pairs]),
-        "panels_per_second": len(pairs) / sum(seconds),
-        "storyboard_seconds": {"least": min(seconds), "median": float(np.median(seconds))},
     }
 
 

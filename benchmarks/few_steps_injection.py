@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.evaluation.drawing import drawn_panels
-from benchmarks.few_steps import FULL, READ, RECIPE, figures, model_boards
+from benchmarks.few_steps import FULL, READ, RECIPE, model_boards, shown_figures
 from benchmarks.provenance import provenance
 from lafi.board.injection import Injection
 from lafi.board.recipe import read_recipe
@@ -36,6 +36,7 @@ from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.ports.engines import Engines
 from lafi_tiny.stages.agreement import Wanted, held_out_wanted
 from lafi_tiny.stages.reader import Reader, load_reader
+from lafi_tiny.training import from_pixels
 
 LEAST: Final = 0.95
 NONE: Final = "none"
@@ -112,8 +113,7 @@ def _read(
     boards: Sequence[Storyboard], engines: Engines, wanted: Sequence[Wanted], reader: Reader
 ) -> dict[str, Any]:
     panels = [pixels for board in boards for pixels in drawn_panels(board, engines, "panels")]
-    read = figures(np.stack(panels), [1.0], wanted, reader)
-    return {name: read[name] for name in READ}
+    return shown_figures(reader.read(from_pixels(np.stack(panels))), wanted)
 
 
 def _table(document: Mapping[str, Any]) -> Table:

@@ -30,6 +30,7 @@ from rich.table import Table
 
 from benchmarks.evaluation.drawing import drawn_panels, png_of
 from benchmarks.evaluation.pairs import Pixels
+from benchmarks.few_steps import shown_figures
 from benchmarks.provenance import provenance
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.refinement import Refinement, refined
@@ -40,8 +41,8 @@ from lafi.ports.engines import Engines
 from lafi_tiny.hand.caption import plain_caption
 from lafi_tiny.hand.picture import SIDE
 from lafi_tiny.hand.reference_sheet import reference_png
-from lafi_tiny.stages.agreement import Wanted, figures_agree, held_out_wanted, match
-from lafi_tiny.stages.intervals import mean_interval, share_interval
+from lafi_tiny.stages.agreement import Wanted, figures_agree, held_out_wanted
+from lafi_tiny.stages.intervals import mean_interval
 from lafi_tiny.stages.reader import Reader, Reading, load_reader
 from lafi_tiny.training import from_pixels, save_grid
 
@@ -129,16 +130,10 @@ def figures(
 ) -> dict[str, Any]:
     """What the panels of all storyboards show, each with its 95% interval."""
     readings = [reader.read(from_pixels(np.stack([*panels]))) for panels in drawn]
-    pairs = [
-        (reading, wanted)
-        for panels, group in zip(readings, groups, strict=True)
-        for reading, wanted in zip(panels, group, strict=True)
-    ]
+    every = [reading for panels in readings for reading in panels]
     return {
-        "identity": mean_interval([match(r, w.identity, w.visible) for r, w in pairs]),
+        **shown_figures(every, [wanted for group in groups for wanted in group]),
         "agreement": mean_interval([agreement(panels) for panels in readings]),
-        "action": share_interval([r.action == w.action for r, w in pairs]),
-        "scene": share_interval([r.scene == w.scene for r, w in pairs]),
     }
 
 

@@ -37,6 +37,7 @@ from lafi.app.drawing_options import (
     Trigger,
     Upscale,
     Url,
+    chosen_settings,
 )
 from lafi.app.edit_command import app as edit_app
 from lafi.app.export_commands import app as export_app
@@ -227,8 +228,7 @@ def draw(
     patience |= {"retries": retries, "signing": _signing(sign_key, sign_certificate, detach)}
     if attach:
         raise typer.Exit(attach_command(attach, out, url, **patience))
-    # Last, so that it counts more than a --set of the same field.
-    chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
+    chosen = chosen_settings(settings, upscale)
     overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
     if detach:
         raise typer.Exit(submit(stories or (), url, overrides=overrides, access=access))

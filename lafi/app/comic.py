@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from lafi.app.drawing_options import chosen_settings
 from lafi.app.refused import refused
 from lafi.board.error import StoryboardError
 
@@ -79,7 +80,7 @@ def comic(
         return refused(error, 1).exit_code
     if not edited and (code := _planned(novel, out, plan)):
         return code
-    settings = () if upscale is None else (f"upscale={upscale}",)
+    settings = chosen_settings(None, upscale)
     board = out / STORY
     overrides = Overrides(settings=settings)
     drawn = out / PANELS

@@ -1,5 +1,6 @@
 """Command-line options that several client commands share, as types for typer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -108,3 +109,8 @@ Attach = Annotated[
 Stories = Annotated[
     list[Path] | None, typer.Argument(help="Storyboards, YAML or JSON.", show_default=False)
 ]
+
+
+def chosen_settings(settings: Sequence[str] | None, upscale: int | None) -> tuple[str, ...]:
+    """What --set and --upscale say; the latter last, so that it counts more than a --set of it."""
+    return (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))

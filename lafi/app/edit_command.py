@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
-from lafi.app.drawing_options import PanelName, Recipe, Recipes, Settings, Upscale
+from lafi.app.drawing_options import (
+    PanelName,
+    Recipe,
+    Recipes,
+    Settings,
+    Upscale,
+    chosen_settings,
+)
 from lafi.app.missing import missing
 from lafi.app.refused import refused
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
@@ -100,7 +107,7 @@ def edit(
         raise refused(error, 1) from None
     if not server:
         return
-    chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
+    chosen = chosen_settings(settings, upscale)
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     overrides = Overrides(recipe, recipes, chosen)
     drawn = out or _usual_drawing(story)

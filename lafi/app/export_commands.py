@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -36,6 +36,9 @@ from lafi.app.export_options import (
     chosen_capabilities,
 )
 from lafi.app.missing import missing
+
+if TYPE_CHECKING:
+    from lafi_export.tensorrt_plan import BuildOptions
 
 app = typer.Typer()
 
@@ -108,6 +111,16 @@ def _given(files: Sequence[Path | None]) -> dict[str, Path]:
     return {part: file for part, file in zip(_PARTS, files, strict=True) if file is not None}
 
 
+def _build_options(
+    target: Literal["tensorrt", "tensorrt-rtx"], capability: Sequence[str] | None
+) -> BuildOptions:
+    from lafi_export.tensorrt_plan import BuildOptions
+
+    if target == "tensorrt-rtx":
+        return BuildOptions.for_rtx(chosen_capabilities(capability))
+    return BuildOptions()
+
+
 def _export_plans(
     checkpoint: Path | None,
     out: Path,
@@ -118,14 +131,11 @@ def _export_plans(
 ) -> NoReturn:
     try:
         from lafi_export.tensorrt_command import build_command
-        from lafi_export.tensorrt_plan import BuildOptions
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
     if checkpoint is None:
         raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
-    options = BuildOptions()
-    if target == "tensorrt-rtx":
-        options = BuildOptions.for_rtx(chosen_capabilities(capability))
+    options = _build_options(target, capability)
     code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
     raise typer.Exit(code)
 
@@ -167,11 +177,8 @@ def export_upscaler(
     """Give a model repository a network that enlarges panels, with a parity report."""
     check_allowed(context, target)
     try:
-        from lafi_export.tensorrt_plan import BuildOptions
         from lafi_export.upscaler.command import upscaler_command
     except ModuleNotFoundError as error:
         raise missing(error, "export") from None
-    options = {"cpu": None, "tensorrt": BuildOptions()}.get(target)
-    if target == "tensorrt-rtx":
-        options = BuildOptions.for_rtx(chosen_capabilities(capability))
+    options = None if target == "cpu" else _build_options(target, capability)
     raise typer.Exit(upscaler_command(source, out, options=options))

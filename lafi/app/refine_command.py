@@ -23,6 +23,7 @@ from lafi.app.drawing_options import (
     Trigger,
     Upscale,
     Url,
+    chosen_settings,
 )
 from lafi.app.missing import missing
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
@@ -90,8 +91,7 @@ def refine(
         raise missing(error, "") from None
     if not 0 < denoise <= 1:
         raise typer.BadParameter(f"--denoise: got {denoise:g}, allowed more than 0, at most 1")
-    # Last, so that it counts more than a --set of the same field.
-    chosen = (*(settings or ()), *([f"upscale={upscale}"] if upscale is not None else []))
+    chosen = chosen_settings(settings, upscale)
     code = refine_command(
         story,
         out,

@@ -289,9 +289,9 @@ class _Drawing:
     def _encode_references(
         self, read: Mapping[str, Mapping[Size, set[str]]], pictures: Mapping[str, Picture]
     ) -> None:
-        panels = self._storyboard.panels
-        stages = [(panels[i], self._plans[i][self._begins(i) :]) for i in sorted(self._open)]
-        wanted = dict(further_pictures(self._storyboard, stages))
+        panels = (self._storyboard.panels[index] for index in sorted(self._open))
+        needed = zip(panels, self._needed(self._open), strict=True)
+        wanted = dict(further_pictures(self._storyboard, needed))
         for name, picture in pictures.items():
             for size, variants in read.get(name, {}).items():
                 for variant in sorted(variants):

@@ -4,6 +4,7 @@ What a model of few steps has to learn is where each point of such a path ends.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,11 +37,12 @@ class Points(NamedTuple):
     ends: Tensor
 
 
-def lcm_timesteps(steps: int) -> list[int]:
+@cache
+def lcm_timesteps(steps: int) -> tuple[int, ...]:
     """Timesteps at which `LCMScheduler` draws in so many steps, from noise to picture."""
     scheduler = LCMScheduler.from_config(build_noise_schedule().config)
     scheduler.set_timesteps(steps)
-    return [int(timestep) for timestep in scheduler.timesteps]
+    return tuple(int(timestep) for timestep in scheduler.timesteps)
 
 
 class TeacherPaths:
