@@ -41,7 +41,7 @@ class Size:
 class LargerTraining:
     """Settings of the stage. A batch of every size costs about the same."""
 
-    steps: int = 1_400
+    steps: int = 1_000
     peak_rate: float = 3.0e-4
     sizes: tuple[Size, ...] = (
         Size(128, 48, 60_000, 0.4),
