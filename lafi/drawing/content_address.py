@@ -18,7 +18,7 @@ from lafi.drawing.plan import in_front, stage_variant, with_samplers
 from lafi.model.info import ModelInfo
 from lafi.model.layers import injected_layers, preset_name
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Of the drawing code: raise it by one whenever the same inputs give other pixels than before."""
 
 _MODEL_FIELDS = {
