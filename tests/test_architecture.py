@@ -75,6 +75,11 @@ RUNNERS = {
 MAY_RUN = {"lafi_client", "lafi_export", "lafi_story", "lafi_tiny"}
 THIN = {"grpc", "numpy", "PIL", "pydantic", "rich", "tritonclient", "typer", "yaml"}
 HEAVY = {"torch", "triton", "diffusers", "transformers", "onnx", "onnxruntime", "openvino"}
+LIGHT_ADAPTERS = sorted(
+    path
+    for path in (ROOT / "model_repository").glob("*/1/model.py")
+    if path.parts[-3] != "storyboard"
+)
 FORBIDDEN_NAMES = {"utils.py", "util.py", "common.py", "helpers.py", "helper.py", "misc.py"}
 EVERYWHERE = ("=/mnt/models", "/opt/tritonserver")
 """Where KServe puts a model and NVIDIA's images have Triton Server, on every machine."""
@@ -245,6 +250,22 @@ def test_the_client_and_light_rooms_load_nothing_heavy(package: str):
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
         f"print(sorted(name for name in {sorted(HEAVY)!r} if name in sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("adapter", LIGHT_ADAPTERS, ids=lambda path: path.parts[-3])
+def test_only_storyboards_are_drawn_with_torch(adapter: Path):
+    """Each served model is a process: with torch it takes seconds to start, and 300 MiB."""
+    code = (
+        "import runpy, sys\n"
+        "from unittest.mock import MagicMock\n"
+        # It is there only in a process of the server.
+        "sys.modules['triton_python_backend_utils'] = MagicMock()\n"
+        f"assert 'TritonPythonModel' in runpy.run_path({str(adapter)!r})\n"
+        "heavy = ('torch', 'diffusers', 'transformers')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("[]\n", "")

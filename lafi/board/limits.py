@@ -15,6 +15,8 @@ MAX_CHARACTERS = 8
 MAX_CHARACTERS_PER_PANEL = 4
 MIN_SIDE, MAX_SIDE, SIDE_MULTIPLE = 32, 2048, 8
 """Pixels; a model may need a larger multiple."""
+OWN_SIDE = 512
+"""Pixels; of a model that does not say at which size it was trained."""
 MAX_TITLE_BYTES = 2048
 MAX_PROMPT_BYTES = 8192
 """More than 16 windows of 75 tokens have in nearly any language: the windows are the limit."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lafi.board.limits import OWN_SIDE
 from lafi.denoising.controlled_rows import control_rows, with_residuals
 from lafi.denoising.denoiser_batch import build_batch
 from lafi.denoising.kept_references import KeptReferences
@@ -27,8 +28,6 @@ MIN_MAX_ROWS = 6
 
 One with further references that are not kept gets a larger call for itself.
 """
-OWN_SIDE = 512
-"""Pixels; of a model that does not say at which size it was trained."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from lafi.board.limits import OWN_SIDE
 from lafi.board.storyboard import Storyboard, load_storyboard
 from lafi.engine.torch.engines import TorchDenoiser, load_torch_engines
 from lafi.model.info import ModelInfo
 from lafi.model.probe_report import PROBE_FILE, ProbeReport, SiteReport
 from lafi.probe.run import probe
 from lafi.probe.story import probe_story
-
-_UNKNOWN_SIDE = 512
-"""Side of the pictures, in pixels, where a checkpoint does not say what it was trained on."""
 
 
 def probe_checkpoint(
@@ -52,5 +50,5 @@ def probe_checkpoint(
 
 
 def _own(info: ModelInfo, steps: int) -> Storyboard:
-    side = info.own_side or _UNKNOWN_SIDE
+    side = info.own_side or OWN_SIDE
     return probe_story(side, side, steps)

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from lafi.board.cost import Cost
 from lafi.board.error import StoryboardError, Verbatim, problem
-from lafi.board.limits import MAX_PANELS, MAX_STEPS
-from lafi.denoising.batcher import OWN_SIDE
+from lafi.board.limits import MAX_PANELS, MAX_STEPS, OWN_SIDE
 from lafi.serving.forecast import Forecast, Job
 
 DRAWINGS = 4

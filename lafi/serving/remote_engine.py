@@ -3,21 +3,14 @@
 Knows tensors and a `ModelSpec`, not Triton Server: the function that calls a model is an argument.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lafi.ports.engines import EncodedText
 from lafi.ports.text_tensors import text_tensors
+from lafi.serving.call_model import CallModel
 from lafi.wire.model_spec import ModelSpec
-
-Array = npt.NDArray[Any]
-CallModel = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
-"""(model, inputs by name) -> outputs by name; raises what it likes."""
 
 
 class RemoteEngine:

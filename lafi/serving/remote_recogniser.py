@@ -10,7 +10,7 @@ from lafi.board.letterbox import Pixels, fit_pixels
 from lafi.model.info import ModelInfo
 from lafi.model.recogniser_files import STUDENT, facts_of
 from lafi.ports.recogniser import Embeddings
-from lafi.serving.remote_engine import CallModel
+from lafi.serving.call_model import CallModel
 from lafi.wire.model_spec import IMAGE, identity_spec
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from lafi.model.upscaler_files import UpscalerInfo
 from lafi.ports.upscaler import Pictures
-from lafi.serving.remote_engine import CallModel
+from lafi.serving.call_model import CallModel
 from lafi.wire.model_spec import ENLARGED, FACTOR, IMAGE, upscaler_spec
 
 

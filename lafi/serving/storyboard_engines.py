@@ -24,7 +24,8 @@ from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.model.upscaler_files import read_upscaler_info, upscaler_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
 from lafi.ports.runtime import KeepsFiles, Runtime
-from lafi.serving.remote_engine import CallModel, RemoteEngine, RemoteTextEncoder
+from lafi.serving.call_model import CallModel
+from lafi.serving.remote_engine import RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.serving.remote_upscaler import RemoteUpscaler
 from lafi.serving.runtimes import runtime_named
