@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lafi_tiny.stages import muon
 from lafi_tiny.stages.muon import Muon, orthogonal, split_parameters
 
 
@@ -20,12 +21,17 @@ def test_updates_are_nearly_orthogonal(rows: int, columns: int, seed: int) -> No
     assert values.median() > 0.5
 
 
-def test_large_matrices_are_made_orthogonal_in_half_precision() -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_large_matrices_are_made_orthogonal_in_bfloat16_only_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(muon, "bf16_is_fast", lambda _: fast)
     torch.manual_seed(0)
     matrix = torch.randn(96, 128)
     result = orthogonal(matrix)
     assert result.dtype == torch.float32
     assert torch.linalg.svdvals(result).max() < 1.4
+    assert torch.equal(result, result.bfloat16().float()) is fast
 
 
 def network() -> nn.Module:
