@@ -39,7 +39,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class LargerTraining:
-    """Settings of the stage. A batch of every size costs about the same."""
+    """Settings of the stage. A batch of every size costs about the same.
+
+    times_drawn: how often a picture is drawn before more are encoded. Encoding 500 pictures costs
+    as much as twenty steps.
+    """
 
     steps: int = 1_000
     peak_rate: float = 3.0e-4
@@ -53,6 +57,7 @@ class LargerTraining:
     redrawn: float = 0.8
     average: float = 0.998
     first_pictures: int = 500
+    times_drawn: float = 2.0
     seed: int = 0
     save_seconds: float = 300.0
 
@@ -110,7 +115,7 @@ class _Run:
         self.clock = SaveClock(settings.save_seconds)
 
     def one_step(self) -> None:
-        """Draw a batch of one size, learn, and now and then save and grow that size's store."""
+        """Draw a batch of one size, learn, and if it is time save, and grow that size's store."""
         self.optimizer.set_rate(larger_rate(self.step, self.settings))
         chosen = self.chooser.choice(
             len(self.batches), p=[size.share for size in self.settings.sizes]
@@ -123,14 +128,14 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        if self.step % 20 == 0:
+        size = self.settings.sizes[chosen]
+        if self.step * size.share * size.batch > self.settings.times_drawn * len(batches.store):
             batches.store.grow()
         if not self.team.is_first:
             return
         self.average.update(self.model)
         if self.step % PRINT_EVERY == 0:
-            side = self.settings.sizes[chosen].side
-            print(f"larger step {self.step} at {side} px loss {loss.item():.4f}", flush=True)
+            print(f"larger step {self.step} at {size.side} px loss {loss.item():.4f}", flush=True)
         if self.clock.is_time():
             self.save()
 
