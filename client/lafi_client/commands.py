@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,16 +17,20 @@ from lafi.board.storyboard import Storyboard
 from lafi.origin.made import made_by
 from lafi.origin.signing import Signing
 from lafi.wire.events import Event, Failed, Latents, PanelImage, Portrait, Preview
+from lafi.wire.identity import IDENTITY
 from lafi_client.access import Access
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
+from lafi_client.critique_log import CritiqueLog
+from lafi_client.critiquing import Critique, Critiquing
 from lafi_client.drawing_folder import DrawingFolder
 from lafi_client.errors import LafiError, StoryboardRefused
 from lafi_client.exit_codes import (
     BAD_STORYBOARD,
     DRAWN,
     INTERRUPTED,
+    NOT_JUDGED,
     PANELS_FAILED,
     SERVER_UNAVAILABLE,
     fail,
@@ -40,6 +44,10 @@ from lafi_client.retry import RETRIES
 from lafi_client.story_file import Overrides, load_story
 
 _SHEET = "contact_sheet.png"
+_NO_SCORES = (
+    "--critic identity: got a server without a recogniser, allowed: one whose model was exported "
+    "with --recogniser"
+)
 
 
 @dataclass
@@ -53,12 +61,35 @@ class _Run:
 
 
 @dataclass(frozen=True)
+class _Judged:
+    """By whom panels are judged, which, and what was found before. asked: as it was written."""
+
+    critique: Critique
+    asked: Storyboard
+    log: CritiqueLog
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
 class Job:
     """One storyboard, the folder for its pictures, and the panels to draw."""
 
     storyboard: Storyboard
     folder: DrawingFolder
     wanted: list[int]
+    judged: _Judged | None = None
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """What `draw` takes of a storyboard, as it is there."""
+
+    overrides: Overrides | None
+    name: str
+    panels: Sequence[int] | None
+    stage_previews: bool
+    from_stage: int | None
+    overwrite: bool
 
 
 def draw(
@@ -78,6 +109,7 @@ def draw(
     retries: int = RETRIES,
     access: Access | None = None,
     signing: Signing | None = None,
+    critique: Critique | None = None,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
@@ -88,10 +120,12 @@ def draw(
     arrive, named by `name` (see panel_names), at the end contact_sheet.png and report.html; with
     `stage_previews` also a small picture after each stage but the last. What each of several stages
     left is kept, and `from_stage` draws from that stage on, counted from 1. Times are seconds.
-    `signing`: who signs every PNG file, also those that are kept and not signed yet.
+    `signing`: who signs every PNG file, also those that are kept and not signed yet. `critique`:
+    who judges the panels and has some drawn again; not with `from_stage`.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server does not answer
-    or goes silent, 4 if some panels failed, 130 if interrupted; for several files the worst.
+    or goes silent, 4 if some panels failed, 5 if all are drawn and some not judged, 130 if
+    interrupted; for several files the worst.
     """
     console = console or Console(stderr=True)
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
@@ -100,27 +134,68 @@ def draw(
         client = connected(url, access, timeout, idle_timeout, retries)
     except ValueError as error:
         return fail(console, BAD_STORYBOARD, error)
+    changed = _Manner(overrides, name, panels, stage_previews, from_stage, overwrite)
     jobs, codes, now = [], [DRAWN], datetime.now()
     for path, folder in zip(stories, folders, strict=True):
         try:
-            board = load_story(path, overrides)
-            board = board.model_copy(update={"stage_previews": True}) if stage_previews else board
-            names = panel_names(name, board, path.stem, now) if name else None
-            wanted = _checked_numbers(panels or (), board)
-            drawing = DrawingFolder(folder, board, names, signing)
-            wanted = wanted or outdated(board, drawing, overwrite or from_stage is not None)
-            jobs.append(Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
+            jobs.append(_job(path, folder, now, changed, signing, critique))
         except (StoryboardError, ValueError, OSError) as error:
             if len(stories) > 1:
                 say(console, f"{path}:")
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
         greet(client, url, retries if jobs else 0, console)
-        for job in jobs:
-            codes.append(draw_one(client, job, console, previews))
-            if codes[-1] == INTERRUPTED:
-                break
-    return worst(codes)
+        if critique and critique.critic.needs_scores and _scoreless(client):
+            return fail(console, BAD_STORYBOARD, _NO_SCORES)
+        return worst([*codes, *_each(client, jobs, console, previews)])
+
+
+def _job(
+    path: Path,
+    folder: Path,
+    now: datetime,
+    manner: _Manner,
+    signing: Signing | None,
+    critique: Critique | None,
+) -> Job:
+    """Raises StoryboardError, ValueError or OSError."""
+    board = load_story(path, manner.overrides)
+    if manner.stage_previews:
+        board = board.model_copy(update={"stage_previews": True})
+    names = panel_names(manner.name, board, path.stem, now) if manner.name else None
+    wanted = _checked_numbers(manner.panels or (), board)
+    judged = None
+    if critique is not None:
+        judged = _judged(critique, board, folder, wanted, manner.overwrite)
+        board = judged.log.shown(board)
+    drawing = DrawingFolder(folder, board, names, signing)
+    anew = manner.overwrite or manner.from_stage is not None
+    wanted = wanted or outdated(board, drawing, anew)
+    board = with_kept_stages(board, drawing, wanted, manner.from_stage)
+    return Job(board, drawing, wanted, judged)
+
+
+def _each(
+    client: StoryboardClient, jobs: Iterable[Job], console: Console, previews: bool
+) -> Iterator[int]:
+    """The exit codes of storyboards, one after another, until one is interrupted."""
+    for job in jobs:
+        code = draw_one(client, job, console, previews)
+        yield code
+        if code == INTERRUPTED:
+            return
+
+
+def _judged(
+    critique: Critique, board: Storyboard, folder: Path, wanted: list[int], overwrite: bool
+) -> _Judged:
+    log = CritiqueLog(folder, anew=None if overwrite and not wanted else wanted)
+    return _Judged(critique, board, log, wanted or list(range(len(board.panels))))
+
+
+def _scoreless(client: StoryboardClient) -> bool:
+    """Whether a server is there and has no recogniser."""
+    return client.ready() and not client.serves(IDENTITY)
 
 
 def connected(
@@ -167,10 +242,28 @@ def draw_one(client: StoryboardClient, job: Job, console: Console, previews: boo
     code = _draw(client, job.storyboard, job.wanted, job.folder, run, console, previews)
     if signed := job.folder.sign_kept():
         say(console, f"signed {signed} pictures that were there already")
-    if _write_pages(_album(job.storyboard, job.folder, run), job.folder):
-        page = job.folder.path / "report.html"
+    board, folder = job.storyboard, job.folder
+    if job.judged is not None and code in (DRAWN, PANELS_FAILED):
+        j = job.judged
+        course = Critiquing(client, j.asked, folder, j.critique, j.log, console)
+        code = worst([code, _criticised(course, j.numbers, console)])
+        board, folder = course.board, course.folder
+    if _write_pages(_album(board, folder, run), folder):
+        page = folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
     return code
+
+
+def _criticised(course: Critiquing, numbers: Sequence[int], console: Console) -> int:
+    try:
+        course.run(numbers)
+    except LafiError as error:
+        fail(console, SERVER_UNAVAILABLE, error)
+        console.print("what was better is kept; run the same command again to go on")
+        return SERVER_UNAVAILABLE
+    except KeyboardInterrupt:
+        return fail(console, INTERRUPTED, "interrupted; what was better is kept")
+    return NOT_JUDGED if course.unjudged else DRAWN
 
 
 def _draw(
