@@ -17,25 +17,23 @@ from lafi.board.storyboard import Storyboard
 from lafi.origin.made import made_by
 from lafi.origin.signing import Signing
 from lafi.wire.events import Event, Failed, Latents, PanelImage, Portrait, Preview
-from lafi.wire.identity import IDENTITY
 from lafi_client.access import Access
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
-from lafi_client.critique_log import CritiqueLog
-from lafi_client.critiquing import Critique, Critiquing
+from lafi_client.critiquing import Critique
 from lafi_client.drawing_folder import DrawingFolder
 from lafi_client.errors import LafiError, StoryboardRefused
 from lafi_client.exit_codes import (
     BAD_STORYBOARD,
     DRAWN,
     INTERRUPTED,
-    NOT_JUDGED,
     PANELS_FAILED,
     SERVER_UNAVAILABLE,
     fail,
     worst,
 )
+from lafi_client.judged import NO_SCORES, Judged, scoreless
 from lafi_client.kept_stages import with_kept_stages
 from lafi_client.panel_names import panel_names
 from lafi_client.progress import DrawingProgress
@@ -44,10 +42,6 @@ from lafi_client.retry import RETRIES
 from lafi_client.story_file import Overrides, load_story
 
 _SHEET = "contact_sheet.png"
-_NO_SCORES = (
-    "--critic identity: got a server without a recogniser, allowed: one whose model was exported "
-    "with --recogniser"
-)
 
 
 @dataclass
@@ -61,23 +55,13 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """By whom panels are judged, which, and what was found before. asked: as it was written."""
-
-    critique: Critique
-    asked: Storyboard
-    log: CritiqueLog
-    numbers: list[int]
-
-
-@dataclass(frozen=True)
 class Job:
     """One storyboard, the folder for its pictures, and the panels to draw."""
 
     storyboard: Storyboard
     folder: DrawingFolder
     wanted: list[int]
-    judged: _Judged | None = None
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +129,8 @@ def draw(
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
         greet(client, url, retries if jobs else 0, console)
-        if critique and critique.critic.needs_scores and _scoreless(client):
-            return fail(console, BAD_STORYBOARD, _NO_SCORES)
+        if scoreless(client, critique):
+            return fail(console, BAD_STORYBOARD, NO_SCORES)
         return worst([*codes, *_each(client, jobs, console, previews)])
 
 
@@ -166,7 +150,7 @@ def _job(
     wanted = _checked_numbers(manner.panels or (), board)
     judged = None
     if critique is not None:
-        judged = _judged(critique, board, folder, wanted, manner.overwrite)
+        judged = Judged.of(critique, board, folder, wanted, manner.overwrite)
         board = judged.log.shown(board)
     drawing = DrawingFolder(folder, board, names, signing)
     anew = manner.overwrite or manner.from_stage is not None
@@ -184,18 +168,6 @@ def _each(
         yield code
         if code == INTERRUPTED:
             return
-
-
-def _judged(
-    critique: Critique, board: Storyboard, folder: Path, wanted: list[int], overwrite: bool
-) -> _Judged:
-    log = CritiqueLog(folder, anew=None if overwrite and not wanted else wanted)
-    return _Judged(critique, board, log, wanted or list(range(len(board.panels))))
-
-
-def _scoreless(client: StoryboardClient) -> bool:
-    """Whether a server is there and has no recogniser."""
-    return client.ready() and not client.serves(IDENTITY)
 
 
 def connected(
@@ -244,26 +216,12 @@ def draw_one(client: StoryboardClient, job: Job, console: Console, previews: boo
         say(console, f"signed {signed} pictures that were there already")
     board, folder = job.storyboard, job.folder
     if job.judged is not None and code in (DRAWN, PANELS_FAILED):
-        j = job.judged
-        course = Critiquing(client, j.asked, folder, j.critique, j.log, console)
-        code = worst([code, _criticised(course, j.numbers, console)])
-        board, folder = course.board, course.folder
+        judged, board, folder = job.judged.run(client, folder, console)
+        code = worst([code, judged])
     if _write_pages(_album(board, folder, run), folder):
         page = folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
     return code
-
-
-def _criticised(course: Critiquing, numbers: Sequence[int], console: Console) -> int:
-    try:
-        course.run(numbers)
-    except LafiError as error:
-        fail(console, SERVER_UNAVAILABLE, error)
-        console.print("what was better is kept; run the same command again to go on")
-        return SERVER_UNAVAILABLE
-    except KeyboardInterrupt:
-        return fail(console, INTERRUPTED, "interrupted; what was better is kept")
-    return NOT_JUDGED if course.unjudged else DRAWN
 
 
 def _draw(

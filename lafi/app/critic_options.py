@@ -142,11 +142,12 @@ def critic_options(
 
 
 @contextmanager
-def said_why() -> Iterator[None]:
-    """Turn refusals and missing packages into words and an exit code."""
+def said_why(code: int = 2, extra: str = "") -> Iterator[None]:
+    """Turn refusals and missing packages into words and an exit code. code: of a refusal.
+    extra: what usually installs what is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise missing(error, _EXTRA.get((error.name or "").split(".")[0], "")) from None
+        raise missing(error, _EXTRA.get((error.name or "").split(".")[0], extra)) from None
     except StoryboardError as error:
-        raise refused(error, 2) from None
+        raise refused(error, code) from None
