@@ -37,6 +37,7 @@ class Plan:
     vocabulary: Path | None = None
     llm: LlmOptions | None = None
     protected: Path | None = None
+    places: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +139,5 @@ def _planned(novel: str, out: Path, plan: Plan) -> int:
         steps=out / STEPS,
         llm=plan.llm or LlmOptions(),
         protected=plan.protected,
+        places=plan.places,
     )

@@ -39,10 +39,13 @@ def story(
     overwrite: bool = False,
     llm: LlmOptions = _NO_LLM,
     protected: Path | None = None,
+    places: bool | None = None,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
     llm: who plans instead of the rules. protected: a file of names that are refused or renamed.
+    places: whether those that several panels show are drawn once, for all of them; None: where the
+    vocabulary's model can draw them.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
@@ -72,6 +75,7 @@ def story(
                 folder=folder,
                 report=bar.report,
                 protected=names,
+                places=places,
             )
         text = told.to_yaml()
         if target is None:

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from fake_triton import panel_event, png
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -290,6 +290,7 @@ class Drawer:
 LEVELS = st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.7, math.inf]), min_size=9, max_size=9)
 
 
+@settings(deadline=None)
 @given(LEVELS, st.integers(1, 4), st.integers(0, 4), st.booleans())
 def test_a_panel_is_never_worse_and_never_drawn_too_often(
     tmp_path_factory: pytest.TempPathFactory,

@@ -124,7 +124,8 @@ def about_prompt(board: Storyboard, number: int, vocabulary: Vocabulary) -> str:
 
 
 def _form_of(board: Storyboard, vocabulary: Vocabulary) -> str:
-    names = "; ".join(f"{one.name} ({one.caption})" for one in board.characters) or "nobody"
+    people = [one for one in board.characters if one.kind == "figure"]
+    names = "; ".join(f"{one.name} ({one.caption})" for one in people) or "nobody"
     words = {kind: _words(vocabulary, kind) for kind in _KINDS}
     return _PANEL.format(most=vocabulary.most_figures, names=names, **words)
 
