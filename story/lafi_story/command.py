@@ -77,12 +77,7 @@ def story(
                 protected=names,
                 places=places,
             )
-        text = told.to_yaml()
-        if target is None:
-            sys.stdout.buffer.write(text.encode())
-            sys.stdout.flush()
-        elif folder is not None:
-            folder.wrote(target, text)
+        _write(told.to_yaml(), target, folder)
     except StoryboardError as error:
         for line in error.problems:
             console.print(f"error: {line}")
@@ -91,6 +86,15 @@ def story(
         return 1
     _say(told, out, kept, console)
     return 0
+
+
+def _write(text: str, target: Path | None, folder: StepFolder | None) -> None:
+    """target None: to standard output."""
+    if target is None:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
+    elif folder is not None:
+        folder.wrote(target, text)
 
 
 def was_edited(storyboard: Path, steps: Path) -> bool:
