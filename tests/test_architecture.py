@@ -65,7 +65,7 @@ RUNNERS = {
     ROOT / "lafi/app" / name
     for name in (
         *("access_options.py", "cli.py", "client_commands.py", "export_commands.py"),
-        *("comic.py", "comic_command.py"),
+        *("comic.py", "comic_command.py", "critic_options.py", "draw_command.py"),
         "edit_command.py",
         "page_command.py",
         "refine_command.py",

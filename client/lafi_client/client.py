@@ -88,10 +88,14 @@ class StoryboardClient:
 
     def ready(self) -> bool:
         """True if a server answers and has the storyboard model loaded."""
-        return any(self._is_ready(server) for server in self._servers.all)
+        return self.serves(MODEL_NAME)
 
-    def _is_ready(self, server: _Server) -> bool:
-        request = service_pb2.ModelReadyRequest(name=MODEL_NAME)
+    def serves(self, model: str) -> bool:
+        """True if a server answers and has this model loaded, such as `identity`."""
+        return any(self._has_ready(server, model) for server in self._servers.all)
+
+    def _has_ready(self, server: _Server, model: str) -> bool:
+        request = service_pb2.ModelReadyRequest(name=model)
         try:
             answer = server.stub.ModelReady(
                 request, timeout=self._timeouts.probe, metadata=self._metadata

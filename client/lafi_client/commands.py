@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +21,7 @@ from lafi_client.access import Access
 from lafi_client.album import Album, CastMember, PanelEntry, panel_entry
 from lafi_client.client import StoryboardClient
 from lafi_client.contact_sheet import contact_sheet
+from lafi_client.critiquing import Critique
 from lafi_client.drawing_folder import DrawingFolder
 from lafi_client.errors import LafiError, StoryboardRefused
 from lafi_client.exit_codes import (
@@ -32,6 +33,7 @@ from lafi_client.exit_codes import (
     fail,
     worst,
 )
+from lafi_client.judged import NO_SCORES, Judged, scoreless
 from lafi_client.kept_stages import with_kept_stages
 from lafi_client.panel_names import panel_names
 from lafi_client.progress import DrawingProgress
@@ -59,6 +61,19 @@ class Job:
     storyboard: Storyboard
     folder: DrawingFolder
     wanted: list[int]
+    judged: Judged | None = None
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """What `draw` takes of a storyboard, as it is there."""
+
+    overrides: Overrides | None
+    name: str
+    panels: Sequence[int] | None
+    stage_previews: bool
+    from_stage: int | None
+    overwrite: bool
 
 
 def draw(
@@ -78,6 +93,7 @@ def draw(
     retries: int = RETRIES,
     access: Access | None = None,
     signing: Signing | None = None,
+    critique: Critique | None = None,
     console: Console | None = None,
 ) -> int:
     """Draw the storyboard file `story` on the server at `url` into the folder `out`.
@@ -88,10 +104,12 @@ def draw(
     arrive, named by `name` (see panel_names), at the end contact_sheet.png and report.html; with
     `stage_previews` also a small picture after each stage but the last. What each of several stages
     left is kept, and `from_stage` draws from that stage on, counted from 1. Times are seconds.
-    `signing`: who signs every PNG file, also those that are kept and not signed yet.
+    `signing`: who signs every PNG file, also those that are kept and not signed yet. `critique`:
+    who judges the panels and has some drawn again; not with `from_stage`.
 
     Returns 0 if all is drawn, 2 for a bad storyboard or argument, 3 if the server does not answer
-    or goes silent, 4 if some panels failed, 130 if interrupted; for several files the worst.
+    or goes silent, 4 if some panels failed, 5 if all are drawn and some not judged, 130 if
+    interrupted; for several files the worst.
     """
     console = console or Console(stderr=True)
     stories = [Path(story)] if isinstance(story, str | Path) else [Path(one) for one in story]
@@ -100,27 +118,56 @@ def draw(
         client = connected(url, access, timeout, idle_timeout, retries)
     except ValueError as error:
         return fail(console, BAD_STORYBOARD, error)
+    changed = _Manner(overrides, name, panels, stage_previews, from_stage, overwrite)
     jobs, codes, now = [], [DRAWN], datetime.now()
     for path, folder in zip(stories, folders, strict=True):
         try:
-            board = load_story(path, overrides)
-            board = board.model_copy(update={"stage_previews": True}) if stage_previews else board
-            names = panel_names(name, board, path.stem, now) if name else None
-            wanted = _checked_numbers(panels or (), board)
-            drawing = DrawingFolder(folder, board, names, signing)
-            wanted = wanted or outdated(board, drawing, overwrite or from_stage is not None)
-            jobs.append(Job(with_kept_stages(board, drawing, wanted, from_stage), drawing, wanted))
+            jobs.append(_job(path, folder, now, changed, signing, critique))
         except (StoryboardError, ValueError, OSError) as error:
             if len(stories) > 1:
                 say(console, f"{path}:")
             codes.append(fail(console, BAD_STORYBOARD, error))
     with client:
         greet(client, url, retries if jobs else 0, console)
-        for job in jobs:
-            codes.append(draw_one(client, job, console, previews))
-            if codes[-1] == INTERRUPTED:
-                break
-    return worst(codes)
+        if scoreless(client, critique):
+            return fail(console, BAD_STORYBOARD, NO_SCORES)
+        return worst([*codes, *_each(client, jobs, console, previews)])
+
+
+def _job(
+    path: Path,
+    folder: Path,
+    now: datetime,
+    manner: _Manner,
+    signing: Signing | None,
+    critique: Critique | None,
+) -> Job:
+    """Raises StoryboardError, ValueError or OSError."""
+    board = load_story(path, manner.overrides)
+    if manner.stage_previews:
+        board = board.model_copy(update={"stage_previews": True})
+    names = panel_names(manner.name, board, path.stem, now) if manner.name else None
+    wanted = _checked_numbers(manner.panels or (), board)
+    judged = None
+    if critique is not None:
+        judged = Judged.of(critique, board, folder, wanted, manner.overwrite)
+        board = judged.log.shown(board)
+    drawing = DrawingFolder(folder, board, names, signing)
+    anew = manner.overwrite or manner.from_stage is not None
+    wanted = wanted or outdated(board, drawing, anew)
+    board = with_kept_stages(board, drawing, wanted, manner.from_stage)
+    return Job(board, drawing, wanted, judged)
+
+
+def _each(
+    client: StoryboardClient, jobs: Iterable[Job], console: Console, previews: bool
+) -> Iterator[int]:
+    """The exit codes of storyboards, one after another, until one is interrupted."""
+    for job in jobs:
+        code = draw_one(client, job, console, previews)
+        yield code
+        if code == INTERRUPTED:
+            return
 
 
 def connected(
@@ -167,8 +214,12 @@ def draw_one(client: StoryboardClient, job: Job, console: Console, previews: boo
     code = _draw(client, job.storyboard, job.wanted, job.folder, run, console, previews)
     if signed := job.folder.sign_kept():
         say(console, f"signed {signed} pictures that were there already")
-    if _write_pages(_album(job.storyboard, job.folder, run), job.folder):
-        page = job.folder.path / "report.html"
+    board, folder = job.storyboard, job.folder
+    if job.judged is not None and code in (DRAWN, PANELS_FAILED):
+        judged, board, folder = job.judged.run(client, folder, console)
+        code = worst([code, judged])
+    if _write_pages(_album(board, folder, run), folder):
+        page = folder.path / "report.html"
         console.print(f"see {page}", markup=False, highlight=False, soft_wrap=True)
     return code
 

@@ -69,6 +69,10 @@ class DrawingFolder:
         path.mkdir(parents=True, exist_ok=True)
         self._records = _read_records(path / RECORD_NAME)
 
+    def of(self, storyboard: Storyboard) -> DrawingFolder:
+        """The same folder and file names for a changed storyboard."""
+        return DrawingFolder(self.path, storyboard, self._names, self._signing)
+
     def current(self, number: int) -> bool:
         """Whether the panel's file exists, is unchanged and was drawn with the current settings."""
         name = self._names[number]

@@ -1,4 +1,4 @@
-"""The `lafi` command: serve, draw, compare, export, doctor, and those of other files here.
+"""The `lafi` command: serve, compare, export, doctor, and those of other files here.
 
 Defines options only. Each subcommand imports its code when it runs, so that `lafi draw` works
 without torch and without the server.
@@ -8,36 +8,26 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.client_commands import app as client_app
 from lafi.app.comic_command import app as comic_app
+from lafi.app.draw_command import app as draw_app
 from lafi.app.drawing_options import (
     DEFAULT_URL,
-    Attach,
-    Detach,
-    DrawingOut,
-    FromStage,
     IdleTimeout,
     NegativeFile,
-    Overwrite,
-    PanelName,
     Panels,
     Recipe,
     Recipes,
     Retries,
     Settings,
-    StagePreviews,
-    Stories,
-    TerminalPreviews,
     Timeout,
     Trigger,
-    Upscale,
     Url,
-    chosen_settings,
 )
 from lafi.app.edit_command import app as edit_app
 from lafi.app.export_commands import app as export_app
@@ -75,12 +65,11 @@ from lafi.app.serving_options import (
     UseEnvoy,
     Verbose,
 )
-from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.store_commands import app as store_app
 from lafi.app.story_command import app as story_app
 
 if TYPE_CHECKING:
-    from lafi.origin.signing import Signing
+    pass
 
 app = typer.Typer(
     name="lafi",
@@ -90,6 +79,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(draw_app)
 app.add_typer(export_app)
 app.add_typer(probe_app)
 app.add_typer(store_app)
@@ -182,80 +172,6 @@ def serve(
         triton_server=triton_server,
     )
     raise typer.Exit(serve_command(repository, settings))
-
-
-@app.command()
-def draw(
-    stories: Stories = None,
-    out: DrawingOut = Path("out/draw"),
-    url: Url = DEFAULT_URL,
-    panel: Panels = None,
-    name: PanelName = "",
-    recipe: Recipe = None,
-    recipes: Recipes = None,
-    settings: Settings = None,
-    upscale: Upscale = None,
-    trigger: Trigger = "",
-    negative_file: NegativeFile = None,
-    preview: TerminalPreviews = False,
-    stage_previews: StagePreviews = False,
-    from_stage: FromStage = None,
-    overwrite: Overwrite = False,
-    timeout: Timeout = 3600.0,
-    idle_timeout: IdleTimeout = 60.0,
-    retries: Retries = 30,
-    detach: Detach = False,
-    attach: Attach = None,
-    sign_key: SignKey = None,
-    sign_certificate: SignCertificate = None,
-    api_key: ApiKey = "",
-    tls_ca: TlsCa = None,
-    tls_certificate: TlsCertificate = None,
-    tls_key: TlsKey = None,
-) -> None:
-    """Draw storyboards with a running server."""
-    try:
-        from lafi_client.commands import draw as draw_command
-        from lafi_client.control_commands import attach as attach_command
-        from lafi_client.control_commands import submit
-        from lafi_client.story_file import Overrides
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
-    shown = panel or name or preview or stage_previews or from_stage or overwrite
-    _check_coming_back(stories, attach, detach, shown=bool(shown))
-    access = access_of(api_key, tls_ca, tls_certificate, tls_key)
-    patience: dict[str, Any] = {"timeout": timeout, "idle_timeout": idle_timeout, "access": access}
-    patience |= {"retries": retries, "signing": _signing(sign_key, sign_certificate, detach)}
-    if attach:
-        raise typer.Exit(attach_command(attach, out, url, **patience))
-    chosen = chosen_settings(settings, upscale)
-    overrides = Overrides(recipe, recipes, chosen, trigger, negative_file)
-    if detach:
-        raise typer.Exit(submit(stories or (), url, overrides=overrides, access=access))
-    drawing: dict[str, Any] = {"name": name, "panels": panel or None, "previews": preview}
-    drawing |= {"stage_previews": stage_previews, "from_stage": from_stage}
-    drawing |= {"out": out, "url": url, "overrides": overrides, "overwrite": overwrite}
-    raise typer.Exit(draw_command(stories or (), **drawing, **patience))
-
-
-def _signing(key: Path | None, certificate: Path | None, detach: bool) -> Signing | None:
-    signing = signing_of(key, certificate)
-    if detach and signing:
-        typer.echo("note: --attach signs what it fetches; give it the same key", err=True)
-    return signing
-
-
-def _check_coming_back(
-    stories: list[Path] | None, attach: str | None, detach: bool, *, shown: bool
-) -> None:
-    """Refuse options that --attach and --detach would leave unused."""
-    if bool(attach) == bool(stories) or (attach and detach):
-        raise typer.BadParameter("give storyboards, or --attach with an id and no storyboard")
-    if shown and (attach or detach):
-        raise typer.BadParameter(
-            "--panel, --name, --previews, --stage-previews, --from-stage and --overwrite are not "
-            "for --attach and --detach: all panels come, under their numbers"
-        )
 
 
 @app.command()

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from lafi.app.critic_options import Judges
 from lafi.app.drawing_options import chosen_settings
 from lafi.app.refused import refused
 from lafi.board.error import StoryboardError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lafi.board.storyboard import Storyboard
     from lafi.origin.signing import Signing
     from lafi_client.access import Access
     from lafi_story.llm.options import LlmOptions
@@ -33,6 +37,7 @@ class Plan:
     vocabulary: Path | None = None
     llm: LlmOptions | None = None
     protected: Path | None = None
+    places: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class PageForm:
 
 _USUAL_PLAN: Final = Plan()
 _USUAL_FORM: Final = PageForm()
+_NOBODY: Final = Judges()
 
 
 def comic(
@@ -61,11 +67,13 @@ def comic(
     upscale: int | None = None,
     access: Access | None = None,
     signing: Signing | None = None,
+    judges: Judges = _NOBODY,
 ) -> int:
     """Write story.yaml, its steps, the panels and the pages of a novel into a folder.
 
     A story.yaml that was edited by hand is drawn as it is. Options are checked before any work.
-    signing: who signs panels and pages; None: nobody.
+    signing: who signs panels and pages; None: nobody. judges: who judges the panels; what they
+    change is beside the panels, and story.yaml stays as it was planned.
     Returns 0, or the exit code of the step that failed: 1 for a text or an option that is refused,
     else as `lafi draw`.
     """
@@ -82,11 +90,29 @@ def comic(
         return code
     settings = chosen_settings(None, upscale)
     board = out / STORY
-    overrides = Overrides(settings=settings)
+    changed = Overrides(settings=settings)
     drawn = out / PANELS
-    if code := draw(board, drawn, server, overrides=overrides, access=access, signing=signing):
+    with judges.critique(_checked(plan.protected)) as critique:
+        code = draw(
+            board,
+            drawn,
+            server,
+            overrides=changed,
+            access=access,
+            signing=signing,
+            critique=critique,
+        )
+    if code:
         return code
     return lay_out(drawn, out / PAGES, style, story=board, signing=signing)
+
+
+def _checked(protected: Path | None) -> Callable[[Storyboard], None]:
+    """What no critic may suggest: names of others."""
+    from lafi_story.protected import ProtectedNames, load_protected
+
+    names = ProtectedNames() if protected is None else load_protected(protected)
+    return names.check_board
 
 
 def _edited(out: Path) -> bool:
@@ -113,4 +139,5 @@ def _planned(novel: str, out: Path, plan: Plan) -> int:
         steps=out / STEPS,
         llm=plan.llm or LlmOptions(),
         protected=plan.protected,
+        places=plan.places,
     )

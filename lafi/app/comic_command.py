@@ -8,8 +8,14 @@ from typing import Annotated
 import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
+from lafi.app.critic_options import (
+    Candidates,
+    Changes,
+    CriticName,
+    critic_options,
+    said_why,
+)
 from lafi.app.drawing_options import DEFAULT_URL, Upscale
-from lafi.app.missing import missing
 from lafi.app.page_command import Captions, Font, Formats, Layout, Order, Size
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
@@ -22,14 +28,15 @@ from lafi.app.story_command import (
     Novel,
     Protected,
     Record,
+    RecurringPlaces,
     Replay,
     StoryTitle,
     StoryVocabulary,
-    extra_of,
 )
-from lafi.board.error import StoryboardError
 
 app = typer.Typer()
+DRAWN = "panels"
+"""The folder of the panels, as `lafi.app.comic` has it."""
 
 
 @app.command()
@@ -58,7 +65,11 @@ def comic(
     llm_price: LlmPrice = "",
     record: Record = None,
     replay: Replay = None,
+    critic: CriticName = "",
+    candidates: Candidates = 1,
+    changes: Changes = None,
     protected: Protected = None,
+    places: RecurringPlaces = None,
     sign_key: SignKey = None,
     sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
@@ -68,25 +79,23 @@ def comic(
 ) -> None:
     """Plan a story, draw it with a running server and lay it out; again: what is missing."""
     signing = signing_of(sign_key, sign_certificate)
-    try:
+    with said_why(1, "story"):
         from lafi.app.comic import PageForm, Plan
         from lafi.app.comic import comic as make
         from lafi_story.llm.options import LlmOptions
 
-        asked = LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price)
+        given = (llm, llm_model, record, replay, llm_timeout, llm_price)
+        asked = LlmOptions(*given)
+        judges = critic_options(critic, candidates, changes, out / DRAWN, given, plans=True)
         code = make(
             novel,
             out,
             server,
-            plan=Plan(panels, title, encoding, vocabulary, asked, protected),
+            plan=Plan(panels, title, encoding, vocabulary, asked, protected, places),
             form=PageForm(layout, order, size, formats, captions, font),
             upscale=upscale,
             signing=signing,
             access=access_of(api_key, tls_ca, tls_certificate, tls_key),
+            judges=judges,
         )
-    except ModuleNotFoundError as error:
-        raise missing(error, extra_of(error)) from None
-    except StoryboardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     raise typer.Exit(code)

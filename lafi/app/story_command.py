@@ -49,6 +49,16 @@ Protected = Annotated[
 ]
 
 
+RecurringPlaces = Annotated[
+    bool | None,
+    typer.Option(
+        "--places/--no-places",
+        help="Have a place that several panels show drawn once and read by all of them.",
+        show_default="where the vocabulary's model draws empty scenes; the bundled one does not",
+    ),
+]
+
+
 def extra_of(error: ModuleNotFoundError) -> str:
     """The extra that installs a package of this command."""
     return "llm" if (error.name or "").split(".")[0] in ("openai", "httpx2") else "story"
@@ -75,6 +85,7 @@ def story(
     record: Record = None,
     replay: Replay = None,
     protected: Protected = None,
+    places: RecurringPlaces = None,
 ) -> None:
     """Plan a storyboard from a story: by rules on this machine, or by a language model."""
     try:
@@ -92,6 +103,7 @@ def story(
             overwrite=overwrite,
             llm=LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price),
             protected=protected,
+            places=places,
         )
     except ModuleNotFoundError as error:
         raise missing(error, extra_of(error)) from None

@@ -39,10 +39,13 @@ def story(
     overwrite: bool = False,
     llm: LlmOptions = _NO_LLM,
     protected: Path | None = None,
+    places: bool | None = None,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
     llm: who plans instead of the rules. protected: a file of names that are refused or renamed.
+    places: whether those that several panels show are drawn once, for all of them; None: where the
+    vocabulary's model can draw them.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
@@ -72,13 +75,9 @@ def story(
                 folder=folder,
                 report=bar.report,
                 protected=names,
+                places=places,
             )
-        text = told.to_yaml()
-        if target is None:
-            sys.stdout.buffer.write(text.encode())
-            sys.stdout.flush()
-        elif folder is not None:
-            folder.wrote(target, text)
+        _write(told.to_yaml(), target, folder)
     except StoryboardError as error:
         for line in error.problems:
             console.print(f"error: {line}")
@@ -87,6 +86,15 @@ def story(
         return 1
     _say(told, out, kept, console)
     return 0
+
+
+def _write(text: str, target: Path | None, folder: StepFolder | None) -> None:
+    """target None: to standard output."""
+    if target is None:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.flush()
+    elif folder is not None:
+        folder.wrote(target, text)
 
 
 def was_edited(storyboard: Path, steps: Path) -> bool:

@@ -163,6 +163,25 @@ class Script(CheckedModel):
     notes: tuple[Words, ...] = ()
 
 
+class Place(CheckedModel):
+    """A place that several panels show, at one time of day; place, light: of the vocabulary."""
+
+    name: Name
+    place: Words = ""
+    light: Words = ""
+    prompt: Words = ""
+    """Its description in the storyboard; "": made from the above."""
+    panels: tuple[At, ...] = ()
+    """The panels that read it, counted from 0."""
+
+
+class Places(CheckedModel):
+    """The places that stay the same."""
+
+    places: tuple[Place, ...] = Field(default=(), max_length=MAX_CHARACTERS)
+    notes: tuple[Words, ...] = ()
+
+
 def quoted(text: str) -> str:
     """The text as one line of at most MAX_LINE printable characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,16 +1,17 @@
 """Text of a novel to a storyboard: the steps in their order, each kept and taken up again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
+from lafi_story.places import find_places, not_drawn, with_places
 from lafi_story.planner import Planner, Report, silent
 from lafi_story.prompts import fuse, token_counter
 from lafi_story.protected import ProtectedNames
 from lafi_story.reading import joined, outline_of, read_novel
 from lafi_story.step_folder import StepFolder, digest
-from lafi_story.steps import Cast, Outline, Scenes, Script
+from lafi_story.steps import Cast, Outline, Places, Scenes, Script
 from lafi_story.vocabulary import Vocabulary
 from lafi_story.yaml_text import to_yaml
 
@@ -46,14 +47,17 @@ def tell(
     folder: StepFolder | None = None,
     report: Report = silent,
     protected: ProtectedNames = _NONE,
+    places: bool | None = None,
 ) -> Told:
     """The storyboard of a novel.
 
     panels: the most of them, 0: as many as the text has passages, up to 24. folder: where the
     steps are kept and read from; None: nowhere. protected: names that are refused, or replaced
-    before anybody plans; `text.txt` keeps the text as it was. Raises StoryboardError for a text
-    that cannot be read or has a refused name, for edited steps that are wrong, and
-    ModuleNotFoundError without the extra `story`.
+    before anybody plans; `text.txt` keeps the text as it was. places: whether those that several
+    panels show are drawn once, for all of them; None: where the vocabulary's model can.
+
+    Raises StoryboardError for a text that cannot be read or has a refused name, for edited steps
+    that are wrong, and ModuleNotFoundError without the extra `story`.
     """
     count = token_counter(vocabulary)
     outline, renamed = protected.applied(_outline(data, title, encoding, folder))
@@ -77,10 +81,21 @@ def tell(
             lambda: planner.panels(outline, scenes, cast, panels, report),
         )
     board, left_out = fuse(outline, cast, script, vocabulary, count)
+    if places is None and not vocabulary.empty_scenes:
+        left_out = (*left_out, *not_drawn(find_places(cast, script)))
+    elif places is not False:
+        source = digest(source, script.model_dump_json())
+        found = _places(folder, source, lambda: find_places(cast, script))
+        board, unread = with_places(board, script, found, vocabulary, count)
+        left_out = (*found.notes, *left_out, *unread)
     protected.check_board(board)
     kept = folder.notes if folder is not None else []
     notes = (*outline.notes, *renamed, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
     return Told(board, outline, scenes, cast, script, notes)
+
+
+def _places(folder: StepFolder | None, source: str, make: Callable[[], Places]) -> Places:
+    return make() if folder is None else folder.step("places.yaml", Places, source, make)
 
 
 def _outline(data: bytes, title: str, encoding: str, folder: StepFolder | None) -> Outline:

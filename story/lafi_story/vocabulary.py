@@ -81,6 +81,8 @@ class Vocabulary(CheckedModel):
     ] = MAX_CHARACTERS_PER_PANEL
     person: OptionalText = "person"
     nobody: OptionalText = "an empty scene"
+    empty_scenes: bool = True
+    """Whether the model draws a place without anybody; then places that recur are drawn once."""
     unknown_action: str = ""
     actions: dict[str, Term] = Field(default={})
     places: dict[str, Term] = Field(default={})

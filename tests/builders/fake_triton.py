@@ -98,6 +98,8 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         """REFERENCES of each storyboard."""
         self.queue: tuple[QueueEntry, ...] = ()
         self.live = True
+        self.models = {"storyboard"}
+        """What it says that it serves."""
         self.probes = 0
         self.cancelled = threading.Event()
         self.completed = threading.Event()
@@ -126,7 +128,7 @@ class FakeTritonServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ServerReadyResponse(ready=self.live)
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return service_pb2.ModelReadyResponse(ready=request.name == "storyboard")
+        return service_pb2.ModelReadyResponse(ready=request.name in self.models)
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The model `storyboard_control`."""

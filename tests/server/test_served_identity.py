@@ -1,6 +1,7 @@
 """Identity served by a real server: enrolled over gRPC, identified by many, panels with scores."""
 
 import io
+import json
 import shutil
 import urllib.request
 from collections.abc import Iterator
@@ -221,6 +222,47 @@ def test_panels_come_with_scores_and_low_ones_are_drawn_again(
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(server.metrics_url, timeout=10) as response:
         assert b"lafi_panel_retries_total" in response.read()
+
+
+def test_a_critic_keeps_the_panel_that_is_most_like_its_character(
+    server: Supervisor, tmp_path: Path
+) -> None:
+    (tmp_path / "mia.png").write_bytes(png(0))
+    story, out = tmp_path / "story.yaml", tmp_path / "out"
+    story.write_text(
+        "{width: 32, height: 32, sampling: {steps: 2},\n"
+        "characters: [{name: mia, prompt: a child, reference: mia.png}],\n"
+        "panels: [{prompt: '{mia} running', retry_below: 1.0, retries: 0}, {prompt: a beach}]}\n"
+    )
+    arguments = ["draw", str(story), "-o", str(out), "--url", server.grpc_url]
+    judged = ["--critic", "identity", "--candidates", "2", "--changes", "1"]
+    result = CliRunner().invoke(app, [*arguments, *judged])
+    assert result.exit_code == 0, result.output
+    panels = json.loads((out / "critique.json").read_text())["panels"]
+    versions, kept = panels["0"]["versions"], panels["0"]["kept"]
+    assert [each["reasons"][:1] == ["candidate 2 of 2"] for each in versions] == [
+        False,
+        True,
+        False,
+    ]
+    scores = [each["score"] for each in versions]
+    assert (kept, len(set(scores))) == (scores.index(max(scores)), 3)
+    assert (out / "panel_00.png").read_bytes() == (out / versions[kept]["file"]).read_bytes()
+    assert len(panels["1"]["versions"]) == 1
+    # Each is what the server draws for that seed, and scores so.
+    with StoryboardClient(server.grpc_url) as client:
+        mia = Character(name="mia", prompt="a child", reference=ReferenceImage(data=png(0)))
+        again = client.draw_all(
+            Storyboard(
+                width=32,
+                height=32,
+                sampling={"steps": 2},
+                characters=(mia,),
+                panels=tuple(Panel(prompt="{mia} running", seed=one["seed"]) for one in versions),
+            )
+        )
+    assert [panel.address for panel in again] == [one["address"] for one in versions]
+    assert [panel.scores["mia"] for panel in again] == pytest.approx(scores, abs=2e-3)
 
 
 def _pixels(data: bytes) -> np.ndarray:

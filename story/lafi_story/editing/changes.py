@@ -45,6 +45,17 @@ def captions_of(board: Storyboard) -> dict[str, str]:
     return {character.name: character.caption for character in board.characters}
 
 
+def people_of(board: Storyboard) -> list[str]:
+    """Names of the characters that are no places."""
+    return [character.name for character in board.characters if character.kind == "figure"]
+
+
+def places_in(board: Storyboard, number: int) -> tuple[str, ...]:
+    """Names of the places that a panel reads."""
+    panel = board.panels[number]
+    return tuple(name for name in panel.characters if name not in board.figures(panel))
+
+
 def room_for(board: Storyboard, vocabulary: Vocabulary, count: TokenCount) -> Vocabulary:
     """The vocabulary with the tokens that a panel's own words may take beside `trigger`."""
     taken = count(f"{board.trigger},") - count("") if board.trigger else 0

@@ -14,13 +14,14 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.file import read_text
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.editing.changes import PanelChange, PanelEditor
+from lafi_story.editing.kept_places import with_places
 from lafi_story.editing.rules import RulePanelEditor
 from lafi_story.editing.storyboard_text import with_changes
 from lafi_story.llm.editing import LlmPanelEditor
 from lafi_story.llm.options import LlmOptions
 from lafi_story.step_folder import StepFolder
 from lafi_story.steps import MAX_LINE
-from lafi_story.vocabulary import load_vocabulary
+from lafi_story.vocabulary import Vocabulary, load_vocabulary
 
 Load = Callable[[Path], Storyboard]
 _BOM: Final = b"\xef\xbb\xbf"
@@ -53,8 +54,9 @@ def edit(path: Path, number: int, wish: str, work: Work) -> bool:
     if not wish.strip() or len(wish) > MAX_LINE:
         allowed = f"what is to be another one, in 1 to {MAX_LINE} characters"
         raise StoryboardError([problem("the wish", wish, allowed)])
-    with _editor(work) as editor:
-        change = editor.edit(board, number, wish)
+    words = load_vocabulary(work.vocabulary)
+    with _editor(work, words) as editor:
+        change = with_places(board, editor.edit(board, number, wish), words)
     done = _write(path, board, [change], work)
     if not done:
         _say(f"panel {number} is like that already; nothing is changed")
@@ -72,8 +74,9 @@ def polish(path: Path, work: Work, numbers: Sequence[int] | None = None) -> list
     for number in wanted:
         if not 0 <= number <= last:
             raise StoryboardError([problem("--panel", number, f"0 to {last}")])
-    with _editor(work) as editor:
-        changes = [editor.polish(board, number) for number in wanted]
+    words = load_vocabulary(work.vocabulary)
+    with _editor(work, words) as editor:
+        changes = [with_places(board, editor.polish(board, n), words) for n in wanted]
     done = _write(path, board, changes, work)
     _say(f"{len(done)} of {len(changes)} prompts {'would be' if work.dry_run else 'are'} rewritten")
     return done
@@ -133,8 +136,7 @@ def _difference(before: str, after: str, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def _editor(work: Work) -> Iterator[PanelEditor]:
-    words = load_vocabulary(work.vocabulary)
+def _editor(work: Work, words: Vocabulary) -> Iterator[PanelEditor]:
     if not work.llm.wanted:
         yield RulePanelEditor(words)
         return

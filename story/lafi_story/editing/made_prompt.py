@@ -18,12 +18,13 @@ def made(
     return panel, tuple(notes)
 
 
-def changed(old: Panel, number: int, new: Panel, prompt: str = "") -> PanelChange:
+def changed(board: Storyboard, number: int, new: Panel, prompt: str = "") -> PanelChange:
     """What is another one. Regions and a list of characters stay where the same people stay.
 
     prompt: in place of the new panel's.
     """
-    people = set(new.characters) != set(old.characters)
+    old = board.panels[number]
+    people = set(new.characters) != set(board.figures(old))
     regions: dict[str, Box] | None = None
     notes: tuple[str, ...] = ()
     if new.regions != old.regions and (people or not old.regions):

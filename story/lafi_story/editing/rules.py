@@ -5,7 +5,7 @@ from dataclasses import replace
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL
 from lafi.board.storyboard import Panel, Storyboard
-from lafi_story.editing.changes import PanelChange, captions_of, room_for
+from lafi_story.editing.changes import PanelChange, captions_of, people_of, room_for
 from lafi_story.editing.handwritten import Handwritten
 from lafi_story.editing.made_prompt import changed, from_left, made
 from lafi_story.editing.prompt_reading import PromptRead, PromptReader
@@ -29,7 +29,7 @@ class RulePanelEditor:
         panel = board.panels[number]
         read = self._reader.read(panel.prompt)
         present = [figure.name for figure in read.script.figures]
-        asked = read_wish(wish, present, [c.name for c in board.characters], self._vocabulary)
+        asked = read_wish(wish, present, people_of(board), self._vocabulary)
         self._check_people(asked, present, number)
         if not read.whole:
             return self._by_hand(board, number, asked)
@@ -40,7 +40,7 @@ class RulePanelEditor:
         new, notes = made(board, number, script, words, self._count)
         if notes:  # what was asked for must not be what is left out
             raise StoryboardError([f"{note}; nothing is changed" for note in notes])
-        return changed(panel, number, new)
+        return changed(board, number, new)
 
     def polish(self, board: Storyboard, number: int) -> PanelChange:
         """As `PanelEditor`. Words that are not the vocabulary's go, unless it is free."""
@@ -56,7 +56,7 @@ class RulePanelEditor:
         said = tuple(
             f"panel {number}: {word!r} is no word of the vocabulary; left out" for word in gone
         )
-        return replace(changed(panel, number, new, prompt), notes=(*notes, *said))
+        return replace(changed(board, number, new, prompt), notes=(*notes, *said))
 
     def _check_people(self, wish: Wish, present: list[str], number: int) -> None:
         """Raises StoryboardError for people who are not where the wish has them."""

@@ -82,6 +82,25 @@ class PanelsFound(CheckedModel):
     panels: tuple[PanelFound, ...]
 
 
+Points = Literal[0, 1, 2, 3, 4]
+
+
+class PanelJudged(CheckedModel):
+    """What is to be seen in a panel beside its prompt: 0, none of it, to 4, all as it is to be.
+
+    faults: what is wrong, each in a few words, such as `missing: second person`. prompt: a better
+    one; "": its words are not the fault.
+    """
+
+    people: Points
+    looks: Points
+    actions: Points
+    scene: Points
+    picture: Points
+    faults: tuple[str, ...]
+    prompt: str
+
+
 class PanelChanged(CheckedModel):
     """How a panel is after a wish. refused: why the wish cannot be granted; "": it is."""
 

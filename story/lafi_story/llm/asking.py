@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from lafi.board.checked_model import CheckedModel
 from lafi.board.error import StoryboardError
-from lafi_story.llm.question import Endpoint, LlmError, Question
+from lafi_story.llm.question import Endpoint, LlmError, Picture, Question
 from lafi_story.llm.recording import Recording
 
 Form = TypeVar("Form", bound=CheckedModel)
@@ -54,12 +54,16 @@ class Asker:
         system: str,
         user: str,
         check: Callable[[Form], None] = lambda answer: None,
+        *,
+        picture: Picture | None = None,
     ) -> Form:
-        """The answer. check: raises StoryboardError for what has to be answered again.
+        """The answer. check: raises StoryboardError for what has to be answered again. picture:
+        what is asked about.
 
         Raises LlmError where there is none, also after TRIES.
         """
-        question = Question(form.__name__, system, user, form.model_json_schema())
+        schema = form.model_json_schema()
+        question = Question(form.__name__, system, user, schema, picture=picture)
         digest = question.digest(self.model)
         kept = self._recording.get(digest) if self._recording is not None else None
         if kept is not None:

@@ -6,7 +6,7 @@ from typing import Final
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import folded
 from lafi.board.storyboard import Storyboard
-from lafi_story.editing.changes import PanelChange, room_for
+from lafi_story.editing.changes import PanelChange, people_of, room_for
 from lafi_story.editing.made_prompt import changed, from_left, made
 from lafi_story.llm import instructions
 from lafi_story.llm.answers import PanelChanged
@@ -79,13 +79,13 @@ class LlmPanelEditor:
             light=_word(answer.light),
             framing=answer.framing,
         )
-        if {f.name for f in figures} == set(panel.characters):
+        if {f.name for f in figures} == set(board.figures(panel)):
             script = from_left(script, panel.regions)
         words = room_for(board, self._vocabulary, self._count)
         new, notes = made(board, number, script, words, self._count)
         if notes and complete:
             raise StoryboardError([f"{note}; nothing is changed" for note in notes])
-        found = changed(panel, number, new)
+        found = changed(board, number, new)
         return PanelChange(
             number, found.prompt, found.regions, found.characters, (*found.notes, *notes)
         )
@@ -97,7 +97,7 @@ def _word(text: str) -> str:
 
 def _checker(board: Storyboard, vocabulary: Vocabulary) -> Callable[[PanelChanged], None]:
     """A check that an answer names what there is, so that nothing of a wish is lost in silence."""
-    names = [character.name for character in board.characters]
+    names = people_of(board)
 
     def check(answer: PanelChanged) -> None:
         problems = [] if answer.refused.strip() else list(_wrong(answer, names, vocabulary))

@@ -64,7 +64,7 @@ class OpenAiEndpoint:
 
         messages: list[Any] = [
             {"role": "system", "content": question.system},
-            {"role": "user", "content": question.user},
+            {"role": "user", "content": _content(question)},
         ]
         for text, wrong in question.wrong:
             messages.append({"role": "assistant", "content": text})
@@ -161,6 +161,14 @@ class OpenAiEndpoint:
 
     def _error(self, got: str) -> LlmError:
         return LlmError([f"the language model at {self._url}: got {got}"])
+
+
+def _content(question: Question) -> Any:
+    """The text alone, or with the picture before it."""
+    if question.picture is None:
+        return question.user
+    picture = {"type": "image_url", "image_url": {"url": question.picture.url}}
+    return [picture, {"type": "text", "text": question.user}]
 
 
 def checked_url(url: str) -> str:

@@ -124,13 +124,14 @@ def about_prompt(board: Storyboard, number: int, vocabulary: Vocabulary) -> str:
 
 
 def _form_of(board: Storyboard, vocabulary: Vocabulary) -> str:
-    names = "; ".join(f"{one.name} ({one.caption})" for one in board.characters) or "nobody"
+    people = [one for one in board.characters if one.kind == "figure"]
+    names = "; ".join(f"{one.name} ({one.caption})" for one in people) or "nobody"
     words = {kind: _words(vocabulary, kind) for kind in _KINDS}
     return _PANEL.format(most=vocabulary.most_figures, names=names, **words)
 
 
 def _prompt(board: Storyboard, number: int) -> str:
-    return _framed(board.panels[number].prompt)
+    return framed(board.panels[number].prompt)
 
 
 _KINDS: Final = ("actions", "moods", "props", "places", "lights")
@@ -164,10 +165,10 @@ def _shown(outline: Outline, part: range) -> str:
     """Numbered paragraphs; none of them can close the frame around them."""
     start = max(0, part.start - BEFORE)
     lines = [f"[{n}] {outline.paragraphs[n].text}" for n in range(start, part.stop)]
-    return _framed("\n".join(lines))
+    return framed("\n".join(lines))
 
 
-def _framed(text: str) -> str:
+def framed(text: str) -> str:
     """Nothing in it can close the frame."""
     text = text.replace("<story>", "(story)").replace("</story>", "(/story)")
     return f"<story>\n{text}\n</story>"

@@ -1,5 +1,7 @@
 """`lafi comic` from a text to pages, drawn by a scripted server; again only what is missing."""
 
+import json
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -8,10 +10,13 @@ from typing import Any
 
 import pytest
 from fake_triton import FakeTritonServer
+from scripted_llm import form_of, scripted_llm
 from typer.testing import CliRunner
 
 from lafi.app.cli import app
 from lafi.app.comic import PageForm, Plan, comic
+from lafi.app.critic_options import critic_options
+from lafi.board.error import StoryboardError
 from lafi_story import command
 from lafi_story.rules import RulePlanner
 from lafi_story.vocabulary import load_vocabulary
@@ -145,3 +150,36 @@ def test_options_reach_the_steps(monkeypatch: pytest.MonkeyPatch):
     refused = runner.invoke(app, [*arguments, "--record", "r"])
     assert (refused.exit_code, len(calls)) == (1, 1)
     assert "--record: got r, allowed: only with --llm" in refused.output
+
+
+def test_a_critic_judges_the_panels_of_a_comic(
+    server: FakeTritonServer, novel: str, tmp_path: Path
+):
+    asked: list[str] = []
+
+    def reply(request: Any) -> str:
+        asked.append(form_of(request))
+        lines = ("people", "looks", "actions", "scene", "picture")
+        text = request["messages"][1]["content"][1]["text"]
+        poor = "library" in text and "close-up" not in text
+        names = re.findall(r"\{\w+\}", text.partition("<story>\n")[2].partition("\n")[0])
+        suggested = " and ".join(dict.fromkeys(names)) + " in a library, close-up"
+        found: dict[str, Any] = dict.fromkeys(lines, 1 if poor else 4)
+        return json.dumps(found | {"faults": ["far"] * poor, "prompt": suggested * poor})
+
+    out = tmp_path / "out"
+    with pytest.raises(StoryboardError, match="--critic: got 'llm', allowed: with --llm"):
+        critic_options("llm", 1, None, out / "panels", plans=True)
+    with scripted_llm(reply) as llm:
+        judges = critic_options(
+            "llm", 1, None, out / "panels", (llm.url, "m", None, None, 30.0, ""), plans=True
+        )
+        assert comic(novel, out, server.url, judges=judges) == 0
+    assert set(asked) == {"PanelJudged"}
+    first, again = server.received
+    assert 0 < len(again.panels) < len(first.panels)
+    assert all("in a library, close-up" in panel.prompt for panel in again.panels)
+    # The plan stays as it was; the pages show the better panel.
+    assert "close-up" not in (out / "story.yaml").read_text()
+    assert (out / "panels/critique.json").exists()
+    assert (out / "pages/page_01.png").exists()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
@@ -60,6 +60,7 @@ scripts = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(scripts)
 def test_what_lafi_story_writes_is_read_back_whole(script: PanelScript):
     read = PromptReader(WORDS).read(prompt_of(script, WORDS))
@@ -67,6 +68,7 @@ def test_what_lafi_story_writes_is_read_back_whole(script: PanelScript):
     assert read.script == script
 
 
+@settings(deadline=None)
 @given(scripts, some("lights"), some("places"))
 def test_a_wish_changes_what_it_names_and_nothing_else(script: PanelScript, light: str, place: str):
     prompt = prompt_of(script, WORDS)
@@ -155,6 +157,7 @@ def test_too_many_figures_are_refused():
         EDITOR.edit(full, 0, "add Ann")
 
 
+@settings(deadline=None)
 @given(scripts)
 def test_a_prompt_in_the_models_words_is_polished_already(script: PanelScript):
     prompt = prompt_of(script, WORDS)

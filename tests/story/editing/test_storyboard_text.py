@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
@@ -75,6 +75,7 @@ def test_line_ends_and_json_stay_as_they_are():
         assert with_changes(whole, [PanelChange(0, "a")]) == whole
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1))
 def test_any_prompt_reads_back(prompt: str):
     text = with_changes(FILE, [PanelChange(0, prompt), PanelChange(1, prompt)])

@@ -1,0 +1,128 @@
+"""`CritiqueLog`: what a critic said of every version of a panel, beside the drawing.
+
+`critique.json` holds it, and `critique/` the pictures of all versions. A later call goes on from
+there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lafi.board.critique import with_panel
+from lafi.board.error import StoryboardError
+from lafi.board.storyboard import Storyboard
+from lafi_client.drawing_folder import panel_settings, write_whole
+
+LOG: Final = "critique.json"
+FOLDER: Final = "critique"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One drawing of a panel.
+
+    reasons  why it was drawn: the faults of version `before`, or that it is a candidate
+    before   the version that it is a change of; None for the first one
+    score    None: there was nothing to judge
+    """
+
+    file: str
+    prompt: str
+    seed: int
+    score: float | None
+    faults: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    before: int | None = None
+    address: str = ""
+
+    @property
+    def level(self) -> float:
+        """The score as a number."""
+        return math.inf if self.score is None else self.score
+
+
+@dataclass(slots=True)
+class PanelLog:
+    """asked: SHA-256 of the panel as the storyboard has it. kept: the version that is shown.
+
+    sha256: of the shown file. settled: critic and numbers of drawings for which nothing is left.
+    """
+
+    asked: str
+    versions: list[Version] = field(default_factory=list)
+    kept: int = 0
+    sha256: str = ""
+    settled: str = ""
+
+    @property
+    def shown(self) -> Version:
+        """The version that stays."""
+        return self.versions[self.kept]
+
+
+class CritiqueLog:
+    """Of one folder of panels. Each change is written at once."""
+
+    def __init__(self, folder: Path, *, anew: Iterable[int] | None = ()) -> None:
+        """anew: panels of which nothing is taken from before; None: all."""
+        self._path = folder / LOG
+        self.panels = {} if anew is None else _read(self._path)
+        for number in anew or ():
+            self.panels.pop(number, None)
+
+    def shown(self, board: Storyboard) -> Storyboard:
+        """The storyboard with the versions that stayed, where the panel is still as it was."""
+        for number, log in list(self.panels.items()):
+            if number >= len(board.panels) or log.asked != panel_settings(board, number):
+                del self.panels[number]
+                continue
+            try:
+                board = with_panel(board, number, log.shown.prompt, log.shown.seed)
+            except StoryboardError:  # a file that somebody changed
+                del self.panels[number]
+        return board
+
+    def settled(self, number: int, picture: bytes, critic: str) -> bool:
+        """Whether this critic has judged this very picture, and nothing is left to try."""
+        log = self.panels.get(number)
+        return log is not None and log.settled == critic and log.sha256 == digest(picture)
+
+    def write(self, critic: str) -> None:
+        """Write it whole."""
+        panels = {str(number): asdict(log) for number, log in sorted(self.panels.items())}
+        text = json.dumps({"critic": critic, "panels": panels}, indent=1, ensure_ascii=False)
+        write_whole(self._path, text.encode())
+
+
+def digest(picture: bytes) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(picture).hexdigest()
+
+
+def version_file(number: int, version: int) -> str:
+    """`critique/panel_03_1.png` for version 1 of panel 3."""
+    return f"{FOLDER}/panel_{number:02d}_{version}.png"
+
+
+def _read(path: Path) -> dict[int, PanelLog]:
+    """The panels by number; none if the file is missing or not one of ours."""
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(path.read_bytes())["panels"]
+        panels = {int(number): _panel(entry) for number, entry in found.items()}
+        return {n: log for n, log in panels.items() if 0 <= log.kept < len(log.versions)}
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _panel(entry: dict[str, Any]) -> PanelLog:
+    versions = [
+        Version(**{**each, "faults": tuple(each["faults"]), "reasons": tuple(each["reasons"])})
+        for each in entry["versions"]
+    ]
+    return PanelLog(**{**entry, "versions": versions})
