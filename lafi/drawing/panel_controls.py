@@ -24,27 +24,26 @@ from lafi.sampling.window import whole_steps_in_window
 
 
 class ControlConditions:
-    """What networks and adapters made of pictures, each once for a size: stages and retries share
-    it."""
+    """What networks and adapters made of pictures, each once for a size.
+
+    A panel's stages and retries share it.
+    """
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, Size], tuple[Tensor, ...]] = {}
 
-    def condition(self, control: Control, size: Size, engines: Engines) -> Tensor:
-        """(C, h, w) by a network. size: in pixels."""
-        return self._of(control, size, engines)[0]
+    def of(self, control: Control, size: Size, engines: Engines) -> tuple[Tensor, ...]:
+        """A network's condition (C, h, w) alone; an adapter's features, (C, h / d, w / d) each.
 
-    def features(self, control: Control, size: Size, engines: Engines) -> tuple[Tensor, ...]:
-        """(C, h / d, w / d) each, by an adapter. size: in pixels."""
-        return self._of(control, size, engines)
-
-    def _of(self, control: Control, size: Size, engines: Engines) -> tuple[Tensor, ...]:
+        size: in pixels.
+        """
         key = (control.sees, size)
         if key not in self._made:
-            facts = engines.info.control(control.kind)
             pixels = control_pixels(control, *size)
             if control.kind in engines.control_adapters:
-                seen = control_tensor(pixels, 3 if facts is None else facts.channels)
+                facts = engines.info.control(control.kind)
+                assert facts is not None
+                seen = control_tensor(pixels, facts.channels)
                 made = engines.control_adapters[control.kind].features(seen)
             else:
                 made = (engines.controls[control.kind].condition(control_tensor(pixels)),)
@@ -59,7 +58,7 @@ def panel_controls(
     return tuple(
         PanelControl(
             network=control.kind,
-            condition=conditions.condition(control, size, engines),
+            condition=conditions.of(control, size, engines)[0],
             strength=control.strength,
             start=control.start,
             end=control.end,
@@ -81,7 +80,7 @@ def panel_features(
             continue
         region = _region(control, size, engines)
         features = {}
-        made = conditions.features(control, size, engines)
+        made = conditions.of(control, size, engines)
         for port, feature in zip(ports, made, strict=False):
             weighed = feature * control.strength
             if region is not None:

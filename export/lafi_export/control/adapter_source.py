@@ -24,7 +24,7 @@ _LIGHT: Final = re.compile(r"body\.(\d+)\.body\.(\d+)\.(block[12]\.(?:weight|bia
 _LEVELS: Final = 4
 """Widths of a full adapter of the authors, each with the same number of blocks."""
 _BLOCK: Final = re.compile(r"adapter\.body\.(\d+)\.resnets\.(\d+)\.block1\.weight")
-_TYPES: Final = ("full_adapter", "full_adapter_xl")
+_TYPES: Final = ("full_adapter_xl", "full_adapter")
 """Types with the same tensors: what tells them apart is which of them fits the UNet."""
 
 
@@ -84,10 +84,11 @@ def _config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     blocks = [match for name in tensors if (match := _BLOCK.fullmatch(name))]
     if not blocks:
         raise ValueError("its blocks")
-    count = 1 + max(int(block[1]) for block in blocks)
+    # Counted, so that a number in a name makes nothing large.
+    count = len({block[1] for block in blocks})
     config: dict[str, Any] = {
         "_class_name": T2IAdapter.__name__,
-        "num_res_blocks": 1 + max(int(block[2]) for block in blocks),
+        "num_res_blocks": len({block[2] for block in blocks}),
     }
     if "adapter.conv_in.weight" in tensors:
         seen = _width(tensors, "conv_in", 1)

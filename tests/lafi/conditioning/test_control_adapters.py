@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lafi.conditioning.control_adapters import NO_FEATURES, ControlFeatures, PanelFeatures
@@ -34,6 +34,7 @@ windows = st.tuples(st.integers(0, STEPS), st.integers(0, STEPS)).map(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(-8, 8), windows, st.integers(1, 3)), max_size=3),
     st.integers(0, STEPS - 1),
