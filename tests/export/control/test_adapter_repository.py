@@ -80,6 +80,7 @@ def test_it_draws_what_torch_draws(
         assert all(distance(one, other) > 5 for other in ours[:place])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
 def test_the_places_of_published_architectures(
