@@ -28,6 +28,7 @@ _OTHER: Final = {
     "controlnet_cond_embedding.": "a control network",
     "controlnet_down_blocks.": "a control network",
     "input_hint_block.": "a control network",
+    "adapter.body.": "a T2I-Adapter",
     "ip_adapter.": "an IP-Adapter",
     "image_proj.": "an IP-Adapter",
     "embedder.": "an unCLIP model, which draws from a picture's embedding",

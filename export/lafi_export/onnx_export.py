@@ -92,6 +92,7 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
         )
         if exported is None:
             raise RuntimeError(f"torch exported nothing for {graph.file}")
+        _count_rows_elsewhere(exported.model, graph.one_row)
         used = _point_into_files(exported.model, weights, path.parent)
         _simplify(exported.model)
     model = _with_rows_of_their_own(without_metadata(exported.model_proto), graph.one_row)
@@ -100,6 +101,29 @@ def export_graph(graph: Graph, path: Path, weights: Sequence[PartWeights]) -> tu
     # By its path, since the checker looks for the files as well.
     onnx.checker.check_model(path, full_check=True)
     return used
+
+
+def _count_rows_elsewhere(model: onnxscript.ir.Model, names: Sequence[str]) -> None:
+    """What counts rows by one of these inputs, which may have a single one, counts the first
+    input's, in place.
+
+    In a trace all inputs have as many rows, so it does not matter there whose are counted.
+    """
+    first, *others = model.graph.inputs
+    for value in others:
+        if value.name not in names:
+            continue
+        for node, place in tuple(value.uses()):
+            if node.op_type != "Shape":
+                continue
+            begin, end = (
+                node.attributes[name].as_int() if name in node.attributes else default
+                for name, default in (("start", 0), ("end", 4))
+            )
+            if (begin, end) == (0, 1):
+                node.replace_input_with(place, first)
+            elif begin <= 0:
+                raise RuntimeError(f"{value.name}: the graph reads its shape from {begin} to {end}")
 
 
 def _with_rows_of_their_own(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:

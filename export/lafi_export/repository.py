@@ -5,7 +5,8 @@
     OUT/artifacts/weights/<part>.safetensors          float32, used by the ONNX files
     OUT/artifacts/recogniser/                         student.onnx, recogniser.json and its
                                                       text tower, if one is given
-    OUT/artifacts/control/<name>/                     a control network, its weights and parity
+    OUT/artifacts/control/<name>/                     a control network or adapter, its weights
+                                                      and parity
     OUT/artifacts/picture_prompts/                    an adapter's image encoder, likewise
     OUT/artifacts/upscaler/x4/                        a network that enlarges panels, if one is
                                                       beside the checkpoint or was there before
@@ -27,7 +28,7 @@ from typing import Final, cast
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.engine.onnx.runtime_choice import runtimes_of
-from lafi.engine.torch.control import TorchControlNetwork, with_torch_controls
+from lafi.engine.torch.control_fit import with_torch_controls
 from lafi.engine.torch.picture_prompts import with_torch_pictures
 from lafi.model.artifacts import DENOISER, file_folder
 from lafi.model.checkpoint import read_model_info
@@ -47,7 +48,7 @@ from lafi.wire.model_spec import (
 from lafi_export.artifacts import ExportedModel, export_model, export_variant
 from lafi_export.beside import export_beside, read_beside, with_runtime
 from lafi_export.checkpoint_variant import Variant, plan_variant
-from lafi_export.control.repository import compare_controls, write_controls
+from lafi_export.control.repository import TorchControl, compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
 from lafi_export.parity import compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
@@ -113,11 +114,12 @@ def export_checkpoint(
     kept. runtime, precision: what the served models run with; no runtime: the usual one of a
     model's family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not
     with variants. denoiser: serve it as a model too. variants: merged and exported beside the
-    model; beside: checkpoints of any family by name; controls: folders of control networks by name,
-    not with `denoiser`; picture_prompts: an adapter (safetensors) and its image encoder; each of
-    these with its own parity report. recogniser: its folder; it scores panels and identifies
-    characters. None: the one beside the checkpoint, if there. threads: for comparing, 0 for all.
-    finish: called with the complete folder before it replaces `out`. tell: before each step.
+    model; beside: checkpoints of any family by name; controls: folders of control networks and
+    adapters by name, not with `denoiser`; picture_prompts: an IP-Adapter (safetensors) and its
+    image encoder; each of these with its own parity report. recogniser: its folder; it scores
+    panels and identifies characters. None: the one beside the checkpoint, if there. threads: for
+    comparing, 0 for all. finish: called with the complete folder before it replaces `out`.
+    tell: before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
     a precision that this machine lacks, LoraError and TextualInversionError; ParityError where a
@@ -287,7 +289,7 @@ def _compare(
 
 
 def _compare_beside(
-    references: tuple[Mapping[str, TorchControlNetwork], PictureEncoder | None],
+    references: tuple[Mapping[str, TorchControl], PictureEncoder | None],
     artifacts: Path,
     info: ModelInfo,
     chosen: tuple[RuntimeName, Precision],

@@ -11,6 +11,7 @@ from gguf import GGUFReader
 from torch import Tensor
 
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+from lafi_export.control.adapter_source import is_control_adapter
 from lafi_export.control.source import is_control_network
 from lafi_export.file_markers import read_marks
 from lafi_export.single_file_kind import (
@@ -93,6 +94,8 @@ def model_lines(
     """
     if is_control_network(tensors):
         yield "a control network, for --control NAME=FILE"
+    elif is_control_adapter(tensors):
+        yield "a T2I-Adapter, for --control NAME=FILE"
     elif any(name.startswith(_ADAPTER) for name in tensors):
         yield "an IP-Adapter, for --picture-prompts FILE with --image-encoder FOLDER"
     else:

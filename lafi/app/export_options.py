@@ -83,8 +83,8 @@ Controls = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=FOLDER",
-        help="A control network (ControlNet) for this model: a diffusers folder, or one "
-        ".safetensors file; panels name it in `control`; may be given again.",
+        help="A control network (ControlNet) or adapter (T2I-Adapter) for this model: a diffusers "
+        "folder, or one .safetensors file; panels name it in `control`; may be given again.",
     ),
 ]
 Precision = Annotated[

@@ -1,4 +1,4 @@
-"""`Control`: a picture or a pose by which a control network steers a panel."""
+"""`Control`: a picture or a pose by which a control network or adapter steers a panel."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -17,7 +17,7 @@ Preparation = Literal["none", "canny"]
 ControlName = Annotated[
     str,
     Field(strict=True, pattern=f"^{NAME_PATTERN}$"),
-    Allowed("the name of a control network of the model, such as pose"),
+    Allowed("the name of a control network or adapter of the model, such as pose"),
 ]
 JointPlace = Annotated[
     tuple[UnitNumber, UnitNumber],
@@ -27,10 +27,10 @@ Figure = dict[Annotated[Joint, Allowed(", ".join(JOINTS))], JointPlace]
 
 
 class Control(CheckedModel):
-    """What one control network sees, how strongly it steers, in which steps, and where."""
+    """What one network or adapter sees, how strongly it steers, in which steps, and where."""
 
     kind: ControlName = Field(
-        description="the name of a control network of the model, such as pose"
+        description="the name of a control network or adapter of the model, such as pose"
     )
     image: ReferenceImage | None = Field(
         default=None, description=f"{ALLOWED} such as the network was trained on"
@@ -49,7 +49,8 @@ class Control(CheckedModel):
     prepare: Annotated[Preparation, Allowed("none, canny")] = "none"
     """What becomes of the picture first: `canny` draws its edges (thresholds 100 and 200)."""
     strength: Strength = 1.0
-    """By which what it adds is multiplied: `controlnet_conditioning_scale` in diffusers."""
+    """By which what it adds is multiplied: `controlnet_conditioning_scale` in diffusers, of an
+    adapter `adapter_conditioning_scale`."""
     start: Fraction = 0.0
     end: Fraction = 1.0
     """Step i of N of each stage has it if start <= i / N and (i + 1) / N <= end."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lafi.conditioning.conditioner import Conditioner
 from lafi.conditioning.control import PanelControl
-from lafi.conditioning.picture_prompts import NO_PICTURES, PanelPicture, PicturePrompts
+from lafi.conditioning.control_adapters import NO_FEATURES, ControlFeatures
+from lafi.conditioning.picture_prompts import NO_PICTURES, PicturePrompts
 from lafi.conditioning.reference import Reference, ReferenceNoise, Source, reference_timestep
 from lafi.ports.engines import EncodedText
 from lafi.sampling.guidance import Guidance
@@ -62,6 +63,7 @@ class PanelState:
     reuse     of computed calls; None computes each
     conditioners  further inputs of its rows, such as the words that are limited to regions
     controls  what steers it by pictures, in some of its steps
+    features  what control adapters made of pictures, which steers it in some of its steps
     pictures  what acts beside its words, in some of its steps
     kept      what of the picture stays as it was; None: all of it is drawn
     variant   of the model that draws it, "" for the model itself
@@ -77,6 +79,7 @@ class PanelState:
     reuse: StepReuse | None = None
     conditioners: tuple[Conditioner, ...] = ()
     controls: tuple[PanelControl, ...] = ()
+    features: ControlFeatures = NO_FEATURES
     pictures: PicturePrompts = NO_PICTURES
     kept: Kept | None = None
     variant: str = ""
@@ -118,7 +121,7 @@ class PanelState:
         step, steps = self.schedule.index, self.schedule.steps
         return {
             name: value
-            for conditioner in (*self.conditioners, self.pictures)
+            for conditioner in (*self.conditioners, self.features, self.pictures)
             for name, value in conditioner.ports(step, steps, conditional=conditional).items()
         }
 
@@ -170,11 +173,10 @@ class PanelState:
         latents = self.schedule.scale(self.latents)
         reuse.decide(latents, self.schedule.timestep, allowed)
 
-    def _asked(
-        self, step: int
-    ) -> tuple[int, bool, tuple[PanelControl, ...], tuple[PanelPicture, ...]]:
-        pictures = self.pictures.acting(step, self.schedule.steps)
-        return self._rows_at(step), self._injects(step), self._steering(step), pictures
+    def _asked(self, step: int) -> tuple[int, bool, tuple[object, ...]]:
+        steps = self.schedule.steps
+        acting = self.features.acting(step, steps), self.pictures.acting(step, steps)
+        return self._rows_at(step), self._injects(step), (self._steering(step), *acting)
 
     def _steering(self, step: int) -> tuple[PanelControl, ...]:
         return tuple(each for each in self.controls if each.acts(step, self.schedule.steps))

@@ -119,7 +119,9 @@ def _controls(panel: Panel, model: ModelInfo) -> list[dict[str, Any]]:
     found = []
     for control in panel.control:
         network = model.control(control.kind)
-        files = None if network is None else network.model_dump(mode="json", exclude={"name"})
+        # Its weights alone: what else is known of it follows from them and the model.
+        counted = {"sha256", "weights_sha256"}
+        files = None if network is None else network.model_dump(mode="json", include=counted)
         found.append(control.described() | {"kind": files})
     return found
 

@@ -1,4 +1,4 @@
-"""What control networks see of a panel: its pictures and poses, at the size of a stage.
+"""What control networks and adapters see of a panel: pictures and poses, at the size of a stage.
 
 Knows pixels, not networks.
 """
@@ -50,7 +50,12 @@ def _edges(pixels: Pixels) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.Canny(np.ascontiguousarray(pixels), *CANNY), dtype=np.uint8)
 
 
-def control_tensor(pixels: Pixels) -> Tensor:
-    """RGB uint8 (H, W, 3) -> (1, 3, H, W) float32 in [0, 1], as a network takes it."""
+def control_tensor(pixels: Pixels, channels: int = 3) -> Tensor:
+    """RGB uint8 (H, W, 3) -> (1, C, H, W) float32 in [0, 1], as a network takes it.
+
+    channels: C, 3 for RGB, or 1 for its luma, as Pillow computes it.
+    """
+    if channels == 1:
+        pixels = np.asarray(Image.fromarray(pixels, mode="RGB").convert("L"))[..., None]
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / np.float32(255)
     return torch.from_numpy(planes)[None]

@@ -27,7 +27,7 @@ from lafi.denoising.panel_state import Kept, PanelInjection, PanelState
 from lafi.drawing import images
 from lafi.drawing.further_references import further_key
 from lafi.drawing.limited_texts import limits_words
-from lafi.drawing.panel_controls import ControlConditions, panel_controls
+from lafi.drawing.panel_controls import ControlConditions, panel_controls, panel_features
 from lafi.drawing.picture_prompts import PictureTokens, panel_pictures
 from lafi.drawing.pictures import Size
 from lafi.drawing.plan import StagePlan
@@ -49,7 +49,7 @@ class Materials:
     engines     by the name of the variant
     texts       (variant, clip_skip) -> text -> its encoding
     references  (variant, size) -> character or further picture -> its reference at that size
-    conditions  what control networks made of the panels' pictures and poses
+    conditions  what control networks and adapters made of the panels' pictures and poses
     pictures    what an image encoder made of the panels' picture prompts
     """
 
@@ -136,6 +136,7 @@ def enter(picture: StagedPicture, before: Tensor | None, materials: Materials) -
             *([FixedPorts({n: torch.tensor(v) for n, v in embedded.items()})] if embedded else []),
         ),
         controls=panel_controls(picture.panel, plan.size, engines, materials.conditions),
+        features=panel_features(picture.panel, plan.size, engines, materials.conditions),
         pictures=panel_pictures(picture.panel, plan, engines, materials.pictures),
         kept=None
         if stage.mask is None or original is None

@@ -1,10 +1,16 @@
-"""Whether a control network fits a model, told by their configs, and what a model with some is."""
+"""Whether a control network or adapter fits a model, and what a model with some of them is."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
-from lafi.model.control_info import ControlInfo, unet_residual_ports
+from lafi.model.control_info import (
+    ControlInfo,
+    FeaturePlace,
+    feature_places,
+    feature_ports,
+    unet_residual_ports,
+)
 from lafi.model.info import ModelInfo
 
 _EQUAL: Final = (
@@ -51,14 +57,44 @@ def control_problems(control: Config, unet: Config, info: ModelInfo) -> list[str
     return [line.removeprefix(".") for line in problems]
 
 
-def with_controls(info: ModelInfo, unet: Config, controls: Sequence[ControlInfo]) -> ModelInfo:
-    """A model's facts with these control networks; as they were without any.
+def adapter_problems(
+    adapter: Config, features: Sequence[FeaturePlace], unet: Config, info: ModelInfo
+) -> list[str]:
+    """One line for each value of a T2I-Adapter's config that does not fit.
 
-    unet: the complete config of its UNet, which then takes residuals.
+    features: its own, each with pixels of its picture for one of its cells. unet, info: as for
+    `control_problems`.
+    """
+    problems = []
+    if (got := adapter["in_channels"]) not in (1, 3):
+        problems.append(f"in_channels: got {got}, allowed 1 (grey) or 3 (RGB)")
+    whose = f"where the UNet of {info.name} takes features"
+    places = feature_places(unet)[: max(len(features), len(unet["down_block_types"]))]
+    widths, allowed = ([place.width for place in each] for each in (features, places))
+    if widths != allowed:
+        problems.append(f"channels: got {widths}, allowed {allowed} ({whose})")
+    shrunk = [place.downscale for place in features]
+    cells = [info.vae_scale * place.downscale for place in places]
+    if len(widths) == len(allowed) and shrunk != cells:
+        problems.append(
+            f"adapter_type and downscale_factor: got {adapter['adapter_type']} and "
+            f"{adapter['downscale_factor']}, whose features are {shrunk} times smaller than the "
+            f"picture, allowed those that make them {cells} times smaller ({whose})"
+        )
+    return problems
+
+
+def with_controls(info: ModelInfo, unet: Config, controls: Sequence[ControlInfo]) -> ModelInfo:
+    """A model's facts with these control networks and adapters; as they were without any.
+
+    unet: the complete config of its UNet, which then takes what they add.
     """
     if not controls:
         return info
-    ports = (*info.added_inputs, *unet_residual_ports(unet))
+    networks = any(not control.features for control in controls)
+    residuals = unet_residual_ports(unet) if networks else ()
+    places = feature_places(unet)[: max(control.features for control in controls)]
+    ports = (*info.added_inputs, *residuals, *feature_ports(places))
     return info.model_copy(update={"added_inputs": ports, "controls": tuple(controls)})
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lafi.model.info import ModelInfo
 from lafi.model.text_stack import PromptReader
 from lafi.ports.bank_entry import BankEntry, BankInputs
-from lafi.ports.control import ControlNetwork
+from lafi.ports.control import ControlAdapter, ControlNetwork
 from lafi.ports.picture_encoder import PictureEncoder
 from lafi.ports.recogniser import Recogniser
 from lafi.ports.upscaler import Upscaler
@@ -48,7 +48,8 @@ class DenoiserBatch:
            `time_ids` (B, 6) float32, pixels: original height and width, crop from the top and
            from the left, target height and width (arXiv:2307.01952).
            One with control networks has their residuals, (B, C', h / d, w / d) float32, for each
-           skip connection and the middle (`lafi.model.control_info.residual_ports`).
+           skip connection and the middle (`lafi.model.control_info.residual_ports`); one with
+           control adapters their features for its down blocks, likewise (`feature_ports`).
            One with picture prompts has
            `picture_tokens` (B, P, K, D) float32, of P pictures of a row;
            `picture_weights` (B, P, h, w) float32, how strongly each acts, 0 is nothing
@@ -124,7 +125,7 @@ class Engines:
     Without a `reference_reader` references can be read as rows of a batch only, and without a
     `recogniser` panels have no scores, without an `upscaler` they stay as large as they are drawn.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
-    last; none if it takes any. controls: by the name that storyboards call them.
+    last; none if it takes any. controls, control_adapters: by the name that storyboards call them.
     picture_encoder: of picture prompts; None where the model takes none.
     """
 
@@ -139,4 +140,5 @@ class Engines:
     recogniser: Recogniser | None = None
     upscaler: Upscaler | None = None
     controls: Mapping[str, ControlNetwork] = field(default_factory=dict)
+    control_adapters: Mapping[str, ControlAdapter] = field(default_factory=dict)
     picture_encoder: PictureEncoder | None = None

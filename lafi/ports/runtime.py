@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lafi.model.info import ModelInfo
-from lafi.ports.control import ControlNetwork
+from lafi.ports.control import ControlAdapter, ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 from lafi.ports.picture_encoder import PictureEncoder
 
@@ -48,6 +48,9 @@ class Runtime(Protocol):
         self, artifacts: Path, precision: str, threads: int
     ) -> Mapping[str, ControlNetwork]:
         """The model's control networks by name; empty for a runtime that runs none."""
+
+    def load_control_adapters(self, artifacts: Path, threads: int) -> Mapping[str, ControlAdapter]:
+        """The model's control adapters by name; empty for a runtime that runs none."""
 
     def load_picture_encoder(self, artifacts: Path, threads: int) -> PictureEncoder | None:
         """What sees picture prompts; None where the model takes none, or the runtime runs none."""

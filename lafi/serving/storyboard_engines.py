@@ -104,6 +104,7 @@ class _Loader:
             else None,
             upscaler=None if networks is None else RemoteUpscaler(networks, self.call_model),
             controls=self.runtime.load_controls(artifacts, self.precision, self.threads),
+            control_adapters=self.runtime.load_control_adapters(artifacts, self.threads),
             picture_encoder=self.runtime.load_picture_encoder(artifacts, self.threads),
         )
 

@@ -1,1 +1,1 @@
-"""Control networks of a checkpoint: from folders and files to ONNX files beside the model."""
+"""Control networks and adapters of a checkpoint: from folders and files to ONNX files beside it."""

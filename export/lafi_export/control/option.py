@@ -12,7 +12,7 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 
 class ControlOptionError(ValueError):
-    """The option is no control network; the text names option, value and what is allowed."""
+    """The option is wrong; the text names option, value and what is allowed."""
 
 
 def parse_controls(options: Sequence[str]) -> dict[str, Path]:

@@ -1,34 +1,57 @@
-"""Writes the control networks of a model: REPO/artifacts/control/<name>/.
+"""Writes the control networks and adapters of a model: REPO/artifacts/control/<name>/.
 
-Each has its two graphs, its weights and a parity report of its own.
+Each has its graphs, its weights and a parity report of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from lafi.engine.onnx.control import load_control
+from lafi.engine.onnx.control import load_control, load_control_adapter
 from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.engine.torch.control import TorchControlNetwork
+from lafi.engine.torch.control_adapter import TorchControlAdapter
 from lafi.model.artifacts import WEIGHTS, file_sha256
 from lafi.model.control_info import ControlInfo, control_folder
 from lafi.model.info import ModelInfo
-from lafi_export.control.network import control_graphs, load_control_modules
-from lafi_export.control.parity import compare_control
-from lafi_export.onnx_export import export_graph
+from lafi_export.control.adapter import load_adapter_modules
+from lafi_export.control.network import load_control_modules
+from lafi_export.control.parity import compare_adapter, compare_control
+from lafi_export.onnx_export import Graph, export_graph
 from lafi_export.parity_cases import Sizes
-from lafi_export.parity_report import PARITY_FILE, TOLERANCES, ParityError, ParityReport
+from lafi_export.parity_report import (
+    PARITY_FILE,
+    TOLERANCES,
+    EngineParity,
+    ParityError,
+    ParityReport,
+)
+from lafi_export.part_weights import PartWeights
 
 Tell = Callable[[str], None]
-Kinds = Sequence[tuple[RuntimeName, Precision]]
+Kind = tuple[RuntimeName, Precision]
+TorchControl = TorchControlNetwork | TorchControlAdapter
 PREFIX: Final = "control_"
 """In front of a network's name in reports and messages."""
 
 
+class Exported(Protocol):
+    """Modules in fp32 whose weights are mapped from one file."""
+
+    @property
+    def weights(self) -> PartWeights: ...
+
+    def engine(self) -> TorchControl:
+        """These very modules, to compare exported ones with."""
+
+    def graphs(self, control: ControlInfo, info: ModelInfo) -> tuple[Graph, ...]:
+        """What is exported. info: of the model with what steers it."""
+
+
 def write_controls(
     folders: Mapping[str, Path], artifacts: Path, info: ModelInfo, tell: Tell
-) -> tuple[ModelInfo, dict[str, TorchControlNetwork]]:
-    """Exports the networks; the model's facts with their hashes, and the networks in torch.
+) -> tuple[ModelInfo, dict[str, TorchControl]]:
+    """Exports what steers a model; its facts with the hashes, and the same in torch.
 
     folders: of diffusers, by name, those that `info.controls` lists without hashes.
     """
@@ -38,9 +61,10 @@ def write_controls(
         tell(f"exporting {PREFIX}{control.name}")
         folder = control_folder(artifacts, control.name)
         folder.mkdir(parents=True)
-        modules = load_control_modules(folders[control.name], folder / WEIGHTS)
+        load = load_adapter_modules if control.features else load_control_modules
+        modules: Exported = load(folders[control.name], folder / WEIGHTS)
         files = [modules.weights.location]
-        for graph in control_graphs(modules, info):
+        for graph in modules.graphs(control, info):
             export_graph(graph, folder / graph.file, [modules.weights])
             files.append(graph.file)
         hashes = {file: file_sha256(folder / file) for file in files}
@@ -50,14 +74,14 @@ def write_controls(
 
 
 def compare_controls(
-    references: Mapping[str, TorchControlNetwork],
+    references: Mapping[str, TorchControl],
     artifacts: Path,
     info: ModelInfo,
-    kinds: Kinds,
+    kinds: Sequence[Kind],
     sizes: Sizes,
     threads: int = 0,
 ) -> None:
-    """Saves each network's report beside it. Raises ParityError if one is wrong.
+    """Saves a report beside each. Raises ParityError if one is wrong.
 
     kinds: runtimes and precisions to compare. sizes: of the random inputs.
     """
@@ -66,14 +90,8 @@ def compare_controls(
         reference = references[control.name]
         rows = [
             row
-            for runtime, precision in kinds
-            for row in compare_control(
-                reference,
-                load_control(folder, control, info, runtime, precision, threads),
-                info,
-                (runtime, precision),
-                sizes,
-            )
+            for kind in kinds
+            for row in _compared(reference, folder, control, info, kind, sizes, threads)
         ]
         report = ParityReport(
             model=f"{info.name}, {PREFIX}{control.name}",
@@ -89,7 +107,24 @@ def compare_controls(
         report.save(folder)
 
 
+def _compared(
+    reference: TorchControl,
+    folder: Path,
+    control: ControlInfo,
+    info: ModelInfo,
+    kind: Kind,
+    sizes: Sizes,
+    threads: int,
+) -> Iterator[EngineParity]:
+    """The rows of one runtime and precision."""
+    if isinstance(reference, TorchControlAdapter):
+        adapter = load_control_adapter(folder, control, kind[0], threads)
+        return compare_adapter(reference, adapter, control, info, kind[0], sizes)
+    network = load_control(folder, control, info, *kind, threads)
+    return compare_control(reference, network, info, kind, sizes)
+
+
 def control_report(artifacts: Path, name: str) -> ParityReport:
-    """The report of a network that was exported."""
+    """The report of a network or adapter that was exported."""
     file = control_folder(artifacts, name) / PARITY_FILE
     return ParityReport.model_validate_json(file.read_bytes())

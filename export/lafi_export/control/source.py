@@ -1,4 +1,4 @@
-"""Makes a diffusers folder of whatever a control network comes as.
+"""Makes a diffusers folder of whatever a control network or adapter comes as.
 
 A file has no config: the model's UNet and the shapes of its tensors tell it, so that one for
 another model is refused for its tensors.
@@ -17,8 +17,9 @@ from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lafi.engine.torch.control import complete_config
+from lafi.engine.torch.control_fit import complete_config
 from lafi.model.checkpoint import CheckpointError
+from lafi_export.control.adapter_source import is_control_adapter, write_adapter_folder
 from lafi_export.tensor_reading import read_tensors
 
 _EMBEDDING: Final = "controlnet_cond_embedding."
@@ -32,11 +33,10 @@ _WIDTHS: Final = "conditioning_embedding_out_channels"
 def prepared_controls(
     given: Mapping[str, Path], checkpoint: Path, beside: Path
 ) -> Iterator[dict[str, Path]]:
-    """Name -> folder of a `ControlNetModel`; those of files are gone afterwards.
+    """Name -> folder of a `ControlNetModel` or a `T2IAdapter`; of files gone afterwards.
 
     checkpoint: the prepared folder of the model. beside: an existing folder on the disk to write
-    to. Raises CheckpointError for a file that is no control network, TensorFileError for a damaged
-    one.
+    to. Raises CheckpointError for a file that is neither, TensorFileError for a damaged one.
     """
     files = {name: path for name, path in given.items() if path.is_file()}
     if not files:
@@ -57,10 +57,13 @@ def _write_folder(name: str, path: Path, checkpoint: Path, folder: Path) -> None
     tensors = read_tensors(path)[0]
     if not (checkpoint / "unet").is_dir():
         raise CheckpointError(f"control {name}: allowed with the UNets of SD1.5, SD2.1 and SDXL")
+    if is_control_adapter(tensors):
+        write_adapter_folder(f"control {name}: {path}", tensors, checkpoint, folder)
+        return
     if not is_control_network(tensors):
         raise CheckpointError(
-            f"control {name}: {path}: got no control network, allowed a ControlNet of SD1.5, SD2.1 "
-            "or SDXL, with the names of diffusers or of its authors"
+            f"control {name}: {path}: got no control network, allowed a ControlNet or "
+            "T2I-Adapter of SD1.5, SD2.1 or SDXL, with the names of diffusers or of its authors"
         )
     unet = complete_config(UNet2DConditionModel, checkpoint / "unet")
     found = convert_controlnet_checkpoint(tensors, unet)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from lafi.engine.onnx.picture_prompts import PICTURES, SHOWN
-from lafi.engine.torch.control import without_weights
+from lafi.engine.torch.control_fit import without_weights
 from lafi.engine.torch.picture_prompts import (
     ProjectedEncoder,
     TorchPictureEncoder,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lafi.engine.onnx.control import load_controls
+from lafi.engine.onnx.control import load_control_adapters, load_controls
 from lafi.engine.onnx.graph import (
     Precision,
     RunGraph,
@@ -82,6 +82,7 @@ def load_onnx_engines(
         else exported_recogniser(artifacts, info, threads),
         upscaler=load_upscaler(upscaler_folder(artifacts, info), runtime, threads),
         controls=load_controls(artifacts, info, runtime, precision, threads),
+        control_adapters=load_control_adapters(artifacts, info, runtime, threads),
         picture_encoder=load_picture_encoder(artifacts, info, runtime, threads),
     )
 

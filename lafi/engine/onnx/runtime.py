@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from lafi.engine.onnx.control import load_controls
+from lafi.engine.onnx.control import load_control_adapters, load_controls
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
 from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
 from lafi.engine.onnx.picture_prompts import load_picture_encoder
 from lafi.engine.onnx.runtime_choice import choose_runtime
 from lafi.model.info import ModelInfo, load_model_info
-from lafi.ports.control import ControlNetwork
+from lafi.ports.control import ControlAdapter, ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 from lafi.ports.picture_encoder import PictureEncoder
 
@@ -51,6 +51,10 @@ class OnnxFiles:
         """Raises ArtifactsError for a missing or changed file."""
         info, checked = load_model_info(artifacts), self._checked(precision)
         return load_controls(artifacts, info, self.name, checked, threads)
+
+    def load_control_adapters(self, artifacts: Path, threads: int) -> Mapping[str, ControlAdapter]:
+        """Raises ArtifactsError for a missing or changed file."""
+        return load_control_adapters(artifacts, load_model_info(artifacts), self.name, threads)
 
     def load_picture_encoder(self, artifacts: Path, threads: int) -> PictureEncoder | None:
         """Raises ArtifactsError for a missing or changed file."""

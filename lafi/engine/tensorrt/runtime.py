@@ -10,7 +10,7 @@ from lafi.engine.tensorrt.engines import ENGINE, PLANS, RTX_ENGINE
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi.model.info import ModelInfo
-from lafi.ports.control import ControlNetwork
+from lafi.ports.control import ControlAdapter, ControlNetwork
 from lafi.ports.engines import Denoiser, ReferenceReader
 from lafi.ports.picture_encoder import PictureEncoder
 
@@ -52,6 +52,10 @@ class TensorRT:
         self, artifacts: Path, precision: str, threads: int
     ) -> Mapping[str, ControlNetwork]:
         """None: no plans are built of control networks."""
+        return {}
+
+    def load_control_adapters(self, artifacts: Path, threads: int) -> Mapping[str, ControlAdapter]:
+        """None: no plans are built of control adapters."""
         return {}
 
     def load_picture_encoder(self, artifacts: Path, threads: int) -> PictureEncoder | None:

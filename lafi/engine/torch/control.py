@@ -5,15 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel
 from torch import Tensor, nn
 
 from lafi.engine.torch.device import bring, current, give_back, place
-from lafi.model.checkpoint import CheckpointError, files_sha256, weight_files, weights_variant
-from lafi.model.config_problems import Config
-from lafi.model.control_fit import control_problems, with_controls
-from lafi.model.control_info import CONDITION, SCALE, ControlInfo
-from lafi.model.info import ModelInfo
+from lafi.model.checkpoint import weights_variant
+from lafi.model.control_info import CONDITION, SCALE
 
 
 class ControlCondition(nn.Module):
@@ -81,61 +78,10 @@ class TorchControlNetwork:
             return tuple(give_back(made, like) for made in run_network(self._network, there))
 
 
-def with_torch_controls(
-    info: ModelInfo, checkpoint: Path, folders: Mapping[str, Path]
-) -> ModelInfo:
-    """The facts of a checkpoint with the control networks in these folders, by name.
-
-    info: its facts without. Raises CheckpointError for a folder that is no control network, or one
-    for another model; the text says of each what does not fit.
-    """
-    if not folders:
-        return info
-    if info.family != "unet":
-        raise CheckpointError(
-            f"control: got {', '.join(folders)} for {info.name} of the family {info.family}, "
-            "allowed with the UNets of SD1.5, SD2.1 and SDXL"
-        )
-    unet = complete_config(UNet2DConditionModel, Path(checkpoint) / "unet")
-    problems = [
-        f"control {name}: {folder}: {line}"
-        for name, folder in folders.items()
-        for line in control_problems(complete_config(ControlNetModel, folder), unet, info)
-    ]
-    if problems:
-        raise CheckpointError("; ".join(problems))
-    facts = [
-        ControlInfo(name=name, weights_sha256=files_sha256(folder, weight_files(folder)))
-        for name, folder in folders.items()
-    ]
-    return with_controls(info, unet, facts)
-
-
 def load_control(folder: Path, dtype: torch.dtype, device: torch.device) -> TorchControlNetwork:
-    """The network of a folder that `with_torch_controls` allows."""
+    """The network of a folder that `lafi.engine.torch.control_fit` allows."""
     module = ControlNetModel.from_pretrained(
         folder, torch_dtype=dtype, variant=weights_variant(folder)
     )
     condition, network = split(module)
     return TorchControlNetwork(place(condition, device), place(network, device))
-
-
-def complete_config(kind: Any, folder: Path) -> Config:
-    """The config of a part's folder, with the defaults of its class in diffusers.
-
-    Raises CheckpointError for a folder of another class.
-    """
-    return dict(without_weights(kind, folder).config)
-
-
-def without_weights(kind: Any, folder: Path) -> Any:
-    """A module of diffusers' class `kind`, its tensors without memory. Raises CheckpointError."""
-    try:
-        config = kind.load_config(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: has no config of a {kind.__name__}: {error}") from error
-    if config.get("_class_name") != kind.__name__:
-        got = config.get("_class_name")
-        raise CheckpointError(f"{folder}: got a {got}, allowed a {kind.__name__}")
-    with torch.device("meta"):
-        return kind.from_config(config)

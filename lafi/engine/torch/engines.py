@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from lafi.engine.cuda.device import CudaDevice
 from lafi.engine.cuda.graphs import Device
-from lafi.engine.torch.control import load_control, with_torch_controls
+from lafi.engine.torch.control import load_control
+from lafi.engine.torch.control_adapter import load_adapter
+from lafi.engine.torch.control_fit import with_torch_controls
 from lafi.engine.torch.device import (
     Running,
     bring_batch,
@@ -124,7 +126,7 @@ def load_torch_engines(
     dtype: float32, bfloat16 or float16, of the weights; the VAE's are float32 beside float16.
     device: "cpu", "cuda" or "cuda:<index>"; a GPU uses the fused attention kernel and
     channels-last convolutions. running: how the UNet runs, see `Running`.
-    controls: folders of control networks, by the name that storyboards call them.
+    controls: folders of control networks and adapters, by the name that storyboards call them.
     picture_prompts: an adapter, which is a safetensors file, and its image encoder.
     Inputs may lie on any device; results are returned on the device of the inputs.
     Raises CheckpointError if the folder is not a complete pipeline, and DeviceError for a
@@ -153,8 +155,18 @@ def load_torch_engines(
     engines = torch_engines(
         texts, place(vae, where), place(module, where), folder, info, running=running
     )
-    named = {name: load_control(path, dtype, where) for name, path in (controls or {}).items()}
-    return replace(engines, controls=named, picture_encoder=seen)
+    given = controls or {}
+    adapters = [control.name for control in info.controls if control.features]
+    return replace(
+        engines,
+        controls={
+            name: load_control(folder, dtype, where)
+            for name, folder in given.items()
+            if name not in adapters
+        },
+        control_adapters={name: load_adapter(given[name], dtype, where) for name in adapters},
+        picture_encoder=seen,
+    )
 
 
 def torch_engines(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from lafi.engine.torch.control import without_weights
+from lafi.engine.torch.control_fit import without_weights
 from lafi.engine.torch.device import bring, current, give_back, place
 from lafi.model.artifacts import file_sha256
 from lafi.model.checkpoint import CheckpointError, files_sha256, weight_files

@@ -18,6 +18,8 @@ from model_infos import model_info
 ADDRESS = "1baa36d60e9d87122d592899cb06619768b79dd1c6661c5bfe511b43e0613dbe"
 LEARNT_ADDRESS = "0d0659fc62ddba6887b5320b590ef32c073bb47d56f9e9634860c9678eeaeacb"
 """Of the same panel and model with two learnt tokens, from when they were called `words`."""
+CONTROLLED_ADDRESS = "bb81ecffc0dde373ec09c675f87bf10ec1ee8b532d4a55b85b5f949f3244dfef"
+"""Of the same panel with a control network, from when there were no adapters."""
 CHARACTERS: list[dict[str, Any]] = [
     {"name": "mia", "prompt": "a girl"},
     {"name": "tom", "prompt": "a boy", "trigger": "tom_v1"},
@@ -308,13 +310,15 @@ def test_the_files_of_a_control_network_count_and_its_name_does_not(
     """And they count for panels alone that it steers."""
     steered = board(panel={"control": [{"kind": "pose", "pose": POSE}]})
 
-    def of(drawn: Storyboard, name: str, digest: str) -> str:
-        control = ControlInfo(name=name, sha256={"network.onnx": digest})
+    def of(drawn: Storyboard, name: str, digest: str, features: int = 0) -> str:
+        control = ControlInfo(name=name, sha256={"network.onnx": digest}, features=features)
         return address(drawn, small_model.model_copy(update={"controls": (control,)}))
 
     renamed = board(panel={"control": [{"kind": "figure", "pose": POSE}]})
     assert of(steered, "pose", "aa") == of(renamed, "figure", "aa")
+    assert of(steered, "pose", "aa") == CONTROLLED_ADDRESS
     assert of(steered, "pose", "aa") != of(steered, "pose", "bb")
+    assert of(steered, "pose", "aa", features=4) != of(steered, "pose", "bb", features=4)
     assert of(board(), "pose", "aa") == of(board(), "pose", "bb") == address(board(), small_model)
 
 

@@ -59,3 +59,11 @@ def test_a_network_sees_zero_to_one() -> None:
     seen = control_tensor(given)
     assert seen.shape == (1, 3, 8, 12)
     assert np.array_equal((seen[0].permute(1, 2, 0).numpy() * 255).round(), given)
+
+
+def test_what_sees_grey_sees_the_luma_that_pillow_computes() -> None:
+    given = blocks(8, 12)
+    seen = control_tensor(given, channels=1)
+    assert seen.shape == (1, 1, 8, 12)
+    grey = np.asarray(Image.fromarray(given).convert("L"))
+    assert np.array_equal((seen[0, 0].numpy() * 255).round(), grey)

@@ -11,9 +11,15 @@ from torch import Tensor
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.check import check_drawable
-from lafi.drawing.panel_controls import ControlConditions, control_notes, panel_controls
+from lafi.drawing.panel_controls import (
+    ControlConditions,
+    control_notes,
+    panel_controls,
+    panel_features,
+)
 from lafi.drawing.plan import plan_panel
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.control_info import ControlInfo, FeaturePlace, feature_ports
 from lafi.ports.engines import Engines
 
 POSE = {"neck": (0.5, 0.3), "nose": (0.5, 0.1)}
@@ -83,3 +89,55 @@ def test_each_picture_is_seen_once_for_a_size(engines: Engines) -> None:
     assert [[seen.shape for seen in network.seen] for network in networks] == [  # type: ignore
         [(1, 3, 32, 32), (1, 3, 32, 64)]
     ] * 2
+
+
+class CountingAdapter:
+    """A control adapter that counts the pictures that it saw; features are their place's number."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def features(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        self.seen.append(pictures)
+        height, width = (side // 4 for side in pictures.shape[-2:])
+        return torch.ones(1, 2, height, width), torch.full((1, 3, height // 2, width // 2), 2.0)
+
+
+@pytest.fixture
+def adapted(engines: Engines) -> Engines:
+    """With a control adapter that sees grey, beside the networks."""
+    info = engines.info.model_copy(
+        update={
+            "added_inputs": feature_ports([FeaturePlace(2, 1), FeaturePlace(3, 2)]),
+            "controls": (ControlInfo(name="light", features=2, channels=1),),
+        }
+    )
+    return replace(engines, info=info, control_adapters={"light": CountingAdapter()})
+
+
+def test_an_adapter_has_features_and_no_rows(adapted: Engines) -> None:
+    """Its picture is seen once for a size, in grey, whatever strength and region it acts with."""
+    conditions = ControlConditions()
+    left = {"region": [0, 0, 0.5, 1], "strength": 0.5}
+    panel = board({"kind": "light"}, {"kind": "pose"}, {"kind": "light", **left}).panels[0]
+    for _ in range(2):
+        features = panel_features(panel, (32, 32), adapted, conditions)
+        networks = panel_controls(panel, (32, 32), adapted, conditions)
+    assert [each.network for each in networks] == ["pose"]
+    assert [seen.shape for seen in adapted.control_adapters["light"].seen] == [  # type: ignore
+        (1, 1, 32, 32)
+    ]
+    everywhere, limited = (each.features for each in features.adapters)
+    for number, (name, value) in enumerate(everywhere.items()):
+        assert name == f"control_feature_{number}"
+        assert bool((value == number + 1).all())
+        half = value.shape[-1] // 2
+        assert bool((limited[name][..., :half] == 0.5 * (number + 1)).all())
+        assert not limited[name][..., half:].any()
+    assert [each.strength for each in features.adapters] == [1.0, 0.5]
+
+
+def test_adapters_are_among_the_kinds_that_are_allowed(adapted: Engines) -> None:
+    with pytest.raises(StoryboardError, match=r"got 'lihgt', allowed: pose, ink, light \(did you"):
+        check_drawable(board({"kind": "lihgt"}), {"": adapted})
+    check_drawable(board({"kind": "light"}), {"": adapted})

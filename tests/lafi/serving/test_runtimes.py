@@ -45,6 +45,9 @@ class Toy:
     def load_controls(self, artifacts, precision, threads):
         return {}
 
+    def load_control_adapters(self, artifacts, threads):
+        return {}
+
     def load_picture_encoder(self, artifacts, threads):
         return None
 

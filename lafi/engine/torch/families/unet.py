@@ -11,7 +11,7 @@ from torch import Tensor
 from lafi.engine.torch.attention import Collected, install_processors, packed_by_group
 from lafi.engine.torch.text_stacks.clip import CLIP_TEXTS
 from lafi.model.bank_groups import BankGroup
-from lafi.model.control_info import MIDDLE, SKIP
+from lafi.model.control_info import FEATURE, MIDDLE, SKIP
 from lafi.model.info import ModelInfo
 from lafi.model.input_port import TEXT_MASK
 from lafi.ports.bank_entry import BankInputs
@@ -63,6 +63,7 @@ def _run(
         return_dict=False,
         **added,
         **_residuals(batch, dtype),
+        **_features(batch, dtype),
     )
     return outputs
 
@@ -76,6 +77,14 @@ def _residuals(batch: DenoiserBatch | ReferenceBatch, dtype: torch.dtype) -> dic
         "down_block_additional_residuals": [batch[f"{SKIP}{i}"].to(dtype) for i in range(count)],
         "mid_block_additional_residual": batch[MIDDLE].to(dtype),
     }
+
+
+def _features(batch: DenoiserBatch | ReferenceBatch, dtype: torch.dtype) -> dict[str, Any]:
+    """What control adapters add in the down blocks; empty where none does."""
+    count = sum(name.startswith(FEATURE) for name in batch.ports)
+    features = [batch[f"{FEATURE}{i}"].to(dtype) for i in range(count)]
+    # A list of the call's own, since diffusers empties it.
+    return {"down_intrablock_additional_residuals": features} if features else {}
 
 
 def _in_dtype(bank: BankInputs | None, dtype: torch.dtype) -> BankInputs | None:
