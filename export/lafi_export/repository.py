@@ -116,10 +116,9 @@ def export_checkpoint(
     with variants. denoiser: serve it as a model too. variants: merged and exported beside the
     model; beside: checkpoints of any family by name; controls: folders of control networks and
     adapters by name, not with `denoiser`; picture_prompts: an IP-Adapter (safetensors) and its
-    image encoder; each of these with its own parity report. recogniser: its folder; it scores
-    panels and identifies characters. None: the one beside the checkpoint, if there. threads: for
-    comparing, 0 for all. finish: called with the complete folder before it replaces `out`.
-    tell: before each step.
+    image encoder; each of these with its own parity report. recogniser: a folder; None: the one
+    beside the checkpoint, if there. threads: for comparing, 0 for all. finish: called with the
+    complete folder before it replaces `out`. tell: before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
     a precision that this machine lacks, LoraError and TextualInversionError; ParityError where a
