@@ -307,19 +307,21 @@ def test_a_model_that_reads_longer_texts_is_another(small_model: ModelInfo) -> N
 def test_the_files_of_a_control_network_count_and_its_name_does_not(
     small_model: ModelInfo,
 ) -> None:
-    """And they count for panels alone that it steers."""
+    """And they count for panels alone that it steers, as they did in the first version."""
     steered = board(panel={"control": [{"kind": "pose", "pose": POSE}]})
 
     def of(drawn: Storyboard, name: str, digest: str, features: int = 0) -> str:
         control = ControlInfo(name=name, sha256={"network.onnx": digest}, features=features)
-        return address(drawn, small_model.model_copy(update={"controls": (control,)}))
+        model = small_model.model_copy(update={"controls": (control,)})
+        return content_address(drawn, drawn.panels[0], {"": model}, version=1)
 
     renamed = board(panel={"control": [{"kind": "figure", "pose": POSE}]})
     assert of(steered, "pose", "aa") == of(renamed, "figure", "aa")
     assert of(steered, "pose", "aa") == CONTROLLED_ADDRESS
     assert of(steered, "pose", "aa") != of(steered, "pose", "bb")
     assert of(steered, "pose", "aa", features=4) != of(steered, "pose", "bb", features=4)
-    assert of(board(), "pose", "aa") == of(board(), "pose", "bb") == address(board(), small_model)
+    plain = content_address(board(), board().panels[0], {"": small_model}, version=1)
+    assert of(board(), "pose", "aa") == of(board(), "pose", "bb") == plain
 
 
 def test_the_files_of_an_adapter_count_for_panels_with_pictures(small_model: ModelInfo) -> None:
