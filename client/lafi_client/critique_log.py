@@ -6,7 +6,6 @@ there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from typing import Any, Final
 from lafi.board.critique import with_panel
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
-from lafi_client.drawing_folder import panel_settings, write_whole
+from lafi_client.drawing_folder import panel_settings, sha256_of, write_whole
 
 LOG: Final = "critique.json"
 FOLDER: Final = "critique"
@@ -91,18 +90,13 @@ class CritiqueLog:
     def settled(self, number: int, picture: bytes, critic: str) -> bool:
         """Whether this critic has judged this very picture, and nothing is left to try."""
         log = self.panels.get(number)
-        return log is not None and log.settled == critic and log.sha256 == digest(picture)
+        return log is not None and log.settled == critic and log.sha256 == sha256_of(picture)
 
     def write(self, critic: str) -> None:
         """Write it whole."""
         panels = {str(number): asdict(log) for number, log in sorted(self.panels.items())}
         text = json.dumps({"critic": critic, "panels": panels}, indent=1, ensure_ascii=False)
         write_whole(self._path, text.encode())
-
-
-def digest(picture: bytes) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(picture).hexdigest()
 
 
 def version_file(number: int, version: int) -> str:

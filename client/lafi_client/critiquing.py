@@ -5,6 +5,7 @@ Whoever judges is a `Critic`; a panel is never worse, to the same critic, than i
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -27,8 +28,8 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi.wire.events import Failed, PanelImage
 from lafi_client.client import StoryboardClient
-from lafi_client.critique_log import CritiqueLog, PanelLog, Version, digest, version_file
-from lafi_client.drawing_folder import DrawingFolder, panel_settings
+from lafi_client.critique_log import CritiqueLog, PanelLog, Version, version_file
+from lafi_client.drawing_folder import DrawingFolder, panel_settings, sha256_of
 from lafi_client.errors import StoryboardRefused
 from lafi_client.progress import DrawingProgress
 
@@ -122,7 +123,10 @@ class Critiquing:
             return
         for number in self._judged:
             log = self._log.panels[number]
-            log.settled, log.sha256 = self._critique.key, digest(self.folder.panel(number) or b"")
+            log.settled, log.sha256 = (
+                self._critique.key,
+                sha256_of(self.folder.panel(number) or b""),
+            )
         self._log.write(self._critique.critic.name)
         self._summary()
 
@@ -282,12 +286,11 @@ def _version(
     plan: _Plan | None = None,
     address: str = "",
 ) -> Version:
-    infinite = judgement.score == float("inf")
     return Version(
         file=file,
         prompt=prompt,
         seed=seed,
-        score=None if infinite else round(judgement.score, 4),
+        score=None if math.isinf(judgement.score) else round(judgement.score, 4),
         faults=judgement.faults,
         reasons=() if plan is None else plan.reasons,
         before=None if plan is None else plan.before,

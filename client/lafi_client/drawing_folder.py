@@ -77,7 +77,7 @@ class DrawingFolder:
         """Whether the panel's file exists, is unchanged and was drawn with the current settings."""
         name = self._names[number]
         record, picture = self._records.get(name), self._read(name)
-        if record is None or picture is None or record.sha256 != _sha256(picture):
+        if record is None or picture is None or record.sha256 != sha256_of(picture):
             return False
         return record.settings == panel_settings(self._storyboard, number)
 
@@ -112,7 +112,7 @@ class DrawingFolder:
         png = self.signed(name, image.png)
         record = PictureRecord(
             settings,
-            _sha256(png),
+            sha256_of(png),
             image.seconds,
             image.address,
             image.seed,
@@ -126,7 +126,7 @@ class DrawingFolder:
         settings = _digest(self._storyboard.character(portrait.character).caption)
         name = portrait_file(portrait.character)
         png = self.signed(name, portrait.png)
-        self._save(name, png, PictureRecord(settings, _sha256(png), signer=self._signer))
+        self._save(name, png, PictureRecord(settings, sha256_of(png), signer=self._signer))
 
     def signed(self, name: str, png: bytes, shows: Sequence[Made] | None = None) -> bytes:
         """The picture with a manifest, or as it is without a key. Raises StoryboardError.
@@ -145,10 +145,10 @@ class DrawingFolder:
         count = 0
         for name, record in list(self._records.items()):
             png = self._read(name)
-            if png is None or record.signer or _sha256(png) != record.sha256:
+            if png is None or record.signer or sha256_of(png) != record.sha256:
                 continue
             signed = self.signed(name, png)
-            self._save(name, signed, replace(record, sha256=_sha256(signed), signer=self._signer))
+            self._save(name, signed, replace(record, sha256=sha256_of(signed), signer=self._signer))
             count += 1
         return count
 
@@ -257,7 +257,7 @@ def _stage(storyboard: Storyboard, panel: Panel, stage: SamplingStage) -> dict[s
         found["from"] = _settings(storyboard, earlier.model_copy(update={"upscale": 1}))
     for key, slot in (("from", stage.source), ("mask", stage.mask)):
         if slot is not None and slot.image is not None:
-            found[key] = _sha256(slot.image.data)
+            found[key] = sha256_of(slot.image.data)
     if stage.mask is not None and stage.mask.region is not None:
         found["mask"] = list(stage.mask.region)
     return found
@@ -307,17 +307,18 @@ def _character(storyboard: Storyboard, name: str) -> dict[str, object]:
     character = storyboard.character(name)
     kind = {} if character.kind == "figure" else {"kind": character.kind}
     if character.reference is not None:
-        reference = _sha256(character.reference.data)
+        reference = sha256_of(character.reference.data)
         return {"caption": character.caption, "reference": reference, **kind}
     portrait = storyboard.portrait_panel(name)
     return {"negative": storyboard.negative_prompt, **_panel(storyboard, portrait), **kind}
 
 
 def _digest(value: object) -> str:
-    return _sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
+    return sha256_of(json.dumps(value, sort_keys=True, ensure_ascii=False).encode())
 
 
-def _sha256(data: bytes) -> str:
+def sha256_of(data: bytes) -> str:
+    """As 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -67,9 +67,6 @@ from lafi.app.serving_options import (
 )
 from lafi.app.store_commands import app as store_app
 from lafi.app.story_command import app as story_app
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="lafi",

@@ -92,7 +92,7 @@ def comic(
     board = out / STORY
     changed = Overrides(settings=settings)
     drawn = out / PANELS
-    with judges.critique(_checked(plan.protected)) as critique:
+    with judges.critique(drawn, _checked(plan.protected)) as critique:
         code = draw(
             board,
             drawn,

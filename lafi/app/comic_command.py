@@ -8,15 +8,10 @@ from typing import Annotated
 import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
-from lafi.app.critic_options import (
-    Candidates,
-    Changes,
-    CriticName,
-    critic_options,
-    said_why,
-)
+from lafi.app.critic_options import Candidates, Changes, CriticName, critic_options
 from lafi.app.drawing_options import DEFAULT_URL, Upscale
 from lafi.app.page_command import Captions, Font, Formats, Layout, Order, Size
+from lafi.app.refused import said_why
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Encoding,
@@ -35,8 +30,6 @@ from lafi.app.story_command import (
 )
 
 app = typer.Typer()
-DRAWN = "panels"
-"""The folder of the panels, as `lafi.app.comic` has it."""
 
 
 @app.command()
@@ -86,7 +79,7 @@ def comic(
 
         given = (llm, llm_model, record, replay, llm_timeout, llm_price)
         asked = LlmOptions(*given)
-        judges = critic_options(critic, candidates, changes, out / DRAWN, given, plans=True)
+        judges = critic_options(critic, candidates, changes, given, plans=True)
         code = make(
             novel,
             out,

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from lafi.app.missing import missing
-from lafi.app.refused import refused
 from lafi.board.critique import MAX_VERSIONS
 from lafi.board.error import StoryboardError, problem
 
@@ -26,7 +24,6 @@ IDENTITY: Final = "identity"
 LLM: Final = "llm"
 READER: Final = ".safetensors"
 _ANSWERS: Final = "critique"
-_EXTRA: Final = {"openai": "llm", "httpx2": "llm", "torch": "train", "safetensors": "train"}
 
 CriticName = Annotated[
     str,
@@ -65,22 +62,22 @@ _NO_LLM: Final[Llm] = ("", "", None, None, 300.0, "")
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """name "": nobody judges. folder: where the answers of a language model are kept."""
+    """name "": nobody judges."""
 
     name: str = ""
     candidates: int = 1
     changes: int = 1
-    folder: Path = Path()
     llm: LlmOptions | None = None
 
     @contextmanager
     def critique(
-        self, allowed: Callable[[Storyboard], None] = lambda board: None
+        self, out: Path, allowed: Callable[[Storyboard], None] = lambda board: None
     ) -> Iterator[Critique | None]:
         """Who judges, if anybody. What a language model took is said at the end.
 
-        allowed: raises StoryboardError for a storyboard that no suggestion may give. Raises
-        StoryboardError; ModuleNotFoundError without the package that the critic needs.
+        out: the folder of the drawing, which keeps a language model's answers. allowed: raises
+        StoryboardError for a storyboard that no suggestion may give. Raises StoryboardError;
+        ModuleNotFoundError without the package that the critic needs.
         """
         if not self.name:
             yield None
@@ -97,8 +94,8 @@ class Judges:
         else:
             from lafi_story.llm.critic import LlmCritic
 
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self.llm.asker(self.folder) as asker:
+            (answers := out / _ANSWERS).mkdir(parents=True, exist_ok=True)
+            with self.llm.asker(answers) as asker:
                 try:
                     yield Critique(LlmCritic(asker, allowed), self.candidates, self.changes)
                 finally:
@@ -109,24 +106,24 @@ def critic_options(
     name: str,
     candidates: int,
     changes: int | None,
-    out: Path,
     llm: Llm = _NO_LLM,
     *,
     plans: bool = False,
 ) -> Judges:
-    """What the options say. out: the folder of the drawing. plans: --llm has other work too.
+    """What the options say. plans: --llm has other work too.
 
     Raises StoryboardError for what does not go together.
     """
     if not name:
-        for option, given in (("--candidates", candidates), ("--changes", changes)):
-            if given not in (None, 1) or (option == "--changes" and given is not None):
+        for option, given, usual in (("--candidates", candidates, 1), ("--changes", changes, None)):
+            if given != usual:
                 raise StoryboardError([problem(option, given, "only with --critic")])
     elif name not in (IDENTITY, LLM) and not name.endswith(READER):
         allowed = f"{IDENTITY}, {LLM}, or a file that ends in {READER}"
         raise StoryboardError([problem("--critic", name, allowed)])
-    usual = 1 if candidates == 1 else 0
-    judges = Judges(name, candidates, usual if changes is None else changes, out / _ANSWERS)
+    if changes is None:
+        changes = 1 if candidates == 1 else 0
+    judges = Judges(name, candidates, changes)
     if name != LLM and (plans or llm == _NO_LLM):
         return judges
     from lafi_story.llm.options import LlmOptions
@@ -139,15 +136,3 @@ def critic_options(
         got = asked.url or str(asked.replay)
         raise StoryboardError([problem(option, got, "only with --critic llm")])
     return replace(judges, llm=asked)
-
-
-@contextmanager
-def said_why(code: int = 2, extra: str = "") -> Iterator[None]:
-    """Turn refusals and missing packages into words and an exit code. code: of a refusal.
-    extra: what usually installs what is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise missing(error, _EXTRA.get((error.name or "").split(".")[0], extra)) from None
-    except StoryboardError as error:
-        raise refused(error, code) from None

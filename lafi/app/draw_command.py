@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
-from lafi.app.critic_options import (
-    Candidates,
-    Changes,
-    CriticName,
-    Judges,
-    critic_options,
-    said_why,
-)
+from lafi.app.critic_options import Candidates, Changes, CriticName, Judges, critic_options
 from lafi.app.drawing_options import (
     DEFAULT_URL,
     Attach,
@@ -40,6 +33,7 @@ from lafi.app.drawing_options import (
     Url,
     chosen_settings,
 )
+from lafi.app.refused import said_why
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import Llm, LlmModel, LlmPrice, LlmTimeout, Record, Replay
 
@@ -104,7 +98,7 @@ def draw(
     changed = (recipe, recipes, chosen_settings(settings, upscale), trigger, negative_file)
     asked = (llm, llm_model, record, replay, llm_timeout, llm_price)
     with said_why():
-        judges = critic_options(critic, candidates, changes, out, asked)
+        judges = critic_options(critic, candidates, changes, asked)
         if attach:
             raise typer.Exit(_attach(attach, out, url, patience))
         if detach:
@@ -118,7 +112,7 @@ def _draw(
     from lafi_client.commands import draw as draw_command
     from lafi_client.story_file import Overrides
 
-    with judges.critique() as critique:
+    with judges.critique(drawing["out"]) as critique:
         return draw_command(stories, overrides=Overrides(*changed), critique=critique, **drawing)
 
 

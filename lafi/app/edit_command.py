@@ -17,8 +17,7 @@ from lafi.app.drawing_options import (
     Upscale,
     chosen_settings,
 )
-from lafi.app.missing import missing
-from lafi.app.refused import refused
+from lafi.app.refused import said_why
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.app.story_command import (
     Llm,
@@ -28,9 +27,7 @@ from lafi.app.story_command import (
     Record,
     Replay,
     StoryVocabulary,
-    extra_of,
 )
-from lafi.board.error import StoryboardError
 
 if TYPE_CHECKING:
     from lafi_story.editing.command import Work
@@ -94,17 +91,13 @@ def edit(
     """Change one panel of a storyboard's file by words; with --server, draw it again."""
     _check_drawing(server, (out, name, recipe, recipes, settings, upscale), dry_run)
     signing = signing_of(sign_key, sign_certificate) if server else None
-    try:
+    with said_why(1, "story"):
         from lafi_client.commands import draw
         from lafi_client.story_file import Overrides
         from lafi_story.editing.command import edit as edit_command
 
         work = _work(dry_run, vocabulary, (llm, llm_model, record, replay, llm_timeout, llm_price))
         edit_command(story, panel, wish, work)
-    except ModuleNotFoundError as error:
-        raise missing(error, extra_of(error)) from None
-    except StoryboardError as error:
-        raise refused(error, 1) from None
     if not server:
         return
     chosen = chosen_settings(settings, upscale)
@@ -147,15 +140,11 @@ def polish(
     replay: Replay = None,
 ) -> None:
     """Rewrite a storyboard's prompts in the words of the model, within its token length."""
-    try:
+    with said_why(1, "story"):
         from lafi_story.editing.command import polish as polish_command
 
         work = _work(dry_run, vocabulary, (llm, llm_model, record, replay, llm_timeout, llm_price))
         polish_command(story, work, panel or None)
-    except ModuleNotFoundError as error:
-        raise missing(error, extra_of(error)) from None
-    except StoryboardError as error:
-        raise refused(error, 1) from None
 
 
 def _work(

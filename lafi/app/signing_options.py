@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lafi.app.missing import missing
-from lafi.app.refused import refused
-from lafi.board.error import StoryboardError
+from lafi.app.refused import said_why
 
 if TYPE_CHECKING:
     from lafi.origin.signing import Signing
@@ -33,11 +31,7 @@ def signing_of(key: Path | None, certificate: Path | None) -> Signing | None:
     """Who signs, checked; None: nothing is signed. Raises typer.Exit with what is wrong said."""
     if key is None and certificate is None:
         return None
-    try:
+    with said_why(2, "origin"):
         from lafi.origin.signing import signing_of as checked
 
         return checked(key, certificate)
-    except ModuleNotFoundError as error:
-        raise missing(error, "origin") from None
-    except StoryboardError as error:
-        raise refused(error, 2) from None

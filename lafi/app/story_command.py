@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lafi.app.missing import missing
-from lafi.board.error import StoryboardError
+from lafi.app.refused import said_why
 from lafi.board.limits import MAX_PANELS
 
 app = typer.Typer()
@@ -59,11 +58,6 @@ RecurringPlaces = Annotated[
 ]
 
 
-def extra_of(error: ModuleNotFoundError) -> str:
-    """The extra that installs a package of this command."""
-    return "llm" if (error.name or "").split(".")[0] in ("openai", "httpx2") else "story"
-
-
 @app.command()
 def story(
     novel: Novel,
@@ -88,7 +82,7 @@ def story(
     places: RecurringPlaces = None,
 ) -> None:
     """Plan a storyboard from a story: by rules on this machine, or by a language model."""
-    try:
+    with said_why(1, "story"):
         from lafi_story.command import story as story_command
         from lafi_story.llm.options import LlmOptions
 
@@ -105,9 +99,4 @@ def story(
             protected=protected,
             places=places,
         )
-    except ModuleNotFoundError as error:
-        raise missing(error, extra_of(error)) from None
-    except StoryboardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     raise typer.Exit(code)

@@ -12,7 +12,7 @@ import charset_normalizer
 
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import MAX_TITLE_BYTES
-from lafi_story.steps import Language, Outline, Paragraph
+from lafi_story.steps import Language, Outline, Paragraph, one_line
 
 MAX_TEXT: Final = 1_000_000
 """Characters of a text."""
@@ -187,5 +187,4 @@ def _language(text: str) -> Language:
 
 def _title(title: str) -> str:
     """What was given, as one line that a storyboard takes."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in title).split())
-    return line.encode()[: MAX_TITLE_BYTES // 8].decode("utf-8", "ignore").strip()
+    return one_line(title).encode()[: MAX_TITLE_BYTES // 8].decode("utf-8", "ignore").strip()

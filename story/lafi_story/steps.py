@@ -182,7 +182,12 @@ class Places(CheckedModel):
     notes: tuple[Words, ...] = ()
 
 
+def one_line(text: str) -> str:
+    """The text as one line of printable characters, not shortened."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def quoted(text: str) -> str:
     """The text as one line of at most MAX_LINE printable characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 3].rstrip() + "..."

@@ -49,8 +49,8 @@ def folder_problems(folder: Path, unet: Config, info: ModelInfo) -> list[str]:
     unet: the complete config of the model's. Raises CheckpointError for a folder of neither.
     """
     if is_adapter(folder):
-        config = complete_config(T2IAdapter, folder)
-        return adapter_problems(config, _features(folder, info), unet, info)
+        adapter = without_weights(T2IAdapter, folder)
+        return adapter_problems(adapter.config, _features(adapter, folder, info), unet, info)
     return control_problems(complete_config(ControlNetModel, folder), unet, info)
 
 
@@ -93,14 +93,14 @@ def _class_name(folder: Path, wanted: str) -> str | None:
     return name
 
 
-def _features(folder: Path, info: ModelInfo) -> list[FeaturePlace]:
+def _features(adapter: T2IAdapter, folder: Path, info: ModelInfo) -> list[FeaturePlace]:
     """An adapter's features, each with pixels of its picture for one of its cells."""
-    module, side = without_weights(T2IAdapter, folder), 4 * info.side_multiple
+    side = 4 * info.side_multiple
     try:
-        made = module(torch.zeros(1, module.config.in_channels, side, side, device="meta"))
+        made = adapter(torch.zeros(1, adapter.config.in_channels, side, side, device="meta"))
     except RuntimeError as error:
         raise CheckpointError(
-            f"{folder}: downscale_factor: got {module.config.downscale_factor}, allowed one by "
+            f"{folder}: downscale_factor: got {adapter.config.downscale_factor}, allowed one by "
             f"which a side of {side} pixels can be divided ({error})"
         ) from error
     return [FeaturePlace(feature.shape[1], side // feature.shape[-1]) for feature in made]
@@ -111,6 +111,6 @@ def _facts(name: str, folder: Path, info: ModelInfo) -> ControlInfo:
     facts = ControlInfo(name=name, weights_sha256=files_sha256(folder, weight_files(folder)))
     if not is_adapter(folder):
         return facts
-    channels = complete_config(T2IAdapter, folder)["in_channels"]
-    own = {"features": len(_features(folder, info)), "channels": channels}
-    return facts.model_copy(update=own)
+    adapter = without_weights(T2IAdapter, folder)
+    features = len(_features(adapter, folder, info))
+    return facts.model_copy(update={"features": features, "channels": adapter.config.in_channels})

@@ -16,7 +16,7 @@ from lafi_story.llm.answers import PanelJudged
 from lafi_story.llm.asking import Asker
 from lafi_story.llm.instructions import framed
 from lafi_story.llm.question import Picture
-from lafi_story.steps import quoted
+from lafi_story.steps import one_line, quoted
 
 SIDE: Final = 1024
 """Pixels of the longer side of what is sent, at most."""
@@ -80,7 +80,7 @@ class LlmCritic:
         faults = tuple(quoted(fault) for fault in answer.faults) or tuple(
             f"{line}: {count} of 4 points" for line, count in points.items() if count <= _POOR
         )
-        prompt = quoted_whole(answer.prompt) if faults else ""
+        prompt = one_line(answer.prompt) if faults else ""
         return Judgement(sum(points.values()) / (4 * len(points)), faults, prompt)
 
     def _checked(self, answer: PanelJudged, board: Storyboard, number: int) -> None:
@@ -96,17 +96,12 @@ class LlmCritic:
         if answer.prompt.strip():
             panel = board.panels[number]
             try:
-                changed = with_panel(board, number, quoted_whole(answer.prompt), panel.seed)
+                changed = with_panel(board, number, one_line(answer.prompt), panel.seed)
                 self._check(changed)
             except StoryboardError as error:
                 problems += error.problems
         if problems:
             raise StoryboardError(problems)
-
-
-def quoted_whole(text: str) -> str:
-    """A prompt as one line of printable characters, not shortened."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def sent_picture(png: bytes) -> Picture:

@@ -169,11 +169,9 @@ def test_a_critic_judges_the_panels_of_a_comic(
 
     out = tmp_path / "out"
     with pytest.raises(StoryboardError, match="--critic: got 'llm', allowed: with --llm"):
-        critic_options("llm", 1, None, out / "panels", plans=True)
+        critic_options("llm", 1, None, plans=True)
     with scripted_llm(reply) as llm:
-        judges = critic_options(
-            "llm", 1, None, out / "panels", (llm.url, "m", None, None, 30.0, ""), plans=True
-        )
+        judges = critic_options("llm", 1, None, (llm.url, "m", None, None, 30.0, ""), plans=True)
         assert comic(novel, out, server.url, judges=judges) == 0
     assert set(asked) == {"PanelJudged"}
     first, again = server.received

@@ -1,6 +1,5 @@
 """Control networks: the same pixels as diffusers' own pipelines, on small random networks."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ from diffusers import (
     StableDiffusionXLControlNetPipeline,
 )
 from PIL import Image
+from steered_boards import GUIDANCE, PROMPT, SEED, STEPS, coarse_blocks, pixels, steered_board
 
 from drawn_twice import distance, stock_pipeline, with_sampler
-from lafi.board.reference_image import ReferenceImage
-from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.pipeline import draw
+from lafi.board.storyboard import Storyboard
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
 
-STEPS, GUIDANCE, PROMPT, SEED = 5, 4.0, "a child on the beach", 11
 SIZES = {"sd": (32, 64), "sdxl": (96, 64)}
 WINDOW = {"strength": 0.7, "start": 0.2, "end": 0.75}
 CONTROLS: list[list[dict[str, Any]]] = [
@@ -55,29 +51,11 @@ class Drawn:
 
     def picture(self, seed: int) -> Image.Image:
         """Random coarse blocks of the panel's size."""
-        blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        return Image.fromarray(blocks).resize(self.size, Image.Resampling.NEAREST)
+        return coarse_blocks(seed, 4, self.size)
 
     def board(self, *controls: list[dict[str, Any]], **fields: Any) -> Storyboard:
         """A panel for each list; pictures are seen in their order."""
-        width, height = self.size
-        settings = {
-            "sampling": {"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
-            "injection": {"layers": "none"},
-            "negative_prompt": "night",
-        }
-        panels = [
-            Panel(
-                prompt=PROMPT,
-                seed=SEED,
-                control=[
-                    {"image": ReferenceImage(data=png(self.picture(i)))} | each
-                    for i, each in enumerate(given)
-                ],
-            )
-            for given in controls
-        ]
-        return Storyboard(width=width, height=height, panels=panels, **(settings | fields))
+        return steered_board("control", controls, self.picture, self.size, **fields)
 
     def by_diffusers(self, controls: list[dict[str, Any]]) -> np.ndarray:
         """int16 (H, W, 3)."""
@@ -105,18 +83,6 @@ class Drawn:
             generator=torch.Generator().manual_seed(SEED),
         ).images[0]
         return np.asarray(image, dtype=np.int16)
-
-
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def pixels(board: Storyboard, engines: Engines) -> list[np.ndarray]:
-    """The drawn panels as int16 (H, W, 3), in their order."""
-    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-    return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
 
 
 @pytest.fixture(scope="module", params=SIZES)

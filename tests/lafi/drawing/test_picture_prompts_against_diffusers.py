@@ -16,19 +16,16 @@ from PIL import Image
 from plain_loop import NEGATIVE, PlainLoop, picture
 from plain_loop import SIDE as LOOP_SIDE
 from plain_loop import STEPS as LOOP_STEPS
+from steered_boards import GUIDANCE, PROMPT, SEED, STEPS, coarse_blocks, pixels, steered_board
 from torch import Tensor
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from drawn_twice import distance, stock_pipeline
-from lafi.board.reference_image import ReferenceImage
-from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.pipeline import draw
+from lafi.board.storyboard import Storyboard
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
 
-STEPS, GUIDANCE, PROMPT, SEED = 5, 4.0, "a child on the beach", 11
 SIZES = {"sd": (64, 64), "sdxl": (64, 64)}
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 WINDOW = {"strength": 0.7, "start": 0.2, "end": 0.75}
@@ -51,29 +48,11 @@ class Drawn:
 
     def picture(self, seed: int) -> Image.Image:
         """Random coarse blocks, wider than high."""
-        blocks = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-        return Image.fromarray(blocks).resize((90, 60), Image.Resampling.NEAREST)
+        return coarse_blocks(seed, 6, (90, 60))
 
     def board(self, *prompts: list[dict[str, Any]], **fields: Any) -> Storyboard:
         """A panel for each list; pictures are those of its places."""
-        width, height = self.size
-        settings = {
-            "sampling": {"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
-            "injection": {"layers": "none"},
-            "negative_prompt": "night",
-        }
-        panels = [
-            Panel(
-                prompt=PROMPT,
-                seed=SEED,
-                picture_prompts=[
-                    {"image": ReferenceImage(data=png(self.picture(i)))} | each
-                    for i, each in enumerate(given)
-                ],
-            )
-            for given in prompts
-        ]
-        return Storyboard(width=width, height=height, panels=panels, **(settings | fields))
+        return steered_board("picture_prompts", prompts, self.picture, self.size, **fields)
 
     def by_diffusers(self, given: list[dict[str, Any]], guidance: float = GUIDANCE) -> np.ndarray:
         """int16 (H, W, 3). Several pictures, or one with a region, are pictures with masks."""
@@ -135,18 +114,6 @@ def with_adapter(pipeline: Any, files: AdapterFiles) -> Any:
     file = files.adapter
     pipeline.load_ip_adapter(file.parent, subfolder="", weight_name=file.name)
     return pipeline
-
-
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def pixels(board: Storyboard, engines: Engines) -> list[np.ndarray]:
-    """The drawn panels as int16 (H, W, 3), in their order."""
-    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-    return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
 
 
 @pytest.fixture(

@@ -4,7 +4,6 @@ Reads what a prompt asks for by the words of captions, English and Chinese. It m
 the bundled model only: the reader has seen no others.
 """
 
-import hashlib
 import io
 import math
 import re
@@ -20,6 +19,7 @@ from lafi.board.critique import Judgement, unlike
 from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.limits import folded
 from lafi.board.storyboard import PLACEHOLDER, Panel, Storyboard
+from lafi.model.artifacts import file_sha256
 from lafi_tiny.hand.picture import SIDE
 from lafi_tiny.hand.words import ACTION_WORDS, LIGHT_WORDS, PLACE_WORDS, Language, Words
 from lafi_tiny.stages.reader import Reading, columns, load_reader
@@ -39,7 +39,7 @@ class ReaderCritic:
         """file: of the stage `reader`. Raises StoryboardError for one that is none."""
         try:
             self._reader = load_reader(file)
-            self.name = f"reader {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+            self.name = f"reader {file_sha256(file)[:12]}"
         except Exception as error:  # safetensors and torch raise nothing narrower
             allowed = f"the bundled model's reader, reader.safetensors ({type(error).__name__})"
             raise StoryboardError([problem("--critic", Verbatim(file), allowed)]) from None
