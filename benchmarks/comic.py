@@ -29,7 +29,7 @@ def main(
     """Draw every story, or the one of this name."""
     console = Console()
     console.print("starting Triton Server ...")
-    with Supervisor(repository, startup_timeout=startup_seconds) as server:
+    with Supervisor(repository, startup_seconds=startup_seconds) as server:
         console.print(f"ready on {server.grpc_url}")
         for name, title in TITLES.items():
             if only not in ("", name):

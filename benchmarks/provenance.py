@@ -8,8 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lafi.app.machine import cpu_name_and_flags, usable_cores
+from lafi.app.machine import cpu_name_and_flags
 from lafi.model.info import load_model_info
+from lafi.server.cores import usable_cores
 
 
 def provenance(repository: Path, command: str, packages: Sequence[str]) -> dict[str, Any]:

@@ -5,9 +5,9 @@
 
 A key of everything that decides what an engine is names the folder of each export, so nothing is
 built twice and nothing is used where it does not fit: GPU, compute capability, TensorRT version,
-hash of the weights, version of this package, format of the repository, options. The served
-repository is put together in a folder of the pod's own, since the server keeps its state beside
-the models.
+hashes of the weights and of every file that an option names, version of this package, format of
+the repository, options. The served repository is put together in a folder of the pod's own, since
+the server keeps its state beside the models.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import fcntl
 import hashlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -32,6 +33,7 @@ from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import file_sha256
 from lafi.model.engine_metadata import GpuMachine
 from lafi.model.info import REPOSITORY_FORMAT, ModelInfoError, check_format
+from lafi_export.recogniser_files import find_recogniser
 
 TARGETS: Final = ("cpu", "tensorrt")
 """What is built on the node. Plans of TensorRT-RTX need no node: they come with `--repository`."""
@@ -48,21 +50,22 @@ class EngineKey:
     """What decides whether an export may be used here.
 
     machine: None for the CPU. checkpoint: hash of all its files. options: of `lafi export`.
-    versions: of what builds and runs it.
+    versions: of what builds and runs it. files: hashes of what is read besides the checkpoint.
     """
 
     machine: GpuMachine | None
     checkpoint: str
     options: tuple[str, ...]
     versions: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
         """A name that a person can read, and a hash of everything."""
         machine = self.machine
         named = ("cpu",) if machine is None else (machine.gpu, machine.capability, machine.tensorrt)
-        told = [*named, self.checkpoint, *self.options, "", *self.versions]
-        whole = hashlib.sha256("\0".join(told).encode()).hexdigest()
+        told = json.dumps([named, self.checkpoint, self.options, self.versions, self.files])
+        whole = hashlib.sha256(told.encode()).hexdigest()
         readable = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", part) for part in named)
         return f"{readable}-{self.checkpoint[:12]}-{whole[:12]}"
 
@@ -87,7 +90,25 @@ def key_here(checkpoint: Path, target: str, options: Sequence[str]) -> EngineKey
         *(f"{name} {_version(name)}" for name in _PACKAGES),
         f"format {REPOSITORY_FORMAT}",
     )
-    return EngineKey(machine, checkpoint_sha256(checkpoint), tuple(options), versions)
+    files = tuple(checkpoint_sha256(file) for file in files_read(checkpoint, options))
+    return EngineKey(machine, checkpoint_sha256(checkpoint), tuple(options), versions, files)
+
+
+def files_read(checkpoint: Path, options: Sequence[str]) -> list[Path]:
+    """What `lafi export` reads besides the checkpoint: files and folders, in the options' order.
+
+    An option's value is a place, or holds some: `NAME=PLACE`, `PLACE,PLACE`, `PLACE:STRENGTH`.
+    The recogniser beside the checkpoint is taken without being named.
+    """
+    found: dict[Path, None] = {}
+    for option in options:
+        for part in (option, *re.split("[=,]", option)):
+            pieces = part.split(":")
+            places = (":".join(pieces[:count]) for count in range(1, len(pieces) + 1))
+            found |= {Path(place): None for place in places if place and Path(place).exists()}
+    if (beside := find_recogniser(checkpoint, None)) is not None:
+        found[beside] = None
+    return list(found)
 
 
 def built(key: EngineKey, engines: Path, export: Export, say: Callable[[str], None]) -> Path:

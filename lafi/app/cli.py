@@ -57,6 +57,7 @@ from lafi.app.serving_options import (
     ServedRecipe,
     ServerCertificate,
     ServerKey,
+    StartupSeconds,
     StoreMib,
     StorePlace,
     Threads,
@@ -123,6 +124,7 @@ def serve(
     requests_mib: RequestsMib = 512,
     unread_seconds: UnreadSeconds = 30.0,
     canary_seconds: CanarySeconds = 60.0,
+    startup_seconds: StartupSeconds = 300,
     threads: Threads = None,
     log_file: LogFile = None,
     default_recipe: ServedRecipe = None,
@@ -165,6 +167,7 @@ def serve(
         requests_mib=requests_mib,
         unread_seconds=unread_seconds,
         canary_seconds=canary_seconds,
+        startup_seconds=startup_seconds,
         exposure=exposure_of(keys, tls, insecure=insecure, open_parts=open_parts, envoy=envoy),
         triton_server=triton_server,
     )

@@ -27,6 +27,7 @@ from rich.text import Text
 
 from lafi.app import machine, requirements
 from lafi.app.gpu_runtimes import GpuRuntime, gpu_runtimes
+from lafi.server.cores import usable_cores
 
 if TYPE_CHECKING:
     from lafi.server.triton_install import TritonInstall
@@ -90,7 +91,7 @@ def examine(
     return (
         check_platform(platform.system(), platform.machine()),
         check_python(sys.version_info[:2]),
-        check_cores(machine.usable_cores()),
+        check_cores(usable_cores()),
         check_memory(machine.available_memory()),
         check_shared_memory(machine.shared_memory()),
         check_instructions(*machine.cpu_name_and_flags()),

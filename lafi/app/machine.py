@@ -1,8 +1,7 @@
-"""Facts about this machine: cores, memory, CPU flags, GPUs. Changes nothing."""
+"""Facts about this machine: memory, CPU flags, GPUs. Changes nothing."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -20,16 +19,6 @@ class Gpu:
     memory_mib: int
     driver: str
     capability: str = ""
-
-
-def usable_cores(root: Path = Path("/")) -> float:
-    """Cores that this process may use: by its affinity and its cgroup's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
-    quota, _, period = _read(root / _CGROUP / "cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit() and int(period):
-        cores = min(cores, int(quota) / int(period))
-    return cores
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

@@ -30,6 +30,10 @@ UnreadSeconds = Annotated[
     float,
     typer.Option(min=1, help="End a stream whose client has not read an answer for so long."),
 ]
+StartupSeconds = Annotated[
+    int,
+    typer.Option(min=10, help="A server that is not ready after so long has failed."),
+]
 CanarySeconds = Annotated[
     float,
     typer.Option(min=0, help="Draw a small panel after so long without a request; 0: never."),

@@ -84,6 +84,7 @@ def _supervisor(
         log_file=asked.log_file,
         threads=asked.threads,
         environment=asked.environment,
+        startup_seconds=asked.startup_seconds,
         canary_seconds=asked.canary_seconds,
         request_mib=asked.request_mib,
         requests_mib=asked.requests_mib,

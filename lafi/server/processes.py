@@ -63,6 +63,22 @@ def kill_with_environment(name: str, value: str, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def wait_for_group(leader: int, seconds: float) -> None:
+    """Waits up to `seconds` until no process of a killed group is left.
+
+    Those whose parent died are ours where we are process 1, as in a container, and stay as dead
+    until somebody asks for their end. The leader's own end has been asked for.
+    """
+    deadline = time.monotonic() + seconds
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            with suppress(ChildProcessError):
+                while os.waitpid(-leader, os.WNOHANG)[0]:
+                    pass
+            os.killpg(leader, 0)
+            time.sleep(0.01)
+
+
 def _all() -> list[int]:
     return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal()]
 

@@ -12,6 +12,7 @@ REQUEST_MIB = 128
 REQUESTS_MIB = 512
 UNREAD_SECONDS = 30.0
 CANARY_SECONDS = 60.0
+STARTUP_SECONDS = 300.0
 GRACE_SECONDS = 25.0
 """Kubernetes kills after 30."""
 
@@ -24,6 +25,7 @@ class ServeSettings:
     grace: seconds that storyboards in flight have to be finished once the server is to stop.
     request_mib, requests_mib: of one request, and of all that are under way.
     unread_seconds: for how long a client may leave an answer unread.
+    startup_seconds: after how long a server that is not ready has failed.
     triton_server: which one to run, as `lafi.server.find_server.places` takes it.
     verbose: print every line of the server's log, not only warnings, errors and our models' lines.
     """
@@ -41,5 +43,6 @@ class ServeSettings:
     requests_mib: int = REQUESTS_MIB
     unread_seconds: float = UNREAD_SECONDS
     canary_seconds: float = CANARY_SECONDS
+    startup_seconds: float = STARTUP_SECONDS
     exposure: Exposure = field(default_factory=Exposure)
     triton_server: str | None = None

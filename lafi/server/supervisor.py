@@ -20,21 +20,25 @@ from pathlib import Path
 from types import TracebackType
 
 from lafi.front.control import FrontSettings
+from lafi.server.cores import usable_cores
 from lafi.server.envoy_config import FRONT_SOCKET
 from lafi.server.envoy_process import EnvoySettings, find_envoy
 from lafi.server.exposure import Exposure
 from lafi.server.find_server import check_backends, find_server
 from lafi.server.free_ports import HeldPorts, hold_ports, url_host
 from lafi.server.health_pages import Health
+from lafi.server.leftovers import PREFIX, SignOfLife, remove_leftovers
 from lafi.server.log import LogLine
 from lafi.server.parts import Parts, PartsSettings
 from lafi.server.serve_settings import (
     CANARY_SECONDS,
     REQUEST_MIB,
     REQUESTS_MIB,
+    STARTUP_SECONDS,
     UNREAD_SECONDS,
 )
 from lafi.server.triton_server import RunSettings, find_models
+from lafi.server.watchdog import SHARED_MEMORY
 
 
 class Supervisor:
@@ -45,7 +49,7 @@ class Supervisor:
     on_line: called with every line of the log, on_event: with what the supervisor does about a
     part that failed, both in other threads. log_file: where the raw log goes (default: a temporary
     folder, kept only if the server failed at its end). threads: CPU threads for each engine
-    (default: the cores of this process). startup_timeout, stop_timeout: seconds of Triton Server.
+    (default: the cores that this process may use). startup_seconds, stop_timeout: of Triton Server.
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
     request_mib, requests_mib: most MiB of one request, and of all clients' that are under way.
     unread_seconds: for how long a client may leave an answer unread. exposure: what protects the
@@ -68,7 +72,7 @@ class Supervisor:
         log_file: Path | None = None,
         threads: int | None = None,
         environment: Mapping[str, str] | None = None,
-        startup_timeout: float = 300.0,
+        startup_seconds: float = STARTUP_SECONDS,
         stop_timeout: float = 10.0,
         canary_seconds: float = CANARY_SECONDS,
         request_mib: int = REQUEST_MIB,
@@ -88,16 +92,16 @@ class Supervisor:
         self.host = host
         self.ports: dict[str, int] = {}
         self.models: tuple[str, ...] = ()
-        self.name = f"lafi-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.name = f"{PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._wanted = {"grpc": grpc_port, "health": health_port}
         if http_port is not None:
             self._wanted["http"] = http_port
         self._on_line = on_line
         self._on_event = on_event
         self._asked_log_file = log_file
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or max(1, int(usable_cores()))
         self._environment = dict(environment or {})
-        self._timeouts = (startup_timeout, stop_timeout)
+        self._timeouts = (startup_seconds, stop_timeout)
         self._canary_seconds = canary_seconds
         self._exposure = exposure
         self._asked_server = triton_server
@@ -106,6 +110,7 @@ class Supervisor:
         self._unread_seconds = unread_seconds
         self._parts: Parts | None = None
         self._held: HeldPorts | None = None
+        self._life: SignOfLife | None = None
         self._log_file: Path | None = None
 
     @property
@@ -200,6 +205,9 @@ class Supervisor:
         check_backends(self.repository, self.models, install)
         self._held = hold_ports(self.host, self._wanted)
         self.ports = self._held.numbers
+        self._life = SignOfLife(self.name, SHARED_MEMORY)
+        for gone in remove_leftovers(SHARED_MEMORY, [Path(tempfile.gettempdir())]):
+            self._on_event(f"removed what the server {gone} left, which was killed")
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self._log_file = self._asked_log_file or folder / "server.log"
         startup, stop = self._timeouts
@@ -268,3 +276,6 @@ class Supervisor:
             parts.stop()
         if self._held is not None:
             self._held.release()
+        if self._life is not None:
+            self._life.release()
+            self._life = None

@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -159,7 +158,7 @@ class TritonServer:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        _wait_for_group(self.pid, 1.0)
+        processes.wait_for_group(self.pid, 1.0)
         for region in SHARED_MEMORY.glob(f"{self._settings.name}-*"):
             region.unlink(missing_ok=True)
         rmtree(self.folder.path, ignore_errors=True)
@@ -247,15 +246,6 @@ def server_environment(
         "PYTHONUNBUFFERED": "1",
         **extra,
     }
-
-
-def _wait_for_group(leader: int, seconds: float) -> None:
-    """Waits up to `seconds` until the processes of a killed group are gone."""
-    deadline = time.monotonic() + seconds
-    with suppress(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.killpg(leader, 0)
-            time.sleep(0.01)
 
 
 def _ending(code: int) -> str:

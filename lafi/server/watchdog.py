@@ -14,12 +14,12 @@ when the thread ends that started the child.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lafi.server.leftovers import remove_files
 from lafi.server.processes import kill_with_environment
 
 SERVER_NAME = "LAFI_SERVER"
@@ -64,12 +64,7 @@ class Watchdog:
 def clean_up(name: str, folders: Sequence[Path]) -> None:
     """Kill the processes of the server `name` and remove its files."""
     kill_with_environment(SERVER_NAME, name)
-    for folder in folders:
-        for left in folder.glob(f"{name}*"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+    remove_files(name, folders)
 
 
 def _watch(name: str, folders: Sequence[Path]) -> None:

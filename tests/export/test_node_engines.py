@@ -1,6 +1,7 @@
 """Engines are built once for each kind of machine, and never used on another."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ KEYS = st.builds(
     st.none() | st.builds(GpuMachine, TEXT, TEXT, TEXT),
     st.sampled_from(("ab" * 32, "cd" * 32)),
     st.lists(TEXT, max_size=3).map(tuple),
+    st.lists(TEXT, max_size=2).map(tuple),
     st.lists(TEXT, max_size=2).map(tuple),
 )
 
@@ -162,6 +164,44 @@ def test_a_key_names_the_format_of_the_repository(
     before = node_engines.key_here(tmp_path, "cpu", [])
     monkeypatch.setattr(node_engines, "REPOSITORY_FORMAT", node_engines.REPOSITORY_FORMAT + 1)
     assert node_engines.key_here(tmp_path, "cpu", []).folder != before.folder
+
+
+NAMING = [
+    ["--vae", "{}"],
+    ["--vae={}"],
+    ["--variant", "ink={}"],
+    ["--variant=ink={}"],
+    ["--variant", "ink={}:0.5"],
+    ["--variant", "ink=other:1,{}:-0.5:blocks=down.1=0.3"],
+    ["--control", "pose={}"],
+]
+
+
+@pytest.mark.parametrize("form", NAMING, ids=" ".join)
+def test_another_file_under_the_same_name_is_another_key(form: list[str], tmp_path: Path) -> None:
+    checkpoint, file = tmp_path / "checkpoint", tmp_path / "file"
+    checkpoint.mkdir()
+    (checkpoint / "model_index.json").write_text("{}")
+    options = [part.format(file) for part in form]
+    seen = []
+    for content in ("", "1", "2"):
+        if content:
+            file.write_text(content)
+        seen.append(node_engines.key_here(checkpoint, "cpu", options).folder)
+    assert len(set(seen)) == 3
+    assert node_engines.key_here(checkpoint, "cpu", options).folder == seen[-1]
+
+
+def test_the_recogniser_beside_the_checkpoint_counts(
+    tmp_path: Path, make_recogniser: Callable[..., Path]
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "model_index.json").write_text("{}")
+    seen = [node_engines.key_here(tmp_path / "checkpoint", "cpu", []).folder]
+    for seed in (0, 1):
+        make_recogniser(tmp_path / "recogniser", seed)
+        seen.append(node_engines.key_here(tmp_path / "checkpoint", "cpu", []).folder)
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize("arguments", [[], ["x"], ["--repository", "x", "--run"]])

@@ -32,7 +32,7 @@ def test_a_full_size_checkpoint_is_exported_and_draws(tmp_path: Path, story_stre
         characters=[Character(name="mia", prompt="a girl with red hair")],
         panels=[Panel(prompt="{mia} is running", seed=1), Panel(prompt="{mia} sits", seed=2)],
     )
-    with Supervisor(repository, startup_timeout=1800) as server:
+    with Supervisor(repository, startup_seconds=1800) as server:
         stream = story_stream(server.grpc_url)
         try:
             stream.send(storyboard_to_tensors(board))

@@ -58,7 +58,7 @@ def both(
 
 @pytest.fixture(scope="module")
 def server(both: Path) -> Iterator[Supervisor]:
-    with Supervisor(both, threads=1, startup_timeout=600) as running:
+    with Supervisor(both, threads=1, startup_seconds=600) as running:
         yield running
 
 

@@ -34,7 +34,7 @@ def board(variant: str) -> Storyboard:
 
 @pytest.fixture(scope="module")
 def variant_server(varied_repository: Path) -> Iterator[Supervisor]:
-    with Supervisor(varied_repository, threads=1, startup_timeout=600) as running:
+    with Supervisor(varied_repository, threads=1, startup_seconds=600) as running:
         yield running
 
 

@@ -14,17 +14,6 @@ def write(root: Path, path: str, text: str) -> None:
     file.write_text(text)
 
 
-def test_a_cgroup_quota_limits_the_cores(tmp_path: Path):
-    write(tmp_path, "sys/fs/cgroup/cpu.max", "50000 100000\n")
-    assert machine.usable_cores(tmp_path) == 0.5
-
-
-@pytest.mark.parametrize("text", ["max 100000", "", "50000 0"])
-def test_without_a_quota_the_affinity_counts(tmp_path: Path, text: str):
-    write(tmp_path, "sys/fs/cgroup/cpu.max", text)
-    assert machine.usable_cores(tmp_path) >= 1
-
-
 def test_a_cgroup_limit_leaves_what_is_not_used(tmp_path: Path):
     write(tmp_path, "proc/meminfo", "MemTotal: 9000000 kB\nMemAvailable: 4000000 kB\n")
     assert machine.available_memory(tmp_path) == 4000000 * 1024

@@ -269,7 +269,7 @@ def test_a_model_that_does_not_load_is_named_with_its_error(tmp_path: Path) -> N
 
 def test_a_model_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     repository = write_model(tmp_path, initialize="import time; time.sleep(60)")
-    server = Supervisor(repository, startup_timeout=1.5, stop_timeout=1)
+    server = Supervisor(repository, startup_seconds=1.5, stop_timeout=1)
     with pytest.raises(ServerFailedError, match="was not ready after 2 s; its log"):
         server.start()
     assert shared_memory_of(server) == []
