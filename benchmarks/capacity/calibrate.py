@@ -25,7 +25,8 @@ from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi_client import StoryboardClient
 
-SIDE = 64
+SIDE = 128
+"""The bundled model's own."""
 MEGAPIXELS = SIDE * SIDE / 1e6
 PANELS = (1, 2, 4, 8)
 STEPS = (2, 8, 16)
@@ -51,6 +52,13 @@ def measure_alone(url: str) -> list[Measured]:
         for _, panels, steps in itertools.product(range(ROUNDS), PANELS, STEPS):
             found.append(Measured(panels, steps, _seconds(client, _board(panels, steps))))
     return found
+
+
+def measure_pace(url: str, load: Load, count: int = 3) -> float:
+    """Seconds of one such storyboard alone, at this moment: the median."""
+    with StoryboardClient(url) as client:
+        boards = [_board(load.panels, load.stages[0][0]) for _ in range(count)]
+        return float(np.median([_seconds(client, board) for board in boards]))
 
 
 def measure_character(url: str, count: int = 4) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 ROWS_OF_A_PANEL = 2
 """With guidance, which is the usual case."""
@@ -20,7 +20,7 @@ class Load:
 
     per_hour: float
     panels: int = 6
-    megapixels: float = 0.004096
+    megapixels: float = 0.016384
     stages: tuple[tuple[int, float], ...] = ((20, 1.0),)
     characters: int = 1
     known: float = 0.5
@@ -75,6 +75,14 @@ class Times:
     def call_seconds(self, panels: int, megapixels: float) -> float:
         """Of a call for so many panels of that size."""
         return self.call + self.row * ROWS_OF_A_PANEL * panels * megapixels
+
+    def scaled(self, factor: float) -> Times:
+        """Of a machine that is so many times slower in everything but its start."""
+        slower = {
+            name: factor * getattr(self, name)
+            for name in ("call", "row", "panel", "storyboard", "character", "resent")
+        }
+        return replace(self, **slower)
 
     def fixed_seconds(self, load: Load) -> float:
         """Of a storyboard that is drawn, beside its panels: texts, references, answers."""

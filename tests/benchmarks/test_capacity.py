@@ -59,6 +59,15 @@ def test_another_stage_or_character_costs_and_what_is_known_or_resent_saves(load
         assert capacity(replace(load, **{share: 1.0}), TIMES).pod_seconds <= each * (1 + 1e-9)
 
 
+@given(LOADS, st.floats(0.1, 10))
+def test_on_a_slower_machine_everything_takes_as_many_times_longer(
+    load: Load, factor: float
+) -> None:
+    before, slower = capacity(load, TIMES), capacity(load, TIMES.scaled(factor))
+    assert slower.pod_seconds == pytest.approx(factor * before.pod_seconds)
+    assert TIMES.scaled(factor).start == TIMES.start
+
+
 @given(LOADS, st.floats(0.1, 1), st.integers(1, 8))
 def test_pods_are_enough_and_one_less_is_not(load: Load, share: float, gpus: int) -> None:
     found = capacity(load, TIMES, utilisation=share, gpus_per_pod=gpus, price_per_pod_hour=1.5)
