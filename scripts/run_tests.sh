@@ -13,8 +13,9 @@ rm -f "$record"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
+# The files' order is that of tests/builders/file_order.py.
 # A crashed process is not replaced: near the end of a run, pytest-xdist would then hang.
-"$python" -m pytest -n "$jobs" --dist loadfile --max-worker-restart 0 -m "not slow" --durations=40 --brought-record "$record" "$@" | tee "$log"
+"$python" -m pytest -n "$jobs" --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m "not slow" --durations=40 --brought-record "$record" "$@" | tee "$log"
 status=$?
 died=$(grep -c "^worker '.*' crashed while running" "$log")
 # With several processes, the others have run all the other tests.

@@ -17,6 +17,7 @@ import pytest
 
 # Hooks, which pytest finds by their names.
 from brought_record import pytest_addoption, pytest_configure, pytest_sessionfinish  # noqa: F401
+from file_order import pytest_collection_modifyitems  # noqa: F401
 
 from lafi.model.info import load_model_info
 
