@@ -98,44 +98,66 @@ def promtool() -> str | None:
     return shutil.which("promtool") or (str(unpacked) if unpacked.is_file() else None)
 
 
-def restarts(text: str) -> dict[str, int]:
-    """By labels, as they stand in the scrape."""
-    found = re.findall(r"^lafi_restarts_total\{(.*)\} (\d+)$", text, re.MULTILINE)
-    return {labels: int(count) for labels, count in found}
+SERIES = re.compile(r"^(lafi_restarts_total\{.*\}|lafi_ready) (\d+)$", re.MULTILINE)
+
+
+def scraped_until_ready_again(health: str) -> list[dict[str, str]]:
+    """Every second: the values of these series, by name and labels."""
+    found: list[dict[str, str]] = []
+    until = time.monotonic() + 240
+    while True:
+        found.append(dict(SERIES.findall(scraped(health))))
+        counts = {name: value for name, value in found[-1].items() if name != "lafi_ready"}
+        if found[-1]["lafi_ready"] == "1" and any(
+            found[0][name] != counts[name] for name in counts
+        ):
+            return found
+        assert time.monotonic() < until, found[-1]
+        time.sleep(1.0)
 
 
 @pytest.mark.slow
 def test_a_killed_stub_fires_the_alert(served: Served, tmp_path: Path) -> None:
-    """The series are those of a real server before and after."""
+    """The series are scrapes of a real server before, during and after."""
     tool = promtool()
     if tool is None:
         pytest.skip("promtool is not here: make check-chart fetches it")
-    before = restarts(scraped(served.health))
+    scrapes = [dict(SERIES.findall(scraped(served.health)))]
     stubs = [p for p in served.process.children(recursive=True) if "stub" in p.name()]
     assert stubs, "no process of a model"
     stubs[0].send_signal(signal.SIGKILL)
-    until = time.monotonic() + 120
-    while (after := restarts(scraped(served.health))) == before:
-        assert time.monotonic() < until, "no restart was counted"
-        time.sleep(0.2)
-    (labels,) = [each for each in after if after[each] != before.get(each)]
+    scrapes += scraped_until_ready_again(served.health)
+    ready = [each["lafi_ready"] for each in scrapes]
+    assert ready[0] == "1"
+    assert "0" in ready
+    (changed,) = [
+        name
+        for name in scrapes[0]
+        if len({each[name] for each in scrapes}) > 1 and name != "lafi_ready"
+    ]
     one = 'namespace="n", service="s", pod="p"'
-    values = f"{before.get(labels, 0)}x10 {after[labels]}x10"
-    series = {"series": f"lafi_restarts_total{{{one}, {labels}}}", "values": values}
-    part = labels.partition('"')[2].rstrip('"')
+    series = [
+        {
+            "series": f"{name[:-1]}, {one}}}" if "{" in name else f"{name}{{{one}}}",
+            "values": " ".join([*(each[name] for each in scrapes), f"{scrapes[-1][name]}x10"]),
+        }
+        for name in (changed, "lafi_ready")
+    ]
+    part = changed.partition('"')[2].partition('"')[0]
     alert = {"severity": "warning", "namespace": "n", "service": "s", "pod": "p", "part": part}
     said = {
         "summary": f"{part} of p died or hung and was started again",
         "action": "Clients went on by themselves. Keep the log if it happens again.",
     }
     fired = [{"exp_labels": alert, "exp_annotations": said}]
+    counted = [each[changed] for each in scrapes].index(scrapes[-1][changed])
     cases = [
-        {"eval_time": "9m", "alertname": "LafiRestarts", "exp_alerts": []},
-        {"eval_time": "12m", "alertname": "LafiRestarts", "exp_alerts": fired},
+        {"eval_time": "0s", "alertname": "LafiRestarts", "exp_alerts": []},
+        {"eval_time": f"{counted + 1}s", "alertname": "LafiRestarts", "exp_alerts": fired},
     ]
-    test = {"interval": "1m", "input_series": [series], "alert_rule_test": cases}
+    test = {"interval": "1s", "input_series": series, "alert_rule_test": cases}
     shutil.copy(CHART / "files/rules.yaml", tmp_path)
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1s", "tests": [test]}
     (tmp_path / "test.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     command = [tool, "test", "rules", "test.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
