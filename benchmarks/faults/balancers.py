@@ -57,13 +57,13 @@ class Envoy:
         held = hold_ports(HOST, {"grpc": 0})
         port = held.numbers["grpc"]
         addresses = folder / "endpoints.json"
-        _write_addresses(addresses, [])
+        write_addresses(addresses, [])
         config = folder / "envoy.json"
-        config.write_text(json.dumps(_bootstrap(port, routes_of(chart_route()), addresses)))
+        config.write_text(json.dumps(bootstrap(port, routes_of(chart_route()), addresses)))
         command = [str(find_envoy()), "--config-path", str(config), "--disable-hot-restart"]
         with (
             held,
-            _process([*command, "--log-level", "warning", "--concurrency", "1"], folder),
+            balancer_process([*command, "--log-level", "warning", "--concurrency", "1"], folder),
             _watched(pods, addresses),
         ):
             yield f"{HOST}:{port}"
@@ -85,7 +85,7 @@ class HaProxy:
         port = held.numbers["grpc"]
         config = folder / "haproxy.cfg"
         config.write_text(_haproxy(port, pods))
-        with held, _process([binary, "-f", str(config), "-db"], folder):
+        with held, balancer_process([binary, "-f", str(config), "-db"], folder):
             yield f"{HOST}:{port}"
 
 
@@ -119,7 +119,8 @@ def routes_of(route: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"match": {"prefix": f"/{service}/"}, "route": action} for service in services]
 
 
-def _bootstrap(port: int, routes: list[dict[str, Any]], addresses: Path) -> dict[str, Any]:
+def bootstrap(port: int, routes: list[dict[str, Any]], addresses: Path) -> dict[str, Any]:
+    """Envoy's settings: the routes lead to the cluster `lafi`, whose addresses stand in a file."""
     http = f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
     router = f"{_TYPE}.extensions.filters.http.router.v3.Router"
     manager = {
@@ -157,7 +158,7 @@ def _bootstrap(port: int, routes: list[dict[str, Any]], addresses: Path) -> dict
     }
 
 
-def _write_addresses(path: Path, pods: Sequence[Pod]) -> None:
+def write_addresses(path: Path, pods: Sequence[Pod]) -> None:
     """Renamed into place, which is what Envoy looks for."""
     ends = [
         {"endpoint": {"address": {"socket_address": {"address": HOST, "port_value": pod.grpc}}}}
@@ -184,7 +185,7 @@ def _watched(pods: Sequence[Pod], addresses: Path) -> Iterator[None]:
         while not ended.is_set():
             ready = [pod for pod in pods if is_ready(pod)]
             if ready != known:
-                _write_addresses(addresses, ready)
+                write_addresses(addresses, ready)
                 known = ready
             ended.wait(LOOK_SECONDS)
 
@@ -233,7 +234,7 @@ def _haproxy(port: int, pods: Sequence[Pod]) -> str:
 
 
 @contextmanager
-def _process(command: Sequence[str], folder: Path) -> Iterator[None]:
+def balancer_process(command: Sequence[str], folder: Path) -> Iterator[None]:
     """Raises RuntimeError, with its log, if it ends by itself."""
     log = folder / "log"
     with log.open("wb") as output:

@@ -14,10 +14,14 @@ import time
 from collections.abc import Callable
 
 from server_config.chart_check.alerts import alert_problems
+from server_config.chart_check.commands import command_problems
 from server_config.chart_check.dashboard import FILE, dashboard_json, dashboard_problems
+from server_config.chart_check.extremes import extreme_problems
 from server_config.chart_check.golden import golden_problems, unused_golden, write_golden
 from server_config.chart_check.images import image_problems
+from server_config.chart_check.meaning import meaning_problems
 from server_config.chart_check.policies import policy_problems
+from server_config.chart_check.queries import query_problems
 from server_config.chart_check.reading import reading_problems
 from server_config.chart_check.refusals import refusal_problems
 from server_config.chart_check.rendering import (
@@ -49,12 +53,16 @@ def main(arguments: list[str]) -> int:
         ],
         "names": lambda: of_each(doubled_names),
         "wrong values": refusal_problems,
+        "extreme values": extreme_problems,
+        "meaning": lambda: meaning_problems(rendered),
         "schemas": lambda: of_each(schema_problems),
         "blind spots": lambda: blind_spots(rendered),
         "golden files": lambda: of_each(golden_problems) + unused_golden({*sets}),
         "kubectl": lambda: of_each(reading_problems),
+        "commands": command_problems,
         "checkov": lambda: policy_problems(rendered),
         "dashboard": dashboard_problems,
+        "queries": lambda: query_problems(rendered),
         "alert rules": alert_problems,
         "Dockerfiles": image_problems,
     }

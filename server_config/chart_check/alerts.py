@@ -30,7 +30,7 @@ PROMTOOL IS NOT HERE, SO NO ALERT RULE WAS RUN.
 def alert_problems() -> list[str]:
     """What promtool says, and alerts without a test."""
     found = [f"the alert {name} has no test that fires it" for name in _untested()]
-    tool = _promtool()
+    tool = promtool()
     if tool is None:
         if os.environ.get("PROMTOOL") == "none":
             print(f"\nWARNING: {MISSING}\n", flush=True)
@@ -59,7 +59,8 @@ def _untested() -> list[str]:
     return sorted(alerts - (fired & quiet))
 
 
-def _promtool() -> str | None:
+def promtool() -> str | None:
+    """Its path; fetched where it is not here, None where that does not work."""
     unpacked = _CACHE / "usr" / "bin" / "promtool"
     named = os.environ.get("PROMTOOL", "")
     found = shutil.which(named if named not in ("", "none") else "promtool")

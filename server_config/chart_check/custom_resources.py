@@ -1,8 +1,10 @@
 """Checks custom resources against what their own projects publish, as far as a package carries it.
 
 KEDA and the Prometheus operator: pydantic models made from their CRDs (cloudcoil). KServe: the
-models of its own Python package. Gateway API: no Python package has its CRD, so the fields that
-the chart uses are written down here.
+models of its own Python package. Gateway API: no Python package has its CRD. npm's
+`@kubernetes-models/gateway-api` (2.0.0) carries no schema but checks compiled to JavaScript, which
+need Node and 27 packages more, and which take a field that does not exist (tried). So the fields
+that the chart uses are written down here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +12,33 @@ from server_config.chart_check.rendering import Rendered
 
 def reading_problems(rendered: Rendered) -> list[str]:
     """What kubectl cannot decode, or does not see. It knows the kinds of Kubernetes itself."""
-    kubectl = Path(sys.executable).parent / "kubectl"
     with TemporaryDirectory() as folder:
         file = Path(folder) / "all.yaml"
         file.write_text(rendered.text, encoding="utf-8")
         done = subprocess.run(
-            [kubectl, "label", "--local", "--dry-run=client", "-f", file, "read=1", "-o", "name"],
+            [
+                *kubectl_alone(Path(folder)),
+                "label",
+                "--local",
+                "--dry-run=client",
+                "-f",
+                file,
+                "read=1",
+                "-o",
+                "name",
+            ],
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "HOME": folder, "KUBECONFIG": str(Path(folder) / "none")},
         )
     if done.returncode:
         return [f"kubectl: {done.stderr.strip()}"]
     seen = len(done.stdout.split())
     there = len(rendered.manifests)
     return [] if seen == there else [f"kubectl saw {seen} of {there} objects"]
+
+
+def kubectl_alone(folder: Path) -> list[str]:
+    """The real kubectl, which finds no settings and no cluster. folder: stands for its home."""
+    home = (f"HOME={folder}", f"KUBECONFIG={folder / 'none'}")
+    return ["env", *home, str(Path(sys.executable).parent / "kubectl")]

@@ -14,6 +14,10 @@ _SCALED: Final = {"enabled": True, "prometheus": "http://prometheus:9090"}
 _MODEL: Final = {"name": "main", "replicas": 1, "checkpoint": "bundled"}
 _BUILT: Final = {"name": "main", "replicas": 1, "repository": "sdxl_rtx"}
 _CLAIM: Final = {"checkpoints": {"claim": "checkpoints"}}
+_FETCHED: Final = {"enabled": True, "storageUri": "s3://models/main"}
+_TENSORRT: Final = {"target": "tensorrt"}
+_GPU: Final = {"resource": "nvidia.com/gpu"}
+_NONE: Final = {"resource": ""}
 
 WRONG: Final[tuple[tuple[dict[str, Any], tuple[str, ...]], ...]] = (
     ({}, ("tls.secret and keys.secret", "insecure: true")),
@@ -47,6 +51,34 @@ WRONG: Final[tuple[tuple[dict[str, Any], tuple[str, ...]], ...]] = (
     ({**_SAFE}, ("tests.keySecret",)),
     ({**_SAFE, "monitoring": {"serviceMonitor": True}}, ("monitoring.keySecret",)),
     ({**_OPEN, "keys": {"secret": "y"}}, ("tests.enabled", "in the clear")),
+    ({**_OPEN, "models": [_MODEL, _MODEL]}, ("models.main", "two of this name")),
+    ({**_OPEN, "engines": {"sides": [512, 256, 1024]}}, ("engines.sides", "512 256 1024")),
+    ({**_OPEN, "engines": {"sides": [256, 512, 1023]}}, ("/engines/sides/2", "multipleOf", "8")),
+    ({**_OPEN, "disruption": {"maxUnavailable": "150%"}}, ("/disruption/maxUnavailable", "100")),
+    ({**_OPEN, "disruption": {"maxUnavailable": "05%"}}, ("/disruption/maxUnavailable",)),
+    ({**_OPEN, "store": {"place": "none"}}, ("tests.enabled", "a store")),
+    ({**_OPEN, "store": {"secret": "x"}}, ("store.secret", "s3://")),
+    ({**_OPEN, "store": {"endpoint": "https://x"}}, ("store.endpoint", "s3://")),
+    ({**_OPEN, "autoscaling": {"toZero": True}}, ("autoscaling.toZero", "autoscaling.enabled")),
+    (
+        {**_OPEN, "autoscaling": {**_SCALED, "toZero": True, "wakeQuery": "up"}},
+        ("autoscaling.toZero", "monitoring.serviceMonitor"),
+    ),
+    (
+        {**_OPEN, "models": [_MODEL], "autoscaling": _SCALED},
+        ("models.main.replicas: got 1", "minReplicas"),
+    ),
+    ({**_OPEN, "kserve": {"example": {"enabled": True}}}, ("kserve.example", "kserve.enabled")),
+    (
+        {**_OPEN, "kserve": {"enabled": True, "example": _FETCHED}},
+        ("store.egress.cidrs", "kserve.example.storageUri"),
+    ),
+    ({**_OPEN, "startup": {"seconds": 29}}, ("/startup/seconds", "30")),
+    ({**_OPEN, "models": [{**_MODEL, "gpu": {"resource": "gpu"}}]}, ("/models/0/gpu/resource",)),
+    (
+        {**_OPEN, "models": [{**_MODEL, "gpu": _NONE}], "engines": _TENSORRT, "gpu": _GPU},
+        ("engines.target", "models.main"),
+    ),
 )
 """Values, and what the message must have."""
 

@@ -40,10 +40,10 @@ def value_sets() -> dict[str, dict[str, Any]]:
     return {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
 
 
-def render(values: dict[str, Any], name: str = "") -> Rendered:
+def render(values: dict[str, Any], name: str = "", release: str = RELEASE) -> Rendered:
     """What Helm makes of these values. Raises its errors."""
     with Chart.load(CHART) as chart:
-        files = chart.render(values, name=RELEASE, namespace=NAMESPACE)
+        files = chart.render(values, name=release, namespace=NAMESPACE)
     documents = (yaml.safe_load_all(files[file]) for file in sorted(files))
     return Rendered(name, tuple(one for several in documents for one in several if one))
 

@@ -19,8 +19,8 @@ VERSIONS: Final = ("1.30", "1.34", "1.37")
 """The oldest that Chart.yaml allows, one between, and the newest that the schemas know."""
 
 
-def schema_problems(rendered: Rendered) -> list[str]:
-    """What does not fit, of all versions."""
+def schema_problems(rendered: Rendered, versions: tuple[str, ...] = VERSIONS) -> list[str]:
+    """What does not fit."""
     found = []
     for manifest in rendered.manifests:
         custom = CUSTOM.get((manifest["apiVersion"], manifest["kind"]))
@@ -29,7 +29,7 @@ def schema_problems(rendered: Rendered) -> list[str]:
         else:
             found += [
                 f"{title(manifest)}, Kubernetes {version}: {problem}"
-                for version in VERSIONS
+                for version in versions
                 if (problem := _problem(json.dumps(manifest), version))
             ]
     return found

@@ -1,8 +1,11 @@
-{{/* Names and labels. Those of one model take (dict "root" $ "model" MODEL). */}}
+{{/* Names and labels. Those of one model take (dict "root" $ "model" MODEL).
+
+     A StatefulSet's name, a dash and ten characters of a revision are a label, which has 63 characters at most: 35 for
+     the release, a dash, 16 for the model. */}}
 
 {{- define "lafi.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else -}}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- if contains .Chart.Name .Release.Name -}}{{ .Release.Name | trunc 35 | trimSuffix "-" }}
+{{- else -}}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 35 | trimSuffix "-" }}
 {{- end -}}
 {{- end -}}
 
@@ -12,7 +15,7 @@
 
 {{- define "lafi.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "lafi.labels" -}}
@@ -25,13 +28,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "lafi.modelSelector" -}}
 {{ include "lafi.selector" .root }}
 app.kubernetes.io/component: server
-lafi/model: {{ .model.name }}
+lafi/model: {{ .model.name | quote }}
 {{- end -}}
 
 {{- define "lafi.modelLabels" -}}
 {{ include "lafi.labels" .root }}
 app.kubernetes.io/component: server
-lafi/model: {{ .model.name }}
+lafi/model: {{ .model.name | quote }}
+{{- end -}}
+
+{{/* A ClusterServingRuntime is seen by all namespaces, so its name has the release's. */}}
+{{- define "lafi.runtime" -}}
+{{- $name := printf "%s-%s" (include "lafi.name" .) .Release.Namespace -}}
+{{- if gt (len $name) 63 -}}{{ $name = printf "%s-%s" ($name | trunc 54) ($name | sha256sum | trunc 8) }}{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{/* A model's GPU as YAML: what it names itself, and for the rest what stands in `gpu`. */}}
+{{- define "lafi.gpu" -}}
+{{- $gpu := deepCopy .root.Values.gpu -}}
+{{- range $name, $value := .model.gpu -}}{{- $_ := set $gpu $name $value -}}{{- end -}}
+{{- toYaml $gpu -}}
 {{- end -}}
 
 {{- define "lafi.image" -}}
@@ -69,64 +86,7 @@ capabilities:
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* What a value alone cannot say; the schema has checked each value by itself. */}}
-{{- define "lafi.checks" -}}
-{{- $v := .Values -}}
-{{- if and (not (and $v.tls.secret $v.keys.secret)) (not $v.insecure) -}}
-{{- fail "tls.secret and keys.secret: got none or one, allowed: both, or insecure: true, with which everybody who reaches the port may draw" -}}
-{{- end -}}
-{{- if and $v.tls.clientCertificates (not $v.tls.secret) -}}
-{{- fail "tls.clientCertificates: got true, allowed only with tls.secret" -}}
-{{- end -}}
-{{- if and (eq $v.engines.target "tensorrt") (not $v.gpu.resource) -}}
-{{- fail "engines.target: got tensorrt, allowed only with gpu.resource" -}}
-{{- end -}}
-{{- range $v.models -}}
-{{- if .repository -}}
-{{- if not $v.checkpoints.claim -}}
-{{- fail (printf "models.%s.repository: got %s, allowed only with checkpoints.claim" .name .repository) -}}
-{{- end -}}
-{{- if .exportArguments -}}
-{{- fail (printf "models.%s.exportArguments: got some, allowed only with checkpoint: a repository is exported already" .name) -}}
-{{- end -}}
-{{- else if and (ne .checkpoint "bundled") (not $v.checkpoints.claim) -}}
-{{- fail (printf "models.%s.checkpoint: got %s, allowed without checkpoints.claim: bundled" .name .checkpoint) -}}
-{{- end -}}
-{{- end -}}
-{{- with $v.autoscaling -}}
-{{- if .enabled -}}
-{{- if not .prometheus -}}{{- fail "autoscaling.prometheus: got none, allowed: the URL of Prometheus" -}}{{- end -}}
-{{- if gt (int .minReplicas) (int .maxReplicas) -}}
-{{- fail (printf "autoscaling.minReplicas: got %d, allowed: at most maxReplicas, %d" (int .minReplicas) (int .maxReplicas)) -}}
-{{- end -}}
-{{- if and (eq (int .minReplicas) 0) (not (and .toZero .wakeQuery)) -}}
-{{- fail "autoscaling.minReplicas: got 0, allowed only with toZero: true and a wakeQuery, since no pod is there that could tell of work" -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if and $v.gateway.enabled (not $v.gateway.name) -}}
-{{- fail "gateway.name: got none, allowed: the name of a Gateway" -}}
-{{- end -}}
-{{- if and $v.monitoring.serviceMonitor $v.keys.secret (not $v.monitoring.keySecret) -}}
-{{- fail "monitoring.keySecret: got none, allowed with keys.secret: a Secret with one key that may read the metrics" -}}
-{{- end -}}
-{{- if $v.tests.enabled -}}
-{{- if and $v.keys.secret (not $v.tls.secret) -}}
-{{- fail "tests.enabled: got true, allowed with keys.secret only with tls.secret: a key is not sent in the clear" -}}
-{{- end -}}
-{{- if and $v.keys.secret (not $v.tests.keySecret) -}}
-{{- fail "tests.keySecret: got none, allowed with keys.secret: a Secret with one key, or tests.enabled: false" -}}
-{{- end -}}
-{{- if and $v.tls.clientCertificates (not $v.tests.certificateSecret) -}}
-{{- fail "tests.certificateSecret: got none, allowed with tls.clientCertificates: a Secret, or tests.enabled: false" -}}
-{{- end -}}
-{{- end -}}
-{{- if and (hasPrefix "s3://" $v.store.place) (not $v.store.egress.cidrs) -}}
-{{- fail "store.egress.cidrs: got none, allowed with s3://: where the storage is, since pods may call nothing else" -}}
-{{- end -}}
 {{- end -}}

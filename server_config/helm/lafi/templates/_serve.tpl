@@ -5,21 +5,25 @@
 {{- define "lafi.serveArguments" -}}
 {{- $v := .root.Values -}}
 - serve
-- {{ .repository }}
+- {{ .repository | quote }}
 - --host=0.0.0.0
 - --grpc-port=8001
 - --health-port=8002
-- --grace={{ $v.drain.longestStoryboardSeconds }}
-- --request-mib={{ $v.serve.requestMebibytes }}
-- --canary-seconds={{ if $v.autoscaling.toZero }}0{{ else }}{{ $v.serve.canarySeconds }}{{ end }}
-- --store={{ .store }}
-- --store-mib={{ $v.store.mebibytes }}
-- --retention-days={{ $v.store.retentionDays }}
+- --grace={{ $v.drain.longestStoryboardSeconds | int64 }}
+{{- /* A little before the probe gives up, so that the log says what was not ready. */}}
+- --startup-seconds={{ sub $v.startup.seconds 10 }}
+- --request-mib={{ $v.serve.requestMebibytes | int64 }}
+{{- /* Those of all clients: never less than one. */}}
+- --requests-mib={{ max 512 $v.serve.requestMebibytes }}
+- --canary-seconds={{ if $v.autoscaling.toZero }}0{{ else }}{{ $v.serve.canarySeconds | toJson }}{{ end }}
+- {{ printf "--store=%s" .store | quote }}
+- --store-mib={{ $v.store.mebibytes | int64 }}
+- --retention-days={{ $v.store.retentionDays | int64 }}
 {{- if $v.serve.threads }}
-- --threads={{ $v.serve.threads }}
+- --threads={{ $v.serve.threads | int64 }}
 {{- end }}
 {{- if $v.serve.defaultRecipe }}
-- --default-recipe={{ $v.serve.defaultRecipe }}
+- {{ printf "--default-recipe=%s" $v.serve.defaultRecipe | quote }}
 {{- end }}
 {{- if $v.tls.secret }}
 - --tls-certificate=/etc/lafi/tls/tls.crt
@@ -70,35 +74,36 @@
 
 {{- define "lafi.serveVolumes" -}}
 - name: shared-memory
-  emptyDir: {medium: Memory, sizeLimit: {{ .Values.resources.sharedMemoryMebibytes }}Mi}
+  emptyDir: {medium: Memory, sizeLimit: {{ .Values.resources.sharedMemoryMebibytes | int64 }}Mi}
 - name: temporary
-  emptyDir: {sizeLimit: {{ .Values.resources.temporaryMebibytes }}Mi}
+  emptyDir: {sizeLimit: {{ .Values.resources.temporaryMebibytes | int64 }}Mi}
 {{- if .Values.tls.secret }}
 - name: tls
-  secret: {secretName: {{ .Values.tls.secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.tls.secret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- if .Values.keys.secret }}
 - name: keys
-  secret: {secretName: {{ .Values.keys.secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.keys.secret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- if .Values.store.secret }}
 - name: store
-  secret: {secretName: {{ .Values.store.secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.store.secret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 
-{{/* Memory: what the processes take and what lies in /dev/shm, which the kernel counts together. */}}
+{{/* Memory: what the processes take and what lies in /dev/shm, which the kernel counts together.
+     Takes (dict "root" $ "gpu" GPU). */}}
 {{- define "lafi.resources" -}}
-{{- $r := .Values.resources -}}
+{{- $r := .root.Values.resources -}}
 {{- $memory := printf "%dMi" (add $r.memoryMebibytes $r.sharedMemoryMebibytes) -}}
 requests:
-  cpu: {{ $r.cpu | quote }}
+  cpu: {{ $r.cpu | toJson | trimAll "\"" | quote }}
   memory: {{ $memory }}
 limits:
-  cpu: {{ $r.cpu | quote }}
+  cpu: {{ $r.cpu | toJson | trimAll "\"" | quote }}
   memory: {{ $memory }}
-{{- if .Values.gpu.resource }}
-  {{ .Values.gpu.resource }}: {{ .Values.gpu.count }}
+{{- if .gpu.resource }}
+  {{ .gpu.resource }}: {{ .gpu.count | int64 }}
 {{- end }}
 {{- end -}}
 
@@ -136,7 +141,7 @@ preStop:
         import ssl, time, urllib.request as web;
         page = web.Request("{{ include "lafi.scheme" . | lower }}://127.0.0.1:8002/drain", method="POST");
         web.urlopen(page, timeout=5, context=ssl._create_unverified_context());
-        time.sleep({{ .Values.drain.announceSeconds }})
+        time.sleep({{ .Values.drain.announceSeconds | int64 }})
 {{- end -}}
 
 {{/* 30 s: what Triton Server and the supervisor take to end once nothing is in flight. */}}

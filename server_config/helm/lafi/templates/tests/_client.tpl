@@ -29,16 +29,16 @@
 {{- if .Values.tls.secret }}
 - name: tls
   secret:
-    secretName: {{ .Values.tls.secret }}
+    secretName: {{ .Values.tls.secret | quote }}
     defaultMode: 0440
     items: [{key: ca.crt, path: ca.crt}]
 {{- end }}
 {{- if .Values.tests.certificateSecret }}
 - name: client
-  secret: {secretName: {{ .Values.tests.certificateSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.tests.certificateSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- if .Values.tests.keySecret }}
 - name: key
-  secret: {secretName: {{ .Values.tests.keySecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .Values.tests.keySecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
