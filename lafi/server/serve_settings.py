@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lafi.front.control import PeerSettings
 from lafi.server.exposure import Exposure
 
 REQUEST_MIB = 128
@@ -24,6 +25,7 @@ class ServeSettings:
     grace: seconds that storyboards in flight have to be finished once the server is to stop.
     request_mib, requests_mib: of one request, and of all that are under way.
     unread_seconds: for how long a client may leave an answer unread.
+    peers: the other servers behind the same address; None: there are none.
     triton_server: which one to run, as `lafi.server.find_server.places` takes it.
     verbose: print every line of the server's log, not only warnings, errors and our models' lines.
     """
@@ -42,4 +44,5 @@ class ServeSettings:
     unread_seconds: float = UNREAD_SECONDS
     canary_seconds: float = CANARY_SECONDS
     exposure: Exposure = field(default_factory=Exposure)
+    peers: PeerSettings | None = None
     triton_server: str | None = None
