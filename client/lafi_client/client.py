@@ -40,6 +40,9 @@ class StoryboardClient:
 
     url: also several, with commas between them or as a list. Storyboards go round; one whose server
     is lost, or takes no more, goes on at the next. Servers that share a store draw nothing twice.
+    `dns:///host:port` is one address for all servers that the name has: gRPC takes another one for
+    each call, so servers behind it must find each other's storyboards (client/WIRE.md, Several
+    servers behind one address).
 
     timeout         seconds for a whole storyboard with all retries; None: no limit
     idle_timeout    seconds that a drawing server may stay silent

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from lafi.wire.events import Accepted, Event
 from lafi_client.attached import Attached, Pursuit
-from lafi_client.errors import LafiError, StoryboardUnknown
+from lafi_client.errors import LafiError, OwnerUnavailable, StoryboardUnknown
 from lafi_client.servers import Servers
 
 S = TypeVar("S")
@@ -41,6 +41,7 @@ class Course(Generic[S]):
             return 0.0
         delay = self.pursuit.delay_after(error)
         if error.retryable:
-            self._servers.failed(self.server)
+            if not isinstance(error, OwnerUnavailable):
+                self._servers.failed(self.server)
             self.server = self._servers.next()
         return delay

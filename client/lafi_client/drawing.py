@@ -24,7 +24,13 @@ from lafi.wire.events import (
     Progress,
     Waiting,
 )
-from lafi_client.errors import LafiError, PanelFailed, ServerUnavailable, StoryboardUnknown
+from lafi_client.errors import (
+    LafiError,
+    OwnerUnavailable,
+    PanelFailed,
+    ServerUnavailable,
+    StoryboardUnknown,
+)
 from lafi_client.held import Held
 from lafi_client.retry import RetryPolicy
 
@@ -159,7 +165,7 @@ class Drawing:
         """
         if self.complete:
             return 0.0
-        if isinstance(error, StoryboardUnknown):
+        if isinstance(error, StoryboardUnknown | OwnerUnavailable):
             self._id = ""
             return 0.0  # sent again at once: the tries are counted where streams break
         lost = isinstance(error, ServerUnavailable)

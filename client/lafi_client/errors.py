@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from lafi.wire.picture_names import unknown_names
+from lafi.wire.pods import is_elsewhere
 
 if TYPE_CHECKING:
     from lafi.wire.events import Failed, PanelImage
@@ -52,7 +53,7 @@ _STATUS_WORDS: dict[str, Callable[[str, str], LafiError]] = {
     "RESOURCE_EXHAUSTED": lambda text, target: ServerUnavailable(
         f"{target}: {text}", retryable=True
     ),
-    "UNAVAILABLE": lambda text, target: ServerUnavailable(f"{target}: {text}", retryable=True),
+    "UNAVAILABLE": lambda text, target: _unavailable(text, target),
     "INTERNAL": lambda text, target: LafiError(f"{target}: the server failed: {text}"),
 }
 _TOO_LARGE_TEXT = "larger than max"
@@ -100,6 +101,10 @@ class ServerUnavailable(LafiError):
     """No server answers, it does not serve the model, or it was lost while drawing."""
 
 
+class OwnerUnavailable(ServerUnavailable):
+    """The server that has the storyboard cannot be asked; the one that says so can."""
+
+
 class DrawTimeout(LafiError):
     """The whole drawing took too long, or the server was silent for too long."""
 
@@ -126,6 +131,8 @@ def error_from_status(code: grpc.StatusCode, details: str | None, target: str) -
     known = (*_MISSING_TEXTS, *_RETRYABLE_TEXTS)
     if code is grpc.StatusCode.NOT_FOUND and not _mentions(text, known):
         return StoryboardUnknown(text)
+    if code is grpc.StatusCode.UNAVAILABLE and is_elsewhere(text):
+        return _unavailable(text, target)
     retryable = code in _RETRYABLE_CODES or _mentions(text, _RETRYABLE_TEXTS)
     retryable = retryable and not _mentions(text, _TLS_TEXTS)
     return ServerUnavailable(f"{target}: {text}{_hint(text)}", retryable=retryable)
@@ -154,6 +161,12 @@ def _not_found(text: str, target: str) -> LafiError:
     if _mentions(text, _MISSING_TEXTS):
         return ServerUnavailable(f"{target}: {text}")
     return StoryboardUnknown(text)
+
+
+def _unavailable(text: str, target: str) -> LafiError:
+    """Of the server that was asked, or of the one that has the storyboard."""
+    kind = OwnerUnavailable if is_elsewhere(text) else ServerUnavailable
+    return kind(f"{target}: {text}", retryable=True)
 
 
 def _mentions(text: str, phrases: Sequence[str]) -> bool:

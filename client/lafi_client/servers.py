@@ -1,4 +1,4 @@
-"""Several servers: which one is asked next. Knows no gRPC."""
+"""Several servers: which one is asked next. Opens no channel."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from lafi_client.channel import is_one_address
 from lafi_client.patience import Clock
 
 S = TypeVar("S")
@@ -14,8 +15,14 @@ AVOID_SECONDS = 30.0
 
 
 def addresses(url: str | Sequence[str]) -> tuple[str, ...]:
-    """One address, several with commas between them, or a list of them. Raises ValueError."""
-    several = url.split(",") if isinstance(url, str) else url
+    """One address, several with commas between them, or a list of them. Raises ValueError.
+
+    `ipv4:a:port,b:port` is one address.
+    """
+    if isinstance(url, str):
+        several: Sequence[str] = [url] if is_one_address(url) else url.split(",")
+    else:
+        several = url
     found = tuple(each.strip() for each in several)
     if not found or len({*found}) != len(found):
         raise ValueError(f"url: got {url!r}, allowed one address, or several different ones")

@@ -47,6 +47,9 @@ from lafi.app.serving_options import (
     LogFile,
     OpenHttp,
     OpenParts,
+    PeerCa,
+    PeerTemplate,
+    PodName,
     Port,
     Repository,
     RequestMib,
@@ -141,16 +144,19 @@ def serve(
     insecure: Insecure = False,
     open_parts: OpenParts = False,
     envoy: UseEnvoy = False,
+    pod: PodName = "",
+    peers: PeerTemplate = "",
+    peer_ca: PeerCa = None,
     triton_server: TritonServer = None,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
     try:
-        from lafi.app.serve_options import exposure_of, models_environment
+        from lafi.app.serve_options import exposure_of, models_environment, peers_of
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
     except ModuleNotFoundError as error:
         raise missing(error, "serve") from None
-    tls = (tls_certificate, tls_key, tls_client_ca)
+    tls, kept = (tls_certificate, tls_key, tls_client_ca), (store, store_mib, retention_days)
     settings = ServeSettings(
         host=host,
         grpc_port=grpc_port,
@@ -158,9 +164,7 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment=models_environment(
-            default_recipe, (store, store_mib, retention_days), safety, safety_words
-        ),
+        environment=models_environment(default_recipe, kept, safety, safety_words),
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,
@@ -169,6 +173,7 @@ def serve(
         canary_seconds=canary_seconds,
         startup_seconds=startup_seconds,
         exposure=exposure_of(keys, tls, insecure=insecure, open_parts=open_parts, envoy=envoy),
+        peers=peers_of(pod, peers, peer_ca, encrypted=tls_certificate is not None),
         triton_server=triton_server,
     )
     raise typer.Exit(serve_command(repository, settings))

@@ -8,7 +8,14 @@ import typer
 
 from lafi.board.limits import MAX_STAGES, UPSCALES
 
-Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC.", envvar="LAFI_URL")]
+Url = Annotated[
+    str,
+    typer.Option(
+        help="HOST:PORT of the server's gRPC; several with commas; dns:///HOST:PORT for all that "
+        "the name has.",
+        envvar="LAFI_URL",
+    ),
+]
 DEFAULT_URL = "127.0.0.1:8001"
 
 Panels = Annotated[

@@ -8,10 +8,12 @@ import typer
 from lafi.board.default_recipe import load_default_recipe
 from lafi.board.error import StoryboardError
 from lafi.board.safety_words import SAFETY, SAFETY_WORDS, load_safety
-from lafi.front.control import TlsFiles
+from lafi.front.control import PeerSettings, TlsFiles
+from lafi.front.peers import check_template
 from lafi.server.exposure import Exposure
 from lafi.server.triton_server import DEFAULT_RECIPE
 from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
+from lafi.wire.pods import pod_of
 
 
 def models_environment(
@@ -101,3 +103,26 @@ def exposure_of(
         client_ca=str(client_ca.absolute()) if client_ca else "",
     )
     return Exposure(keys, files, insecure, open_parts, envoy)
+
+
+def peers_of(pod: str, template: str, ca: Path | None, *, encrypted: bool) -> PeerSettings | None:
+    """How this server finds the others behind its address; None for one that is alone.
+
+    pod: its name. template: where the others are. ca: who signed their certificates. encrypted:
+    whether this server has TLS, as they have then. Raises typer.BadParameter.
+    """
+    if not pod:
+        if template or ca is not None:
+            raise typer.BadParameter("needs --pod, the name of this one", param_hint="--peers")
+        return None
+    if ca is not None and not (encrypted and template):
+        raise typer.BadParameter("needs --peers and --tls-certificate", param_hint="--peer-ca")
+    if ca is not None and not ca.is_file():
+        raise typer.BadParameter(f"{ca}: there is no such file", param_hint="--peer-ca")
+    for option, check, text in (("--pod", pod_of, pod), ("--peers", check_template, template)):
+        try:
+            if text:
+                check(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from None
+    return PeerSettings(pod=pod, template=template, ca=str(ca.absolute()) if ca else "")

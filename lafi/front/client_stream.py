@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 from uuid import uuid4
 
@@ -12,8 +12,9 @@ from tritonclient.grpc import service_pb2 as pb
 
 from lafi.front.door import Door, tell_caller
 from lafi.front.failures import told_in_stream
-from lafi.front.gate import Closed, Gate
+from lafi.front.gate import Closed, Gate, UnderWay
 from lafi.front.load import Held, Limits, RequestBytes
+from lafi.front.peers import Owned, PeerRelay, Peers
 from lafi.front.request_check import EMPTY_FINAL, RequestRefused, clean, parse
 from lafi.front.run_folder import REQUEST_KEY
 from lafi.front.upstream import Relay, Upstream
@@ -46,6 +47,9 @@ class Context(Protocol):
     def set_trailing_metadata(self, trailing_metadata: Metadata) -> None:
         """What is sent at the end of the call."""
 
+    def time_remaining(self) -> float | None:
+        """Seconds that the client still waits; None: for ever."""
+
 
 class ClientStream:
     """A client's stream: each request of it gets a stream of its own upstream."""
@@ -58,8 +62,10 @@ class ClientStream:
         door: Door,
         limits: Limits,
         in_flight: RequestBytes,
+        peers: Peers,
     ) -> None:
         """in_flight: of all clients."""
+        self._peers = peers
         self._door = door
         self._gate = gate
         self._upstream = upstream
@@ -69,7 +75,7 @@ class ClientStream:
         self._unread: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writing = asyncio.Lock()
         self._places = asyncio.Semaphore(MAX_PER_STREAM)
-        self._relays: list[Relay] = []
+        self._relays: list[UnderWay] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._ignored: dict[str, None] = {}
 
@@ -129,18 +135,30 @@ class ClientStream:
             raise RequestRefused(f"{CONTROL} answers at once: use ModelInfer")
         self._ignored.update(dict.fromkeys(cleaned.ignored))
         tell_ignored(self._context, tuple(self._ignored))
-        key = uuid4().hex
-        if cleaned.spec.decoupled:
-            cleaned.request.parameters[REQUEST_KEY].string_param = key
-            tell_caller(cleaned.request, caller)
-        relay = Relay(self._upstream, key, self._pass_on)
+        relay: UnderWay
+        if owned := self._peers.owned_elsewhere(cleaned.request):
+            relay = self._peer_relay(owned, request)
+        else:
+            key = uuid4().hex
+            if cleaned.spec.decoupled:
+                cleaned.request.parameters[REQUEST_KEY].string_param = key
+                tell_caller(cleaned.request, caller)
+            relay = Relay(self._upstream, key, self._pass_on)
         self._relays.append(relay)
         task = self._gate.start(relay, cleaned.request.SerializeToString())
         self._tasks.add(task)
         give_back = held.pass_on()
         task.add_done_callback(lambda task: self._ended(task, relay, give_back))
 
-    def _ended(self, task: asyncio.Task[None], relay: Relay, give_back: Callable[[], None]) -> None:
+    def _peer_relay(self, owned: Owned, request: Any) -> PeerRelay:
+        def refuse(text: str) -> Awaitable[None]:
+            return self._refuse(request, text)
+
+        return PeerRelay(self._peers, owned, self._context, self._pass_on, refuse)
+
+    def _ended(
+        self, task: asyncio.Task[None], relay: UnderWay, give_back: Callable[[], None]
+    ) -> None:
         give_back()
         self._tasks.discard(task)
         self._relays.remove(relay)

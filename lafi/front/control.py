@@ -6,10 +6,12 @@ every half second, so that its silence says something too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from lafi.wire.pods import POD
 
 TELL_SECONDS = 0.5
 """How often the front tells its state."""
@@ -79,6 +81,37 @@ class TlsFiles(_Line):
         return tuple(filter(None, (self.certificate, self.key, self.client_ca)))
 
 
+class PeerSettings(_Line):
+    """How a front finds the other servers behind its address."""
+
+    pod: str
+    """The name of this one, as `lafi.wire.pods.pod_of` takes it."""
+    template: str = ""
+    """"host:port" of any of them, with {pod} or {ordinal} once in the host; "": none is reached."""
+    ca: str = ""
+    """PEM: who signed their certificates; "": the usual authorities."""
+    encrypted: bool = False
+    """Whether they speak TLS."""
+    certificate: str = ""
+    """PEM: shown to them where they want one from clients; "": none."""
+    key: str = ""
+
+    def like(self, own: TlsFiles | None) -> PeerSettings:
+        """They speak as this server does. own: its files; None: it speaks without encryption."""
+        if own is None:
+            return self
+        shown = {"certificate": own.certificate, "key": own.key} if own.client_ca else {}
+        return self.model_copy(update={"encrypted": True, **shown})
+
+    def environment(self) -> Mapping[str, str]:
+        """What the served models must know."""
+        return {POD: self.pod}
+
+    def files(self) -> tuple[str, ...]:
+        """Those that are given."""
+        return tuple(filter(None, (self.ca, self.certificate, self.key)))
+
+
 class FrontSettings(_Line):
     """What the front is started with."""
 
@@ -99,6 +132,8 @@ class FrontSettings(_Line):
     """Whether clients reach the served parts too."""
     tls: TlsFiles | None = None
     """None: clients speak without encryption."""
+    peers: PeerSettings | None = None
+    """None: this server is alone behind its address."""
 
 
 Order = Annotated[Connect | Close | Drain, Field(discriminator="do")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -20,6 +20,18 @@ class Closed(Exception):
         self.retry_after = retry_after
 
 
+class UnderWay(Protocol):
+    """A request of a stream on its way to whoever answers it."""
+
+    left: bool
+
+    def leave(self) -> None:
+        """Nobody waits for the answers any more."""
+
+    async def run(self, request: bytes) -> None:
+        """Send the request and pass on every answer."""
+
+
 class Gate:
     """Lets requests pass to the run of Triton Server that is ready, if there is one."""
 
@@ -31,7 +43,7 @@ class Gate:
         self.draining = False
         """Whether nothing new may pass, since the server is about to stop."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._relays: set[Relay] = set()
+        self._relays: set[UnderWay] = set()
         self._calls = 0
         self.last_request = asyncio.get_running_loop().time()
         """When the last request came or ended, on the loop's clock; questions do not count."""
@@ -107,14 +119,14 @@ class Gate:
                 raise self.closed(upstream.lost.result()) from None
             raise
 
-    def start(self, relay: Relay, request: bytes) -> asyncio.Task[None]:
+    def start(self, relay: UnderWay, request: bytes) -> asyncio.Task[None]:
         """Send a request of a stream on its way; it goes on without whoever waits for it."""
         self._relays.add(relay)
         task = self._keep(relay.run(request))
         task.add_done_callback(lambda _: self._end(relay))
         return task
 
-    def _end(self, relay: Relay) -> None:
+    def _end(self, relay: UnderWay) -> None:
         self._relays.discard(relay)
         self.last_request = asyncio.get_running_loop().time()
 

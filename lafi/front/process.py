@@ -16,6 +16,7 @@ from lafi.front.control import TELL_SECONDS, Close, Connect, Drain, FrontSetting
 from lafi.front.door import door_of
 from lafi.front.gate import Closed, Gate
 from lafi.front.load import Limits
+from lafi.front.peers import Peers
 from lafi.front.run_folder import RunFolder
 from lafi.front.service import FrontService
 from lafi.front.tls import server_credentials
@@ -44,7 +45,8 @@ async def serve(settings: FrontSettings) -> None:
 def new_server(settings: FrontSettings, gate: Gate) -> tuple[grpc.aio.Server, int]:
     """The gRPC server for clients, not started, and its port.
 
-    Raises KeyFileError, TlsFilesError, and RuntimeError for an address that is taken.
+    Raises KeyFileError, TlsFilesError, ValueError for peers that make no sense, and RuntimeError
+    for an address that is taken.
     """
     server = grpc.aio.server(
         options=[
@@ -55,7 +57,7 @@ def new_server(settings: FrontSettings, gate: Gate) -> tuple[grpc.aio.Server, in
         maximum_concurrent_rpcs=MAX_CALLS,
     )
     limits = Limits(settings.request_bytes, settings.bytes_in_flight, settings.unread_seconds)
-    service = FrontService(gate, door_of(settings), limits)
+    service = FrontService(gate, door_of(settings), limits, Peers(settings.peers))
     server.add_generic_rpc_handlers(service.handlers())
     if settings.tls is None:
         return server, server.add_insecure_port(settings.address)

@@ -19,6 +19,7 @@ from lafi.front.door import Door
 from lafi.front.failures import told_of_call, told_of_exception
 from lafi.front.gate import Closed, Gate
 from lafi.front.load import Limits, RequestBytes
+from lafi.front.peers import Peers
 from lafi.front.request_check import RequestRefused, check_model, clean, parse
 from lafi.front.upstream import SERVICE
 from lafi.wire.control import CONTROL
@@ -43,7 +44,8 @@ _NOT_SERVING = b"\x08\x02"
 class FrontService:
     """The methods of the service, each from bytes to bytes."""
 
-    def __init__(self, gate: Gate, door: Door, limits: Limits) -> None:
+    def __init__(self, gate: Gate, door: Door, limits: Limits, peers: Peers) -> None:
+        self._peers = peers
         self._gate = gate
         self._door = door
         self._limits = limits
@@ -147,6 +149,9 @@ class FrontService:
                 )
                 self._door.check(caller, cleaned.request)
                 if cleaned.spec.name == CONTROL:
+                    if owned := self._peers.owned_elsewhere(cleaned.request):
+                        forwarded = cleaned.request.SerializeToString()
+                        return await self._peers.call(owned, forwarded, context)
                     return await answer_control(self._gate, upstream, cleaned.request, caller)
                 if cleaned.spec.decoupled:
                     raise RequestRefused(
@@ -164,7 +169,7 @@ class FrontService:
             self._door.admit("ModelStreamInfer", context.invocation_metadata())
             upstream = self._gate.enter()
             load = (self._limits, self._bytes)
-            stream = ClientStream(self._gate, upstream, context, self._door, *load)
+            stream = ClientStream(self._gate, upstream, context, self._door, *load, self._peers)
             await stream.run(requests)
         except Exception as error:
             await _abort(context, error)

@@ -90,6 +90,7 @@ def _supervisor(
         requests_mib=asked.requests_mib,
         unread_seconds=asked.unread_seconds,
         exposure=asked.exposure,
+        peers=asked.peers,
         triton_server=asked.triton_server,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lafi.front.control import PeerSettings
 from lafi.server.exposure import Exposure
 
 REQUEST_MIB = 128
@@ -26,6 +27,7 @@ class ServeSettings:
     request_mib, requests_mib: of one request, and of all that are under way.
     unread_seconds: for how long a client may leave an answer unread.
     startup_seconds: after how long a server that is not ready has failed.
+    peers: the other servers behind the same address; None: there are none.
     triton_server: which one to run, as `lafi.server.find_server.places` takes it.
     verbose: print every line of the server's log, not only warnings, errors and our models' lines.
     """
@@ -45,4 +47,5 @@ class ServeSettings:
     canary_seconds: float = CANARY_SECONDS
     startup_seconds: float = STARTUP_SECONDS
     exposure: Exposure = field(default_factory=Exposure)
+    peers: PeerSettings | None = None
     triton_server: str | None = None

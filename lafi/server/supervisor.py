@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-from lafi.front.control import FrontSettings
+from lafi.front.control import FrontSettings, PeerSettings
 from lafi.server.cores import usable_cores
 from lafi.server.envoy_config import FRONT_SOCKET
 from lafi.server.envoy_process import EnvoySettings, find_envoy
@@ -53,7 +53,8 @@ class Supervisor:
     canary_seconds: after how long without a request a small panel is drawn; 0: never.
     request_mib, requests_mib: most MiB of one request, and of all clients' that are under way.
     unread_seconds: for how long a client may leave an answer unread. exposure: what protects the
-    ports. triton_server: which one to run, as `lafi.server.find_server.places` takes it.
+    ports. peers: the other servers behind the same address, None: there are none.
+    triton_server: which one to run, as `lafi.server.find_server.places` takes it.
 
     Raises ValueError for settings that make no sense, ExposureError, KeyFileError and
     TlsFilesError among them.
@@ -79,6 +80,7 @@ class Supervisor:
         requests_mib: int = REQUESTS_MIB,
         unread_seconds: float = UNREAD_SECONDS,
         exposure: Exposure = Exposure(),  # noqa: B008 - frozen
+        peers: PeerSettings | None = None,
         triton_server: str | None = None,
     ) -> None:
         exposure.check(host, http=http_port is not None)
@@ -100,10 +102,11 @@ class Supervisor:
         self._on_event = on_event
         self._asked_log_file = log_file
         self._threads = threads or max(1, int(usable_cores()))
-        self._environment = dict(environment or {})
+        self._environment = {**(environment or {}), **(peers.environment() if peers else {})}
         self._timeouts = (startup_seconds, stop_timeout)
         self._canary_seconds = canary_seconds
         self._exposure = exposure
+        self._peers = peers.like(exposure.tls) if peers else None
         self._asked_server = triton_server
         self._request_bytes = request_mib * 2**20
         self._bytes_in_flight = requests_mib * 2**20
@@ -236,6 +239,7 @@ class Supervisor:
             keys=str(guard.keys.resolve()) if guard.keys else "",
             tls=None if envoy else guard.tls,
             open_parts=guard.open_parts,
+            peers=self._peers,
         )
         health = (self.host, self.ports["health"])
         settings = PartsSettings(

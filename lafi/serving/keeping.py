@@ -9,11 +9,14 @@ from lafi.board import image_file
 from lafi.board.image_file import DecodePicture
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.shelf import Places
+from lafi.drawing.studio import Studio
+from lafi.serving.admission import Admission
 from lafi.serving.keeper import Keeper
 from lafi.serving.resuming import Resuming
 from lafi.serving.service import StoryboardService
 from lafi.store.panels import PanelStore
 from lafi.store.settings import journal_of, sent_pictures_of
+from lafi.wire.pods import own_pod
 
 
 class Keeping:
@@ -28,12 +31,26 @@ class Keeping:
         decode_picture: DecodePicture = image_file.decode,
     ) -> None:
         """state: the server's own folder. Raises ValueError, OSError and sqlite3.Error."""
+        self._pod = own_pod(environment)
         journal = journal_of(environment, state)
         self.keeper: Keeper | None = None
         self._resuming: Resuming | None = None
         if journal is not None and panels is not None:
             pictures = sent_pictures_of(environment, state)
             self.keeper = Keeper(journal, panels, places, pictures, decode_picture)
+
+    def service(
+        self, studio: Studio, admission: Admission, stop_asked: Callable[[], bool]
+    ) -> StoryboardService:
+        """What admits and draws storyboards, and gives them ids that say whose they are."""
+        return StoryboardService(
+            studio.draw,
+            admission,
+            cost=studio.cost,
+            keeper=self.keeper,
+            pod=self._pod,
+            stop_asked=stop_asked,
+        )
 
     def resume(self, service: StoryboardService, is_ready: Callable[[], bool]) -> None:
         """Go on with detached storyboards of earlier lives once everything is ready."""

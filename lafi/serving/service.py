@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from lafi.store.journal import State
 from lafi.wire.caller import Caller
 from lafi.wire.control import QueueEntry
 from lafi.wire.events import Accepted, Event, Failed, Finished, PanelImage, Progress
+from lafi.wire.pods import Pod, new_identifier
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ Drawer = Callable[[Storyboard, Callable[[], bool]], Iterator[Event]]
 CLOSING = "the server is shutting down; try again later"
 SHUTTING_DOWN = f"UNAVAILABLE: {CLOSING}"
 CALLED_OFF = "the storyboard was cancelled, or its character forgotten"
-_ID_BYTES = 16
 _SHOWN_DIGITS = 8
 
 
@@ -61,6 +60,7 @@ class StoryboardService:
     one, `accepted`, must come without any work.
     cost: of a storyboard, for its admission.
     keeper: what outlives this process; None: nothing does, and nobody can come back.
+    pod: this server among those behind one address, in the ids that it gives out; None: alone.
     stop_asked: true once the server is about to stop; it then waits for storyboards in flight.
     poll_seconds: time between two checks for cancellation and for the server's stop.
     """
@@ -72,12 +72,14 @@ class StoryboardService:
         *,
         cost: Callable[[Storyboard], Cost] = storyboard_cost,
         keeper: Keeper | None = None,
+        pod: Pod | None = None,
         stop_asked: Callable[[], bool] = lambda: False,
         poll_seconds: float = 0.02,
     ) -> None:
         self._draw = draw
         self._cost = cost
         self._keeper = keeper
+        self._pod = pod
         self._admission = admission
         self._watching = Admission(admission.limit)
         self._poll_seconds = poll_seconds
@@ -232,7 +234,7 @@ class StoryboardService:
         if not known:
             _check_priority(storyboard, caller)
         owner = (self.owner(known) or "") if known else caller.name if caller else ""
-        identifier = known or secrets.token_hex(_ID_BYTES)
+        identifier = known or new_identifier(self._pod)
         watches = arrival.watches
         detach = storyboard.detach and not watches
         if detach:

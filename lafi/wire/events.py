@@ -52,7 +52,7 @@ class Accepted(EventModel):
     portraits: Index
     """Number of characters without a reference, whose portraits are drawn first."""
     id: Text = ""
-    """128 random bits, hexadecimal: whoever has it may attach to the storyboard, or cancel it."""
+    """32 hexadecimal digits, most of them random: who has it may attach to it, or cancel it."""
     notes: tuple[Text, ...] = ()
     """One line for each thing drawn differently than written, such as a rounded size."""
     tokens: tuple[PromptTokens, ...] = ()

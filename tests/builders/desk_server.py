@@ -96,6 +96,7 @@ class Server:
             self._draw,
             Admission(options.pop("limit", 2)),
             keeper=self.keeper,
+            pod=options.pop("pod", None),
             poll_seconds=0.0,
         )
         self.desk = Desk(self.service, self.keeper)

@@ -95,10 +95,11 @@ class FrontServer:
     gate: Gate
     loop: asyncio.AbstractEventLoop
     folder: RunFolder
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def stub(self) -> Any:
         """Of a raw client without a key."""
@@ -131,7 +132,7 @@ def front_server(folder: Path, **settings: Any) -> Iterator[FrontServer]:
     )
     front, gate, port = asyncio.run_coroutine_threadsafe(_started(chosen, run), loop).result(30)
     try:
-        yield FrontServer(triton, port, gate, loop, run)
+        yield FrontServer(triton, port, gate, loop, run, chosen.address.rpartition(":")[0])
     finally:
         asyncio.run_coroutine_threadsafe(_stopped(front, gate), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)

@@ -16,7 +16,6 @@ from lafi.serving.heartbeat import Heartbeat
 from lafi.serving.keeping import Keeping
 from lafi.serving.metrics import server_metrics
 from lafi.serving.picture_decoder import PictureDecoder
-from lafi.serving.service import StoryboardService
 from lafi.serving.storyboard_engines import load_storyboard_engines
 from lafi.store.settings import store_of
 from lafi_repository.bridge import (
@@ -54,13 +53,7 @@ class TritonPythonModel:
         self._keeping = Keeping(os.environ, settings.state, *kept)
         counts = (self._studio, admission, self._panels, self._keeping.count)
         self._metrics = MetricsExport(partial(server_metrics, *counts))
-        self._service = StoryboardService(
-            self._studio.draw,
-            admission,
-            cost=self._studio.cost,
-            keeper=self._keeping.keeper,
-            stop_asked=stop_asked,
-        )
+        self._service = self._keeping.service(self._studio, admission, stop_asked)
         self._heartbeat = Heartbeat(heartbeat_file(), partial(self._service.work, self._studio))
         self._keeping.resume(self._service, others_ready)
         self._desk = Desk(self._service, self._keeping.keeper, decode)
