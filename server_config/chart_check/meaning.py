@@ -32,7 +32,25 @@ def _problems(rendered: Rendered) -> Iterator[str]:
     for manifest in rendered.manifests:
         for container in _servers(manifest):
             yield from (f"{title(manifest)}: {each}" for each in _unfit_options(container))
+        if manifest["kind"] == "StatefulSet":
+            yield from (f"{title(manifest)}: {each}" for each in _unknown_to_each_other(manifest))
     yield from _shut_out(rendered)
+
+
+def _unknown_to_each_other(manifest: Manifest) -> Iterator[str]:
+    """What keeps a pod from passing on calls about another pod's storyboard."""
+    (container,) = _servers(manifest)
+    given = {each["name"]: each for each in container["env"]}
+    field = given["LAFI_POD"]["valueFrom"]["fieldRef"]["fieldPath"]
+    if field != "metadata.name":
+        yield f"LAFI_POD: got {field}, allowed: metadata.name"
+    peers = given["LAFI_PEERS"]["value"]
+    service = manifest["spec"]["serviceName"]
+    if peers != f"{{pod}}.{service}.{NAMESPACE}.svc:8001":
+        yield f"LAFI_PEERS: got {peers}, which is not in the headless Service {service}"
+    encrypted = any(each.startswith("--tls-certificate=") for each in container["args"])
+    if encrypted != ("LAFI_PEER_CA" in given):
+        yield f"LAFI_PEER_CA: got {given.get('LAFI_PEER_CA')}, with TLS {encrypted}"
 
 
 def _unfit_options(container: dict[str, Any]) -> Iterator[str]:
@@ -59,6 +77,9 @@ def _shut_out(rendered: Rendered) -> Iterator[str]:
             its = [each for each in policies if _selects(each["spec"]["podSelector"], labels)]
             if not its:
                 yield f"{title(manifest)}: no network policy is for its pods"
+            for way in (_callers, _called):
+                if not any(_is_peer(peer, labels) for each in its for peer in way(each, 8001)):
+                    yield f"{title(manifest)}: its pods cannot call each other"
         if kind == "Pod":
             peers = [peer for each in policies for peer in _callers(each, 8001)]
             labels = manifest["metadata"]["labels"]
@@ -70,6 +91,12 @@ def _callers(policy: Manifest, port: int) -> Iterator[dict[str, Any]]:
     for rule in policy["spec"].get("ingress", ()):
         if port in [each["port"] for each in rule["ports"]]:
             yield from rule["from"]
+
+
+def _called(policy: Manifest, port: int) -> Iterator[dict[str, Any]]:
+    for rule in policy["spec"].get("egress", ()):
+        if port in [each["port"] for each in rule["ports"]]:
+            yield from rule["to"]
 
 
 def _is_peer(peer: dict[str, Any], labels: dict[str, str]) -> bool:

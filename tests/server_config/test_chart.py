@@ -17,9 +17,11 @@ import yaml
 from lafi.app.cli import app
 from lafi.drawing.studio import Studio
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.front.peers import check_template
 from lafi.server.health_pages import Health, _metrics
 from lafi.serving.admission import Admission
 from lafi.serving.metrics import server_metrics
+from lafi.wire.pods import pod_of
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "server_config/helm/lafi"
@@ -39,8 +41,28 @@ def test_the_chart_passes_only_options_that_serve_has() -> None:
     command = typer.main.get_group(app).commands["serve"]
     known = {option for parameter in command.params for option in parameter.opts}
     assert len(given) > 10
-    # Later than the chart; drop it once `lafi serve` has it.
-    assert given - known <= {"--startup-seconds"}
+    assert given - known == set()
+
+
+def served_pods() -> list[tuple[str, dict[str, str]]]:
+    """Of every rendered set: the name of a pod, and the plain variables of its server."""
+    found = []
+    for file in sorted((CHART.parent / "golden").glob("*.yaml")):
+        for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            if manifest and manifest["kind"] == "StatefulSet":
+                (container,) = manifest["spec"]["template"]["spec"]["containers"]
+                variables = {each["name"]: each.get("value", "") for each in container["env"]}
+                found.append((f"{manifest['metadata']['name']}-11", variables))
+    return found
+
+
+def test_serve_understands_the_names_of_the_pods() -> None:
+    pods = served_pods()
+    assert len(pods) >= 10
+    for name, variables in pods:
+        assert pod_of(name)
+        assert "LAFI_POD" in variables
+        check_template(variables["LAFI_PEERS"])
 
 
 def test_versions_agree() -> None:

@@ -56,6 +56,16 @@
 {{- end }}
 {{- end -}}
 
+{{/* Whose storyboards this pod's are, and where the model's other pods are, to which it passes on what is about theirs.
+     Takes (dict "root" $ "name" MODEL'S NAME). */}}
+{{- define "lafi.peers" -}}
+- {name: LAFI_POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: LAFI_PEERS, value: {{ printf "{pod}.%s-pods.%s.svc:8001" .name .root.Release.Namespace | quote }}}
+{{- if .root.Values.tls.secret }}
+- {name: LAFI_PEER_CA, value: /etc/lafi/tls/ca.crt}
+{{- end }}
+{{- end -}}
+
 {{/* Secrets and what may be written, as the serving container sees them. */}}
 {{- define "lafi.serveMounts" -}}
 - {name: state, mountPath: /var/lib/lafi/state}
