@@ -20,6 +20,7 @@ from brought_record import pytest_addoption, pytest_configure, pytest_sessionfin
 from file_order import pytest_collection_modifyitems  # noqa: F401
 
 from lafi.model.info import load_model_info
+from lafi.model.picture_prompt_info import AdapterFiles
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
@@ -161,6 +162,54 @@ def varied_repository(
             export_checkpoint(checkpoint, folder, runtime="onnxruntime", variants=variants)
 
     return _made_once(tmp_path_factory, "varied_repository", export)
+
+
+@pytest.fixture(scope="session")
+def pose(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of a control network for `checkpoint`; read only."""
+    from control_networks import random_control
+
+    return random_control(checkpoint, tmp_path_factory.mktemp("control") / "a-net.v1", seed=0)
+
+
+@pytest.fixture(scope="session")
+def ink(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder of a T2I-Adapter for `checkpoint` that sees grey; read only."""
+    from control_networks import random_adapter
+
+    return random_adapter(checkpoint, tmp_path_factory.mktemp("ink") / "ink", 0, in_channels=1)
+
+
+@pytest.fixture(scope="session")
+def adapter(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> AdapterFiles:
+    """A plus adapter of picture prompts for `checkpoint`, and its image encoder; read only."""
+    from picture_adapters import random_adapter
+
+    return random_adapter(checkpoint, tmp_path_factory.mktemp("adapter"), "plus")
+
+
+@pytest.fixture(scope="session")
+def steered_repository(
+    checkpoint: Path,
+    pose: Path,
+    ink: Path,
+    adapter: AdapterFiles,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """What `lafi export` makes of `checkpoint` with all that steers panels beside words: the
+    control network `pose`, the T2I-Adapter `ink` and picture prompts; read only.
+
+    It takes minutes, so parallel test processes share one, and tests that use it have more time.
+    """
+    from lafi_export import export_checkpoint
+
+    def export(folder: Path) -> None:
+        controls = {"ink": ink, "pose": pose}
+        export_checkpoint(
+            checkpoint, folder, runtime="onnxruntime", controls=controls, picture_prompts=adapter
+        )
+
+    return _made_once(tmp_path_factory, "steered_repository", export)
 
 
 @pytest.fixture(scope="session")

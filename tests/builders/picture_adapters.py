@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from lafi.model.picture_prompt_info import AdapterFiles
 
@@ -66,6 +66,17 @@ def random_adapter(
     save_file(adapter_tensors(checkpoint, kind, seed), folder / "adapter.safetensors")
     encoder = random_image_encoder(folder / "image_encoder", seed)
     return AdapterFiles(folder / "adapter.safetensors", encoder)
+
+
+def prompted_pipeline(pipeline: Any, files: AdapterFiles) -> Any:
+    """diffusers' pipeline, with an adapter as its users load it."""
+    pipeline.register_modules(
+        image_encoder=CLIPVisionModelWithProjection.from_pretrained(files.image_encoder),
+        feature_extractor=CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=SIDE),
+    )
+    file = files.adapter
+    pipeline.load_ip_adapter(file.parent, subfolder="", weight_name=file.name)
+    return pipeline
 
 
 Shapes = Mapping[str, tuple[int, ...]]

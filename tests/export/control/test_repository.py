@@ -1,7 +1,9 @@
-"""A control network comes out of an export as it went in; one that does not fit is refused."""
+"""A control network comes out of an export as it went in; one that does not fit is refused.
+
+With all else that steers panels, which is not slow: tests/export/test_steered_repository.py.
+"""
 
 import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,8 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError
-from lafi.model.control_info import NETWORK, control_folder, is_residual, network_ports
+from lafi.model.control_info import is_residual, network_ports
 from lafi.model.families.registry import input_ports
 from lafi.model.info import load_model_info
 from lafi.ports.engines import Engines
@@ -55,6 +56,7 @@ def pixels(engines: Engines, side: int = SIDE, **control: Any) -> list[np.ndarra
     return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_it_draws_what_torch_draws(
     artifacts: Path, checkpoint: Path, pose: Path, runtime: Any
@@ -66,6 +68,7 @@ def test_it_draws_what_torch_draws(
     assert distance(*ours) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("routed", [True, False])
@@ -88,6 +91,7 @@ def test_the_deepest_residual_may_be_a_single_cell(
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
     info = load_model_info(artifacts)
     (control,) = info.controls
@@ -103,14 +107,6 @@ def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
     assert seen == {port.name for port in residuals}
     assert {row.engine for row in report.engines} == {"condition", "control"}
     assert {row.runtime for row in report.engines} == {"onnxruntime", "openvino"}
-
-
-def test_a_changed_file_is_refused(artifacts: Path, tmp_path: Path) -> None:
-    shutil.copytree(artifacts, tmp_path / "copy")
-    file = control_folder(tmp_path / "copy", "pose") / NETWORK
-    file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(ArtifactsError, match=r"network\.onnx: got SHA-256"):
-        load_onnx_engines(tmp_path / "copy", "onnxruntime", threads=1)
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
-from picture_adapters import SIDE as ENCODER_SIDE
-from picture_adapters import random_adapter
+from picture_adapters import prompted_pipeline, random_adapter
 from PIL import Image
 from plain_loop import NEGATIVE, PlainLoop, picture
 from plain_loop import SIDE as LOOP_SIDE
 from plain_loop import STEPS as LOOP_STEPS
 from steered_boards import GUIDANCE, PROMPT, SEED, STEPS, coarse_blocks, pixels, steered_board
 from torch import Tensor
-from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from drawn_twice import distance, stock_pipeline
 from lafi.board.storyboard import Storyboard
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 
 SIZES = {"sd": (64, 64), "sdxl": (64, 64)}
@@ -44,7 +41,7 @@ class Drawn:
         self.checkpoint = checkpoint
         self.files = random_adapter(checkpoint, folder, kind)
         self.engines: Engines = load_torch_engines(checkpoint, picture_prompts=self.files)
-        self.pipeline = with_adapter(stock_pipeline(checkpoint), self.files)
+        self.pipeline = prompted_pipeline(stock_pipeline(checkpoint), self.files)
 
     def picture(self, seed: int) -> Image.Image:
         """Random coarse blocks, wider than high."""
@@ -101,19 +98,6 @@ class Drawn:
             found.append(Image.fromarray(mask))
         made: torch.Tensor = IPAdapterMaskProcessor().preprocess(found, height=height, width=width)
         return made.reshape(1, len(given), height, width)
-
-
-def with_adapter(pipeline: Any, files: AdapterFiles) -> Any:
-    """diffusers' pipeline, with an adapter as its users load it."""
-    pipeline.register_modules(
-        image_encoder=CLIPVisionModelWithProjection.from_pretrained(files.image_encoder),
-        feature_extractor=CLIPImageProcessorPil(
-            size={"shortest_edge": ENCODER_SIDE}, crop_size=ENCODER_SIDE
-        ),
-    )
-    file = files.adapter
-    pipeline.load_ip_adapter(file.parent, subfolder="", weight_name=file.name)
-    return pipeline
 
 
 @pytest.fixture(
@@ -181,7 +165,7 @@ def test_beside_injection_the_pixels_are_those_of_a_plain_loop(
     files = random_adapter(checkpoint, tmp_path)
     data, shown = picture(1, LOOP_SIDE, LOOP_SIDE), picture(2, 40, 60)
     loop = PictureLoop(
-        with_adapter(stock_pipeline(checkpoint), files), Image.open(io.BytesIO(shown))
+        prompted_pipeline(stock_pipeline(checkpoint), files), Image.open(io.BytesIO(shown))
     )
     mia = loop.reference(data, "a child", 0)
     loop.install()
