@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -121,3 +123,36 @@ def test_a_prometheus_scrapes_a_server_for_a_minute(
         assert len(queries) > 20
         empty = [query for query in queries if not running.get("query", query=query)["result"]]
         assert empty == []
+
+
+def alerts(running: Prometheus, name: str) -> list[dict[str, str]]:
+    """The labels of each that fires."""
+    found = running.get("alerts")["alerts"]
+    labels = [each["labels"] for each in found if each["state"] == "firing"]
+    return [each for each in labels if each["alertname"] == name]
+
+
+@pytest.mark.slow
+def test_a_killed_stub_fires_the_alert_in_a_real_prometheus(
+    served_repository: Path, tmp_path: Path
+) -> None:
+    options = ("--store", str(tmp_path / "store"), "--canary-seconds", "0")
+    restarts = "sum(lafi_restarts_total)"
+    with (
+        serve(served_repository, tmp_path / "tmp", options) as served,
+        scraping(served.health.removeprefix("http://"), tmp_path) as running,
+    ):
+        assert soon(lambda: running.get("query", query=restarts)["result"] != [], 60)
+        # `increase` sees what comes after a first value.
+        assert soon(lambda: running.value("min(count_over_time(lafi_restarts_total[1m]))") > 2, 60)
+        assert running.value(restarts) == 0
+        assert alerts(running, "LafiRestarts") == []
+        children = psutil.Process(served.process.pid).children(recursive=True)
+        stubs = [each for each in children if "stub" in each.name()]
+        assert stubs, "no process of a model"
+        stubs[0].send_signal(signal.SIGKILL)
+        assert soon(lambda: alerts(running, "LafiRestarts") != [], 180)
+        (labels,) = alerts(running, "LafiRestarts")
+        assert LABELS["pod"] == labels["pod"]
+        assert running.value(f'lafi_restarts_total{{part="{labels["part"]}"}}') == 1
+        assert alerts(running, "LafiRestartsOften") == []
