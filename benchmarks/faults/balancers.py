@@ -30,10 +30,11 @@ _TYPE = "type.googleapis.com/envoy"
 
 
 class Pod(NamedTuple):
-    """The ports of a server, which stay while it is replaced."""
+    """The ports of a server, which stay while it is replaced, and its loopback address."""
 
     grpc: int
     health: int
+    host: str = HOST
 
 
 class Balancer(Protocol):
@@ -161,7 +162,7 @@ def bootstrap(port: int, routes: list[dict[str, Any]], addresses: Path) -> dict[
 def write_addresses(path: Path, pods: Sequence[Pod]) -> None:
     """Renamed into place, which is what Envoy looks for."""
     ends = [
-        {"endpoint": {"address": {"socket_address": {"address": HOST, "port_value": pod.grpc}}}}
+        {"endpoint": {"address": {"socket_address": {"address": pod.host, "port_value": pod.grpc}}}}
         for pod in pods
     ]
     resource = {
@@ -203,7 +204,7 @@ def _watched(pods: Sequence[Pod], addresses: Path) -> Iterator[None]:
 def is_ready(pod: Pod) -> bool:
     """What its /readyz says; false where nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{pod.health}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{pod.host}:{pod.health}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
@@ -226,7 +227,7 @@ def _haproxy(port: int, pods: Sequence[Pod]) -> str:
         "    option httpchk GET /readyz",
         # On each server's line: HAProxy 2.6 does not take check-proto from `default-server`.
         *(
-            f"    server pod{number} {HOST}:{pod.grpc} proto h2 port {pod.health} {check}"
+            f"    server pod{number} {pod.host}:{pod.grpc} proto h2 port {pod.health} {check}"
             for number, pod in enumerate(pods)
         ),
     ]
