@@ -62,8 +62,8 @@ class Cluster:
         self._later = python
         names = ("grpc", "health", "other grpc", "other health")
         self._held = hold_ports(HOST, dict.fromkeys(names, 0))
-        ports = list(self._held.numbers.values())
-        self.pods = (Pod(*ports[:2]), Pod(*ports[2:]))
+        grpc, health, other_grpc, other_health = self._held.numbers.values()
+        self.pods = (Pod(grpc, health), Pod(other_grpc, other_health))
         self._running: dict[Pod, Served] = {}
         self.replaced = 0
         self.seconds: list[float] = []
