@@ -37,7 +37,7 @@ from lafi.server.serve_settings import (
     STARTUP_SECONDS,
     UNREAD_SECONDS,
 )
-from lafi.server.triton_server import RunSettings, find_models
+from lafi.server.triton_server import RunSettings, check_gives_named_ids, find_models
 from lafi.server.watchdog import SHARED_MEMORY
 
 
@@ -204,6 +204,8 @@ class Supervisor:
         that case everything but the log is removed.
         """
         self.models = find_models(self.repository)
+        if self._peers is not None:
+            check_gives_named_ids(self.repository)
         install = find_server(self._asked_server)
         check_backends(self.repository, self.models, install)
         self._held = hold_ports(self.host, self._wanted)

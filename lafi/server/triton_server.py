@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from shutil import rmtree
 from textwrap import indent
@@ -221,6 +222,19 @@ def find_models(repository: Path) -> tuple[str, ...]:
     except ModelInfoError as error:
         raise RepositoryError(str(error)) from error
     return names
+
+
+def check_gives_named_ids(repository: Path) -> None:
+    """Raises RepositoryError unless its adapter is this version's: earlier ones know no names.
+
+    An id without its server's name would be asked for at the wrong one.
+    """
+    own = files("lafi_repository") / "storyboard" / "1" / "model.py"
+    if (repository / "models" / "storyboard" / "1" / "model.py").read_bytes() != own.read_bytes():
+        raise RepositoryError(
+            f"--pod: got {repository}, whose adapter is another version's, allowed: a repository "
+            "that this version exported; export it again"
+        )
 
 
 def server_environment(

@@ -8,17 +8,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import psutil
 import pytest
 
+from lafi.front.control import PeerSettings
 from lafi.model.info import REPOSITORY_FORMAT
 from lafi.server.free_ports import PortTakenError
 from lafi.server.supervisor import Supervisor
 from lafi.server.triton_server import (
     RepositoryError,
     ServerFailedError,
+    check_gives_named_ids,
     find_models,
     server_environment,
 )
@@ -334,3 +337,13 @@ def test_the_environment_puts_this_python_first_and_keeps_idle_threads_quiet() -
         "EXTRA": "1",
     }
     assert {name: environment[name] for name in expected} == expected
+
+
+def test_with_a_name_only_this_versions_adapter_is_served(tmp_path: Path) -> None:
+    """An earlier one gives out ids that no other server of the set passes on."""
+    write_model(tmp_path)
+    with pytest.raises(RepositoryError, match="--pod: got .* export it again"):
+        Supervisor(tmp_path, peers=PeerSettings(pod="lafi-main-0")).start()
+    adapter = tmp_path / "models" / "storyboard" / "1" / "model.py"
+    adapter.write_bytes((files("lafi_repository") / "storyboard/1/model.py").read_bytes())
+    check_gives_named_ids(tmp_path)
