@@ -11,7 +11,7 @@ from pathlib import Path
 from lafi.front.control import TlsFiles
 from lafi.server import processes
 from lafi.server.envoy_config import write_config
-from lafi.server.watchdog import SERVER_NAME
+from lafi.server.processes import SERVER_NAME
 
 _STOP_SECONDS = 3.0
 

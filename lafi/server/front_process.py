@@ -20,7 +20,7 @@ from lafi.front.control import (
     state_in,
 )
 from lafi.server import processes
-from lafi.server.watchdog import SERVER_NAME
+from lafi.server.processes import SERVER_NAME
 
 SILENT_SECONDS = 4.0
 """How long the front may be silent while it uses no CPU time."""

@@ -11,9 +11,12 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from lafi.server.processes import SERVER_NAME, kill_with_environment
 
 PREFIX: Final = "lafi-"
 """With which every server's name begins; its process's number and eight digits follow."""
@@ -27,8 +30,11 @@ class SignOfLife:
     def __init__(self, name: str, folder: Path) -> None:
         """folder: shared memory, where others look. Raises OSError."""
         self._file = folder / f"{name}{_SUFFIX}"
-        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._descriptor = _locked(self._file)
+        # Another start may have found the file without a lock, and removed it.
+        while not _is_open(self._file, self._descriptor):
+            os.close(self._descriptor)
+            self._descriptor = _locked(self._file)
 
     def release(self) -> None:
         """Remove the file, and give up the lock."""
@@ -37,40 +43,68 @@ class SignOfLife:
 
 
 def remove_leftovers(shared_memory: Path, folders: Sequence[Path]) -> tuple[str, ...]:
-    """Remove what servers left that are gone; their names.
+    """End and remove what servers left that are gone; their names.
 
-    Without such a file of this user's, nothing is touched: anybody may write to shared memory.
-    folders: those besides shared memory in which servers have files.
+    Nothing is touched of a server that has no such file, or whose file is another user's: anybody
+    may write to shared memory. folders: those besides it in which servers have files.
     """
     gone = []
     for sign in sorted(shared_memory.glob(f"{PREFIX}*{_SUFFIX}")):
         name = sign.name.removesuffix(_SUFFIX)
-        if _NAME.fullmatch(name) and _is_free(sign):
-            remove_files(name, (*folders, shared_memory))
-            gone.append(name)
+        if _NAME.fullmatch(name) is None:
+            continue
+        with _of_the_dead(sign) as is_dead:
+            if is_dead:
+                kill_with_environment(SERVER_NAME, name)
+                remove_files(name, (*folders, shared_memory))
+                gone.append(name)
     return tuple(gone)
 
 
-def _is_free(sign: Path) -> bool:
-    """Whether nobody holds this lock; False for another user's file and for a link."""
-    try:
-        descriptor = os.open(sign, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(descriptor).st_uid == os.getuid()
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
 def remove_files(name: str, folders: Sequence[Path]) -> None:
-    """What begins with the name in these folders."""
-    for folder in folders:
-        for left in folder.glob(f"{name}*"):
+    """What is this user's and begins with the name in these folders, the sign of life last."""
+    found = [left for folder in folders for left in folder.glob(f"{name}*")]
+    for left in sorted(found, key=lambda left: left.name == f"{name}{_SUFFIX}"):
+        with suppress(OSError):
+            if left.lstat().st_uid != os.getuid():
+                continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
+
+
+def _locked(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _is_open(file: Path, descriptor: int) -> bool:
+    """Whether this path is still the file that is open."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _of_the_dead(sign: Path) -> Iterator[bool]:
+    """Whether nobody else holds this lock, which is held meanwhile.
+
+    False for another user's file, for a link, and for one that was removed meanwhile.
+    """
+    try:
+        descriptor = os.open(sign, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            own = os.fstat(descriptor).st_uid == os.getuid()
+        except OSError:
+            own = False
+        yield own and _is_open(sign, descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+SERVER_NAME = "LAFI_SERVER"
+"""Environment variable of every process of a server: the server's name."""
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 

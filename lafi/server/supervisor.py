@@ -37,6 +37,7 @@ from lafi.server.serve_settings import (
     STARTUP_SECONDS,
     UNREAD_SECONDS,
 )
+from lafi.server.triton_install import TritonInstall
 from lafi.server.triton_server import RunSettings, check_gives_named_ids, find_models
 from lafi.server.watchdog import SHARED_MEMORY
 
@@ -208,13 +209,24 @@ class Supervisor:
             check_gives_named_ids(self.repository)
         install = find_server(self._asked_server)
         check_backends(self.repository, self.models, install)
-        self._held = hold_ports(self.host, self._wanted)
-        self.ports = self._held.numbers
-        self._life = SignOfLife(self.name, SHARED_MEMORY)
-        for gone in remove_leftovers(SHARED_MEMORY, [Path(tempfile.gettempdir())]):
-            self._on_event(f"removed what the server {gone} left, which was killed")
-        folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        self._log_file = self._asked_log_file or folder / "server.log"
+        envoy = find_envoy() if self._exposure.envoy else None
+        try:
+            self._held = hold_ports(self.host, self._wanted)
+            self.ports = self._held.numbers
+            self._life = SignOfLife(self.name, SHARED_MEMORY)
+            for gone in remove_leftovers(SHARED_MEMORY, [Path(tempfile.gettempdir())]):
+                self._on_event(f"removed what the server {gone} left, which was killed")
+            folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
+            settings = self._settings(install, envoy, folder)
+            self._log_file = settings.log
+            self._parts = Parts(settings, self._on_line, self._on_event)
+            self._parts.start(cancelled)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _settings(self, install: TritonInstall, envoy: Path | None, folder: Path) -> PartsSettings:
+        """folder: made for this server."""
         startup, stop = self._timeouts
         run = RunSettings(
             name=self.name,
@@ -228,9 +240,6 @@ class Supervisor:
             stop_seconds=stop,
         )
         guard = self._exposure
-        envoy = None
-        if guard.envoy:
-            envoy = EnvoySettings(find_envoy(), self.host, self.ports["grpc"], guard.tls)
         front = FrontSettings(
             address=f"unix:{FRONT_SOCKET}" if envoy else self.grpc_url,
             artifacts=str((self.repository / "artifacts").resolve()),
@@ -243,16 +252,16 @@ class Supervisor:
             open_parts=guard.open_parts,
             peers=self._peers,
         )
-        health = (self.host, self.ports["health"])
-        settings = PartsSettings(
-            self.models, run, front, health, folder, self._log_file, guard.tls, envoy
+        return PartsSettings(
+            self.models,
+            run,
+            front,
+            (self.host, self.ports["health"]),
+            folder,
+            self._asked_log_file or folder / "server.log",
+            guard.tls,
+            EnvoySettings(envoy, self.host, self.ports["grpc"], guard.tls) if envoy else None,
         )
-        try:
-            self._parts = Parts(settings, self._on_line, self._on_event)
-            self._parts.start(cancelled)
-        except BaseException:
-            self.stop()
-            raise
 
     def is_ready(self) -> bool:
         """Whether requests are taken and, as far as is known, answered."""

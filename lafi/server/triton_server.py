@@ -22,8 +22,9 @@ from lafi.front.run_folder import RUN_FOLDER, SOCKET_PORT, RunFolder
 from lafi.model.info import ModelInfoError, check_format
 from lafi.server import processes
 from lafi.server.log import failure_lines
+from lafi.server.processes import SERVER_NAME
 from lafi.server.triton_install import STUB, TritonInstall
-from lafi.server.watchdog import SERVER_NAME, SHARED_MEMORY
+from lafi.server.watchdog import SHARED_MEMORY
 
 DEFAULT_RECIPE = "LAFI_DEFAULT_RECIPE"
 """Environment variable for the models: a recipe by its name or file."""

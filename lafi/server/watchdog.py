@@ -20,10 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lafi.server.leftovers import remove_files
-from lafi.server.processes import kill_with_environment
+from lafi.server.processes import SERVER_NAME, kill_with_environment
 
-SERVER_NAME = "LAFI_SERVER"
-"""Environment variable of every process of a server: the server's name."""
 SHARED_MEMORY = Path("/dev/shm")
 _DONE = b"done"
 

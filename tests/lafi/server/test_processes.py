@@ -5,7 +5,7 @@ import sys
 
 # As process 1 of a container: it is given every orphan, and nobody else asks for their ends.
 AS_PROCESS_ONE = """
-import ctypes, os, signal, subprocess, sys, time
+import ctypes, os, signal, subprocess, sys
 from lafi.server import processes
 PR_SET_CHILD_SUBREAPER = 36
 assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
@@ -17,9 +17,8 @@ other = subprocess.Popen(["sleep", "60"], start_new_session=True)
 child = int(leader.stdout.readline())
 os.killpg(leader.pid, signal.SIGKILL)
 leader.wait()
-began = time.monotonic()
 processes.wait_for_group(leader.pid, 20.0)
-print(processes.state_of(child) or "gone", other.poll(), time.monotonic() - began < 20.0)
+print(processes.state_of(child) or "gone", other.poll())
 other.kill()
 print(other.wait())
 """
@@ -31,4 +30,4 @@ def test_orphans_of_a_killed_group_leave_no_dead_behind() -> None:
         [sys.executable, "-c", AS_PROCESS_ONE], capture_output=True, text=True, timeout=60
     )
     assert said.returncode == 0, said.stderr
-    assert said.stdout.splitlines() == ["gone None True", "-9"]
+    assert said.stdout.splitlines() == ["gone None", "-9"]

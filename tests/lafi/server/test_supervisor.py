@@ -342,8 +342,41 @@ def test_the_environment_puts_this_python_first_and_keeps_idle_threads_quiet() -
 def test_with_a_name_only_this_versions_adapter_is_served(tmp_path: Path) -> None:
     """An earlier one gives out ids that no other server of the set passes on."""
     write_model(tmp_path)
-    with pytest.raises(RepositoryError, match="--pod: got .* export it again"):
+    with pytest.raises(RepositoryError, match=r"--pod: got .* export it again"):
         Supervisor(tmp_path, peers=PeerSettings(pod="lafi-main-0")).start()
     adapter = tmp_path / "models" / "storyboard" / "1" / "model.py"
     adapter.write_bytes((files("lafi_repository") / "storyboard/1/model.py").read_bytes())
     check_gives_named_ids(tmp_path)
+
+
+def test_a_start_removes_what_a_killed_server_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, memory = tmp_path / "repository", tmp_path / "shm"
+    memory.mkdir()
+    write_model(repository)
+    monkeypatch.setattr("lafi.server.supervisor.SHARED_MEMORY", memory)
+    (memory / "lafi-1-0123abcd.lives").write_bytes(b"")
+    (memory / "lafi-1-0123abcd-region").write_bytes(b"")
+    said: list[str] = []
+    with Supervisor(repository, canary_seconds=0, on_event=said.append) as server:
+        assert said == ["removed what the server lafi-1-0123abcd left, which was killed"]
+        assert [file.name for file in memory.iterdir()] == [f"{server.name}.lives"]
+    assert list(memory.iterdir()) == []
+
+
+def test_a_start_that_fails_early_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, memory = tmp_path / "repository", tmp_path / "shm"
+    memory.mkdir()
+    write_model(repository)
+    monkeypatch.setattr("lafi.server.supervisor.SHARED_MEMORY", memory)
+
+    def fail(**_: object) -> str:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("lafi.server.supervisor.tempfile.mkdtemp", fail)
+    with pytest.raises(OSError, match="no space left"):
+        Supervisor(repository).start()
+    assert list(memory.iterdir()) == []

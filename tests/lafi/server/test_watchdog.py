@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from lafi.server import processes
-from lafi.server.watchdog import SERVER_NAME, Watchdog
+from lafi.server.processes import SERVER_NAME
+from lafi.server.watchdog import Watchdog
 
 SUPERVISOR = """
 import os, subprocess, sys, time
 from pathlib import Path
-from lafi.server.watchdog import SERVER_NAME, Watchdog
+from lafi.server.processes import SERVER_NAME
+from lafi.server.watchdog import Watchdog
 name, folder = sys.argv[1], Path(sys.argv[2])
 dog = Watchdog(name, [folder])
 (folder / f"{name}-file").write_text("")
