@@ -181,7 +181,6 @@ def main(
     measured = {**provenance(repository, command, PACKAGES), "networks": NETWORKS, **figures}
     out.mkdir(parents=True, exist_ok=True)
     file = out / "control.json"
-    # Other commands write other figures into the same file.
     said = json.loads(file.read_text()) if file.exists() else {}
     said |= {"cost": figures["median"], "cost_measured": measured}
     file.write_text(json.dumps(said, indent=2) + "\n")

@@ -105,10 +105,19 @@ def files_read(checkpoint: Path, options: Sequence[str]) -> list[Path]:
         for part in (option, *re.split("[=,]", option)):
             pieces = part.split(":")
             places = (":".join(pieces[:count]) for count in range(1, len(pieces) + 1))
-            found |= {Path(place): None for place in places if place and Path(place).exists()}
+            found |= {Path(place): None for place in places if _has_files(place)}
     if (beside := find_recogniser(checkpoint, None)) is not None:
         found[beside] = None
     return list(found)
+
+
+def _has_files(text: str) -> bool:
+    """Whether this is a file, or a folder that holds one; False for what cannot be a path."""
+    try:
+        place = Path(text)
+        return bool(text) and (place.is_file() or any(file.is_file() for file in place.rglob("*")))
+    except (OSError, ValueError):
+        return False
 
 
 def built(key: EngineKey, engines: Path, export: Export, say: Callable[[str], None]) -> Path:

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lafi.server.system_files import text_of
+
 _CGROUP = Path("sys/fs/cgroup")
 
 
@@ -24,11 +26,11 @@ class Gpu:
 def available_memory(root: Path = Path("/")) -> int | None:
     """Bytes that can be allocated now, within the cgroup's limit; None if Linux does not tell."""
     available = None
-    for line in _read(root / "proc/meminfo").splitlines():
+    for line in text_of(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
-    limit = _read(root / _CGROUP / "memory.max")
-    used = _read(root / _CGROUP / "memory.current")
+    limit = text_of(root / _CGROUP / "memory.max")
+    used = text_of(root / _CGROUP / "memory.current")
     if available is not None and limit.isdigit() and used.isdigit():
         available = min(available, max(0, int(limit) - int(used)))
     return available
@@ -37,7 +39,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
 def cpu_name_and_flags(root: Path = Path("/")) -> tuple[str, frozenset[str]]:
     """The CPU's name ("" if unknown) and the flags of its first core."""
     name, flags = "", frozenset[str]()
-    for line in _read(root / "proc/cpuinfo").splitlines():
+    for line in text_of(root / "proc/cpuinfo").splitlines():
         key, _, value = (part.strip() for part in line.partition(":"))
         if key == "model name" and not name:
             name = value
@@ -81,10 +83,3 @@ _FIELDS = ("name", "memory.total", "driver_version", "compute_cap")
 def _gpu(row: list[str]) -> Gpu:
     name, memory, driver, *capability = row
     return Gpu(name, int(memory) if memory.isdigit() else 0, driver, "".join(capability))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""

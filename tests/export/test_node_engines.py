@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from lafi.model.engine_metadata import GpuMachine
 from lafi_export import node_engines
-from lafi_export.node_engines import EngineKey, built, checkpoint_sha256, main, put_together
+from lafi_export.node_engines import (
+    EngineKey,
+    built,
+    checkpoint_sha256,
+    files_read,
+    main,
+    put_together,
+)
 from model_infos import save_facts
 
 H200 = GpuMachine("NVIDIA H200", "9.0", "11.4.0")
@@ -190,6 +197,17 @@ def test_another_file_under_the_same_name_is_another_key(form: list[str], tmp_pa
         seen.append(node_engines.key_here(checkpoint, "cpu", options).folder)
     assert len(set(seen)) == 3
     assert node_engines.key_here(checkpoint, "cpu", options).folder == seen[-1]
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "bf16", "", "\0"])
+def test_a_value_that_is_no_place_is_no_file(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a text that is too long for a path, nor an empty folder of that name."""
+    (tmp_path / "model_index.json").write_text("{}")
+    (tmp_path / "bf16").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert files_read(tmp_path / "model_index.json", ["--variant-trigger", f"ink={value}"]) == []
 
 
 def test_the_recogniser_beside_the_checkpoint_counts(
