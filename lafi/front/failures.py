@@ -17,8 +17,10 @@ _log = logging.getLogger(__name__)
 _ERROR_TAG = 0x0A
 """With which a message of a stream begins if it is an error."""
 _ASKING = {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"}
-_ASKING |= {"UNAVAILABLE", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "CANCELLED"}
-"""Statuses whose text is about the request, or about when to come again."""
+_ASKING |= {"UNAVAILABLE", "UNIMPLEMENTED", "DEADLINE_EXCEEDED", "CANCELLED", "UNAUTHENTICATED"}
+"""Statuses whose text is about the request, or about when to come again: all that fronts answer
+with, of which another front passes answers on.
+"""
 _LOST = ("stub process", "not healthy", "not ready", "no available versions", "stopp", "shutting")
 """Words of Triton Server's texts that mean: not now."""
 _LOST_TEXT = "a part of the server was lost, or stops"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import grpc
@@ -91,6 +91,15 @@ class Gate:
         """The error for requests that were under way when the run was lost."""
         return Closed(why, self._retry_after)
 
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """A plain call is in flight, also one that another server answers."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
     async def call(
         self,
         upstream: Upstream,
@@ -104,12 +113,9 @@ class Gate:
         """
         task = self._keep(upstream.call(method, request))
         task.add_done_callback(lambda _: ended())
-        self._calls += 1
-        try:
+        with self.counted():
             waited: set[asyncio.Future[Any]] = {task, upstream.lost}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._calls -= 1
         if not task.done():
             raise self.closed(upstream.lost.result())
         try:

@@ -35,7 +35,7 @@ from lafi.front.door import HEADER
 from lafi.front.failures import told_of_call, told_of_exception
 from lafi.front.file_signature import Signature, signature
 from lafi.front.request_check import RequestRefused
-from lafi.front.upstream import SERVICE
+from lafi.front.upstream import CHANNEL_OPTIONS, SERVICE
 from lafi.wire.control import CONTROL, MAX_COMMAND_BYTES, command_from_tensors
 from lafi.wire.model_spec import STORYBOARD, bytes_tensor, storyboard_spec
 from lafi.wire.pods import MAX_PODS, Pod, elsewhere, pod_of
@@ -46,15 +46,21 @@ CALL_SECONDS = 30.0
 """For a plain call whose client gave no deadline."""
 _TEMPLATE = re.compile(r"[A-Za-z0-9.{}-]+:(?P<port>[0-9]{1,5})")
 _PLACES = ("{pod}", "{ordinal}")
+KEEPALIVE_MS = 20_000
+"""How often an owner that says nothing to a call is asked whether it is there. A node that dies
+does not close its connections.
+"""
 _OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
+    *CHANNEL_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Also how long a connection may take: less than a client waits for a plain call.
     ("grpc.min_reconnect_backoff_ms", 3000),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 5000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    # Else gRPC asks twice and then seldom in a stream that waits for its turn.
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 _log = logging.getLogger(__name__)
 
@@ -147,9 +153,9 @@ class Peers:
         try:
             yield channel
         except grpc.RpcError as error:
-            if channel.get_state() is not grpc.ChannelConnectivity.READY:
-                # Let go, not closed: others may use it. It would dial a pod that is gone for ever.
-                self._channels.pop(owned.pod.ordinal, None)
+            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if late or channel.get_state() is not grpc.ChannelConnectivity.READY:
+                self._let_go(owned.pod.ordinal, channel)
             raise _refusal(error, owned) from None
 
     def metadata(self, context: Context) -> list[tuple[str, str | bytes]]:
@@ -157,6 +163,14 @@ class Peers:
         given = context.invocation_metadata() or ()
         keys = [(name, value) for name, value in given if name.lower() == HEADER]
         return [*keys, (FORWARDED, str(self._own))]
+
+    def _let_go(self, ordinal: int, channel: grpc.aio.Channel) -> None:
+        """Dial anew next time; a channel would dial a pod that is gone for ever.
+
+        It is not closed, since other calls may use it; nor is a newer one let go.
+        """
+        if self._channels.get(ordinal, (None, None))[0] is channel:
+            del self._channels[ordinal]
 
     def _dial(self, owned: Owned) -> grpc.aio.Channel:
         target, settings = self.target(owned.pod), self._settings
@@ -186,7 +200,7 @@ class PeerRelay:
         self._asked = (peers, owned, context)
         self._forward = forward
         self._refuse = refuse
-        self._call: grpc.aio.StreamStreamCall | None = None
+        self._call: grpc.aio.UnaryStreamCall | None = None
         self.left = False
 
     def leave(self) -> None:
@@ -203,9 +217,11 @@ class PeerRelay:
             async with peers.reached(owned, context) as channel:
                 if self.left:
                     return
-                method = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+                # With its one request the same on the wire as a stream of them, of which grpc.aio
+                # loses the status if it comes while a request is sent.
+                method = channel.unary_stream(f"/{SERVICE}/ModelStreamInfer")
                 metadata, left = peers.metadata(context), context.time_remaining()
-                self._call = method(iter([request]), timeout=left, metadata=metadata)
+                self._call = method(request, timeout=left, metadata=metadata)
                 async for answer in self._call:
                     await self._pass_on(answer)
         except asyncio.CancelledError:
@@ -261,8 +277,9 @@ def _refusal(error: grpc.RpcError, owned: Owned) -> RequestRefused:
     code = error.code()
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
         # With this hint it is the owner's front that speaks, else a connection, which names places.
-        hints = [name for name, _ in error.trailing_metadata() or ()]
-        said = f" ({error.details()})" if "retry-after" in hints else ""
+        seconds = dict(error.trailing_metadata() or ()).get("retry-after")
+        why = (error.details() or "").partition("; try again later")[0]
+        said = "" if seconds is None else f" ({why}; again in about {seconds} s)"
         _log.warning("%s was lost: %s", owned.pod, error.details())
         return owned.refused(f"takes no calls now{said}")
     code, text = told_of_call(error)

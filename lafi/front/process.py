@@ -24,6 +24,8 @@ from lafi.front.upstream import Upstream
 
 MAX_CALLS = 1024
 """Calls of all clients at a time; more are refused with RESOURCE_EXHAUSTED."""
+PING_MS = 10_000
+"""Who asks more often whether we are there, and sends nothing else, is cut off."""
 _END_SECONDS = 1.0
 
 
@@ -53,6 +55,8 @@ def new_server(settings: FrontSettings, gate: Gate) -> tuple[grpc.aio.Server, in
             ("grpc.max_receive_message_length", settings.request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            # Other fronts ask more often (`peers.KEEPALIVE_MS`) than gRPC takes by itself.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_MS),
         ],
         maximum_concurrent_rpcs=MAX_CALLS,
     )

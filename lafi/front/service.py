@@ -151,7 +151,8 @@ class FrontService:
                 if cleaned.spec.name == CONTROL:
                     if owned := self._peers.owned_elsewhere(cleaned.request):
                         forwarded = cleaned.request.SerializeToString()
-                        return await self._peers.call(owned, forwarded, context)
+                        with self._gate.counted():
+                            return await self._peers.call(owned, forwarded, context)
                     return await answer_control(self._gate, upstream, cleaned.request, caller)
                 if cleaned.spec.decoupled:
                     raise RequestRefused(

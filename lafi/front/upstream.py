@@ -28,7 +28,7 @@ Forward = Callable[[bytes], Awaitable[None]]
 _POLL_SECONDS = 0.1
 _SAY_BYTES = 256 * 2**10
 """After how many bytes of answers the model is told that they were passed on."""
-_OPTIONS = [
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
@@ -36,6 +36,10 @@ _OPTIONS = [
     # Of what nobody reads little comes here: gRPC's own window grows to what the socket can carry.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 512 * 2**10),
+)
+"""Of every channel whose answers the front passes on."""
+_OPTIONS = [
+    *CHANNEL_OPTIONS,
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
+from lafi.front import failures
 from lafi.front.failures import split_status, told, told_in_stream
 from lafi.wire.control import Command
 from lafi_client.wire import control_request
 
+FRONT = Path(failures.__file__).parent
 NUMBER = re.compile("request ([0-9a-f]{12})")
 INSIDE = (
     "Failed to process the request(s) for model instance 'identity_0_0', message: KeyError: 'mia'"
@@ -45,6 +47,14 @@ def test_our_models_texts_pass_as_they_are() -> None:
     ):
         assert told(status, text) == (status, text)
         assert split_status(f"{status}: {text}") == (status, text)
+
+
+def test_every_status_that_a_front_answers_with_passes_another_front() -> None:
+    source = "".join(file.read_text(encoding="utf-8") for file in FRONT.glob("*.py"))
+    named = {*re.findall(r"grpc\.StatusCode\.([A-Z][A-Z_]+)", source)} - {"INTERNAL"}
+    assert {"UNAUTHENTICATED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"} <= named
+    for status in named:
+        assert told(status, "the key is another") == (status, "the key is another")
 
 
 def test_a_lost_part_is_no_fault_of_the_request(caplog: pytest.LogCaptureFixture) -> None:

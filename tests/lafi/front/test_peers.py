@@ -262,6 +262,38 @@ def test_the_callers_key_goes_along_and_says_whose_it_is(
         assert not left_of(first, identifier)
 
 
+def test_a_key_that_the_owner_does_not_know_yet_is_no_error_inside(
+    short_folder: Path, tmp_path: Path
+) -> None:
+    """As in every change of keys: they do not reach all pods at once."""
+    files = {}
+    keys = {"old": (2, new_key()), "new": (3, new_key())}
+    for name, (ordinal, key) in keys.items():
+        entry = Key(name=name, rights=("draw",), sha256=hash_of(key))
+        files[ordinal] = tmp_path / f"{name}.json"
+        write_keys(files[ordinal], KeyFile(keys=(entry,)))
+    port = free_port()
+    with (
+        pod_server(short_folder, 2, port, keys=str(files[2])) as first,
+        pod_server(short_folder, 3, port, keys=str(files[3])) as second,
+    ):
+        identifier = first.pod.new_identifier()
+        sent: dict[str, Any] = {
+            "metadata": [("authorization", f"Bearer {keys['new'][1]}")],
+            "timeout": 10,
+        }
+        words = "this server does not know the key"
+        command = Command(action="cancel", id=identifier)
+        with pytest.raises(grpc.RpcError) as refused:
+            second.front.stub().ModelInfer(control_request(command), **sent)
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert words in refused.value.details()
+        request = pursued_request(Command(action="attach", id=identifier), lambda data: None)
+        for _ in range(50):  # the status may come before the request is sent
+            (answer,) = second.front.stub().ModelStreamInfer(iter([request]), **sent)
+            assert answer.error_message.startswith(f"UNAUTHENTICATED: {words}")
+
+
 @pytest.mark.parametrize("mutual", [False, True])
 def test_pods_speak_tls_to_each_other(short_folder: Path, tmp_path: Path, mutual: bool) -> None:
     authority = trustme.CA()
