@@ -13,7 +13,8 @@ import grpc.aio
 import pytest
 from desk_server import board
 from front_server import streamed
-from pods import client_of, free_port, left_of, soon, two
+from pods import free_port, left_of, soon, two
+from quick_clients import client_of
 
 from lafi.front import peers as peers_module
 from lafi.front import process
