@@ -121,7 +121,7 @@ def test_of_answers_that_nobody_takes_little_comes_here() -> None:
 
     async def flood(raw: bytes, context: Any) -> AsyncIterator[bytes]:
         nonlocal sent
-        for _ in range(200):
+        for _ in range(400):
             yield bytes(MIB)
             sent += 1
 
@@ -132,7 +132,7 @@ def test_of_answers_that_nobody_takes_little_comes_here() -> None:
         async def forward(answer: bytes) -> None:
             nonlocal forwarded
             forwarded += 1
-            if forwarded > 20:
+            if forwarded > 200:
                 await taken.wait()
 
         async def refuse(text: str) -> None:
@@ -142,13 +142,13 @@ def test_of_answers_that_nobody_takes_little_comes_here() -> None:
             relay = PeerRelay(peers, owned(), Caller(), forward, refuse)
             task = asyncio.ensure_future(relay.run(b""))
             last = -1
-            while last != sent or forwarded <= 20:
+            while last != sent or forwarded <= 200:
                 last = sent
                 await asyncio.sleep(0.5)
-            assert sent - 20 <= 8, "the window of gRPC, and one on each side"
+            assert sent - 200 <= 5, "11 to 18 where the window of gRPC may grow"
             taken.set()
             await task
-            assert forwarded == 200
+            assert forwarded == 400
 
     asyncio.run(run())
 
