@@ -57,7 +57,9 @@ _OPTIONS = [
     # Also how long a connection may take: less than a client waits for a plain call.
     ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    # For the kernel, which waits so long for a receipt, and for gRPC: 60 s by itself.
     ("grpc.keepalive_timeout_ms", 5000),
+    ("grpc.http2.ping_timeout_ms", 5000),
     ("grpc.keepalive_permit_without_calls", 0),
     # Else gRPC asks twice and then seldom in a stream that waits for its turn.
     ("grpc.http2.max_pings_without_data", 0),

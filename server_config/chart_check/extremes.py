@@ -9,11 +9,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from server_config.chart_check.rendering import CHART, Rendered, render
+import yaml
+
+from server_config.chart_check.rendering import CHART, Rendered, render, title
 from server_config.chart_check.schemas import VERSIONS, schema_problems
 
 LARGE: Final = 10_485_760
@@ -52,12 +54,11 @@ Choice = Callable[[dict[str, Any]], Any]
 def extreme_problems() -> list[str]:
     """Numbers that became floats, and words that became something else."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    found = []
+    found = _blind()
     for base in (_PLAIN, *({**_EVERYTHING, "models": [model]} for model in _MODELS)):
         values = _with(base, schema, _large)
         rendered = render(values)
-        lines = (line.strip() for line in rendered.text.splitlines() if _FLOAT.search(line))
-        found += [f"a large number became a float: {line}" for line in dict.fromkeys(lines)]
+        found += [f"a large number became a float: {each}" for each in floats(rendered)]
         found += _wrong(rendered, "large numbers")
     for word in ODD:
         for model in _MODELS:
@@ -67,6 +68,42 @@ def extreme_problems() -> list[str]:
             values["engines"]["claim"] = ""
             found += _wrong(render(values), f"strings that are {word}")
     return found
+
+
+def floats(rendered: Rendered) -> list[str]:
+    """Where a manifest has a float, as a number or written into a text."""
+    return [
+        f"{title(manifest)}: {found}"
+        for manifest in rendered.manifests
+        for found in dict.fromkeys(_floats_in(manifest, ""))
+    ]
+
+
+def _floats_in(value: Any, place: str) -> Iterator[str]:
+    match value:
+        case dict():
+            for name, part in value.items():
+                yield from _floats_in(name, f"{place}.{name}")
+                yield from _floats_in(part, f"{place}.{name}")
+        case list():
+            for number, part in enumerate(value):
+                yield from _floats_in(part, f"{place}[{number}]")
+        case float():
+            yield f"{place[1:]}: {value}"
+        case str():
+            lines = (line.strip() for line in value.splitlines() if _FLOAT.search(line))
+            yield from (f"{place[1:]}: {line}" for line in lines)
+
+
+def _blind() -> list[str]:
+    """What `floats` does not see, although it is planted here; and what it should not see."""
+    found = []
+    for text in ("{replicas: 1.048576e+07}", "{ports: [1.5e+06]}", "{args: ['--most=1.5e+06']}"):
+        planted = {"kind": "Planted", "metadata": {"name": "a"}, "spec": yaml.safe_load(text)}
+        if len(floats(Rendered("", (planted,)))) != 1:
+            found.append(f"a planted float is not seen: {text}")
+    whole = {"kind": "Planted", "metadata": {"name": "a"}, "spec": {"replicas": LARGE, "cpu": "1"}}
+    return [*found, *(f"no float: {each}" for each in floats(Rendered("", (whole,))))]
 
 
 def _wrong(rendered: Rendered, of: str) -> list[str]:

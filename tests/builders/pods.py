@@ -1,9 +1,10 @@
 """Fronts of a set of pods on loopback, each before a desk with a journal of its own."""
 
+import errno
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import grpc
 from desk_server import Client, Server
 from fake_triton import png
 from front_server import FrontServer, front_server, streamed
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor
 
 from lafi.front.control import PeerSettings
@@ -21,11 +22,11 @@ from lafi.front.run_folder import REQUEST_KEY
 from lafi.wire.caller import CALLER, Caller
 from lafi.wire.events import PanelImage
 from lafi.wire.pods import Pod
-from lafi_client.client import StoryboardClient
 from lafi_client.retry import RetryPolicy
 
-QUICK = RetryPolicy(retries=2, first_delay=0.02, max_delay=0.05)
 PATIENT = RetryPolicy(retries=100, first_delay=0.02, max_delay=0.05)
+ORDINALS = (2, 3, 4)
+"""Of pods in tests, and the last numbers of their addresses."""
 
 
 @dataclass
@@ -35,6 +36,10 @@ class PodServer:
     pod: Pod
     desk: Server
     front: FrontServer
+
+    @property
+    def url(self) -> str:
+        return self.front.url
 
 
 class _Waiting(Client):
@@ -62,7 +67,7 @@ def pod_server(
     place = folder / str(ordinal)
     place.mkdir(exist_ok=True)
     desk = Server(place / "desk", pod=pod, open_gate=settings.pop("open_gate", True))
-    address = f"127.0.0.{ordinal}:{port}"
+    address = f"{_address(ordinal)}:{port}"
     tls = settings.get("tls")
     life = Path(tempfile.mkdtemp(dir=place))
     try:
@@ -75,24 +80,27 @@ def pod_server(
 
 @contextmanager
 def two(folder: Path, **settings: Any) -> Iterator[tuple[PodServer, PodServer]]:
-    port = free_port()
+    """On another port if somebody takes it before they listen."""
     with ExitStack() as ending:
-        yield (
-            ending.enter_context(pod_server(folder, 2, port, **dict(settings))),
-            ending.enter_context(pod_server(folder, 3, port, **dict(settings))),
-        )
+        for attempt in range(5):
+            port, starting = free_port(), ExitStack()
+            try:
+                pods = [
+                    starting.enter_context(pod_server(folder, n, port, **dict(settings)))
+                    for n in ORDINALS[:2]
+                ]
+            except RuntimeError as error:
+                starting.close()
+                if attempt == 4 or "Failed to bind" not in str(error):
+                    raise
+                continue
+            ending.push(starting)
+            break
+        yield pods[0], pods[1]
 
 
-def client_of(pod: PodServer, **options: Any) -> StoryboardClient:
-    return StoryboardClient(pod.front.url, **{"retries": QUICK, "timeout": 20.0, **options})
-
-
-def stub_of(front: FrontServer) -> Any:
-    return service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(front.url))
-
-
-def soon(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+def soon(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.005)
@@ -103,11 +111,25 @@ def left_of(pod: PodServer, identifier: str) -> bool:
     return pod.desk.keeper.has(identifier)
 
 
-def free_port() -> int:
-    """One that is free on the addresses of pods."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.2", 0))
-        return int(held.getsockname()[1])
+def free_port(ordinals: Sequence[int] = ORDINALS) -> int:
+    """One that is free on the addresses of these pods, when asked."""
+    for _ in range(100):
+        with ExitStack() as held:
+            first = held.enter_context(socket.create_server((_address(ordinals[0]), 0)))
+            port = int(first.getsockname()[1])
+            try:
+                for ordinal in ordinals[1:]:
+                    held.enter_context(socket.create_server((_address(ordinal), port)))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return port
+    raise AssertionError("no port was free on all addresses")
+
+
+def _address(ordinal: int) -> str:
+    return f"127.0.0.{ordinal}"
 
 
 def _answers(desk: Server, front: FrontServer) -> Callable[..., Iterator[Any]]:

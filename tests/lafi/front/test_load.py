@@ -3,7 +3,7 @@
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from front_requests import IDENTIFY, STORY, enrolment, of, outcome
 from front_server import FrontServer, front_server, streamed
 from hypothesis import given
 from hypothesis import strategies as st
+from pods import soon
 
 from lafi.front.load import RequestBytes
 from lafi.front.request_check import RequestRefused
@@ -54,13 +55,6 @@ def large(size: int) -> Any:
     return of("storyboard", ("STORYBOARD", b"{}"), ("REFERENCES", bytes(size)))
 
 
-def until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
-
-
 def test_requests_of_all_clients_count_together_until_they_end(short_folder: Path) -> None:
     hold, begun = threading.Event(), threading.Semaphore(0)
 
@@ -97,7 +91,7 @@ def test_requests_of_all_clients_count_together_until_they_end(short_folder: Pat
         assert outcome(front, "ModelStreamInfer", large(2 * MIB))[0] is not grpc.StatusCode.OK
         hold.set()
         assert len(list(calls[1])) == 1
-        until(lambda: front.gate.in_flight == 0)
+        soon(lambda: front.gate.in_flight == 0)
         for _ in range(5):
             assert outcome(front, "ModelStreamInfer", large(2 * MIB))[0] is grpc.StatusCode.OK
             bad = large(2 * MIB)
@@ -130,12 +124,12 @@ def test_sixteen_streams_that_nobody_reads_are_held_and_then_ended(short_folder:
         flood = front.triton.stream = Flood(front, 200)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         calls = [front.stub().ModelStreamInfer(iter([STORY])) for _ in range(16)]
-        until(lambda: flood.left == 16, 30)
+        soon(lambda: flood.left == 16, 30)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         # 3.1 GiB would have come; both ends of 16 connections, the flow of each bounded by gRPC.
         assert flood.sent < 16 * 60
         assert grown < 16 * 60
-        until(lambda: front.gate.in_flight == 0)
+        soon(lambda: front.gate.in_flight == 0)
         answers: list[Any] = []
         with pytest.raises(grpc.RpcError) as ended:
             answers.extend(calls[0])
@@ -167,10 +161,10 @@ def test_the_model_is_told_how_much_was_passed_on(short_folder: Path) -> None:
             for number in range(1, 6):
                 yield streamed(PANEL)
                 least = number * MIB
-                until(lambda least=least: taken.exists() and taken.stat().st_size >= least)
+                soon(lambda least=least: taken.exists() and taken.stat().st_size >= least)
                 sizes.append(taken.stat().st_size)
 
         front.triton.stream = paced
         assert len(list(front.stub().ModelStreamInfer(iter([STORY]), timeout=30))) == 5
         assert all(n * MIB <= size < n * MIB + 9000 for n, size in enumerate(sizes, 1))
-        until(lambda: not any(front.folder.taken("").iterdir()))
+        soon(lambda: not any(front.folder.taken("").iterdir()))

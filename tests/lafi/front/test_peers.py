@@ -12,17 +12,8 @@ from desk_server import board
 from front_requests import of
 from hypothesis import given
 from hypothesis import strategies as st
-from pods import (
-    PATIENT,
-    QUICK,
-    client_of,
-    free_port,
-    left_of,
-    pod_server,
-    soon,
-    stub_of,
-    two,
-)
+from pods import PATIENT, free_port, left_of, pod_server, soon, two
+from quick_clients import QUICK, client_of
 
 from lafi.front.control import PeerSettings, TlsFiles
 from lafi.front.keys import Key, KeyFile, hash_of, new_key, write_keys
@@ -100,14 +91,14 @@ def test_a_hostile_id_makes_the_front_dial_nobody(
         raw = identifier.encode()
         plain = of("storyboard_control", ("ACTION", b"cancel"), ("ID", raw))
         with pytest.raises(grpc.RpcError) as refused:
-            stub_of(pod.front).ModelInfer(plain, timeout=10)
+            pod.front.stub().ModelInfer(plain, timeout=10)
         expected = grpc.StatusCode.INVALID_ARGUMENT
         if identifier == "f" * 32:
             expected = grpc.StatusCode.NOT_FOUND
         assert refused.value.code() is expected
         text = b'{"action": "attach", "id": "%s"}' % raw.replace(b"\x00", b"\\u0000")
         streamed = of("storyboard", ("STORYBOARD", text), ("REFERENCES", b""))
-        (answer,) = stub_of(pod.front).ModelStreamInfer(iter([streamed]), timeout=10)
+        (answer,) = pod.front.stub().ModelStreamInfer(iter([streamed]), timeout=10)
         assert answer.error_message.startswith(expected.name)
         assert dialled == []
 
@@ -160,7 +151,7 @@ def test_cancel_and_queue_at_another_pod(short_folder: Path) -> None:
         with client_of(second) as client:
             assert client.queue() == [], "its own, without an id"
             of_owner = control_request(Command(action="queue", id=identifier))
-            (entry,) = queue_in(stub_of(second.front).ModelInfer(of_owner, timeout=10), "")
+            (entry,) = queue_in(second.front.stub().ModelInfer(of_owner, timeout=10), "")
             assert entry.id == identifier[:8]
             client.cancel(identifier)
             with pytest.raises(StoryboardUnknown):
@@ -177,7 +168,7 @@ def test_acknowledge_is_counted_by_the_owner(short_folder: Path) -> None:
         answers = []
         for panel in (0, 1):
             command = Command(action="acknowledge", id=identifier, panels=(panel,))
-            answer = stub_of(second.front).ModelInfer(control_request(command), timeout=10)
+            answer = second.front.stub().ModelInfer(control_request(command), timeout=10)
             answers.append(answer.raw_output_contents[0][4:])
         assert b'"left":1' in answers[0]
         assert b'"left":0' in answers[1]
@@ -232,7 +223,7 @@ def test_a_deadline_goes_along(short_folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Peers, "metadata", spy)
             with pytest.raises(grpc.RpcError) as ended:
-                list(stub_of(second.front).ModelStreamInfer(iter([request]), timeout=1.0))
+                list(second.front.stub().ModelStreamInfer(iter([request]), timeout=1.0))
         assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert 0 < seen[0] <= 1.0
         soon(lambda: first.front.gate.in_flight == 0)

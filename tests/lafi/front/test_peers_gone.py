@@ -11,7 +11,8 @@ import grpc
 import pytest
 from desk_server import board
 from front_server import front_server
-from pods import PodServer, client_of, free_port, left_of, pod_server, soon, stub_of, two
+from pods import PodServer, free_port, left_of, pod_server, soon, two
+from quick_clients import client_of
 
 from lafi.front.peers import FORWARDED, Peers
 from lafi.wire.control import Command
@@ -31,7 +32,7 @@ def ends_unavailable(
     actions: tuple[str, ...] = ("cancel", "acknowledge", "queue"),
 ) -> None:
     """All commands end so, with the owner's name; `attach` always is among them."""
-    stub = stub_of(pod.front)
+    stub = pod.front.stub()
     for action in actions:
         command = Command(action=action, id=identifier)  # type: ignore[arg-type]
         with pytest.raises(grpc.RpcError) as refused:
@@ -75,7 +76,7 @@ def test_a_broken_owner_says_no_more_than_that(short_folder: Path) -> None:
         with client_of(first) as client:
             identifier = client.submit(board(1, detach=True))
         request = pursued_request(Command(action="attach", id=identifier), lambda data: None)
-        answers = stub_of(second.front).ModelStreamInfer(iter([request]), timeout=20)
+        answers = second.front.stub().ModelStreamInfer(iter([request]), timeout=20)
         assert not next(answers).error_message
         first.front.loop.call_soon_threadsafe(first.front.gate.close, "the server is broken", 9.0)
         (last,) = list(answers)
@@ -110,7 +111,7 @@ def test_a_front_that_was_not_told_where_the_others_are_names_the_owner(
         identifier = Pod("lafi-main", 2).new_identifier()
         request = control_request(Command(action="cancel", id=identifier))
         with pytest.raises(grpc.RpcError) as refused:
-            stub_of(front).ModelInfer(request, timeout=10)
+            front.stub().ModelInfer(request, timeout=10)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         words = "is of the server lafi-main-2, which lafi-main-3 cannot reach (lafi serve --peers)"
         assert words in refused.value.details()
@@ -124,7 +125,7 @@ def test_a_call_that_was_passed_on_goes_no_further(short_folder: Path) -> None:
         identifier = first.pod.new_identifier()
         command = Command(action="cancel", id=identifier)
         with pytest.raises(grpc.RpcError) as refused:
-            stub_of(second.front).ModelInfer(
+            second.front.stub().ModelInfer(
                 control_request(command), metadata=[(FORWARDED, "lafi-main-9")], timeout=10
             )
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,7 +1,9 @@
 """Ids say which pod of a set gave them out, and nothing else can be read from them."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lafi.wire.control import Command
@@ -26,8 +28,9 @@ def test_every_pod_of_a_set_knows_whose_an_id_is(pod: Pod, other: int) -> None:
 
 @given(PODS, STEMS)
 def test_a_pod_of_another_set_does_not(pod: Pod, stem: str) -> None:
-    if stem != pod.stem:
-        assert Pod(stem, 0).owner(pod.new_identifier()) is None
+    ids = (pod.new_identifier(), Pod(stem, pod.ordinal).new_identifier())
+    assume(ids[0][24:29] != ids[1][24:29])  # once in a million stems have the same mark
+    assert Pod(stem, 0).owner(ids[0]) is None
 
 
 @given(PODS, st.text() | st.from_regex("[0-9a-f]{32}"))
@@ -44,8 +47,9 @@ def test_the_beginning_of_an_id_is_shown_and_says_nothing_of_the_pod(pod: Pod) -
 
 
 def test_a_server_without_a_name_gives_ids_of_nobody() -> None:
-    assert all(Pod("lafi-main", 0).owner(new_identifier(None)) is None for _ in range(100))
-    assert len(new_identifier(None)) == 32
+    assert re.fullmatch("[0-9a-f]{32}", new_identifier(None))
+    # A fixed one, since one in a million looks as if it were of a pod.
+    assert Pod("lafi-main", 0).owner("0123456789abcdef" * 2) is None
 
 
 @pytest.mark.parametrize(
