@@ -14,6 +14,7 @@ TESTS ?= tests
 BIN := .venv/bin
 READY := .venv/.ready
 CHART_READY := .venv-chart/.ready
+SBOM_READY := .venv-sbom/bin/cyclonedx-py
 FAST := $(wildcard tiny_model/fast.safetensors)
 REPOSITORY := $(OUT)/repository/artifacts/lafi.json
 DRAWING_CODE := $(wildcard lafi/*.py lafi/*/*.py lafi/*/*/*.py kernels/*/*.py export/*/*.py) $(wildcard model_repository/*/1/*.py)
@@ -56,6 +57,9 @@ chart-golden: $(CHART_READY) ## keep what the chart renders now, and the dashboa
 $(CHART_READY): $(READY) server_config/chart_check/requirements.txt scripts/setup_chart.sh
 	@bash scripts/setup_chart.sh
 
+$(SBOM_READY):
+	@bash server_config/image/make_sbom.sh --install
+
 format: $(READY) ## format and sort imports
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
@@ -63,7 +67,7 @@ format: $(READY) ## format and sort imports
 test: $(READY) ## run the tests (JOBS=workers, TESTS=path)
 	@OUT=$(OUT) scripts/run_tests.sh $(BIN)/python $(JOBS) $(TESTS)
 
-test-slow: $(READY) ## run the tests that take minutes
+test-slow: $(READY) $(SBOM_READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(TESTS)
 
 demo: $(REPOSITORY) ## draw an example storyboard through a real server, into out/demo

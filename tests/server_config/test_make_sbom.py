@@ -36,7 +36,7 @@ def plain(name: str) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (ROOT / ".venv-sbom/bin/cyclonedx-py").exists(),
-    reason="needs .venv-sbom, which make_sbom.sh installs from a package index",
+    reason="needs .venv-sbom, which `make test-slow` installs from a package index",
 )
 @pytest.mark.timeout(900)
 def test_the_list_of_this_environment_is_whole_and_fits_its_schema(tmp_path: Path) -> None:
