@@ -60,4 +60,4 @@ def test_the_list_of_this_environment_is_whole_and_fits_its_schema(tmp_path: Pat
 def test_wrong_arguments_are_refused() -> None:
     done = subprocess.run(["bash", str(SCRIPT), "one"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == "make_sbom.sh: got 1 arguments, allowed: PYTHON FILE\n"
+    assert done.stderr == "make_sbom.sh: got 1 arguments, allowed: PYTHON FILE, or --install\n"
