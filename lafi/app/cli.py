@@ -32,7 +32,7 @@ from lafi.app.drawing_options import (
 from lafi.app.edit_command import app as edit_app
 from lafi.app.export_commands import app as export_app
 from lafi.app.key_commands import app as keys_app
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 from lafi.app.page_command import app as page_app
 from lafi.app.probe_command import app as probe_app
 from lafi.app.refine_command import app as refine_app
@@ -150,12 +150,10 @@ def serve(
     triton_server: TritonServer = None,
 ) -> None:
     """Serve a model repository until Ctrl-C; what dies is started again."""
-    try:
+    with needs("serve"):
         from lafi.app.serve_options import exposure_of, models_environment, peers_of
         from lafi.server.command import serve_command
         from lafi.server.serve_settings import ServeSettings
-    except ModuleNotFoundError as error:
-        raise missing(error, "serve") from None
     tls, kept = (tls_certificate, tls_key, tls_client_ca), (store, store_mib, retention_days)
     settings = ServeSettings(
         host=host,
@@ -210,11 +208,9 @@ def compare(
     tls_key: TlsKey = None,
 ) -> None:
     """Draw a storyboard with different settings, side by side in one labelled picture."""
-    try:
+    with needs(""):
         from lafi_client.comparison import compare as compare_command
         from lafi_client.story_file import Overrides
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     code = compare_command(
         story,
         out=out,

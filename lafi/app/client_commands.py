@@ -9,7 +9,7 @@ import typer
 
 from lafi.app.access_options import ApiKey, TlsCa, TlsCertificate, TlsKey, access_of
 from lafi.app.drawing_options import DEFAULT_URL, Url
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 
 app = typer.Typer()
 
@@ -27,10 +27,8 @@ def queue(
     tls_key: TlsKey = None,
 ) -> None:
     """Show which storyboards a running server draws, and when they may be done."""
-    try:
+    with needs(""):
         from lafi_client.control_commands import queue as queue_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     raise typer.Exit(queue_command(url, access=access))
 
@@ -45,10 +43,8 @@ def cancel(
     tls_key: TlsKey = None,
 ) -> None:
     """Have a running server stop a storyboard."""
-    try:
+    with needs(""):
         from lafi_client.control_commands import cancel as cancel_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     raise typer.Exit(cancel_command(identifier, url, access=access))
 
@@ -65,10 +61,8 @@ def enrol(
     tls_key: TlsKey = None,
 ) -> None:
     """Make a character known to a running server, by pictures and without training."""
-    try:
+    with needs(""):
         from lafi_client.identity_commands import enrol as enrol_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     code = enrol_command(character, images, url, description=description, access=access)
     raise typer.Exit(code)
@@ -84,10 +78,8 @@ def identify(
     tls_key: TlsKey = None,
 ) -> None:
     """Say which enrolled character is in each picture."""
-    try:
+    with needs(""):
         from lafi_client.identity_commands import identify as identify_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     raise typer.Exit(identify_command(images, url, access=access))
 
@@ -102,9 +94,7 @@ def forget(
     tls_key: TlsKey = None,
 ) -> None:
     """Have a running server forget a character."""
-    try:
+    with needs(""):
         from lafi_client.identity_commands import forget as forget_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     access = access_of(api_key, tls_ca, tls_certificate, tls_key)
     raise typer.Exit(forget_command(character, url, access=access))

@@ -35,7 +35,7 @@ from lafi.app.export_options import (
     check_allowed,
     chosen_capabilities,
 )
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 
 if TYPE_CHECKING:
     from lafi_export.tensorrt_plan import BuildOptions
@@ -78,11 +78,9 @@ def export(
     check_allowed(context, target)
     if target != "cpu":
         _export_plans(checkpoint, out, target, capability, sides, recogniser)
-    try:
+    with needs("export"):
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from None
     texts = (text_encoder, text_encoder_2, text_encoder_3)
     parts: Any = _given((unet, transformer, vae, *texts))
     code = export_command(
@@ -129,10 +127,8 @@ def _export_plans(
     sides: tuple[int, int, int],
     recogniser: Path | None,
 ) -> NoReturn:
-    try:
+    with needs("export"):
         from lafi_export.tensorrt_command import build_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from None
     if checkpoint is None:
         raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
     options = _build_options(target, capability)
@@ -150,10 +146,8 @@ def check(
     ] = None,
 ) -> None:
     """Say what files are and what would be refused, in seconds (exit 1: something would be)."""
-    try:
+    with needs("export"):
         from lafi_export.check_command import check_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from None
     raise typer.Exit(check_command(files, repository))
 
 
@@ -176,9 +170,7 @@ def export_upscaler(
 ) -> None:
     """Give a model repository a network that enlarges panels, with a parity report."""
     check_allowed(context, target)
-    try:
+    with needs("export"):
         from lafi_export.upscaler.command import upscaler_command
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from None
     options = None if target == "cpu" else _build_options(target, capability)
     raise typer.Exit(upscaler_command(source, out, options=options))

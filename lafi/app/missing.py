@@ -1,5 +1,8 @@
 """What is said where a package is not installed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import typer
 
 
@@ -14,3 +17,12 @@ def missing(error: ModuleNotFoundError, extra: str) -> typer.Exit:
         err=True,
     )
     return typer.Exit(1)
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Around imports of what the extra installs: `missing` where it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise missing(error, extra) from None

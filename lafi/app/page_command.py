@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 
 app = typer.Typer()
@@ -47,7 +47,7 @@ def page(
 ) -> None:
     """Lay out drawn panels on pages, with speech balloons and captions."""
     signing = signing_of(sign_key, sign_certificate)
-    try:
+    with needs("story"):
         from lafi_story.pages.command import page as page_command
 
         code = page_command(
@@ -62,6 +62,4 @@ def page(
             font=font,
             signing=signing,
         )
-    except ModuleNotFoundError as error:
-        raise missing(error, "story") from None
     raise typer.Exit(code)

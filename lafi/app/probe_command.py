@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 
 app = typer.Typer()
 
@@ -32,22 +32,24 @@ def probe(
 
     Writes probe.json into the checkpoint's folder, where drawing and exporting find it.
     """
-    try:
+    with needs("export"):
         from lafi.model.checkpoint import CheckpointError
         from lafi.model.probe_report import ProbeError
         from lafi.probe.command import probe_checkpoint
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from error
     try:
-        report = probe_checkpoint(
-            checkpoint, story=story, minutes=minutes, device=device, steps=_STEPS, say=typer.echo
-        )
-        if plot is not None:
-            from lafi.probe.plot import plot as draw
+        with needs("export"):
+            report = probe_checkpoint(
+                checkpoint,
+                story=story,
+                minutes=minutes,
+                device=device,
+                steps=_STEPS,
+                say=typer.echo,
+            )
+            if plot is not None:
+                from lafi.probe.plot import plot as draw
 
-            draw(report, plot)
-    except ModuleNotFoundError as error:
-        raise missing(error, "export") from error
+                draw(report, plot)
     except (CheckpointError, ProbeError, ValueError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

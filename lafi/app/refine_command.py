@@ -25,7 +25,7 @@ from lafi.app.drawing_options import (
     Url,
     chosen_settings,
 )
-from lafi.app.missing import missing
+from lafi.app.missing import needs
 from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 from lafi.board.further_reference import MAX_FURTHER_REFERENCES
 from lafi.board.refinement import MAX_ROUNDS, Refinement
@@ -84,11 +84,9 @@ def refine(
     A panel reads, beside its characters' references, the nearest panels of the round before in
     which they appear. One with several characters is read only if it gives their regions.
     """
-    try:
+    with needs(""):
         from lafi_client.refining import refine as refine_command
         from lafi_client.story_file import Overrides
-    except ModuleNotFoundError as error:
-        raise missing(error, "") from None
     if not 0 < denoise <= 1:
         raise typer.BadParameter(f"--denoise: got {denoise:g}, allowed more than 0, at most 1")
     chosen = chosen_settings(settings, upscale)
