@@ -1,7 +1,9 @@
 """One pod of the simulation: the server's own turns, admission and forecast on a pretended clock.
 
-A denoiser call moves every panel that has a place by one step. Panels get places in the turns of
-`lafi.denoising.turns`; storyboards are taken on or refused by `lafi.serving.admission`.
+A denoiser call moves every panel that has a place by one step. Panels are finished (VAE, PNG,
+store) one after the other beside the calls, by other processes, as in the server. Panels get places
+in the turns of `lafi.denoising.turns`; storyboards are taken on or refused by
+`lafi.serving.admission`.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Pod:
     def __post_init__(self) -> None:
         self._turns: Turns[Drawn] = Turns()
         self._wake = self.env.event()
+        self._finisher = simpy.Resource(self.env, capacity=1)
+        self._unfinished = 0
         full = self.times.places * self.load.megapixels
         self._forecast = Forecast(self._seconds, full, lambda: float(self.env.now))
         self._admission = Admission(MAX_STORYBOARDS, None, self._forecast)
@@ -119,7 +123,7 @@ class Pod:
                 yield from self._begin(self._came.pop(0))
             if self.panels:
                 yield from self._step()
-            elif self.leaving:
+            elif self.leaving and not self._unfinished:
                 self.ended = float(self.env.now)
                 return
             elif not self._came:
@@ -162,11 +166,19 @@ class Pod:
         for turn, panel in done:
             self._flying.remove((turn, panel))
             self._turns.give_back(turn)
-            yield self._work(self.times.panel * panel.story.load.megapixels)
-            panel.story.left -= 1
-            if not panel.story.left:
-                self._turns.leave(turn)
-                self._end(panel.story)
+            self._unfinished += 1
+            self.env.process(self._finish(turn, panel.story))
+
+    def _finish(self, turn: Turn[Drawn], story: Story) -> Generator[simpy.Event, Any, None]:
+        with self._finisher.request() as free:
+            yield free
+            yield self._work(self.times.panel * story.load.megapixels)
+        self._unfinished -= 1
+        story.left -= 1
+        if not story.left:
+            self._turns.leave(turn)
+            self._end(story)
+        self._look()
 
     def _end(self, story: Story) -> None:
         story.done = float(self.env.now)
