@@ -23,6 +23,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from benchmarks import turns
 from benchmarks.provenance import provenance
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -118,14 +119,10 @@ def panels_per_second(storyboard: Storyboard, engines: Engines) -> float:
 def in_turns(
     names: list[str], rounds: int, measure: Callable[[str], float]
 ) -> dict[str, list[float]]:
-    """Speeds of each name in every round, forth and back; one more, the first, only warms up."""
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds + 1):
-        for name in reversed(names) if turn % 2 else names:
-            speed = measure(name)
-            if turn:
-                found[name].append(speed)
-    return found
+    """Speeds of each name in every round, back and forth, after a round that only warms up."""
+    for name in names:
+        measure(name)
+    return turns.in_turns(names, rounds, measure)
 
 
 def costs(speeds: dict[str, list[float]]) -> dict[str, dict[str, float]]:

@@ -18,6 +18,7 @@ from rich.console import Console
 from tritonclient.grpc import service_pb2_grpc
 
 from benchmarks.provenance import provenance
+from benchmarks.turns import in_turns
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.server import processes
@@ -63,15 +64,6 @@ class Way:
         return time.perf_counter() - began
 
 
-def in_turns(rounds: int, measure: Any) -> dict[str, list[float]]:
-    """One figure for each way in each round, forth and back."""
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
-    for turn in range(rounds):
-        for way in WAYS if turn % 2 else reversed(WAYS):
-            found[way].append(measure(way))
-    return found
-
-
 def summary(found: dict[str, list[float]]) -> dict[str, Any]:
     """Least and median of each way, and what `through` takes more."""
     figures = {
@@ -90,14 +82,14 @@ def measure(server: Supervisor, rounds: int, tell: Any) -> dict[str, Any]:
     small, large = board(1, 1), board(8, 20)
     for way in WAYS:
         ways[way].draw(large)
-    alone = in_turns(rounds * 10, lambda way: ways[way].draw(small))
+    alone = in_turns(WAYS, rounds * 10, lambda way: ways[way].draw(small))
     tell("one panel of one step is measured")
     front, main = server.front_pid, server.pid
     assert front is not None
     assert main is not None
     drawing = [main, *processes.children_of(main)]
     before = processes.cpu_seconds([front]), processes.cpu_seconds(drawing)
-    many = in_turns(rounds, lambda way: ways[way].draw_many(large, 4))
+    many = in_turns(WAYS, rounds, lambda way: ways[way].draw_many(large, 4))
     cpu = processes.cpu_seconds([front]) - before[0]
     drawn = processes.cpu_seconds(drawing) - before[1]
     return {

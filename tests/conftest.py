@@ -81,6 +81,14 @@ def small_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
     return made
 
 
+@pytest.fixture(scope="session")
+def checkpoint_of(
+    checkpoint: Path, small_checkpoints: Callable[[str], Path]
+) -> Callable[[str], Path]:
+    """ "sd" -> `checkpoint`; another name: as `small_checkpoints`."""
+    return lambda name: checkpoint if name == "sd" else small_checkpoints(name)
+
+
 def _made_once(
     tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
 ) -> Path:

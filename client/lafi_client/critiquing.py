@@ -123,10 +123,8 @@ class Critiquing:
             return
         for number in self._judged:
             log = self._log.panels[number]
-            log.settled, log.sha256 = (
-                self._critique.key,
-                sha256_of(self.folder.panel(number) or b""),
-            )
+            log.settled = self._critique.key
+            log.sha256 = sha256_of(self.folder.panel(number) or b"")
         self._log.write(self._critique.critic.name)
         self._summary()
 

@@ -100,11 +100,16 @@ def _of_the_dead(sign: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            own = os.fstat(descriptor).st_uid == os.getuid()
-        except OSError:
-            own = False
-        yield own and _is_open(sign, descriptor)
+        own = os.fstat(descriptor).st_uid == os.getuid()
+        yield own and _is_free(descriptor) and _is_open(sign, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    """Whether nobody else held its lock, which is ours then."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

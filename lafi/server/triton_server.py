@@ -23,6 +23,7 @@ from lafi.model.info import ModelInfoError, check_format
 from lafi.server import processes
 from lafi.server.log import failure_lines
 from lafi.server.processes import SERVER_NAME
+from lafi.server.serve_settings import STARTUP_SECONDS
 from lafi.server.triton_install import STUB, TritonInstall
 from lafi.server.watchdog import SHARED_MEMORY
 
@@ -62,7 +63,7 @@ class RunSettings:
     threads: int
     http: tuple[str, int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    startup_seconds: float = 300.0
+    startup_seconds: float = STARTUP_SECONDS
     stop_seconds: float = 10.0
 
 

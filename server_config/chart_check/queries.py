@@ -5,14 +5,13 @@ KEDA takes an answer without a value for an error, and then leaves the number of
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
 
-from server_config.chart_check.alerts import promtool
+from server_config.chart_check.alerts import promtool, promtool_problems
 from server_config.chart_check.rendering import NAMESPACE, Rendered
 
 NOTHING: Final = None
@@ -65,12 +64,7 @@ def _problems(tool: str, scaled: dict[str, Any]) -> list[str]:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "test.yaml"
         file.write_text(yaml.safe_dump({"tests": tests}), encoding="utf-8")
-        done = subprocess.run(
-            [tool, "test", "rules", str(file)], capture_output=True, text=True, timeout=120
-        )
-    return found + (
-        [f"promtool test rules:\n{done.stdout}{done.stderr}"] if done.returncode else []
-    )
+        return found + promtool_problems(tool, ("test", "rules", file.name), folder)
 
 
 def _test(

@@ -99,13 +99,6 @@ def two(folder: Path, **settings: Any) -> Iterator[tuple[PodServer, PodServer]]:
         yield pods[0], pods[1]
 
 
-def soon(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
-
-
 def left_of(pod: PodServer, identifier: str) -> bool:
     """Whether its journal still holds the storyboard."""
     return pod.desk.keeper.has(identifier)

@@ -14,6 +14,11 @@ from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
 
 STEPS, GUIDANCE, PROMPT, SEED = 5, 4.0, "a child on the beach", 11
+SETTINGS: dict[str, Any] = {
+    "sampling": {"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
+    "injection": {"layers": "none"},
+    "negative_prompt": "night",
+}
 
 
 def coarse_blocks(seed: int, columns: int, size: tuple[int, int]) -> Image.Image:
@@ -31,11 +36,6 @@ def steered_board(
 ) -> Storyboard:
     """A panel for each list, which its `field` gets; `picture` says what is seen at each place."""
     width, height = size
-    settings = {
-        "sampling": {"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
-        "injection": {"layers": "none"},
-        "negative_prompt": "night",
-    }
     made = []
     for given in panels:
         seen = [
@@ -43,7 +43,7 @@ def steered_board(
             for place, each in enumerate(given)
         ]
         made.append(Panel(prompt=PROMPT, seed=SEED, **{field: seen}))  # type: ignore[arg-type]
-    return Storyboard(width=width, height=height, panels=made, **(settings | fields))
+    return Storyboard(width=width, height=height, panels=made, **(SETTINGS | fields))
 
 
 def png(image: Image.Image) -> bytes:

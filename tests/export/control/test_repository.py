@@ -3,7 +3,6 @@
 With all else that steers panels, which is not slow: tests/export/test_steered_repository.py.
 """
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,17 @@ import numpy as np
 import pytest
 import torch
 from control_networks import random_control
-from PIL import Image
+from exported_conditions import POSE, check_a_single_cell, drawn
 
 from drawn_twice import distance
-from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.checkpoint import CheckpointError
-from lafi.model.control_info import is_residual, network_ports
-from lafi.model.families.registry import input_ports
+from lafi.model.control_info import is_residual
 from lafi.model.info import load_model_info
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
 from lafi_export.control.repository import control_report
-from lafi_export.parity_cases import random_batch, random_ports
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
-
-POSE = {"neck": (0.5, 0.3), "nose": (0.5, 0.1), "right_hip": (0.4, 0.6)}
-SIDE = 32
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +31,9 @@ def artifacts(checkpoint: Path, pose: Path, tmp_path_factory: pytest.TempPathFac
     return repository / ARTIFACTS
 
 
-def pixels(engines: Engines, side: int = SIDE, **control: Any) -> list[np.ndarray]:
+def pixels(engines: Engines) -> list[np.ndarray]:
     """A panel with control, and the same one without, in one batch."""
-    board = Storyboard(
-        width=side,
-        height=side,
-        sampling={"steps": 3, "sampler": "DDIM", "guidance": 3},
-        injection={"layers": "none"},
-        panels=[
-            Panel(prompt="a child", seed=1, control=[{"kind": "pose", "pose": POSE, **control}]),
-            Panel(prompt="a child", seed=1),
-        ],
-    )
-    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-    return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
+    return drawn(engines, [{"control": [{"kind": "pose", "pose": POSE}]}, {}])
 
 
 @pytest.mark.slow
@@ -75,20 +55,9 @@ def test_it_draws_what_torch_draws(
 def test_the_deepest_residual_may_be_a_single_cell(
     artifacts: Path, checkpoint: Path, pose: Path, runtime: Any, rows: int, routed: bool
 ) -> None:
-    """As wide and high as the smallest latents. Not routed: one row of zeros stands for all."""
     exported = load_onnx_engines(artifacts, runtime, threads=1)
     engines = load_torch_engines(checkpoint, controls={"pose": pose})
-    generator = torch.Generator().manual_seed(0)
-    batch = random_batch(exported.info, generator, (rows, 1, 1, 1), routed=routed)
-    residuals = [port for port in exported.info.added_inputs if is_residual(port)]
-    assert (residuals[-1].name in batch.ports) == routed
-    want, got = engines.denoiser(batch), exported.denoiser(batch)
-    torch.testing.assert_close(got, want, atol=1e-4, rtol=1e-4)
-    ports = network_ports(input_ports(exported.info))
-    given = random_ports(ports, exported.info, generator, (rows, 1, 1, 1))
-    pair = (each.controls["pose"].residuals(given) for each in (exported, engines))
-    for one, other in zip(*pair, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    check_a_single_cell(exported, engines, rows, routed=routed, kinds=(is_residual,))
 
 
 @pytest.mark.slow

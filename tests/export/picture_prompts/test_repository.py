@@ -1,18 +1,15 @@
 """An adapter comes out of an export as it went in; one that does not fit is refused."""
 
-import io
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from exported_conditions import LEFT, SHOWN, check_facts_of_picture_prompts, drawn
 from safetensors.torch import load_file, save_file
 
 from drawn_twice import distance
-from lafi.board.storyboard import Panel, Storyboard
-from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import ArtifactsError
@@ -20,12 +17,8 @@ from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import load_model_info, variant_folder
 from lafi.model.picture_prompt_info import ENCODER, AdapterFiles, picture_prompt_folder
 from lafi.ports.engines import Engines
-from lafi.wire.events import PanelImage
-from lafi_export.picture_prompts.repository import picture_report
 from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
 from lafi_export.variant_option import parse_variants
-
-SIDE = 32
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +30,9 @@ def artifacts(
     return repository / ARTIFACTS
 
 
-def picture(seed: int) -> bytes:
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(blocks).resize((40, 50), Image.Resampling.NEAREST).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def pixels(engines: Engines) -> list[np.ndarray]:
     """Panels with one picture, with two of which one has a region, and without, in one batch."""
-    one: list[dict[str, Any]] = [{"image": picture(1), "strength": 0.8}]
-    two = [*one, {"image": picture(2), "region": [0, 0, 0.5, 1]}]
-    board = Storyboard(
-        width=SIDE,
-        height=SIDE,
-        sampling={"steps": 3, "sampler": "DDIM", "guidance": 3},
-        injection={"layers": "none"},
-        panels=[Panel(prompt="a child", seed=1, picture_prompts=p) for p in (one, two, [])],
-    )
-    panels = {e.panel: e.png for e in draw(board, engines) if isinstance(e, PanelImage)}
-    return [np.asarray(Image.open(io.BytesIO(panels[i])), dtype=np.int16) for i in sorted(panels)]
+    return drawn(engines, [{"picture_prompts": given} for given in ([SHOWN], [SHOWN, LEFT], [])])
 
 
 @pytest.mark.slow
@@ -82,28 +58,21 @@ def test_its_variants_have_it_too(
     )
     model = load_model_info(out / ARTIFACTS)
     own = pixels(load_onnx_engines(out / ARTIFACTS, "onnxruntime", threads=1))
-    drawn = {}
+    varied = {}
     for name in ("ink", "mia"):
         folder = variant_folder(out / ARTIFACTS, name)
         assert load_model_info(folder).picture_prompts == model.picture_prompts
-        drawn[name] = pixels(load_onnx_engines(folder, "onnxruntime", threads=1))
-        assert distance(drawn[name][0], drawn[name][2]) > 10
-    assert distance(drawn["ink"][0], own[0]) > 2
-    assert [distance(*pair) for pair in zip(drawn["mia"], own, strict=True)] == [0, 0, 0]
+        varied[name] = pixels(load_onnx_engines(folder, "onnxruntime", threads=1))
+        assert distance(varied[name][0], varied[name][2]) > 10
+    assert distance(varied["ink"][0], own[0]) > 2
+    assert [distance(*pair) for pair in zip(varied["mia"], own, strict=True)] == [0, 0, 0]
     copies = [path.parent.parent.name for path in out.rglob("picture_prompts.safetensors")]
     assert sorted(copies) == ["artifacts", "ink"]
 
 
 @pytest.mark.slow
 def test_the_manifest_and_the_report_name_it(artifacts: Path) -> None:
-    info = load_model_info(artifacts)
-    assert info.picture_prompts is not None
-    assert sorted(info.picture_prompts.sha256) == [ENCODER, "weights/encoder.safetensors"]
-    assert "weights/picture_prompts.safetensors" in info.onnx_weights["denoiser.onnx"]
-    assert "weights/picture_prompts.safetensors" not in info.onnx_weights["reference.onnx"]
-    report = picture_report(artifacts)
-    assert {row.case for row in report.engines} == {"batch 1", "batch 3", "no picture"}
-    assert {row.runtime for row in report.engines} == {"onnxruntime", "openvino"}
+    check_facts_of_picture_prompts(artifacts)
 
 
 @pytest.mark.slow

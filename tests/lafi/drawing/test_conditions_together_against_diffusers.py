@@ -25,7 +25,7 @@ from diffusers.image_processor import VaeImageProcessor
 from picture_adapters import prompted_pipeline
 from picture_adapters import random_adapter as random_picture_adapter
 from PIL import Image
-from steered_boards import GUIDANCE, PROMPT, SEED, STEPS, coarse_blocks, pixels, png
+from steered_boards import GUIDANCE, PROMPT, SEED, SETTINGS, STEPS, coarse_blocks, pixels, png
 from torch import Tensor
 
 from drawn_twice import distance, stock_pipeline, with_sampler
@@ -62,13 +62,8 @@ def panel(conditions: Sequence[str]) -> Panel:
 
 def board(panels: Sequence[Sequence[str]], **fields: Any) -> Storyboard:
     """A panel for each list of conditions."""
-    settings = {
-        "sampling": {"steps": STEPS, "sampler": "DDIM", "guidance": GUIDANCE},
-        "injection": {"layers": "none"},
-        "negative_prompt": "night",
-    }
     return Storyboard(
-        width=SIZE[0], height=SIZE[1], panels=[panel(each) for each in panels], **settings | fields
+        width=SIZE[0], height=SIZE[1], panels=[panel(each) for each in panels], **SETTINGS | fields
     )
 
 
@@ -135,13 +130,11 @@ PICTURE_SETTINGS = {"ip_adapter_image": [[seen(2)]]}
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
 def drawn(
     request: pytest.FixtureRequest,
-    checkpoint: Path,
-    small_checkpoints: Callable[[str], Path],
+    checkpoint_of: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Drawn:
     name = request.param
-    given = checkpoint if name == "sd" else small_checkpoints(name)
-    return Drawn(name, given, tmp_path_factory.mktemp("together"))
+    return Drawn(name, checkpoint_of(name), tmp_path_factory.mktemp("together"))
 
 
 def test_pairs_and_all_three_are_drawn_as_by_diffusers(drawn: Drawn) -> None:

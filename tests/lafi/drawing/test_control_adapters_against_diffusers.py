@@ -99,13 +99,11 @@ def light_adapter(checkpoint: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module", params=SIZES)
 def drawn(
     request: pytest.FixtureRequest,
-    checkpoint: Path,
-    small_checkpoints: Callable[[str], Path],
+    checkpoint_of: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Drawn:
     name = request.param
-    given = checkpoint if name == "sd" else small_checkpoints(name)
-    return Drawn(name, given, tmp_path_factory.mktemp("adapters"))
+    return Drawn(name, checkpoint_of(name), tmp_path_factory.mktemp("adapters"))
 
 
 def test_the_pixels_are_those_of_diffusers(drawn: Drawn) -> None:

@@ -107,13 +107,11 @@ class Drawn:
 )
 def drawn(
     request: pytest.FixtureRequest,
-    checkpoint: Path,
-    small_checkpoints: Callable[[str], Path],
+    checkpoint_of: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Drawn:
     name, kind = request.param
-    given = checkpoint if name == "sd" else small_checkpoints(name)
-    return Drawn(name, kind, given, tmp_path_factory.mktemp("pictures"))
+    return Drawn(name, kind, checkpoint_of(name), tmp_path_factory.mktemp("pictures"))
 
 
 def test_the_pixels_are_those_of_diffusers(drawn: Drawn) -> None:

@@ -13,7 +13,7 @@ from front_requests import IDENTIFY, STORY, enrolment, of, outcome
 from front_server import FrontServer, front_server, streamed
 from hypothesis import given
 from hypothesis import strategies as st
-from pods import soon
+from waiting import soon
 
 from lafi.front.load import RequestBytes
 from lafi.front.request_check import RequestRefused

@@ -13,8 +13,9 @@ import grpc.aio
 import pytest
 from desk_server import board
 from front_server import streamed
-from pods import free_port, left_of, soon, two
+from pods import free_port, left_of, two
 from quick_clients import client_of
+from waiting import soon
 
 from lafi.front import peers as peers_module
 from lafi.front import process

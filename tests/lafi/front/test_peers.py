@@ -12,8 +12,9 @@ from desk_server import board
 from front_requests import of
 from hypothesis import given
 from hypothesis import strategies as st
-from pods import PATIENT, free_port, left_of, pod_server, soon, two
+from pods import PATIENT, free_port, left_of, pod_server, two
 from quick_clients import QUICK, client_of
+from waiting import soon
 
 from lafi.front.control import PeerSettings, TlsFiles
 from lafi.front.keys import Key, KeyFile, hash_of, new_key, write_keys

@@ -11,8 +11,9 @@ import grpc
 import pytest
 from desk_server import board
 from front_server import front_server
-from pods import PodServer, free_port, left_of, pod_server, soon, two
+from pods import PodServer, free_port, left_of, pod_server, two
 from quick_clients import client_of
+from waiting import soon
 
 from lafi.front.peers import FORWARDED, Peers
 from lafi.wire.control import Command

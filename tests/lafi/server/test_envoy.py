@@ -2,8 +2,7 @@
 
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +13,7 @@ import trustme
 from front_requests import STORY
 from front_server import FrontServer, front_server
 from tritonclient.grpc import service_pb2_grpc
+from waiting import soon
 
 from lafi.front.control import TlsFiles
 from lafi.front.keys import Key, KeyFile, hash_of, write_keys
@@ -50,13 +50,6 @@ class Guarded:
         return StoryboardClient(self.url, retries=0, **access.options(self.url))
 
 
-def until(is_so: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-
-
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -85,7 +78,7 @@ def guarded() -> Iterator[Guarded]:
                 EnvoySettings(find_envoy(), "localhost", port, tls), "lafi-test", folder, log
             )
             try:
-                until(lambda: envoy.trouble() is not None or listens(port))
+                soon(lambda: envoy.trouble() is not None or listens(port))
                 assert envoy.trouble() is None, log.read_text()
                 yield made
             finally:
@@ -135,9 +128,9 @@ def test_a_new_certificate_counts_without_a_restart(guarded: Guarded) -> None:
 
     assert not answered()
     guarded.issue("server.pem", second)
-    until(answered)
+    soon(answered)
     guarded.issue("server.pem")
-    until(lambda: not answered())
+    soon(lambda: not answered())
 
 
 def test_headers_have_a_limit(guarded: Guarded) -> None:

@@ -349,34 +349,35 @@ def test_with_a_name_only_this_versions_adapter_is_served(tmp_path: Path) -> Non
     check_gives_named_ids(tmp_path)
 
 
-def test_a_start_removes_what_a_killed_server_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository, memory = tmp_path / "repository", tmp_path / "shm"
-    memory.mkdir()
-    write_model(repository)
-    monkeypatch.setattr("lafi.server.supervisor.SHARED_MEMORY", memory)
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where servers of this test alone look for each other."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    monkeypatch.setattr("lafi.server.supervisor.SHARED_MEMORY", folder)
+    return folder
+
+
+def test_a_start_removes_what_a_killed_server_left(tmp_path: Path, memory: Path) -> None:
+    write_model(tmp_path)
     (memory / "lafi-1-0123abcd.lives").write_bytes(b"")
     (memory / "lafi-1-0123abcd-region").write_bytes(b"")
     said: list[str] = []
-    with Supervisor(repository, canary_seconds=0, on_event=said.append) as server:
+    with Supervisor(tmp_path, canary_seconds=0, on_event=said.append) as server:
         assert said == ["removed what the server lafi-1-0123abcd left, which was killed"]
         assert [file.name for file in memory.iterdir()] == [f"{server.name}.lives"]
     assert list(memory.iterdir()) == []
 
 
 def test_a_start_that_fails_early_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    repository, memory = tmp_path / "repository", tmp_path / "shm"
-    memory.mkdir()
-    write_model(repository)
-    monkeypatch.setattr("lafi.server.supervisor.SHARED_MEMORY", memory)
+    write_model(tmp_path)
 
     def fail(**_: object) -> str:
         raise OSError("no space left")
 
     monkeypatch.setattr("lafi.server.supervisor.tempfile.mkdtemp", fail)
     with pytest.raises(OSError, match="no space left"):
-        Supervisor(repository).start()
+        Supervisor(tmp_path).start()
     assert list(memory.iterdir()) == []
