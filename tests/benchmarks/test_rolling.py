@@ -1,5 +1,6 @@
 """What stands before the servers of a rolling upgrade, and what they are upgraded to."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from benchmarks.faults.balancers import chart_route, routes_of
 from benchmarks.faults.other_version import other_version
-from benchmarks.faults.rows.rolling import Announced
+from benchmarks.faults.rows.rolling import Announced, drawn_again
 from lafi.drawing.content_address import DRAWING_VERSION
+from lafi.store.record import Facts, Record
 
 CHART = Path(__file__).parents[2] / "server_config/helm/golden/many_gpus.yaml"
 
@@ -62,3 +64,25 @@ def test_what_was_announced_must_be_kept_and_be_the_same() -> None:
         "aaaaaaaaaaaa was announced, and drawn again",
         "bbbbbbbbbbbb has two pictures",
     ]
+
+
+def stored(store: Path, address: str, seed: int, second: int) -> None:
+    """A panel as a server keeps it, written at that second."""
+    path = store / address[:2] / address
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(Record(Facts(address=address, seed=seed), b"png").packed())
+    os.utime(path, (second, second))
+
+
+def test_an_announced_panel_that_is_drawn_under_another_address_is_seen(tmp_path: Path) -> None:
+    announced = Announced()
+    for letter in "ace":
+        announced.take(letter * 64, "digest", kept=False, again=False)
+    stored(tmp_path, "a" * 64, seed=1, second=10)
+    stored(tmp_path, "b" * 64, seed=1, second=9)  # was in flight, nobody was told of it
+    stored(tmp_path, "c" * 64, seed=2, second=10)
+    assert drawn_again(tmp_path, announced) == []
+    stored(tmp_path, "d" * 64, seed=2, second=11)
+    stored(tmp_path, "e" * 64, seed=3, second=10)
+    wanted = "seed 2 was announced, and drawn again under another address"
+    assert drawn_again(tmp_path, announced) == [wanted]

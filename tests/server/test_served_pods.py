@@ -1,20 +1,17 @@
 """Two real servers with a journal each behind a real Envoy: every command finds its storyboard."""
 
-import shutil
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from pods import free_port
 
-from benchmarks.faults.balancers import Envoy, Pod
-from benchmarks.faults.served import Served, end, soon, start
+from benchmarks.faults.balancers import Envoy
+from benchmarks.faults.cluster import ORDINALS, Cluster
+from benchmarks.faults.served import soon
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
-from lafi.store.journal import JOURNAL_FILE
 from lafi.wire.events import Accepted, Finished
 from lafi_client import StoryboardClient
 from lafi_client.retry import RetryPolicy
@@ -23,7 +20,6 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("envoy")
 
 PATIENT = RetryPolicy(retries=200, first_delay=0.1, max_delay=0.5)
-ORDINALS = (2, 3)
 
 
 def board(seed: int, *, steps: int = 2, panels: int = 2) -> Storyboard:
@@ -35,36 +31,9 @@ def board(seed: int, *, steps: int = 2, panels: int = 2) -> Storyboard:
     )
 
 
-class Cluster:
-    """The servers, which share a store alone; the last number of an address is the pod's."""
-
-    def __init__(self, repository: Path, folder: Path) -> None:
-        self.folder, self._grpc, self._health = folder, free_port(), free_port()
-        self.repositories = {n: folder / f"repository{n}" for n in ORDINALS}
-        for copy in self.repositories.values():
-            shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("state"))
-        self.pods = [Pod(self._grpc, self._health, f"127.0.0.{n}") for n in ORDINALS]
-        self.running: dict[int, Served] = {}
-
-    def start(self, ordinal: int) -> None:
-        options = (
-            *("--host", f"127.0.0.{ordinal}", "--pod", f"lafi-main-{ordinal}"),
-            *("--grpc-port", str(self._grpc), "--health-port", str(self._health)),
-            *("--peers", f"127.0.0.{{ordinal}}:{self._grpc}", "--canary-seconds", "0"),
-            *("--store", str(self.folder / "store")),
-        )
-        life = self.folder / f"life{ordinal}-{len(list(self.folder.iterdir()))}"
-        self.running[ordinal] = start(self.repositories[ordinal], life, options)
-
-    def journalled(self, ordinal: int) -> int:
-        """Storyboards in its journal."""
-        path = self.repositories[ordinal] / "state" / "journal" / JOURNAL_FILE
-        with closing(sqlite3.connect(path)) as rows:
-            return int(rows.execute("SELECT count(*) FROM storyboard").fetchone()[0])
-
-    def drawn(self, ordinal: int) -> float:
-        """Panels that it drew."""
-        return self.running[ordinal].metric("lafi_panels_total")
+def drawn(cluster: Cluster, ordinal: int) -> float:
+    """Panels that this server drew."""
+    return cluster.running[ordinal].metric("lafi_panels_total")
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +42,11 @@ def cluster(
 ) -> Iterator[tuple[Cluster, str]]:
     made = Cluster(served_repository, tmp_path_factory.mktemp("pods"))
     with ExitStack() as ending:
+        ending.callback(made.stop)
         for ordinal in ORDINALS:
             made.start(ordinal)
-            ending.callback(lambda n=ordinal: end(made.running[n]))
-        yield made, ending.enter_context(Envoy().run(made.pods, made.folder / "envoy"))
+        pods = [*made.pods.values()]
+        yield made, ending.enter_context(Envoy().run(pods, made.folder / "envoy"))
 
 
 def test_what_is_drawn_behind_envoy_is_let_go_by_its_server(cluster: tuple[Cluster, str]) -> None:
@@ -87,7 +57,7 @@ def test_what_is_drawn_behind_envoy_is_let_go_by_its_server(cluster: tuple[Clust
     ):
         boards = [board(100 * number) for number in range(10)]
         assert [len(panels) for panels in pool.map(client.draw_all, boards)] == [2] * 10
-        assert all(pods.drawn(ordinal) > 0 for ordinal in ORDINALS), "both drew"
+        assert all(drawn(pods, ordinal) > 0 for ordinal in ORDINALS), "both drew"
     assert soon(lambda: [pods.journalled(ordinal) for ordinal in ORDINALS] == [0, 0], 10)
 
 

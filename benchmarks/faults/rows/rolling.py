@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import threading
 import time
@@ -11,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from benchmarks.faults import served as serving
 from benchmarks.faults.attempt import Attempt, Bench
-from benchmarks.faults.balancers import HOST, Balancer, Envoy, HaProxy, Pod, is_ready
+from benchmarks.faults.balancers import Balancer, Envoy, HaProxy, is_ready
+from benchmarks.faults.cluster import Cluster
 from benchmarks.faults.drawing import Drawn, board, client_of
 from benchmarks.faults.older_client import SentPanel, older_client
 from benchmarks.faults.other_version import other_version
 from benchmarks.faults.served import Served
 from lafi.board.storyboard import Storyboard
-from lafi.server.free_ports import hold_ports
+from lafi.store.record import unpacked
 from lafi_client import LafiError
 
 PANELS = 4
@@ -32,6 +35,7 @@ Send = Callable[[str, Storyboard], tuple[list[SentPanel], str]]
 """Sends a storyboard to an address: the panels that came, and the error, "" if none."""
 ANNOUNCE_SECONDS = 2.0
 """Between /drain and SIGTERM, as the chart's `drain.announceSeconds`."""
+_ADDRESS = re.compile("[0-9a-f]{64}")
 
 
 @dataclass
@@ -53,56 +57,33 @@ class Announced:
                 self.wrong.append(f"{address[:12]} was announced, and drawn again")
 
 
-class Cluster:
-    """Two servers with ports of their own. python: what runs those that are started later."""
+class Replacing:
+    """Drains each server as the chart does it while it draws, ends it, and starts it anew."""
 
-    def __init__(self, bench: Bench, python: Sequence[str] = (sys.executable,)) -> None:
-        self._bench = bench
-        self._folder = bench.folder("rolling")
-        self._later = python
-        names = ("grpc", "health", "other grpc", "other health")
-        self._held = hold_ports(HOST, dict.fromkeys(names, 0))
-        grpc, health, other_grpc, other_health = self._held.numbers.values()
-        self.pods = (Pod(grpc, health), Pod(other_grpc, other_health))
-        self._running: dict[Pod, Served] = {}
-        self.replaced = 0
+    def __init__(self, cluster: Cluster, python: Sequence[str]) -> None:
+        """python: what runs those that are started anew."""
+        self._cluster = cluster
+        self._python = python
+        self.done = 0
         self.seconds: list[float] = []
 
-    def start(self) -> None:
-        """Both, one after the other."""
-        for pod in self.pods:
-            self._running[pod] = self._start(pod, (sys.executable,))
-
-    def replace_all(self, began: threading.Event) -> None:
-        """Each is drained as the chart does it while it draws, ended, and started anew."""
+    def run(self, began: threading.Event) -> None:
+        """One after the other, from when `began` is set."""
         began.wait(60)
-        for pod in self.pods:
-            running = self._running[pod]
+        for ordinal, pod in self._cluster.pods.items():
+            running = self._cluster.running[ordinal]
             drawing = serving.soon(lambda: _in_flight(running) > 0, 60)  # noqa: B023
             started = time.monotonic()
-            drain = urllib.request.Request(f"http://{HOST}:{pod.health}/drain", method="POST")
+            drain = urllib.request.Request(f"http://{pod.host}:{pod.health}/drain", method="POST")
             urllib.request.urlopen(drain, timeout=10).close()
             time.sleep(ANNOUNCE_SECONDS)
             code = serving.end(running)
             if code or not drawing:
                 raise RuntimeError(f"drained while it drew: {drawing}; exit status {code}")
-            self._running[pod] = self._start(pod, self._later)
+            self._cluster.start(ordinal, self._python)
             self.seconds.append(time.monotonic() - started)
             serving.soon(lambda: is_ready(pod), 30)  # noqa: B023
-            self.replaced += 1
-
-    def stop(self) -> None:
-        """Both."""
-        for running in self._running.values():
-            serving.end(running)
-        self._held.release()
-
-    def _start(self, pod: Pod, python: Sequence[str]) -> Served:
-        store = self._folder / "store"
-        ports = ("--grpc-port", str(pod.grpc), "--health-port", str(pod.health))
-        options = (*ports, "--store", str(store), "--canary-seconds", "0")
-        folder = self._folder / str(pod.grpc)
-        return serving.start(self._bench.repository, folder, options, python=python)
+            self.done += 1
 
 
 class RollingUpgrade:
@@ -130,21 +111,25 @@ class RollingUpgrade:
     def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
         """The first half while one server is replaced, the others while the other one is."""
         with ExitStack() as ending:
-            cluster = Cluster(bench, self._later_python(bench))
+            cluster = Cluster(bench.repository, bench.folder("rolling"))
             ending.callback(cluster.stop)
-            cluster.start()
-            url = ending.enter_context(self._balancer.run(cluster.pods, bench.folder("b") / "run"))
+            for ordinal in cluster.pods:
+                cluster.start(ordinal)
+            pods = [*cluster.pods.values()]
+            url = ending.enter_context(self._balancer.run(pods, bench.folder("b") / "run"))
             announced, began = Announced(), threading.Event()
             send = _sender(bench, older=self._older)
             pool = ending.enter_context(ThreadPoolExecutor(STREAMS + 1))
-            rolling = pool.submit(cluster.replace_all, began)
+            replacing = Replacing(cluster, self._later_python(bench))
+            rolling = pool.submit(replacing.run, began)
             firsts = []
             for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
                 sent = [pool.submit(_timed, send, url, number, announced, began) for number in half]
                 firsts += [each.result() for each in sent]
-                _wait(cluster, 1, rolling)
+                _wait(replacing, rolling)
             rolling.result()
-            figures = {"replaced_in_s": max(cluster.seconds)}
+            announced.wrong += drawn_again(cluster.store, announced)
+            figures = {"replaced_in_s": max(replacing.seconds)}
             for number, (first, seconds) in zip(numbers, firsts, strict=True):
                 again = _drawn(send, url, number, announced, again=True)
                 wrong = [first.wrong(), again.wrong(), *announced.wrong]
@@ -160,9 +145,28 @@ class RollingUpgrade:
         return (str(other_version(bench.folder("version") / "environment")), "-P")
 
 
-def _wait(cluster: Cluster, replaced: int, rolling: Future[None]) -> None:
-    """Until so many servers are replaced, or the replacing has failed."""
-    while cluster.replaced < replaced and not rolling.done():
+def drawn_again(store: Path, announced: Announced) -> list[str]:
+    """Announced panels that the store holds under another address too, written afterwards.
+
+    A newer version has other addresses, so the client's events cannot show this. Each panel has a
+    seed that no other has. One that was drawn before, and that nobody was told of, was in flight.
+    """
+    kept: dict[int, list[Path]] = {}
+    for path in (each for each in store.rglob("*") if _ADDRESS.fullmatch(each.name)):
+        seed = unpacked(path.read_bytes(), path.name).facts.seed
+        kept.setdefault(seed, []).append(path)
+    wrong = []
+    for seed, paths in kept.items():
+        told = [path.stat().st_mtime_ns for path in paths if path.name in announced.panels]
+        later = max(path.stat().st_mtime_ns for path in paths)
+        if told and later > min(told):
+            wrong.append(f"seed {seed} was announced, and drawn again under another address")
+    return wrong
+
+
+def _wait(replacing: Replacing, rolling: Future[None]) -> None:
+    """Until a server is replaced, or the replacing has failed."""
+    while not replacing.done and not rolling.done():
         time.sleep(0.1)
 
 
