@@ -6,6 +6,7 @@ Knows exported folders, not Triton Server.
 from pathlib import Path
 from typing import Final, cast
 
+from lafi.engine.onnx.compiled import compiled_folder
 from lafi.engine.onnx.graph import Precision, RunGraph, RuntimeName, load_graph
 
 PLANS_OF: Final = "tensorrt-rtx"
@@ -33,4 +34,5 @@ def load_served_graph(
 
         return load_run_graph(artifacts, file, state)
     names = cast(RuntimeName, runtime), cast(Precision, precision)
-    return load_graph(artifacts, file, *names, threads)
+    compiled = None if state is None else compiled_folder(state)
+    return load_graph(artifacts, file, *names, threads, compiled)

@@ -53,9 +53,7 @@ def load_storyboard_engines(
     Raises ArtifactsError, also for an unknown runtime and for variants that it does not serve,
     ModelInfoError, and what loading a denoiser raises.
     """
-    chosen = runtime_named(runtime)
-    if state is not None and isinstance(chosen, KeepsFiles):
-        chosen = chosen.keeping(state)
+    chosen = _runtime(runtime, state)
     variants = load_variant_infos(artifacts)
     if variants and not chosen.serves_variants:
         names = ", ".join(info.variant for info in variants)
@@ -63,7 +61,7 @@ def load_storyboard_engines(
             f"{artifacts}: variants: got {names}, allowed none with {chosen.name}, which draws the "
             "model alone; export them for a runtime that does, or each as a checkpoint of its own"
         )
-    loader = _Loader(chosen, precision, threads, call_model)
+    loader = _Loader(chosen, precision, threads, call_model, state)
     base = loader.model(artifacts)
     return {"": base} | {
         variant.variant: loader.beside(artifacts, variant, base)
@@ -81,6 +79,7 @@ class _Loader:
     precision: str
     threads: int
     call_model: CallModel
+    state: Path | None
 
     def model(self, artifacts: Path) -> Engines:
         """The model's own engines."""
@@ -110,7 +109,7 @@ class _Loader:
 
     def beside(self, artifacts: Path, model: ModelInfo, base: Engines) -> Engines:
         """A model of its own, on its own runtime; who is in a picture, `base` recognises."""
-        loader = replace(self, runtime=runtime_named(model.engine))
+        loader = replace(self, runtime=_runtime(model.engine, self.state))
         own = loader.model(variant_folder(artifacts, model.variant))
         return replace(own, recogniser=base.recogniser)
 
@@ -138,6 +137,13 @@ class _Loader:
 
     def _reader(self, folder: Path) -> ReferenceReader | None:
         return self.runtime.load_reference_reader(folder, self.precision, self.threads)
+
+
+def _runtime(name: str, state: Path | None) -> Runtime:
+    chosen = runtime_named(name)
+    if state is not None and isinstance(chosen, KeepsFiles):
+        return chosen.keeping(state)
+    return chosen
 
 
 def _limited(spec: ModelSpec, file: str, most: Mapping[str, int]) -> ModelSpec:

@@ -187,25 +187,34 @@ def load_vae_decoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) ->
 
 
 def load_denoiser(
-    artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
+    artifacts: Path,
+    runtime: RuntimeName,
+    precision: Precision = "f32",
+    threads: int = 0,
+    compiled: Path | None = None,
 ) -> OnnxDenoiser:
-    """The UNet with the attention op, in the given precision."""
-    graph = load_graph(artifacts, DENOISER, runtime, precision, threads)
+    """The UNet with the attention op, in the given precision. compiled: as `load_graph` takes."""
+    graph = load_graph(artifacts, DENOISER, runtime, precision, threads, compiled)
     return OnnxDenoiser(graph, load_model_info(artifacts))
 
 
 def load_reference_reader(
-    artifacts: Path, runtime: RuntimeName, precision: Precision = "f32", threads: int = 0
+    artifacts: Path,
+    runtime: RuntimeName,
+    precision: Precision = "f32",
+    threads: int = 0,
+    compiled: Path | None = None,
 ) -> OnnxReferenceReader:
     """Reads references for the bank of the denoiser in the same runtime and precision.
 
-    Checks the graph now; the first call reads and checks the weights.
+    Checks the graph now; the first call reads and checks the weights. compiled: as `load_graph`
+    takes.
     Raises ArtifactsError for a missing or changed graph.
     """
     verified(artifacts, REFERENCE, weights=False)
 
     def open_file() -> RunGraph:
-        return load_graph(artifacts, REFERENCE, runtime, precision, threads)
+        return load_graph(artifacts, REFERENCE, runtime, precision, threads, compiled)
 
     return OnnxReferenceReader(open_file, load_model_info(artifacts))
 

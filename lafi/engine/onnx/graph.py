@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
+from lafi.engine.onnx.compiled import CompiledNetwork
 from lafi.engine.onnx.packages import onnxruntime_package, openvino_package
 from lafi.engine.onnx.signal_stack import kept_signal_stack
 from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
@@ -24,7 +25,8 @@ Precision = Literal["f32", "bf16"]
 RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
 
 INLINE_BYTES: Final = 2**30
-"""Weights up to this size are handed to OpenVINO in memory; protobuf's own limit is 2 GiB."""
+"""Weights up to this size are handed to OpenVINO in memory (protobuf's own limit is 2 GiB), and
+kept compiled for the next start."""
 
 KEPT_KERNELS: Final = 128
 """Kernels that OpenVINO keeps of a network for shapes that it has seen, the latest used. Its own
@@ -52,10 +54,12 @@ def load_graph(
     runtime: RuntimeName,
     precision: Precision = "f32",
     threads: int = 0,
+    compiled: Path | None = None,
 ) -> RunGraph:
     """One of FILES in an exported folder, ready to run.
 
     threads: CPU threads, 0 for all cores. The denoiser's bank inputs may be left out of a call.
+    compiled: the folder where OpenVINO's compiled networks are kept; None: compile it.
     Raises ArtifactsError for a missing or changed file, and for a runtime or precision that this
     machine does not have.
     """
@@ -63,7 +67,8 @@ def load_graph(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    graph = open_graph(path, runtime, precision, threads)
+    kept = None if compiled is None else _kept_network(compiled, path, info)
+    graph = open_graph(path, runtime, precision, threads, kept=kept)
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         graph = _at_least_two_tokens_wide(graph, info.side_multiple // info.vae_scale)
     return _bank_optional(graph, artifacts, info) if name == DENOISER else graph
@@ -85,16 +90,17 @@ def open_graph(
     threads: int = 0,
     *,
     snippets: bool = True,
+    kept: CompiledNetwork | None = None,
 ) -> RunGraph:
     """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so.
 
     snippets: whether OpenVINO may compile a softmax and the products around it into one loop in
-    f32; in bf16 it never does.
+    f32; in bf16 it never does. kept: where OpenVINO finds and leaves the file compiled.
     """
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
-    return _OFFERS[runtime].open_file(path, precision, threads, snippets)
+    return _OFFERS[runtime].open_file(path, precision, threads, snippets, kept)
 
 
 def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
@@ -120,9 +126,9 @@ def cpu_has_bf16() -> bool:
 
 
 def _onnxruntime_session(
-    path: Path, precision: Precision, threads: int, snippets: bool
+    path: Path, precision: Precision, threads: int, snippets: bool, kept: CompiledNetwork | None
 ) -> RunGraph:
-    """precision: f32, the one that it offers. It has no snippets."""
+    """precision: f32, the one that it offers. It has no snippets, and opens a file in no time."""
     onnxruntime = onnxruntime_package()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -140,7 +146,9 @@ def _onnxruntime_session(
     return run
 
 
-def _openvino_session(path: Path, precision: Precision, threads: int, snippets: bool) -> RunGraph:
+def _openvino_session(
+    path: Path, precision: Precision, threads: int, snippets: bool, kept: CompiledNetwork | None
+) -> RunGraph:
     core = openvino_package().Core()
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
@@ -151,8 +159,12 @@ def _openvino_session(path: Path, precision: Precision, threads: int, snippets: 
         settings |= WITHOUT_SNIPPETS
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
+
+    def compile_network() -> Any:
+        return core.compile_model(_read_inlined(core, path), "CPU", settings)
+
     with kept_signal_stack():
-        compiled = core.compile_model(_read_inlined(core, path), "CPU", settings)
+        compiled = kept.load(core, settings, compile_network) if kept else compile_network()
     # One request for all calls keeps its preparation for each shape. It runs one call at a time.
     request = compiled.create_infer_request()
     one_at_a_time = threading.Lock()
@@ -169,11 +181,11 @@ def _openvino_session(path: Path, precision: Precision, threads: int, snippets: 
 class _Offer:
     """What one runtime can do: precisions, and how it opens a file.
 
-    open_file: (path, precision, threads, snippets), as `open_graph` takes them.
+    open_file: (path, precision, threads, snippets, kept), as `open_graph` takes them.
     """
 
     precisions: tuple[Precision, ...]
-    open_file: Callable[[Path, Precision, int, bool], RunGraph]
+    open_file: Callable[[Path, Precision, int, bool, CompiledNetwork | None], RunGraph]
 
 
 _OFFERS: Final[Mapping[RuntimeName, _Offer]] = {
@@ -206,6 +218,14 @@ def _read_inlined(core: Any, path: Path) -> Any:
             f"{path.parent}: got a folder that cannot be written to, allowed with openvino and "
             "weights this large: one that can; onnxruntime does not need it"
         ) from error
+
+
+def _kept_network(folder: Path, path: Path, info: ModelInfo) -> CompiledNetwork | None:
+    """For a checked file of the model; None for one so large that it is not kept a second time."""
+    files = [path.name, *info.onnx_weights.get(path.name, ())]
+    if sum((path.parent / file).stat().st_size for file in files) > INLINE_BYTES:
+        return None
+    return CompiledNetwork(folder, tuple(info.onnx_sha256[file] for file in files))
 
 
 def _outside_bytes(model: Any) -> int:

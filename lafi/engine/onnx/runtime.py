@@ -1,10 +1,11 @@
 """ONNX Runtime and OpenVINO as `lafi.ports.runtime.Runtime`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
+from lafi.engine.onnx.compiled import compiled_folder
 from lafi.engine.onnx.control import load_control_adapters, load_controls
 from lafi.engine.onnx.engines import load_denoiser, load_reference_reader
 from lafi.engine.onnx.graph import RUNTIMES, Precision, RuntimeName, check_runtime, model_info
@@ -25,6 +26,12 @@ class OnnxFiles:
 
     name: RuntimeName
     serves_variants: bool = True
+    compiled: Path | None = None
+    """Where compiled denoisers are kept; None: compiled at each start."""
+
+    def keeping(self, state: Path) -> "OnnxFiles":
+        """`lafi.ports.runtime.KeepsFiles`."""
+        return replace(self, compiled=compiled_folder(state))
 
     def model_info(self, artifacts: Path, precision: str) -> ModelInfo:
         """Raises ArtifactsError for a precision that this machine or the runtime does not have.
@@ -37,13 +44,15 @@ class OnnxFiles:
 
     def load_denoiser(self, artifacts: Path, precision: str, threads: int) -> Denoiser:
         """Raises ArtifactsError for a missing or changed file, too."""
-        return load_denoiser(artifacts, self.name, self._checked(precision), threads)
+        checked = self._checked(precision)
+        return load_denoiser(artifacts, self.name, checked, threads, self.compiled)
 
     def load_reference_reader(
         self, artifacts: Path, precision: str, threads: int
     ) -> ReferenceReader:
         """Its graph is checked now; its weights are read and checked with the first call."""
-        return load_reference_reader(artifacts, self.name, self._checked(precision), threads)
+        checked = self._checked(precision)
+        return load_reference_reader(artifacts, self.name, checked, threads, self.compiled)
 
     def load_controls(
         self, artifacts: Path, precision: str, threads: int

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from denoiser_rows import random_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 import lafi.engine.onnx.graph
 from lafi.engine.onnx.engines import (
@@ -33,8 +33,8 @@ from lafi.engine.onnx.graph import (
 from lafi.engine.onnx.packages import NO_TELEMETRY
 from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.artifacts import VAE_DECODER, ArtifactsError, file_sha256, load_prompt_reader
-from lafi.model.info import ModelInfo, ModelInfoError, load_model_info
-from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
+from lafi.model.info import ModelInfoError, load_model_info
+from lafi.ports.engines import Engines, ReferenceBatch
 
 
 @pytest.fixture(scope="module")
@@ -56,47 +56,6 @@ def engines(request: pytest.FixtureRequest, artifacts: Path) -> Engines:
 def copied(artifacts: Path, tmp_path: Path) -> Path:
     """Artifacts that a test may spoil."""
     return Path(shutil.copytree(artifacts, tmp_path / "artifacts"))
-
-
-def random_rows(
-    info: ModelInfo, seed: int, rows: int, references: int, height: int, width: int
-) -> DenoiserBatch:
-    """height, width: in fours of latent cells. Routes lead anywhere or nowhere.
-
-    Of three seeds one has texts of up to three windows, of which the first row has least.
-    """
-    gen = torch.Generator().manual_seed(seed)
-    tokens = info.text_length * (1 + seed % 3)
-    high, wide = 4 * height, 4 * width
-    shape = (len(info.layers), rows, references)
-    return DenoiserBatch(
-        {
-            "latents": torch.randn(rows, info.latent_channels, high, wide, generator=gen),
-            "timesteps": torch.randint(0, 1000, (rows,), generator=gen).float(),
-            "text": torch.randn(rows, tokens, info.text_width, generator=gen),
-            "routes": torch.randint(-1, rows, shape, generator=gen, dtype=torch.int32),
-            "bias": torch.randn(rows, references, generator=gen),
-            "mask": torch.rand(rows, high, wide, generator=gen).round(decimals=1),
-            "region": torch.rand(rows, references, high, wide, generator=gen).round(decimals=1),
-            **({"words": limited_words(tokens, rows, references, gen)} if seed % 2 else {}),
-            **({"text_mask": counting(info, rows, tokens)} if seed % 3 == 2 else {}),
-        },
-    )
-
-
-def counting(info: ModelInfo, rows: int, tokens: int) -> Tensor:
-    """(B, T): one window of the first row, and of the others all."""
-    mask = torch.ones(rows, tokens)
-    mask[0, info.text_length :] = 0.0
-    return mask
-
-
-def limited_words(tokens: int, rows: int, references: int, gen: torch.Generator) -> Tensor:
-    """(B, T) int32: the first word, as in every text, is nobody's."""
-    shape = (rows, tokens)
-    words = torch.randint(-1, references, shape, generator=gen, dtype=torch.int32)
-    words[:, 0] = -1
-    return words
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,6 +20,14 @@ def test_on_the_cpu_it_is_the_exported_file(repository: Path) -> None:
     np.testing.assert_array_equal(served(feed)[0], plain(feed)[0])
 
 
+def test_openvino_leaves_what_it_compiled_in_the_state_folder(
+    repository: Path, tmp_path: Path
+) -> None:
+    artifacts = repository / "artifacts"
+    load_served_graph(artifacts, VAE_DECODER, "openvino", "f32", 1, tmp_path)
+    assert len(list((tmp_path / "compiled").iterdir())) == 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_of_tensorrt_rtx_it_is_the_plan_which_needs_a_gpu(repository: Path) -> None:
     with pytest.raises(GpuMissing, match=r"gpu: got none"):
