@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.faults.attempt import Attempt, Bench, FaultTest
 from benchmarks.faults.rows.crowds import Disconnects, Load, Overload, Refusals, SlowReaders
-from benchmarks.faults.rows.disks import Damage, FullDisk, TwoServers
+from benchmarks.faults.rows.disks import Damage, DamagedRepository, FullDisk, TwoServers
 from benchmarks.faults.rows.fuzz import FuzzDocuments, FuzzImages, FuzzRequests
 from benchmarks.faults.rows.kills import KillModels, KillParts, Terminate
 from benchmarks.faults.rows.rolling import ROLLING
@@ -27,6 +27,7 @@ TESTS: Sequence[FaultTest] = (
     SlowReaders(),
     FullDisk(),
     Damage(),
+    DamagedRepository(),
     FuzzRequests(),
     FuzzImages(),
     FuzzDocuments(),

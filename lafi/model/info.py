@@ -1,6 +1,8 @@
 """`ModelInfo`: the facts of a checkpoint that other code needs, without loading it."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +25,7 @@ inputs of a graph, or another interface between the package and the adapters, wh
 """
 
 _FORMAT: Final = "format"
+_SHA256: Final = "sha256"
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
@@ -215,6 +218,7 @@ class ModelInfo(BaseModel):
         """Write `lafi.json` into `folder` and return its path."""
         path = Path(folder) / MODEL_INFO_FILE
         document = {_FORMAT: REPOSITORY_FORMAT, **self.model_dump(mode="json")}
+        document[_SHA256] = _sha256(document)
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         return path
 
@@ -224,6 +228,7 @@ def load_model_info(folder: Path) -> ModelInfo:
     path = Path(folder) / MODEL_INFO_FILE
     document = _read(path)
     del document[_FORMAT]
+    document.pop(_SHA256, None)
     try:
         return ModelInfo.model_validate(document)
     except ValidationError as error:
@@ -254,7 +259,18 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: format of the repository: got {of}, allowed {REPOSITORY_FORMAT}; "
             "write it anew with: lafi export CHECKPOINT --out REPO"
         )
+    if _SHA256 in document and document[_SHA256] != _sha256(document):
+        raise ModelInfoError(
+            f"{path}: got other facts than `lafi export` wrote, by their hash; "
+            "write it anew with: lafi export CHECKPOINT --out REPO"
+        )
     return document
+
+
+def _sha256(document: Mapping[str, Any]) -> str:
+    """Of all fields but this one, however they are spaced. Earlier versions wrote none."""
+    fields = {name: value for name, value in document.items() if name != _SHA256}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def variant_folder(artifacts: Path, name: str) -> Path:

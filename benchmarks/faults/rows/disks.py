@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Container, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from benchmarks.faults import served as serving
 from benchmarks.faults.attempt import Attempt, Bench, rng_of
 from benchmarks.faults.drawing import Drawn, board, client_of, draw, drawing
+from benchmarks.faults.served import Served
+from lafi.board.storyboard import Storyboard
 
 PANELS = 8
+CODE = (".py", ".pyc")
+"""Nothing checks the hash of code: who can change it need not break it."""
 
 
 def on_a_disk_of(size: str, folder: Path) -> list[str]:
@@ -84,7 +89,7 @@ class Damage:
                 try:
                     served = stack.enter_context(bench.serve("--store", str(hurt)))
                 except RuntimeError as error:
-                    named = any(name in str(error) for name in said)
+                    named = any(Path(name).name in str(error) for name in said)
                     wrong = "" if named else f"it did not start and names no file: {error}"
                 else:
                     client = stack.enter_context(client_of(served.url))
@@ -93,6 +98,41 @@ class Damage:
                     wrong = again.wrong() or (f"other pixels in {other}" if other else "")
             for name in said:
                 yield Attempt(wrong and f"{name}: {wrong}")
+
+
+class DamagedRepository:
+    """A flip, a cut or an end in one file of the repository that is served, code excepted."""
+
+    name = "damage of the repository"
+    demand = "weights, graphs, tokenizers, facts, configs, journal: named, or the same pixels"
+    full, short = 60, 2
+
+    def attempts(self, bench: Bench, numbers: Sequence[int]) -> Iterator[Attempt]:
+        """Each life finds one file of a copy damaged; before, a server has drawn from it."""
+        folder, wanted = bench.folder("repository"), board(12 * 10**6, PANELS, 1)
+        whole, hurt = folder / "whole", folder / "hurt"
+        shutil.copytree(bench.repository, whole, ignore=shutil.ignore_patterns("state"))
+        with _life(whole, folder) as served, client_of(served.url) as client:
+            good = draw(client, wanted)
+        shutil.rmtree(whole / "state" / "panels")
+        for number in numbers:
+            shutil.rmtree(hurt, ignore_errors=True)
+            shutil.copytree(whole, hurt)
+            name = _hurt(hurt, self.name, number, but=CODE)
+            yield Attempt(self._one(hurt, folder, name, wanted, good))
+
+    def _one(self, hurt: Path, folder: Path, name: str, wanted: Storyboard, good: Drawn) -> str:
+        try:
+            with _life(hurt, folder) as served, client_of(served.url, retries=0) as client:
+                again = draw(client, wanted)
+        except RuntimeError as error:
+            named = Path(name).name in str(error) or Path(name).parent.name in str(error)
+            return "" if named else f"{name}: it did not start and names no file: {error}"
+        if again.wrong() and Path(name).name in again.error:
+            return ""
+        other = [n for n, digest in good.panels.items() if again.panels.get(n) != digest]
+        wrong = again.wrong() or (f"other pixels in {other}" if other else "")
+        return wrong and f"{name}: {wrong}"
 
 
 class TwoServers:
@@ -136,10 +176,19 @@ class TwoServers:
             serving.end(dies)
 
 
-def _hurt(folder: Path, name: str, number: int) -> str:
-    """Damage one file, chosen by the number; its name."""
+def _life(repository: Path, folder: Path) -> AbstractContextManager[Served]:
+    """A server of this repository, which keeps its panels beside its journal."""
+    return serving.serve(repository, Path(tempfile.mkdtemp(dir=folder)))
+
+
+def _hurt(folder: Path, name: str, number: int, but: Container[str] = ()) -> str:
+    """Damage one file, chosen by the number; its path. but: suffixes of files that stay whole."""
     rng = rng_of(name, number)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.stat().st_size and path.suffix not in but
+    )
     path = files[rng.randrange(len(files))]
     data = bytearray(path.read_bytes())
     kind = rng.randrange(3)
@@ -150,4 +199,4 @@ def _hurt(folder: Path, name: str, number: int) -> str:
     else:
         data.extend(rng.randbytes(rng.randint(1, 100)))
     path.write_bytes(data)
-    return path.name
+    return str(path.relative_to(folder))

@@ -76,6 +76,44 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
         load_model_info(tmp_path)
 
 
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_says_the_same(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    written = model_info()
+    path = written.save(folder)
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    try:
+        read = load_model_info(folder)
+    except ModelInfoError as error:
+        assert str(path) in str(error)
+    else:
+        assert read == written
+
+
+def test_a_changed_number_is_refused(tmp_path: Path, small_model: ModelInfo) -> None:
+    path = small_model.save(tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["scaling_factor"] += 0.5
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(
+        ModelInfoError, match=r"lafi\.json: got other facts than `lafi export` wrote"
+    ):
+        load_model_info(tmp_path)
+
+
+def test_a_file_of_an_earlier_version_has_no_hash(tmp_path: Path, small_model: ModelInfo) -> None:
+    path = small_model.save(tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["sha256"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert load_model_info(tmp_path) == small_model
+
+
 def test_variants_are_found_by_name(tmp_path: Path, small_model: ModelInfo) -> None:
     assert load_variant_infos(tmp_path) == ()
     infos = [small_model.model_copy(update={"variant": name}) for name in ("ink", "oil")]
