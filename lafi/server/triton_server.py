@@ -219,6 +219,11 @@ def find_models(repository: Path) -> tuple[str, ...]:
     for name in names:
         if not (models / name / "1").is_dir():
             raise RepositoryError(f"{models / name} has no version folder 1; {advice}")
+        config = models / name / "config.pbtxt"
+        try:
+            config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RepositoryError(f"{config} cannot be read: {error}; {advice}") from None
     try:
         check_format(repository / "artifacts")
     except ModelInfoError as error:

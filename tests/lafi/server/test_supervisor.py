@@ -309,6 +309,14 @@ def test_a_folder_that_is_no_repository_says_how_to_write_one(tmp_path: Path) ->
         find_models(tmp_path)
 
 
+def test_a_config_that_is_no_text_is_named(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    config = tmp_path / "models/storyboard/config.pbtxt"
+    config.write_bytes(b'backend: "\xd6\x41"')
+    with pytest.raises(RepositoryError, match=f"{config} cannot be read: .*; write one with"):
+        find_models(tmp_path)
+
+
 @pytest.mark.parametrize("written", [None, 0, "1", True])
 def test_a_repository_of_another_format_is_refused_before_anything_starts(
     written: object, repository: Path, tmp_path: Path
