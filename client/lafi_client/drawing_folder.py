@@ -223,6 +223,7 @@ def _settings(storyboard: Storyboard, panel: Panel) -> str:
             **_conditions(panel),
             **_control(panel),
             **_pictures(storyboard, panel),
+            **_objects(panel),
             **_references(storyboard, panel),
             **_upscale(storyboard, panel),
         }
@@ -289,6 +290,12 @@ def _pictures(storyboard: Storyboard, panel: Panel) -> dict[str, object]:
         if prompt["character"] is not None:
             prompt["character"] = _character(storyboard, prompt["character"])
     return {"picture_prompts": given} if given else {}
+
+
+def _objects(panel: Panel) -> dict[str, object]:
+    """Empty for a panel without any, so that older drawings are still recognised."""
+    given = [each.described() for each in panel.objects]
+    return {"objects": given} if given else {}
 
 
 def _upscale(storyboard: Storyboard, panel: Panel) -> dict[str, object]:

@@ -13,6 +13,7 @@ from lafi.board.error import MAX_LINES, Verbatim, closest, problem
 from lafi.board.further_reference_checks import further_reference_problems
 from lafi.board.limits import MAX_CHARACTERS_PER_PANEL, MAX_EXPANDED_PROMPT_BYTES, MAX_PICTURES
 from lafi.board.picture_prompt_checks import picture_prompt_problems
+from lafi.board.placed_object import object_problems, words_problems
 from lafi.board.stage_checks import (
     injection_problems,
     place_problems,
@@ -104,11 +105,16 @@ def _panel_problems(
     yield from picture_prompt_problems(f"{field}.picture_prompts", panel.picture_prompts, names)
     further = f"{field}.references"
     yield from further_reference_problems(further, panel.references, panel.characters)
+    taken = len(panel.characters) + len(panel.references)
+    yield from object_problems(f"{field}.objects", panel.objects, taken)
+    yield from words_problems(f"{field}.prompt", panel.prompt, f"{field}.objects", panel.objects)
     yield from place_problems(field, index, storyboard)
     sampling = storyboard.effective_sampling(panel)
     for where, stage in stage_fields(f"{field}.sampling", sampling):
         if stage.prompt is not None:
-            yield from _prompt_problems(f"{where}.prompt", stage.prompt, panel, storyboard, names)
+            own = f"{where}.prompt"
+            yield from _prompt_problems(own, stage.prompt, panel, storyboard, names)
+            yield from words_problems(own, stage.prompt, f"{field}.objects", panel.objects)
 
 
 def _prompt_problems(

@@ -44,6 +44,7 @@ from lafi.board.limits import (
     folded,
 )
 from lafi.board.picture_prompt import MAX_PICTURE_PROMPTS, PicturePrompt
+from lafi.board.placed_object import MAX_OBJECTS, PlacedObject
 from lafi.board.reference_image import ReferenceImage
 from lafi.board.stage_latents import StageLatents
 from lafi.board.stages import Sampling, SamplingStage, filled
@@ -131,6 +132,12 @@ class Panel(CheckedModel):
 
     Its reference is read only there, and its words act only there (`injection.words`).
     """
+    objects: tuple[PlacedObject, ...] = Field(
+        default=(),
+        max_length=MAX_OBJECTS,
+        description=f"a list of at most {MAX_OBJECTS} mappings with words and box",
+    )
+    """Words of its prompt that act in one part of it only, in every stage."""
     retry_below: Score | None = None
     """Default: the storyboard's."""
     retries: Retries | None = None

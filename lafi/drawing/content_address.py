@@ -93,6 +93,8 @@ def content_address(
         decides["control"] = _controls(panel, models[storyboard.variant])
     if panel.picture_prompts:
         decides["picture_prompts"] = _pictures(storyboard, panel, models, version)
+    if panel.objects:
+        decides["objects"] = [given.described() for given in panel.objects]
     if panel.references:
         decides["references"] = _further(panel)
     if (factor := storyboard.effective_upscale(panel)) > 1:

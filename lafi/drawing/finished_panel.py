@@ -70,6 +70,7 @@ def panel_settings(
         "conditions": [given.model_dump(mode="json") for given in panel.conditions],
         "control": [given.described() for given in panel.control],
         "picture_prompts": [given.described() for given in panel.picture_prompts],
+        "objects": [given.described() for given in panel.objects],
         "references": [given.described() for given in panel.references],
         "seed": drawn.seed,
         "attempt": drawn.attempt,

@@ -1,11 +1,12 @@
-"""Words of characters that act in their regions only, and models in which they cannot.
+"""Words that act in a region only, and models in which they cannot.
 
 Where text and picture are one sequence of tokens, no layer reads text by itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lafi.board.storyboard import Storyboard
+from lafi.board.error import Verbatim, problem
+from lafi.board.storyboard import Panel, Storyboard
 from lafi.conditioning.character_words import limited_words
 from lafi.drawing.plan import StagePlan
 from lafi.model.families.registry import input_ports
@@ -17,6 +18,13 @@ from lafi.ports.engines import Engines
 def limits_words(info: ModelInfo) -> bool:
     """Whether the denoiser has an input for the regions of words."""
     return any(port.name == WORDS for port in input_ports(info))
+
+
+def object_problems(field: str, panel: Panel, info: ModelInfo) -> Iterator[str]:
+    """A line for a panel with objects on a model that cannot place words."""
+    if panel.objects and not limits_words(info):
+        allowed = f"none with {info.name}, which reads text and picture together"
+        yield problem(field, Verbatim(f"{len(panel.objects)} of them"), allowed)
 
 
 def word_notes(
@@ -35,6 +43,8 @@ def word_notes(
             if limits_words(info):
                 continue
             for span in limited_words(storyboard, panel, stage.injection):
+                if span.slot >= len(panel.characters):
+                    continue  # an object, which `object_problems` refuses
                 name = panel.characters[span.slot]
                 lines[
                     f"panels[{index}].regions.{name}: the words of {name} act everywhere with "

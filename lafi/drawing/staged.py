@@ -230,15 +230,20 @@ def _injection(
     picture: StagedPicture, materials: Materials, cells: tuple[int, int]
 ) -> PanelInjection:
     plan, panel = picture.stage, picture.panel
-    regions = reading_regions(materials.storyboard, panel, cells)
+    own = reading_regions(materials.storyboard, panel, cells)
+    places = dict(zip(panel.characters, own, strict=True))
+    regions = (
+        *own,
+        *(places[further.character] for further in panel.references),
+        *(region_weights(placed.box, cells) for placed in panel.objects),
+    )
     if not plan.reads:
         return PanelInjection(regions=regions)
     given = plan.injection
     known = materials.references[plan.variant, plan.size]
-    places = dict(zip(panel.characters, regions, strict=True))
     return PanelInjection(
         references=tuple(known[n] for n in (*plan.reads, *map(further_key, panel.references))),
-        regions=(*regions, *(places[further.character] for further in panel.references)),
+        regions=regions,
         layers=plan.layers,
         start=given.start,
         end=given.end,
@@ -257,7 +262,7 @@ def _reuse(plan: StagePlan, engines: Engines) -> StepReuse | None:
 
 
 def _limited_words(picture: StagedPicture, materials: Materials) -> tuple[Conditioner, ...]:
-    """The characters' words that are limited to their regions, if any are."""
+    """The words that are limited to regions, if any are."""
     plan, panel = picture.stage, picture.panel
     if plan.settings.prompt is not None:
         panel = panel.model_copy(update={"prompt": plan.settings.prompt})

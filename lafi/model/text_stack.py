@@ -29,7 +29,7 @@ class TextOutput(NamedTuple):
 
 
 class WordSpan(NamedTuple):
-    """Letters [start, stop) of a text are the words of the panel's character `slot`."""
+    """Letters [start, stop) of a text are words that act in the panel's region `slot` only."""
 
     start: int
     stop: int

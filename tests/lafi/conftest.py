@@ -141,7 +141,7 @@ def _picture_prompt(draw: st.DrawFn, names: list[str]) -> PicturePrompt:
 
 
 @st.composite
-def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
+def _panel(draw: st.DrawFn, names: list[str], sampling: Sampling) -> Panel:
     mentioned = draw(st.lists(st.sampled_from(names), max_size=4)) if names else []
     fields = {
         "prompt": draw(_SOME_TEXT) + "".join(f" {{{name}}}" for name in mentioned),
@@ -164,9 +164,20 @@ def _panel(draw: st.DrawFn, names: list[str]) -> Panel:
         fields["control"] = draw(st.lists(_control(), max_size=3))
     if draw(st.booleans()):
         fields["picture_prompts"] = draw(st.lists(_picture_prompt(names), max_size=3))
+    stages = [*sampling.stages, *(fields["sampling"].stages if fields["sampling"] else ())]
+    if draw(st.booleans()) and all(stage.prompt is None for stage in stages):
+        fields |= draw(_placed(fields["prompt"]))
     if cast:
         fields["regions"] = draw(st.dictionaries(st.sampled_from(cast), _region()))
     return Panel(**fields)
+
+
+@st.composite
+def _placed(draw: st.DrawFn, prompt: str) -> dict[str, object]:
+    """The prompt with objects at its end, and where they are."""
+    words = draw(st.lists(st.sampled_from(["a qxz kite", "五个黄盒子", "zq"]), unique=True))
+    objects = [{"words": each, "box": draw(_region())} for each in words]
+    return {"prompt": " ".join([prompt, *words]), "objects": objects}
 
 
 @st.composite
@@ -181,18 +192,19 @@ def _storyboard(draw: st.DrawFn) -> Storyboard:
         )
         for name in names
     ]
+    sampling = draw(_sampling())
     return Storyboard(
         title=draw(_TEXT),
         width=8 * draw(st.integers(4, 256)),
         height=8 * draw(st.integers(4, 256)),
         negative_prompt=draw(_TEXT),
-        sampling=draw(_sampling()),
+        sampling=sampling,
         injection=draw(_injection()),
         retry_below=draw(st.none() | st.floats(-1, 1)),
         retries=draw(st.integers(0, 8)),
         upscale=draw(st.integers(1, 4)),
         characters=characters,
-        panels=draw(st.lists(_panel(names), min_size=1, max_size=3)),
+        panels=draw(st.lists(_panel(names, sampling), min_size=1, max_size=3)),
     )
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lafi.board.injection import Injection
 from lafi.board.storyboard import PLACEHOLDER, Character, Panel, Storyboard
-from lafi.conditioning.character_words import EVERYWHERE, limited_words
+from lafi.conditioning.character_words import EVERYWHERE, limited_words, object_slot
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 MIA = Character(name="mia", prompt="a slim child", trigger="mia_v1")
@@ -30,10 +30,17 @@ def test_a_span_is_the_caption_of_its_character_and_each_mention_has_one(story: 
             if panel.regions.get(name, EVERYWHERE) != EVERYWHERE
             and story.effective_injection(panel).words == "region"
         ]
-        assert [panel.characters[span.slot] for span in spans] == limited
-        assert [text[span.start : span.stop] for span in spans] == [
+        cast = [span for span in spans if span.slot < len(panel.characters)]
+        assert [panel.characters[span.slot] for span in cast] == limited
+        assert [text[span.start : span.stop] for span in cast] == [
             story.character(name).caption for name in limited
         ]
+        placed = {span.slot: text[span.start : span.stop] for span in spans if span not in cast}
+        assert placed == {
+            object_slot(panel, number): each.words
+            for number, each in enumerate(panel.objects)
+            if each.box != EVERYWHERE
+        }
         edges = [edge for span in spans for edge in (span.start, span.stop)]
         assert edges == sorted(edges)
 
@@ -64,3 +71,12 @@ def test_it_can_be_turned_off_for_a_storyboard_and_for_a_panel() -> None:
         assert limited_words(story, story.panels[0]) == ()
     story = board(Panel(**given_on, injection=Injection(words="region")), off)
     assert limited_words(story, story.panels[0]) == ((0, 19, 0),)
+
+
+def test_objects_are_placed_whatever_is_said_of_characters() -> None:
+    kite = {"words": "a red kite", "box": RIGHT}
+    given_on = {"prompt": "{mia} and a red kite", "regions": {"mia": LEFT}, "objects": [kite]}
+    both = board(Panel(**given_on))
+    assert limited_words(both, both.panels[0]) == ((0, 19, 0), (24, 34, 1))
+    off = board(Panel(**given_on), Injection(words="everywhere"))
+    assert limited_words(off, off.panels[0]) == ((24, 34, 1),)

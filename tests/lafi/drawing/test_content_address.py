@@ -85,6 +85,8 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"control": [{"kind": "pose", "pose": POSE, "end": 0.5}]}},
     {"panel": {"control": [{"kind": "pose", "pose": POSE, "region": [0, 0, 1, 0.5]}]}},
     {"panel": {"control": [{"kind": "pose", "pose": {"nose": [0.5, 0.2]}}]}},
+    {"panel": {"objects": [{"words": "and", "box": [0, 0, 0.5, 1]}]}},
+    {"panel": {"objects": [{"words": "and", "box": [0, 0, 0.6, 1]}]}},
     {"panel": {"picture_prompts": [{"character": "mia"}]}},
     {"panel": {"picture_prompts": [{"character": "tom"}]}},
     {"panel": {"picture_prompts": [{"character": "mia", "strength": 0.5}]}},

@@ -165,6 +165,32 @@ def test_words_act_in_their_region_also_where_nothing_is_read(
     assert [i for i in range(4) if limited[i].address != everywhere[i].address] == [1]
 
 
+def test_an_object_is_drawn_as_a_character_of_these_words_whom_nobody_reads(
+    engines: Engines,
+) -> None:
+    box, prompt = (0.0, 0.0, 0.5, 1.0), "a child at night, on the beach"
+    placed = Panel(prompt=prompt, seed=5, objects=[{"words": "on the beach", "box": box}])
+    plain = Panel(prompt=prompt, seed=5)
+    named = Panel(prompt="a child at night, {bo}", seed=5, regions={"bo": box})
+    beside = Panel(
+        prompt="{mia} {bo}, on the beach",
+        seed=6,
+        regions={"mia": (0.5, 0.0, 1.0, 1.0), "bo": box},
+        objects=[{"words": "on the beach", "box": (0.0, 0.5, 1.0, 1.0)}],
+    )
+    told = board([placed, plain, named, beside], injection={"layers": "none"})
+    drawn = panels_of(list(draw(told, engines)))
+    assert np.abs(pixels(drawn[0]) - pixels(drawn[2])).max() <= 1
+    assert np.abs(pixels(drawn[0]) - pixels(drawn[1])).max() > 2
+    assert drawn[0].address not in (drawn[1].address, drawn[2].address)
+    settings = json.loads(Image.open(io.BytesIO(drawn[0].png)).text["lafi"])
+    assert settings["objects"] == [{"words": "on the beach", "box": [*box]}]
+    alone = panels_of(list(draw(board([beside]), engines)))
+    other = beside.model_copy(update={"objects": ()})
+    without = panels_of(list(draw(board([other]), engines)))
+    assert np.abs(pixels(alone[0]) - pixels(without[0])).max() > 2
+
+
 @pytest.mark.parametrize(
     "injection", [{"layers": "none"}, {"start": 0.5, "end": 0.5}, {"start": 0.9, "end": 1.0}]
 )

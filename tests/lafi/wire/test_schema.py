@@ -70,7 +70,7 @@ def test_links_of_the_page_lead_somewhere() -> None:
 def test_the_storyboards_of_the_page_are_valid(png: bytes) -> None:
     texts = re.findall(r"```json\n(.*?)```", WIRE, re.DOTALL)
     texts += re.findall(r'`({"panels.*})`', WIRE)
-    assert len(texts) == 7
+    assert len(texts) == 8
     for text in texts:
         number = len(re.findall(r'"(?:reference|image)": \d', text))
         images = (png,) * number or (b"",)

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lafi.board.error import StoryboardError
 from lafi.board.injection import Injection
 from lafi.board.storyboard import Character, Panel, Storyboard
 from lafi.drawing.pipeline import draw
@@ -296,6 +297,19 @@ def test_weighted_words_count_and_words_outside_their_region_are_told_of(engines
     (accepted,) = (event for event in plain if isinstance(event, Accepted))
     said = "panels[0].regions.mia: the words of mia act everywhere with zimage"
     assert [note for note in accepted.notes if note.startswith(said)]
+
+
+def test_placed_words_are_refused_before_any_work(engines: Engines) -> None:
+    placed = {"words": "a red hat", "box": (0.0, 0.0, 0.5, 1.0)}
+    board = Storyboard(
+        width=32,
+        height=32,
+        sampling={"steps": 1, "guidance": 1.0},
+        panels=[Panel(prompt="a girl and a red hat", objects=[placed])],
+    )
+    said = r"panels\[0\].objects: got 1 of them, allowed: none with zimage"
+    with pytest.raises(StoryboardError, match=said):
+        next(draw(board, engines))
 
 
 def test_the_default_is_the_blocks_of_text_and_picture(engines: Engines) -> None:
