@@ -6,10 +6,12 @@ from either gives the same bits. Knows OpenVINO and a folder, nothing of models.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-KEPT_FILES: Final = 16
-"""Of the latest used; a repository has a few networks, each in one precision."""
+KEPT_BYTES: Final = 2 * 2**30
+"""Of the networks used last, together; the journal lies on the same disk."""
+SPARED: Final = 4
+"""Nothing is kept where the disk has less room than this many times its size."""
 _log = logging.getLogger(__name__)
 
 
@@ -65,9 +69,10 @@ class CompiledNetwork:
         """A folder that cannot be written to costs time at the next start, and nothing else."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < SPARED * len(compiled):
+                raise OSError(errno.ENOSPC, "the disk is nearly full")
             _write(path, hashlib.sha256(compiled).digest() + compiled)
-            for old in sorted(self.folder.iterdir(), key=_used, reverse=True)[KEPT_FILES:]:
-                old.unlink(missing_ok=True)
+            _make_room(self.folder)
         except OSError as error:
             _log.warning("%s: what was compiled is not kept: %s", path, error)
 
@@ -108,8 +113,15 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:  # another server has removed it
-        return 0.0
+def _make_room(folder: Path) -> None:
+    """Drops what was not used for longest until the rest is small enough."""
+    files = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # another server has removed it
+            facts = path.stat()
+            files.append((facts.st_mtime, facts.st_size, path))
+    whole = 0
+    for _, size, path in sorted(files, reverse=True):
+        whole += size
+        if whole > KEPT_BYTES:
+            path.unlink(missing_ok=True)

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lafi.engine.onnx import compiled, graph
-from lafi.engine.onnx.compiled import KEPT_FILES
 from lafi.engine.onnx.engines import OnnxDenoiser, load_denoiser, load_text_encoder
 from lafi.engine.onnx.graph import load_graph
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER
@@ -121,14 +120,32 @@ def test_a_folder_that_cannot_be_written_to_is_no_failure(
     assert "what was compiled is not kept" in caplog.text
 
 
-def test_what_was_not_used_for_longest_goes(artifacts: Path, tmp_path: Path) -> None:
-    for second in range(KEPT_FILES):
-        (tmp_path / f"{second}.openvino").touch()
+def test_what_was_not_used_for_longest_goes(
+    artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for second in range(4):
+        (tmp_path / f"{second}.openvino").write_bytes(bytes(2**20))
         os.utime(tmp_path / f"{second}.openvino", (second, second))
-    text_of(artifacts, tmp_path)
+    before = text_of(artifacts, tmp_path / "size")
+    (made,) = (tmp_path / "size").iterdir()
+    size = made.stat().st_size
+    shutil.rmtree(tmp_path / "size")
+    monkeypatch.setattr(compiled, "KEPT_BYTES", size + 2 * 2**20)
+    assert torch.equal(text_of(artifacts, tmp_path), before)
     left = {path.name for path in tmp_path.iterdir()}
-    assert len(left) == KEPT_FILES
-    assert left > {f"{second}.openvino" for second in range(1, KEPT_FILES)}
+    assert left == {"2.openvino", "3.openvino", made.name}
+
+
+def test_a_disk_that_is_nearly_full_is_spared(
+    artifacts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(compiled, "SPARED", 2**40)
+    text_of(artifacts, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert "the disk is nearly full" in caplog.text
 
 
 def test_a_large_network_is_not_kept_a_second_time(
