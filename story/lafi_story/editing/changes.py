@@ -46,14 +46,13 @@ def captions_of(board: Storyboard) -> dict[str, str]:
 
 
 def people_of(board: Storyboard) -> list[str]:
-    """Names of the characters that are no places."""
+    """Names of the characters that are neither places nor things."""
     return [character.name for character in board.characters if character.kind == "figure"]
 
 
 def places_in(board: Storyboard, number: int) -> tuple[str, ...]:
     """Names of the places that a panel reads."""
-    panel = board.panels[number]
-    return tuple(name for name in panel.characters if name not in board.figures(panel))
+    return board.of_kind(board.panels[number], "place")
 
 
 def room_for(board: Storyboard, vocabulary: Vocabulary, count: TokenCount) -> Vocabulary:

@@ -14,7 +14,7 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.file import read_text
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.editing.changes import PanelChange, PanelEditor
-from lafi_story.editing.kept_places import with_places
+from lafi_story.editing.kept_recurring import with_recurring
 from lafi_story.editing.rules import RulePanelEditor
 from lafi_story.editing.storyboard_text import with_changes
 from lafi_story.llm.editing import LlmPanelEditor
@@ -56,7 +56,7 @@ def edit(path: Path, number: int, wish: str, work: Work) -> bool:
         raise StoryboardError([problem("the wish", wish, allowed)])
     words = load_vocabulary(work.vocabulary)
     with _editor(work, words) as editor:
-        change = with_places(board, editor.edit(board, number, wish), words)
+        change = with_recurring(board, editor.edit(board, number, wish), words)
     done = _write(path, board, [change], work)
     if not done:
         _say(f"panel {number} is like that already; nothing is changed")
@@ -76,7 +76,7 @@ def polish(path: Path, work: Work, numbers: Sequence[int] | None = None) -> list
             raise StoryboardError([problem("--panel", number, f"0 to {last}")])
     words = load_vocabulary(work.vocabulary)
     with _editor(work, words) as editor:
-        changes = [with_places(board, editor.polish(board, n), words) for n in wanted]
+        changes = [with_recurring(board, editor.polish(board, n), words) for n in wanted]
     done = _write(path, board, changes, work)
     _say(f"{len(done)} of {len(changes)} prompts {'would be' if work.dry_run else 'are'} rewritten")
     return done
