@@ -40,6 +40,8 @@ TAIL_BASE: Final = 1.0
 """Ems."""
 _MARGIN: Final = 0.15
 """The part of a speaker's place at its borders where no tail ends."""
+_AIM: Final = 0.15
+"""How far beside the middle of a speaker's place a tail may point, as a part of that place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,8 @@ def _tip(body: Box, reach: tuple[float, float], mouth: float, size: int) -> Poin
     """Where the tail ends; None: the body is too near to the speaker's mouth, or too far."""
     margin = _MARGIN * (reach[1] - reach[0])
     least, most = reach[0] + margin, reach[1] - margin
-    cx = body.centre[0]
-    aim = min(max(cx, least), most), mouth
+    middle, beside = sum(reach) / 2, _AIM * (reach[1] - reach[0])
+    aim = min(max(body.centre[0], middle - beside), middle + beside), mouth
     if body.grown(_SHORTEST * size).shared(Box(aim[0] - 1, aim[1] - 1, aim[0] + 1, aim[1] + 1)):
         return None
     foot = edge(body, aim)
