@@ -31,7 +31,7 @@ FILE = re.compile(r"`(?:python )?([\w.-]+/[\w./-]+\.(?:py|md|sh|json|yaml|toml|h
 MAKE = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
 COMMANDS = (
     "serve|draw|compare|enrol|identify|forget|export-upscaler|export-safety|export|doctor"
-    "|story|edit|polish|page|comic"
+    "|story|edit|polish|adopt|page|comic"
 )
 LAFI = re.compile(rf"\blafi ({COMMANDS})\b([^\n`|]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

@@ -20,12 +20,14 @@ class PanelChange:
     regions: Mapping[str, Box] | None = None
     characters: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    seed: int | None = None
 
     def changes(self, panel: Panel) -> bool:
         """Whether anything of the panel is another one."""
         regions = self.regions is not None and dict(self.regions) != panel.regions
         cast = self.characters is not None and self.characters != panel.characters
-        return self.prompt != panel.prompt or regions or cast
+        seed = self.seed is not None and self.seed != panel.seed
+        return self.prompt != panel.prompt or regions or cast or seed
 
 
 class PanelEditor(Protocol):

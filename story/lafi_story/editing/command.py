@@ -82,6 +82,22 @@ def polish(path: Path, work: Work, numbers: Sequence[int] | None = None) -> list
     return done
 
 
+def adopt(path: Path, board: Storyboard, shown: Storyboard, work: Work) -> list[int]:
+    """Put prompts and seeds of the drawings that a critic chose into a file, as `edit` does.
+
+    board: of the file. shown: with what was chosen. Returns the panels changed.
+    """
+    pairs = enumerate(zip(board.panels, shown.panels, strict=True))
+    changes = [
+        PanelChange(number, new.prompt, seed=new.seed if new.seed != old.seed else None)
+        for number, (old, new) in pairs
+        if (old.prompt, old.seed) != (new.prompt, new.seed)
+    ]
+    done = _write(path, board, changes, work)
+    _say(f"{len(done)} panels {'would be' if work.dry_run else 'are'} as the critic has them")
+    return done
+
+
 def _write(path: Path, board: Storyboard, changes: Sequence[PanelChange], work: Work) -> list[int]:
     _check(board, changes)
     for note in (note for change in changes for note in change.notes):
@@ -89,7 +105,10 @@ def _write(path: Path, board: Storyboard, changes: Sequence[PanelChange], work: 
     real = [change for change in changes if change.changes(board.panels[change.number])]
     for change in real:
         old = board.panels[change.number]
-        _say(f"panel {change.number}: {old.prompt!r} -> {change.prompt!r}")
+        if change.seed is not None:
+            _say(f"panel {change.number}: seed {old.seed} -> {change.seed}")
+        if change.prompt != old.prompt:
+            _say(f"panel {change.number}: {old.prompt!r} -> {change.prompt!r}")
         for place, stage in enumerate(board.effective_sampling(old).stages):
             if stage.prompt is not None:
                 _say(f"note: panel {change.number}: stage {place} has its own prompt, unchanged")
@@ -120,7 +139,8 @@ def _changed(panel: Panel, change: PanelChange) -> Panel:
         own = "characters" in panel.model_fields_set
         listed = panel.characters if own else new.characters
     regions = panel.regions if change.regions is None else dict(change.regions)
-    update = {"prompt": new.prompt, "characters": listed, "regions": regions}
+    seed = panel.seed if change.seed is None else change.seed
+    update = {"prompt": new.prompt, "characters": listed, "regions": regions, "seed": seed}
     return panel.model_copy(update=update)
 
 

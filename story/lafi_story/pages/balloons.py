@@ -27,7 +27,7 @@ _FULLEST: Final = 0.7
 """Balloons that cover more of a panel than this are not tried."""
 _PAD: Final = {"speech": 0.3, "caption": 0.5}
 """Ems around the text."""
-_TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+_TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 1.2, 2.0, 0.6, 0.4
 _DETAIL = 0.8
 """What it costs: to touch a face and to cover it, to cover a figure, to be far from the speaker,
 to be low, to be of another form than is liked, to be one size smaller; to cover as much detail as
