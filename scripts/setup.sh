@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TORCH=2.13.0
-EXTRAS=serve,export,rtx,train,dev,envoy,story,llm,origin,s3
+EXTRAS=serve,export,rtx,train,dev,envoy,story,llm,origin,s3,safety
 NEEDED_MB=4000
 SUITABLE='
 import ctypes, sys, venv, ensurepip

@@ -30,8 +30,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`(?:python )?([\w.-]+/[\w./-]+\.(?:py|md|sh|json|yaml|toml|html))\b")
 MAKE = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
 COMMANDS = (
-    "serve|draw|compare|enrol|identify|forget|export-upscaler|export|doctor"
-    "|story|edit|polish|page|comic"
+    "serve|draw|compare|enrol|identify|forget|export-upscaler|export-safety|export|doctor"
+    "|story|edit|polish|adopt|page|comic"
 )
 LAFI = re.compile(rf"\blafi ({COMMANDS})\b([^\n`|]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

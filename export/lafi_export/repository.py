@@ -68,6 +68,7 @@ from lafi_export.recogniser_files import (
     write_adapter,
     write_identity_models,
 )
+from lafi_export.safety_classifier import keep_classifier, write_safety_model
 from lafi_export.upscaler.repository import (
     ChosenNetwork,
     add_upscalers,
@@ -144,7 +145,7 @@ def export_checkpoint(
         _compare_beside((networks, encoder), artifacts, model.info, (runtime, precision), threads)
         infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
         infos += [export_beside(path, artifacts, each, compare, tell) for path, each in others]
-        company = _with_company(recogniser, upscalers, artifacts, model.info, tell)
+        company = _with_company(recogniser, upscalers, out, artifacts, model.info, tell)
         _write_models(folder, company, infos, denoiser, tell)
         finish(folder)
         keep_state(out, folder)
@@ -208,17 +209,22 @@ def _check_options(
 def _with_company(
     recogniser: Path | None,
     upscalers: Sequence[ChosenNetwork],
+    before: Path,
     artifacts: Path,
     info: ModelInfo,
     tell: Callable[[str], None],
 ) -> ModelInfo:
-    """Copies the networks that come along with a model; its facts with the recogniser's."""
+    """Copies the networks that come along with a model; its facts with the recogniser's.
+
+    before: the earlier export.
+    """
     if recogniser is not None:
         tell("adding the recogniser")
         info = add_recogniser(recogniser, artifacts, info)
     for network in upscalers:
         tell(str(network))
     add_upscalers(upscalers, artifacts)
+    keep_classifier(before / ARTIFACTS, artifacts)
     return info
 
 
@@ -335,6 +341,7 @@ def _write_models(
             _write_model(folder / MODELS / spec.name, spec, owners.get(spec.name, model))
     write_identity_models(folder / MODELS, f"../{ARTIFACTS}", model)
     write_upscaler_model(folder / MODELS, folder / ARTIFACTS, model.engine)
+    write_safety_model(folder / MODELS, folder / ARTIFACTS)
 
 
 def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:

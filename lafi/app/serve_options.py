@@ -10,6 +10,7 @@ from lafi.board.error import StoryboardError
 from lafi.board.safety_words import SAFETY, SAFETY_WORDS, load_safety
 from lafi.front.control import PeerSettings, TlsFiles
 from lafi.front.peers import check_template
+from lafi.model.classifier_files import PUT_IN, read_classifier_info
 from lafi.server.exposure import Exposure
 from lafi.server.triton_server import DEFAULT_RECIPE
 from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
@@ -17,17 +18,24 @@ from lafi.wire.pods import pod_of
 
 
 def models_environment(
+    repository: Path,
     default_recipe: str | None,
     store: tuple[str, int, int],
     safety: str | None,
     safety_words: Path | None,
 ) -> Mapping[str, str]:
-    """All that the models are told. store: place, MiB, days. Raises typer.BadParameter."""
-    return {
+    """All that the models are told. store: place, MiB, days. Raises typer.BadParameter.
+
+    Says so where words in prompts are looked at and the repository has nothing to look at pictures.
+    """
+    found = {
         **recipe_environment(default_recipe),
         **store_environment(*store),
         **safety_environment(safety, safety_words),
     }
+    if found.get(SAFETY, "off") != "off" and read_classifier_info(repository / "artifacts") is None:
+        typer.echo(f"note: --safety looks at prompts, not at pictures: {PUT_IN}", err=True)
+    return found
 
 
 def safety_environment(setting: str | None, file: Path | None) -> Mapping[str, str]:

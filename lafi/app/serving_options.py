@@ -56,7 +56,8 @@ SafetyChoice = Annotated[
     typer.Option(
         "--safety",
         metavar="off|flag|refuse",
-        help="Say which words of a list prompts have, or refuse such storyboards.",
+        help="Say which words of a list prompts have and which pictures a classifier flags, or "
+        "refuse them.",
         show_default="the repository's, else off",
     ),
 ]

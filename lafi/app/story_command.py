@@ -58,6 +58,16 @@ RecurringPlaces = Annotated[
 ]
 
 
+RecurringProps = Annotated[
+    bool | None,
+    typer.Option(
+        "--props/--no-props",
+        help="Have a thing that several panels show drawn once and read by all of them.",
+        show_default="where the vocabulary's model draws it alone; the bundled one does not",
+    ),
+]
+
+
 @app.command()
 def story(
     novel: Novel,
@@ -80,6 +90,7 @@ def story(
     replay: Replay = None,
     protected: Protected = None,
     places: RecurringPlaces = None,
+    props: RecurringProps = None,
 ) -> None:
     """Plan a storyboard from a story: by rules on this machine, or by a language model."""
     with said_why(1, "story"):
@@ -98,5 +109,6 @@ def story(
             llm=LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price),
             protected=protected,
             places=places,
+            props=props,
         )
     raise typer.Exit(code)

@@ -56,8 +56,11 @@ class Character(CheckedModel):
     """A character that prompts name as `{name}`; without a reference, a portrait is drawn first."""
 
     name: Name = Field(description=NAME_ALLOWED)
-    kind: Literal["figure", "place"] = "figure"
-    """A person, an animal or a thing; or a place, which is read where no figure's region is."""
+    kind: Literal["figure", "place", "prop"] = "figure"
+    """A person or an animal; a place, read where nobody's region is; a thing, read with figures.
+
+    Where each of them is read: `lafi.drawing.reading_regions`. Figures alone have scores.
+    """
     prompt: Description = Field(
         description="what the character looks like, 1 to 8192 bytes of text"
     )
@@ -261,8 +264,12 @@ class Storyboard(CheckedModel):
         raise KeyError(name)
 
     def figures(self, panel: Panel) -> tuple[str, ...]:
-        """The panel's characters that are no places."""
-        return tuple(n for n in panel.characters if self.character(n).kind == "figure")
+        """The panel's characters that are neither places nor things."""
+        return self.of_kind(panel, "figure")
+
+    def of_kind(self, panel: Panel, kind: str) -> tuple[str, ...]:
+        """The panel's characters of this kind, in the panel's order."""
+        return tuple(name for name in panel.characters if self.character(name).kind == kind)
 
     def effective_sampling(self, panel: Panel) -> Sampling:
         """The panel's own sampling, or the storyboard's."""

@@ -15,6 +15,7 @@ from lafi.denoising.bank import Bank
 from lafi.denoising.loop import SharedDenoising
 from lafi.drawing.check import check_drawable
 from lafi.drawing.outcomes import Outcomes
+from lafi.drawing.picture_safety import PictureSafety
 from lafi.drawing.pipeline import MAX_ROWS, draw, make_batcher
 from lafi.drawing.plan import at_own_size
 from lafi.drawing.shelf import Archive, Places, Shelf
@@ -54,12 +55,13 @@ class Studio:
         panels: where finished panels are kept, and found again; None: nowhere.
         default_recipe: sets what storyboards leave unset. Raises StoryboardError for one that the
         model cannot draw.
-        safety: what is done about words in prompts.
+        safety: what is done about words in prompts, and about pictures where there is a classifier.
         `outcomes` counts what became of panels since the start.
         """
         self._engines = dict(engines)
         self._default_recipe = default_recipe
         self._safety = safety
+        self._pictures = PictureSafety(safety.setting, engines[""].classifier)
         if default_recipe is not None:
             _check_recipe(default_recipe, self._engines)
         self.bank = Bank(bank_bytes)
@@ -80,10 +82,12 @@ class Studio:
     def draw(self, storyboard: Storyboard, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """As `lafi.drawing.pipeline.draw`, with all storyboards of the same variant in one loop.
 
-        Its words are looked at first, also where every panel is found in the store.
+        Its words are looked at first, and its pictures before they are sent, also where every panel
+        is found in the store.
         """
         filled, said = self._filled(storyboard)
         said = (*self._safety.check(filled), *said)
+        self._pictures.check(filled)
         events = draw(
             filled,
             self._engines,
@@ -92,7 +96,7 @@ class Studio:
             archive=self._archive,
             said=said,
         )
-        return self.outcomes.watch(events, storyboard.deadline_seconds)
+        return self.outcomes.watch(self._pictures.watch(events), storyboard.deadline_seconds)
 
     def cost(self, storyboard: Storyboard) -> Cost:
         """What it takes to draw, with the default recipe's settings."""

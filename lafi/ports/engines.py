@@ -13,6 +13,7 @@ from torch import Tensor
 from lafi.model.info import ModelInfo
 from lafi.model.text_stack import PromptReader
 from lafi.ports.bank_entry import BankEntry, BankInputs
+from lafi.ports.classifier import PictureClassifier
 from lafi.ports.control import ControlAdapter, ControlNetwork
 from lafi.ports.picture_encoder import PictureEncoder
 from lafi.ports.recogniser import Recogniser
@@ -126,7 +127,8 @@ class Engines:
     `recogniser` panels have no scores, without an `upscaler` they stay as large as they are drawn.
     row_counts: numbers of rows that the denoiser is good at, ascending, and takes no more than the
     last; none if it takes any. controls, control_adapters: by the name that storyboards call them.
-    picture_encoder: of picture prompts; None where the model takes none.
+    picture_encoder: of picture prompts; None where the model takes none. classifier: of finished
+    pictures; None where nobody looks at them.
     """
 
     text_encoder: TextEncoder
@@ -142,3 +144,4 @@ class Engines:
     controls: Mapping[str, ControlNetwork] = field(default_factory=dict)
     control_adapters: Mapping[str, ControlAdapter] = field(default_factory=dict)
     picture_encoder: PictureEncoder | None = None
+    classifier: PictureClassifier | None = None

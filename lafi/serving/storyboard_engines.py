@@ -20,11 +20,13 @@ from lafi.model.artifacts import (
     ArtifactsError,
     load_prompt_reader,
 )
+from lafi.model.classifier_files import read_classifier_info
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.model.upscaler_files import read_upscaler_info, upscaler_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
 from lafi.ports.runtime import KeepsFiles, Runtime
 from lafi.serving.call_model import CallModel
+from lafi.serving.remote_classifier import RemoteClassifier
 from lafi.serving.remote_engine import RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
 from lafi.serving.remote_upscaler import RemoteUpscaler
@@ -89,6 +91,7 @@ class _Loader:
         encoder = _limited(vae_encoder_spec(info), VAE_ENCODER, most)
         decoder = _limited(vae_decoder_spec(info), VAE_DECODER, most)
         networks = read_upscaler_info(upscaler_folder(artifacts, info))
+        judge = read_classifier_info(artifacts)
         return Engines(
             text_encoder=RemoteTextEncoder(text, self.call_model, info.most_clip_skip),
             vae_encoder=RemoteEngine(encoder, self.call_model),
@@ -105,6 +108,7 @@ class _Loader:
             controls=self.runtime.load_controls(artifacts, self.precision, self.threads),
             control_adapters=self.runtime.load_control_adapters(artifacts, self.threads),
             picture_encoder=self.runtime.load_picture_encoder(artifacts, self.threads),
+            classifier=None if judge is None else RemoteClassifier(judge, self.call_model),
         )
 
     def beside(self, artifacts: Path, model: ModelInfo, base: Engines) -> Engines:

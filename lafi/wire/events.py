@@ -21,6 +21,7 @@ def _encodable(text: object) -> object:
 
 
 Count = Annotated[int, Field(strict=True, ge=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Cosine = Annotated[float, Field(strict=True, ge=-1, le=1, allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(_encodable), Field(strict=True)]
 
@@ -128,6 +129,10 @@ class PanelImage(EventModel):
     """Number of drawings; the one with the best score is sent."""
     kept: bool = Field(default=False, strict=True)
     """Whether it was drawn before, for this or another storyboard, and is sent from the store."""
+    safety: Share | None = None
+    """What the server's picture classifier gives it; None: nobody looked at it."""
+    flagged: bool = Field(default=False, strict=True)
+    """Whether that is as much as the classifier's threshold, or more."""
 
 
 class Portrait(EventModel):

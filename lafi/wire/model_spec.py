@@ -141,6 +141,17 @@ def upscaler_spec(max_batch_size: int = 8) -> ModelSpec:
     )
 
 
+def safety_spec(max_batch_size: int = 16) -> ModelSpec:
+    """IMAGE UINT8 (224, 224, 3), RGB -> SCORE FP32 (1), 0 to 1: how little it is for everybody."""
+    return ModelSpec(
+        name="safety",
+        inputs=(TensorSpec(IMAGE, "UINT8", (224, 224, 3)),),
+        outputs=(TensorSpec(SCORE, "FP32", (1,)),),
+        max_batch_size=max_batch_size,
+        dynamic_batching=True,
+    )
+
+
 def identity_spec(recogniser: RecogniserInfo, max_batch_size: int = 16) -> ModelSpec:
     """IMAGE BYTES (1), an image file -> EMBEDDING FP32 (D), CHARACTER BYTES (1), SCORE FP32 (1).
 
@@ -202,7 +213,8 @@ def _sizes(axes: Sequence[Axis | int]) -> tuple[int, ...]:
 def served_models(
     model: ModelInfo, variants: Sequence[ModelInfo] = (), *, with_denoiser: bool = False
 ) -> tuple[ModelSpec, ...]:
-    """The specs of all served models of an export but `upscaler`, which a repository may get later.
+    """The specs of all served models of an export but `upscaler` and `safety`, which a repository
+    may get later.
 
     The model `denoiser` is optional.
 

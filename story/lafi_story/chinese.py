@@ -18,6 +18,9 @@ _SENTENCE: Final = re.compile(r"[^。！？!?…]*[。！？!?…]+[”」』’
 _CLAUSE: Final = re.compile(r"[^，。！？；：、,.!?;:“”「」『』\"]+")
 _NOT: Final = re.compile(r"[不没别未](?:有|要|能|会|敢|再)?.{0,1}$")
 _KINDS: Final = ("places", "lights", "moods", "props", "actions")
+_DENIED: Final = ("actions", "moods", "props")
+_WITHIN: Final = re.compile(r"^.{1,4}?[里中内上]")
+"""What makes a place of its name where a paragraph begins: `屋里`, `图书馆里`."""
 _LONGEST: Final = 400
 """Characters for one call of LAC."""
 
@@ -103,7 +106,10 @@ class ChineseReader:
         return bool(told or self._returning.search(text[:40]))
 
     def _arrived(self, text: str, found: tuple[Found, ...]) -> str:
-        """The first place that is named after `来到`, `走进` and so on."""
+        """The place that the text begins with, or is named after `来到`, `走进` and so on."""
+        begins = (f.word for f in found if f.kind == "places" and f.start == 0)
+        if _WITHIN.match(text) and (place := next(begins, "")):
+            return place
         cue = self._arriving.search(text[:60])
         places = [f for f in found if f.kind == "places" and cue and cue.start() <= f.start < 60]
         return max(places, key=lambda f: f.start).word if places else ""
@@ -183,7 +189,7 @@ class ChineseReader:
             for kind in _KINDS:
                 for name, term in getattr(self._vocabulary, kind).items():
                     at = max((clause.rfind(word) for word in term.zh), default=-1)
-                    if at >= 0 and not (kind == "actions" and _NOT.search(clause[:at])):
+                    if at >= 0 and not (kind in _DENIED and _NOT.search(clause[:at])):
                         yield Found(kind, name, start + at, subjects.get(start))
 
     def _looks(

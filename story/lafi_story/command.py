@@ -40,12 +40,12 @@ def story(
     llm: LlmOptions = _NO_LLM,
     protected: Path | None = None,
     places: bool | None = None,
+    props: bool | None = None,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
     llm: who plans instead of the rules. protected: a file of names that are refused or renamed.
-    places: whether those that several panels show are drawn once, for all of them; None: where the
-    vocabulary's model can draw them.
+    places, props: whether those of several panels are drawn once for all; None: as the model can.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
@@ -76,6 +76,7 @@ def story(
                 report=bar.report,
                 protected=names,
                 places=places,
+                props=props,
             )
         _write(told.to_yaml(), target, folder)
     except StoryboardError as error:

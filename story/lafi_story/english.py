@@ -140,7 +140,7 @@ class EnglishReader:
                 elif kind != "places" or _is_place(token):
                     owner = deed or self._deed_above(token, by_start)
                     negated = owner is not None and owner.negated
-                    if not negated:
+                    if not negated and not _without_any(token):
                         yield Found(kind, name, token.idx, owner.subject if owner else None)
 
     def _deed_above(self, token: Token, deeds: dict[int, Deed]) -> Deed | None:
@@ -172,6 +172,12 @@ def _is_place(token: Token) -> bool:
             return False
         here = here.head
     return False
+
+
+def _without_any(noun: Token) -> bool:
+    """`no ball`, `without her ball`."""
+    none = any(child.lower_ in ("no", "neither") for child in noun.children)
+    return none or (noun.dep_ == "pobj" and noun.head.lower_ == "without")
 
 
 def _subject(verb: Token, quotes: tuple[Quote, ...]) -> Token | None:

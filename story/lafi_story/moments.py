@@ -85,7 +85,26 @@ def _passage(
             total += 0.2 * score
             if score > best[0]:
                 best = (score, number, start, end)
-    return Passage(scene, first, last, total + best[0], *best[1:])
+    score, at, start, end = best
+    start = _with_its_line(readings[at], start, end)
+    return Passage(scene, first, last, total + score, at, start, end)
+
+
+def _with_its_line(reading: Reading, start: int, end: int) -> int:
+    """Where a sentence begins that only says who speaks, `she said`: with what is said.
+
+    So no panel tells what its balloon shows.
+    """
+    lines = [
+        q for q in reading.quotes if q.end <= start and not reading.text[q.end : start].strip()
+    ]
+    deeds = [deed for deed in reading.deeds if start <= deed.start < end]
+    last = max(deeds, key=lambda deed: deed.start, default=None)
+    if not lines or last is None or not last.speech:
+        return start
+    says_all = all(deed.speech for deed in deeds)
+    ends_so = not any(c.isalnum() for c in reading.text[last.start + len(last.verb) : end])
+    return lines[-1].start if says_all or ends_so else start
 
 
 def _score(reading: Reading, who: dict[int, str], start: int, end: int) -> float:

@@ -57,6 +57,7 @@ def _panel(
     if free:
         known = understood[passage.at].who
         figures = tuple(_doing(f, passage, readings[passage.at], known) for f in figures)
+    figures = _as_they_speak(figures, lines)
     text = readings[passage.at].text[passage.start : passage.end]
     return PanelScript(
         scene=passage.scene,
@@ -69,6 +70,17 @@ def _panel(
         framing=_framing(figures, lines, passage.first == scene.first),
         lines=lines,
     )
+
+
+def _as_they_speak(figures: Sequence[Figure], lines: Sequence[Line]) -> tuple[Figure, ...]:
+    """Of those who speak the first one in the first of their places, so that lines read in order.
+
+    Others stay where they are.
+    """
+    order = list(dict.fromkeys(line.speaker for line in lines))
+    speaking = sorted((f for f in figures if f.name in order), key=lambda f: order.index(f.name))
+    following = iter(speaking)
+    return tuple(next(following) if f.name in order else f for f in figures)
 
 
 def _names(passage: Passage, numbers: range, understood: Sequence[Understood]) -> list[str]:

@@ -6,29 +6,28 @@ A place at another time of day is another one: a picture that is read brings its
 from collections.abc import Iterator
 from typing import Final
 
-from lafi.board.error import StoryboardError, Verbatim, problem
+from lafi.board.error import StoryboardError, problem
 from lafi.board.limits import MAX_CHARACTERS
-from lafi.board.storyboard import Character, Panel, Storyboard
+from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.naming import free_name
 from lafi_story.prompts import TokenCount
-from lafi_story.steps import Cast, PanelScript, Place, Places, Script, quoted
+from lafi_story.recurring import drawn_once, most_shown, no_room, problems, with_recurring
+from lafi_story.steps import Cast, PanelScript, Place, Places, Script
 from lafi_story.vocabulary import Vocabulary
 
-FEWEST: Final = 2
-"""Panels that a place must have to be drawn once for all of them."""
+_KIND: Final = "place"
 _MIDDLE: Final = (0.2, 0.0, 0.8, 1.0)
 """Where the only figure of a panel stands, so that the place is read beside it."""
 _NEAR: Final = (0.1, 0.0, 0.9, 1.0)
 
 
 def find_places(cast: Cast, script: Script) -> Places:
-    """The places of at least FEWEST panels that have room for one, the most shown first."""
+    """The places of at least two panels that have room for one, the most shown first."""
     shown: dict[tuple[str, str], list[int]] = {}
     for number, panel in enumerate(script.panels):
         if panel.place and _has_room(panel):
             shown.setdefault((panel.place, panel.light), []).append(number)
-    often = [(at, numbers) for at, numbers in shown.items() if len(numbers) >= FEWEST]
-    often.sort(key=lambda pair: (-len(pair[1]), pair[1]))
+    often = most_shown(shown)
     people = {figure.name for panel in script.panels for figure in panel.figures}
     room = max(0, MAX_CHARACTERS - len(people))
     taken = {person.name for person in cast.characters} | people
@@ -41,9 +40,8 @@ def find_places(cast: Cast, script: Script) -> Places:
         )
         for (place, light), numbers in often[:room]
     )
-    left = [f"{' '.join(filter(None, at))} ({len(numbers)} panels)" for at, numbers in often[room:]]
-    notes = (f"a storyboard has no room for more places: {', '.join(left)}",) if left else ()
-    return Places(places=places, notes=tuple(map(quoted, notes)))
+    left = [(" ".join(filter(None, at)), numbers) for at, numbers in often[room:]]
+    return Places(places=places, notes=no_room(_KIND, left))
 
 
 def with_places(
@@ -57,40 +55,19 @@ def with_places(
 
     Raises StoryboardError for edited places that are none.
     """
-    if problems := list(_problems(places, board)):
-        raise StoryboardError(problems)
-    panels, used, notes = list(board.panels), list(board.characters), []
+    if wrong := [*problems(_KIND, places.places, board), *_shared(places, board)]:
+        raise StoryboardError(wrong)
+    panels, used, notes = list(board.panels), [], []
     for place in places.places:
         full = [n for n in place.panels if len(board.panels[n].characters) > 1]
         notes += [f"panel {n}: {place.name} is not read: no room beside its figures" for n in full]
         readers = [n for n in place.panels if n not in full]
         if not readers:
             continue
-        caption = place.prompt or drawn_place(place, vocabulary)
-        if count(caption) > vocabulary.token_length:
-            got = Verbatim(f"{count(caption)} tokens")
-            allowed = f"at most {vocabulary.token_length}"
-            raise StoryboardError([problem(f"places.yaml: {place.name}.prompt", got, allowed)])
-        used.append(Character(name=place.name, kind="place", prompt=caption))
+        used.append(drawn_once(_KIND, place, drawn_place(place, vocabulary), vocabulary, count))
         for number in readers:
             panels[number] = _reading(panels[number], script.panels[number], place.name)
-    if len(used) == len(board.characters):
-        return board, tuple(notes)
-    made = Storyboard(title=board.title, characters=tuple(used), panels=tuple(panels))
-    return made, tuple(notes)
-
-
-def not_drawn(places: Places) -> tuple[str, ...]:
-    """A note on places that could be drawn once, where the model draws none without anybody."""
-    if not places.places:
-        return ()
-    named = ", ".join(f"{one.name} ({len(one.panels)} panels)" for one in places.places)
-    return (
-        quoted(
-            f"places that recur are drawn anew in each panel, as this model draws none without "
-            f"anybody: {named}; --places has them drawn once"
-        ),
-    )
+    return with_recurring(board, used, panels), tuple(notes)
 
 
 def drawn_place(place: Place, vocabulary: Vocabulary) -> str:
@@ -114,26 +91,11 @@ def _reading(panel: Panel, script: PanelScript, name: str) -> Panel:
     return Panel.model_validate(update)
 
 
-def _problems(places: Places, board: Storyboard) -> Iterator[str]:
-    taken = {character.name for character in board.characters}
-    room, where, last = MAX_CHARACTERS - len(taken), dict[int, str](), len(board.panels) - 1
-    if len(places.places) > room:
-        got, allowed = (
-            Verbatim(f"{len(places.places)} of them"),
-            f"at most {room} beside the people",
-        )
-        yield problem("places.yaml: places", got, allowed)
+def _shared(places: Places, board: Storyboard) -> Iterator[str]:
+    where: dict[int, str] = {}
     for at, place in enumerate(places.places):
-        field = f"places.yaml: places[{at}]"
-        if place.name in taken:
-            yield problem(f"{field}.name", place.name, "a name that nobody and no other place has")
-        taken.add(place.name)
-        if not (place.place or place.prompt):
-            yield problem(f"{field}.place", place.place, "a place, or a prompt of its own")
         for number in place.panels:
-            if number > last:
-                yield problem(f"{field}.panels", number, f"0 to {last}")
-            elif number in where:
+            if number in where and number < len(board.panels):
                 allowed = f"panels of one place each; it is one of {where[number]}"
-                yield problem(f"{field}.panels", number, allowed)
+                yield problem(f"places.yaml: places[{at}].panels", number, allowed)
             where.setdefault(number, place.name)

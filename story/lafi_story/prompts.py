@@ -166,14 +166,15 @@ def panel_of(
             allowed = f"at most {vocabulary.token_length}"
             raise StoryboardError([problem(f"{field}.prompt", got, allowed)])
         return Panel(prompt=panel.prompt)
-    figures = list(panel.figures[: vocabulary.most_figures])
-    out = [figure.name for figure in panel.figures[vocabulary.most_figures :]]
+    figures, out = list(panel.figures), list[str]()
+    while len(figures) > vocabulary.most_figures:
+        out.append(_leaves(figures, panel))
     extras = _extras(panel, figures, vocabulary)
     while length(_prompt(panel, figures, extras, vocabulary)) > vocabulary.token_length:
         if extras:
             notes.append(f"panel {number}: no room in the prompt for {extras.pop()[1]!r}")
         elif figures:
-            out.append(figures.pop().name)
+            out.append(_leaves(figures, panel))
             extras = _extras(panel, figures, vocabulary)
         else:
             panel = panel.model_copy(update={"place": "", "light": "", "framing": "medium"})
@@ -183,6 +184,18 @@ def panel_of(
     prompt = _prompt(panel, figures, extras, vocabulary)
     regions = regions_of([figure.name for figure in figures])
     return Panel(prompt=prompt, regions=regions) if regions else Panel(prompt=prompt)
+
+
+def _leaves(figures: list[Figure], panel: PanelScript) -> str:
+    """Take out whom the panel misses least: who says nothing, does nothing, and is named last."""
+    speakers = {line.speaker for line in panel.lines}
+
+    def told(figure: Figure) -> tuple[bool, bool]:
+        return figure.name in speakers, bool(figure.action or figure.mood or figure.prop)
+
+    least = min(reversed(figures), key=told)
+    figures.remove(least)
+    return least.name
 
 
 def described_in(prompt: str, captions: Mapping[str, str]) -> str:

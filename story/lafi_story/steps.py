@@ -163,22 +163,40 @@ class Script(CheckedModel):
     notes: tuple[Words, ...] = ()
 
 
-class Place(CheckedModel):
-    """A place that several panels show, at one time of day; place, light: of the vocabulary."""
+class Recurring(CheckedModel):
+    """What several panels show, to be drawn once."""
 
     name: Name
-    place: Words = ""
-    light: Words = ""
     prompt: Words = ""
-    """Its description in the storyboard; "": made from the above."""
+    """Its description in the storyboard; "": made from its words."""
     panels: tuple[At, ...] = ()
     """The panels that read it, counted from 0."""
+
+
+class Place(Recurring):
+    """A place at one time of day; place, light: of the vocabulary."""
+
+    place: Words = ""
+    light: Words = ""
+
+
+class Prop(Recurring):
+    """A thing that somebody has; prop: of the vocabulary."""
+
+    prop: Words = ""
 
 
 class Places(CheckedModel):
     """The places that stay the same."""
 
     places: tuple[Place, ...] = Field(default=(), max_length=MAX_CHARACTERS)
+    notes: tuple[Words, ...] = ()
+
+
+class Props(CheckedModel):
+    """The things that stay the same."""
+
+    props: tuple[Prop, ...] = Field(default=(), max_length=MAX_CHARACTERS)
     notes: tuple[Words, ...] = ()
 
 

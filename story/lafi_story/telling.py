@@ -2,20 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from lafi.board.checked_model import CheckedModel
 from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
-from lafi_story.places import find_places, not_drawn, with_places
+from lafi_story.places import find_places, with_places
 from lafi_story.planner import Planner, Report, silent
-from lafi_story.prompts import fuse, token_counter
+from lafi_story.prompts import TokenCount, fuse, token_counter
+from lafi_story.props import find_props, with_props
 from lafi_story.protected import ProtectedNames
 from lafi_story.reading import joined, outline_of, read_novel
+from lafi_story.recurring import not_drawn
 from lafi_story.step_folder import StepFolder, digest
-from lafi_story.steps import Cast, Outline, Places, Scenes, Script
+from lafi_story.steps import Cast, Outline, Places, Props, Scenes, Script
 from lafi_story.vocabulary import Vocabulary
 from lafi_story.yaml_text import to_yaml
 
 _NONE = ProtectedNames()
+_Step = TypeVar("_Step", bound=CheckedModel)
 HEADER = "# Made by `lafi story`. Who says what, and why, is in the steps beside it.\n"
 
 
@@ -48,13 +53,14 @@ def tell(
     report: Report = silent,
     protected: ProtectedNames = _NONE,
     places: bool | None = None,
+    props: bool | None = None,
 ) -> Told:
     """The storyboard of a novel.
 
     panels: the most of them, 0: as many as the text has passages, up to 24. folder: where the
     steps are kept and read from; None: nowhere. protected: names that are refused, or replaced
-    before anybody plans; `text.txt` keeps the text as it was. places: whether those that several
-    panels show are drawn once, for all of them; None: where the vocabulary's model can.
+    before anybody plans; `text.txt` keeps the text as it was. places, props: whether those that
+    several panels show are drawn once, for all of them; None: where the vocabulary's model can.
 
     Raises StoryboardError for a text that cannot be read or has a refused name, for edited steps
     that are wrong, and ModuleNotFoundError without the extra `story`.
@@ -81,21 +87,51 @@ def tell(
             lambda: planner.panels(outline, scenes, cast, panels, report),
         )
     board, left_out = fuse(outline, cast, script, vocabulary, count)
-    if places is None and not vocabulary.empty_scenes:
-        left_out = (*left_out, *not_drawn(find_places(cast, script)))
-    elif places is not False:
-        source = digest(source, script.model_dump_json())
-        found = _places(folder, source, lambda: find_places(cast, script))
-        board, unread = with_places(board, script, found, vocabulary, count)
-        left_out = (*found.notes, *left_out, *unread)
+    source = digest(source, script.model_dump_json())
+    board, same = _kept_same(
+        board, cast, script, vocabulary, count, folder, source, (places, props)
+    )
+    left_out = (*left_out, *same)
     protected.check_board(board)
     kept = folder.notes if folder is not None else []
     notes = (*outline.notes, *renamed, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
     return Told(board, outline, scenes, cast, script, notes)
 
 
-def _places(folder: StepFolder | None, source: str, make: Callable[[], Places]) -> Places:
-    return make() if folder is None else folder.step("places.yaml", Places, source, make)
+def _kept_same(
+    board: Storyboard,
+    cast: Cast,
+    script: Script,
+    vocabulary: Vocabulary,
+    count: TokenCount,
+    folder: StepFolder | None,
+    source: str,
+    wanted: tuple[bool | None, bool | None],
+) -> tuple[Storyboard, tuple[str, ...]]:
+    """The storyboard with places and props as characters, and notes. wanted: as of `tell`."""
+    notes: list[str] = []
+    want_places, want_props = (vocabulary.empty_scenes if one is None else one for one in wanted)
+    places = Places()
+    if want_places:
+        places = _step(folder, "places.yaml", Places, source, lambda: find_places(cast, script))
+        board, unread = with_places(board, script, places, vocabulary, count)
+        notes += [*places.notes, *unread]
+    elif wanted[0] is None:
+        notes += not_drawn("place", find_places(cast, script).places)
+    if want_props:
+        source = digest(source, places.model_dump_json())
+        props = _step(folder, "props.yaml", Props, source, lambda: find_props(cast, script, places))
+        board, unread = with_props(board, script, props, vocabulary, count)
+        notes += [*props.notes, *unread]
+    elif wanted[1] is None:
+        notes += not_drawn("prop", find_props(cast, script, places).props)
+    return board, tuple(notes)
+
+
+def _step(
+    folder: StepFolder | None, name: str, of: type[_Step], source: str, make: Callable[[], _Step]
+) -> _Step:
+    return make() if folder is None else folder.step(name, of, source, make)
 
 
 def _outline(data: bytes, title: str, encoding: str, folder: StepFolder | None) -> Outline:

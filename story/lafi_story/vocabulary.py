@@ -41,6 +41,12 @@ class Look(Term):
     form: str = ""
 
 
+class Thing(Term):
+    """alone: what is drawn of it without anybody; "": its prompt."""
+
+    alone: OptionalText = ""
+
+
 class LookSlot(CheckedModel):
     """One thing that may be said of somebody's looks, such as the colour of the hair."""
 
@@ -82,13 +88,14 @@ class Vocabulary(CheckedModel):
     person: OptionalText = "person"
     nobody: OptionalText = "an empty scene"
     empty_scenes: bool = True
-    """Whether the model draws a place without anybody; then places that recur are drawn once."""
+    """Whether the model draws a place or a thing without anybody; those that recur are drawn once
+    then."""
     unknown_action: str = ""
     actions: dict[str, Term] = Field(default={})
     places: dict[str, Term] = Field(default={})
     lights: dict[str, Term] = Field(default={})
     moods: dict[str, Term] = Field(default={})
-    props: dict[str, Term] = Field(default={})
+    props: dict[str, Thing] = Field(default={})
     framings: Framings = Framings()
     looks: dict[str, LookSlot] = Field(default={})
     caption: CaptionForm = CaptionForm(start="a {person}")

@@ -16,6 +16,7 @@ from lafi.server.exposure import OPEN_PARTS
 from lafi.server.supervisor import Supervisor
 from lafi.wire.contract import event_from_tensors, storyboard_to_tensors
 from lafi.wire.events import Event
+from lafi_export.safety_classifier import export_classifier
 from lafi_export.upscaler.repository import serve_upscaler
 
 MAX_STORYBOARDS = 2
@@ -110,12 +111,13 @@ class Caller:
 
 @pytest.fixture(scope="session")
 def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported repository with the bundled upscaler, a low limit of storyboards, so that tests
-    can reach it, and words of the safety list said."""
+    """The exported repository with the bundled upscaler and a picture classifier, a low limit of
+    storyboards, so that tests can reach it, and what is not for everybody said."""
     folder = tmp_path_factory.mktemp("served") / "repository"
     shutil.copytree(repository, folder)
     shutil.copytree(UPSCALER, folder / "artifacts" / "upscaler")
     serve_upscaler(folder)
+    export_classifier(None, folder)
     with (folder / "models" / "storyboard" / "config.pbtxt").open("a") as config:
         value = f'{{ string_value: "{MAX_STORYBOARDS}" }}'
         config.write(f'parameters {{ key: "max_storyboards", value: {value} }}\n')

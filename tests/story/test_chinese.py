@@ -42,6 +42,24 @@ def test_a_name_of_ones_own_and_a_nickname_are_pairs(chinese: ChineseReader):
 def test_denied_deeds_are_not_done(chinese: ChineseReader):
     found = chinese.read("他没有跑。他跳了。").found
     assert [f.word for f in found if f.kind == "actions"] == ["jumping"]
+    found = chinese.read("他忽然不笑了。她没有伞。小明哭了。").found
+    assert [f.word for f in found if f.kind in ("moods", "props")] == ["sad"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("屋里暖洋洋的。三个孩子坐在桌边。", "room"),
+        ("图书馆里很安静。", "library"),
+        ("森林里的树很高。", "forest"),
+        ("图书馆的书很多。", ""),
+        ("“屋里坐吧。”她说。", ""),
+    ],
+)
+def test_a_paragraph_that_begins_with_a_place_is_there(
+    chinese: ChineseReader, text: str, place: str
+):
+    assert chinese.read(text).now_at == place
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ def test_another_time(english: EnglishReader, text: str, later: bool):
     assert english.read(text).later is later
 
 
+def test_what_is_not_there_is_not_found(english: EnglishReader):
+    found = english.read("Nora saw no ball. Ben came without his umbrella. Ann held a book.").found
+    assert [one.word for one in found if one.kind == "props"] == ["book"]
+
+
 def test_called_names_are_pairs(english: EnglishReader):
     reading = english.read("Behind her came Eleanor Finch, whom everybody called Nell.")
     assert ("Eleanor Finch", "Nell") in reading.same

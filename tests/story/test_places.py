@@ -10,7 +10,7 @@ from lafi.board.error import StoryboardError
 from lafi.board.limits import MAX_CHARACTERS
 from lafi.board.storyboard import parse_storyboard
 from lafi_story.editing.changes import PanelChange
-from lafi_story.editing.kept_places import with_places as with_kept
+from lafi_story.editing.kept_recurring import with_recurring as with_kept
 from lafi_story.editing.rules import RulePanelEditor
 from lafi_story.places import find_places, with_places
 from lafi_story.prompts import fuse, token_counter
@@ -143,7 +143,7 @@ def test_places_are_a_file_to_edit(
         "[{name: a, place: b, panels: [0]}, {name: c, place: d, panels: [0]}]": "one of a",
         f"[{{name: a, prompt: {'long ' * 90}}}, {{name: b, place: c, panels: [0]}}]": "",
         f"[{{name: a, prompt: {'long ' * 90}, panels: [0]}}]": "a.prompt: got 92 tokens",
-        str([{"name": f"n{n}", "place": "b"} for n in range(8)]): "at most 7 beside the people",
+        str([{"name": f"n{n}", "place": "b"} for n in range(8)]): "at most 7 beside the other",
         "[{name: a, place: b, who: c}]": "who: unknown field",
     }
     for places, line in wrong.items():

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
 from lafi_story.prompts import described, estimated_tokens, fuse, token_counter
-from lafi_story.steps import Cast, Figure, Outline, PanelScript, Person, Script
+from lafi_story.steps import Cast, Figure, Line, Outline, PanelScript, Person, Script
 from lafi_story.vocabulary import Vocabulary, load_vocabulary
 
 BUNDLED = load_vocabulary()
@@ -77,6 +77,23 @@ def test_of_several_each_has_a_prop_and_a_mood_of_their_own():
     assert board.panels[0].prompt == (
         "{mia} kicking with a ball on the left and {bo} sitting looking sad on the right, on a farm"
     )
+
+
+def test_where_there_is_no_room_for_all_those_who_speak_and_act_stay():
+    figures = (
+        Figure(name="an"),
+        Figure(name="bo", action="sitting"),
+        Figure(name="cy", action="waving"),
+        Figure(name="di"),
+    )
+    lines = (Line(speaker="di", text="Hello!", paragraph=0),)
+    panel = PanelScript(scene=0, first=0, last=0, sentence="x", figures=figures, lines=lines)
+    cast = Cast(characters=tuple(Person(name=f.name, aliases=(f.name,)) for f in figures))
+    for most, stay, gone in ((3, ("bo", "cy", "di"), "an"), (2, ("bo", "di"), "an, cy")):
+        few = BUNDLED.model_copy(update={"most_figures": most})
+        board, notes = fuse(OUTLINE, cast, Script(panels=(panel,)), few, COUNT)
+        assert board.panels[0].characters == stay
+        assert f"panel 0: no room in the picture for {gone}" in notes
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ class PanelChange:
     regions: Mapping[str, Box] | None = None
     characters: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    seed: int | None = None
 
     def changes(self, panel: Panel) -> bool:
         """Whether anything of the panel is another one."""
         regions = self.regions is not None and dict(self.regions) != panel.regions
         cast = self.characters is not None and self.characters != panel.characters
-        return self.prompt != panel.prompt or regions or cast
+        seed = self.seed is not None and self.seed != panel.seed
+        return self.prompt != panel.prompt or regions or cast or seed
 
 
 class PanelEditor(Protocol):
@@ -46,14 +48,13 @@ def captions_of(board: Storyboard) -> dict[str, str]:
 
 
 def people_of(board: Storyboard) -> list[str]:
-    """Names of the characters that are no places."""
+    """Names of the characters that are neither places nor things."""
     return [character.name for character in board.characters if character.kind == "figure"]
 
 
 def places_in(board: Storyboard, number: int) -> tuple[str, ...]:
     """Names of the places that a panel reads."""
-    panel = board.panels[number]
-    return tuple(name for name in panel.characters if name not in board.figures(panel))
+    return board.of_kind(board.panels[number], "place")
 
 
 def room_for(board: Storyboard, vocabulary: Vocabulary, count: TokenCount) -> Vocabulary:

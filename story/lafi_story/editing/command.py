@@ -14,7 +14,7 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.file import read_text
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.editing.changes import PanelChange, PanelEditor
-from lafi_story.editing.kept_places import with_places
+from lafi_story.editing.kept_recurring import with_recurring
 from lafi_story.editing.rules import RulePanelEditor
 from lafi_story.editing.storyboard_text import with_changes
 from lafi_story.llm.editing import LlmPanelEditor
@@ -56,7 +56,7 @@ def edit(path: Path, number: int, wish: str, work: Work) -> bool:
         raise StoryboardError([problem("the wish", wish, allowed)])
     words = load_vocabulary(work.vocabulary)
     with _editor(work, words) as editor:
-        change = with_places(board, editor.edit(board, number, wish), words)
+        change = with_recurring(board, editor.edit(board, number, wish), words)
     done = _write(path, board, [change], work)
     if not done:
         _say(f"panel {number} is like that already; nothing is changed")
@@ -76,9 +76,25 @@ def polish(path: Path, work: Work, numbers: Sequence[int] | None = None) -> list
             raise StoryboardError([problem("--panel", number, f"0 to {last}")])
     words = load_vocabulary(work.vocabulary)
     with _editor(work, words) as editor:
-        changes = [with_places(board, editor.polish(board, n), words) for n in wanted]
+        changes = [with_recurring(board, editor.polish(board, n), words) for n in wanted]
     done = _write(path, board, changes, work)
     _say(f"{len(done)} of {len(changes)} prompts {'would be' if work.dry_run else 'are'} rewritten")
+    return done
+
+
+def adopt(path: Path, board: Storyboard, shown: Storyboard, work: Work) -> list[int]:
+    """Put prompts and seeds of the drawings that a critic chose into a file, as `edit` does.
+
+    board: of the file. shown: with what was chosen. Returns the panels changed.
+    """
+    pairs = enumerate(zip(board.panels, shown.panels, strict=True))
+    changes = [
+        PanelChange(number, new.prompt, seed=new.seed if new.seed != old.seed else None)
+        for number, (old, new) in pairs
+        if (old.prompt, old.seed) != (new.prompt, new.seed)
+    ]
+    done = _write(path, board, changes, work)
+    _say(f"{len(done)} panels {'would be' if work.dry_run else 'are'} as the critic has them")
     return done
 
 
@@ -89,7 +105,10 @@ def _write(path: Path, board: Storyboard, changes: Sequence[PanelChange], work: 
     real = [change for change in changes if change.changes(board.panels[change.number])]
     for change in real:
         old = board.panels[change.number]
-        _say(f"panel {change.number}: {old.prompt!r} -> {change.prompt!r}")
+        if change.seed is not None:
+            _say(f"panel {change.number}: seed {old.seed} -> {change.seed}")
+        if change.prompt != old.prompt:
+            _say(f"panel {change.number}: {old.prompt!r} -> {change.prompt!r}")
         for place, stage in enumerate(board.effective_sampling(old).stages):
             if stage.prompt is not None:
                 _say(f"note: panel {change.number}: stage {place} has its own prompt, unchanged")
@@ -120,7 +139,8 @@ def _changed(panel: Panel, change: PanelChange) -> Panel:
         own = "characters" in panel.model_fields_set
         listed = panel.characters if own else new.characters
     regions = panel.regions if change.regions is None else dict(change.regions)
-    update = {"prompt": new.prompt, "characters": listed, "regions": regions}
+    seed = panel.seed if change.seed is None else change.seed
+    update = {"prompt": new.prompt, "characters": listed, "regions": regions, "seed": seed}
     return panel.model_copy(update=update)
 
 

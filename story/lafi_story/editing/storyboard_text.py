@@ -14,7 +14,7 @@ from lafi.board.error import StoryboardError, Verbatim, problem
 from lafi.board.file import parse
 from lafi_story.editing.changes import PanelChange
 
-_FIELDS: Final = ("prompt", "characters", "regions")
+_FIELDS: Final = ("prompt", "characters", "regions", "seed")
 Patch = tuple[int, int, str]
 """What comes in place of characters [start, end)."""
 
@@ -54,6 +54,8 @@ def _given(change: PanelChange) -> Iterator[tuple[str, Any]]:
         yield "characters", list(change.characters)
     if change.regions is not None:
         yield "regions", {name: list(box) for name, box in change.regions.items()}
+    if change.seed is not None:
+        yield "seed", change.seed
 
 
 def _patch(text: str, panel: Any, field: str, value: Any) -> Patch:

@@ -1,7 +1,7 @@
 """`Wish`: what is to change in a panel, read from a few words, or refused with what may be said."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -149,7 +149,7 @@ def _strange(text: str, found: Sequence[Meant]) -> list[str]:
 
 
 def _refused(got: str, cast: Sequence[str], words: Vocabulary) -> StoryboardError:
-    kinds = {"light": words.lights, "place": words.places}
+    kinds: dict[str, Iterable[str]] = {"light": words.lights, "place": words.places}
     kinds |= {"action": words.actions, "mood": words.moods, "prop": words.props}
     said = [f"{name} ({', '.join(terms)})" for name, terms in kinds.items() if terms]
     views = [view for view in VIEWS if view == "medium" or getattr(words.framings, view)]

@@ -27,7 +27,7 @@ _FULLEST: Final = 0.7
 """Balloons that cover more of a panel than this are not tried."""
 _PAD: Final = {"speech": 0.3, "caption": 0.5}
 """Ems around the text."""
-_TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 0.6, 2.0, 0.6, 0.3
+_TOUCH, _FACE, _FIGURE, _AWAY, _LOW, _FORM, _SMALLER = 3.0, 6.0, 0.8, 1.2, 2.0, 0.6, 0.4
 _DETAIL = 0.8
 """What it costs: to touch a face and to cover it, to cover a figure, to be far from the speaker,
 to be low, to be of another form than is liked, to be one size smaller; to cover as much detail as
@@ -40,6 +40,8 @@ TAIL_BASE: Final = 1.0
 """Ems."""
 _MARGIN: Final = 0.15
 """The part of a speaker's place at its borders where no tail ends."""
+_AIM: Final = 0.15
+"""How far beside the middle of a speaker's place a tail may point, as a part of that place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +204,8 @@ def _tip(body: Box, reach: tuple[float, float], mouth: float, size: int) -> Poin
     """Where the tail ends; None: the body is too near to the speaker's mouth, or too far."""
     margin = _MARGIN * (reach[1] - reach[0])
     least, most = reach[0] + margin, reach[1] - margin
-    cx = body.centre[0]
-    aim = min(max(cx, least), most), mouth
+    middle, beside = sum(reach) / 2, _AIM * (reach[1] - reach[0])
+    aim = min(max(body.centre[0], middle - beside), middle + beside), mouth
     if body.grown(_SHORTEST * size).shared(Box(aim[0] - 1, aim[1] - 1, aim[0] + 1, aim[1] + 1)):
         return None
     foot = edge(body, aim)

@@ -132,8 +132,11 @@ def places_of(source: Source, number: int) -> dict[str, tuple[float, float]]:
     The storyboard's regions, else side by side in the order of panels.yaml.
     """
     board = source.storyboard
-    if board is not None and board.panels[number].regions:
-        return {name: (box[0], box[2]) for name, box in board.panels[number].regions.items()}
+    if board is not None:
+        panel = board.panels[number]
+        boxes = {n: panel.regions[n] for n in board.figures(panel) if n in panel.regions}
+        if boxes:
+            return {name: (box[0], box[2]) for name, box in boxes.items()}
     if source.script is None:
         return {}
     names = [figure.name for figure in source.script.panels[number].figures]

@@ -92,7 +92,9 @@ def test_serve_passes_what_is_done_about_words(monkeypatch: pytest.MonkeyPatch, 
     file = tmp_path / "words.yaml"
     file.write_text("en: [dragon]\n")
     arguments = ["serve", "repo", "--store", "none", "--safety"]
-    assert runner.invoke(app, [*arguments, "flag"]).exit_code == 7
+    flags = runner.invoke(app, [*arguments, "flag"])
+    assert flags.exit_code == 7
+    assert "looks at prompts, not at pictures: lafi export-safety --out REPO" in flags.output
     assert runner.invoke(app, [*arguments, "refuse", "--safety-words", str(file)]).exit_code == 7
     assert [args[1].environment for args, _ in calls] == [
         {"LAFI_SAFETY": "flag"},
@@ -105,6 +107,8 @@ def test_serve_passes_what_is_done_about_words(monkeypatch: pytest.MonkeyPatch, 
         refused = runner.invoke(app, [*arguments, *more])
         assert refused.exit_code == 2
         assert line in refused.output
+    assert "not at pictures" not in runner.invoke(app, [*arguments, "off"]).output
+    calls.pop()
     alone = runner.invoke(app, ["serve", "repo", "--safety-words", str(file)])
     assert (alone.exit_code, len(calls)) == (2, 2)
 

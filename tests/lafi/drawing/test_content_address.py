@@ -99,6 +99,7 @@ DECIDES: list[dict[str, Any]] = [
     {"panel": {"upscale": 3}},
     {"mia": {"prompt": "a girl with a hat"}},
     {"mia": {"kind": "place"}},
+    {"mia": {"kind": "prop"}},
     {"tom": {"trigger": "tom_v2"}},
 ]
 DECIDES_NOT: list[dict[str, Any]] = [

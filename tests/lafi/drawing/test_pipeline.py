@@ -138,6 +138,24 @@ def test_reused_steps_are_reported_and_do_not_depend_on_company(engines: Engines
     assert np.abs(pixels(panels_of(together)[0]) - pixels(alone)).max() <= 2
 
 
+def test_a_prop_is_read_where_the_figure_is_that_has_it(engines: Engines) -> None:
+    half = (0.0, 0.0, 0.5, 1.0)
+
+    def drawn(other: Character, **regions: tuple[float, float, float, float]) -> np.ndarray:
+        panel = Panel(
+            prompt="{mia} on the beach",
+            characters=("mia", "bo"),
+            seed=2,
+            regions={"mia": half, **regions},
+        )
+        made = board().model_copy(update={"characters": (MIA, other), "panels": (panel,)})
+        return pixels(panels_of([*draw(made, engines)])[0])
+
+    prop = drawn(BO.model_copy(update={"kind": "prop"}))
+    assert np.array_equal(prop, drawn(BO, bo=half))
+    assert not np.array_equal(prop, drawn(BO))
+
+
 def test_references_change_the_panels_that_read_them(engines: Engines, events: list[Event]) -> None:
     plain = panels_of(list(draw(board(injection={"layers": "none"}), engines)))
     changed = [

@@ -97,6 +97,22 @@ def test_a_tail_leaves_its_balloon_and_ends_where_its_speaker_stands(panel: Pane
 
 @settings(max_examples=30, deadline=None)
 @given(panels())
+def test_a_tail_points_at_the_middle_of_its_speaker(panel: Panel):
+    texts, room = panel
+    for text, one in zip(texts, placed(panel), strict=False):
+        if one.tip is None or text.reach is None:
+            continue
+        foot = edge(one.body, one.tip)
+        if abs(one.tip[1] - foot[1]) < 0.1 * abs(room.mouth - foot[1]):
+            continue  # level with the mouth: how far it goes on says nothing
+        far = (room.mouth - foot[1]) / (one.tip[1] - foot[1])
+        at = foot[0] + far * (one.tip[0] - foot[0])
+        middle, wide = sum(text.reach) / 2, text.reach[1] - text.reach[0]
+        assert abs(at - middle) <= 0.2 * wide + 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(panels())
 def test_all_texts_are_placed_at_one_of_the_sizes_or_none_is(panel: Panel):
     found = place(*panel, SIZES)
     if found is not None:

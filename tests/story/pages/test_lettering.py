@@ -5,6 +5,7 @@ import pytest
 
 from comics import NAMES, TEXTS, make_drawing, make_steps, panel
 from lafi.board.error import StoryboardError
+from lafi.board.storyboard import Storyboard
 from lafi_story.pages.lettering import MOST_SIGNS, letters_of, places_of, under_the_panel
 from lafi_story.pages.source import DrawnPanel, Source, read_source
 from lafi_story.pages.typeface import shipped_typefaces
@@ -55,6 +56,20 @@ def test_figures_stand_side_by_side_and_one_alone_in_the_middle():
     assert places_of(two, 0) == {"mia": (0.0, 0.5), "tim": (0.5, 1.0)}
     assert places_of(two, 1) == {"mia": (0.25, 0.75)}
     assert places_of(two, 2) == {}
+
+
+def test_regions_of_places_and_things_say_nothing_of_where_figures_stand():
+    cast = [{"name": name, "prompt": "a child"} for name in ("mia", "tim")]
+    cast.append({"name": "kite", "prompt": "a kite", "kind": "prop"})
+    names = [one["name"] for one in cast]
+    boxes = {"kite": [0, 0, 0.2, 1]}
+    both = (boxes, {**boxes, "tim": [0.1, 0, 0.4, 1]})
+    panels = [{"prompt": "a hill", "characters": names, "regions": each} for each in both]
+    board = Storyboard.model_validate({"characters": cast, "panels": panels})
+    two = panel(0, "", ["mia", "tim"])
+    source = replace(source_of(two, two), storyboard=board)
+    assert places_of(source, 0) == {"mia": (0.0, 0.5), "tim": (0.5, 1.0)}
+    assert places_of(source, 1) == {"tim": (0.1, 0.4)}
 
 
 def test_under_a_panel_stands_who_says_it_in_a_font_that_has_the_name_too():

@@ -1,0 +1,75 @@
+"""`lafi export-safety`: a classifier in a model repository, kept by later exports."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from lafi.engine.onnx.classifier import load_classifier
+from lafi.model.artifacts import ArtifactsError
+from lafi.model.classifier_files import CLASSIFIER, NETWORK, read_classifier_info
+from lafi_export.safety_classifier import (
+    export_classifier,
+    keep_classifier,
+    safety_command,
+    shipped_network,
+    write_safety_model,
+)
+from model_infos import model_info
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """What matters here of what `lafi export` writes."""
+    (tmp_path / "repository/artifacts").mkdir(parents=True)
+    (tmp_path / "repository/models").mkdir()
+    model_info(engine="onnxruntime").save(tmp_path / "repository/artifacts")
+    return tmp_path / "repository"
+
+
+def test_the_shipped_network_is_put_in_and_kept(repository: Path, tmp_path: Path) -> None:
+    info = export_classifier(None, repository, threshold=0.7)
+    artifacts = repository / "artifacts"
+    assert read_classifier_info(artifacts) == info
+    assert (info.name, info.threshold) == ("open_nsfw", 0.7)
+    assert load_classifier(artifacts, 1).info == info
+    assert "Yahoo" in (artifacts / CLASSIFIER / "LICENSE").read_text()
+    config = text_format.Parse(
+        (repository / "models/safety/config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+    )
+    assert (config.name, list(config.input[0].dims)) == ("safety", [224, 224, 3])
+    later = tmp_path / "later"
+    (later / "artifacts").mkdir(parents=True)
+    write_safety_model(later / "models", later / "artifacts")
+    assert not (later / "models").exists()
+    keep_classifier(artifacts, later / "artifacts")
+    write_safety_model(later / "models", later / "artifacts")
+    assert (later / "models/safety/1/model.py").is_file()
+    assert (later / "artifacts" / CLASSIFIER / NETWORK).read_bytes() == (
+        shipped_network().read_bytes()
+    )
+
+
+def test_what_is_refused_changes_nothing(repository: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.onnx"
+    wrong.write_bytes(b"no network")
+    for source, out, threshold, line in (
+        (None, repository, 1.0, "--threshold: got 1, allowed more than 0, less than 1"),
+        (None, tmp_path, 0.5, "--out: got .*, allowed a repository"),
+        (tmp_path / "none.onnx", repository, 0.5, "no such file"),
+        (wrong, repository, 0.5, "got a network that fails"),
+    ):
+        with pytest.raises(ArtifactsError, match=line):
+            export_classifier(source, out, threshold)
+    assert [path.name for path in (repository / "artifacts").iterdir()] == ["lafi.json"]
+    assert not [*(repository / "models").iterdir()]
+
+
+def test_the_command_says_what_it_did(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert safety_command(None, repository, 0.5) == 0
+    assert "pictures from 0.5 on are flagged or refused by open_nsfw" in capsys.readouterr().out
+    assert safety_command(None, tmp_path, 0.5) == 1
+    assert "error: --out: got" in capsys.readouterr().out
