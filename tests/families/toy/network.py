@@ -174,7 +174,8 @@ class ToyTransformer(ModelMixin, ConfigMixin):
         offsets = F.pad(offsets, (0, tokens.shape[1]))
         for block in self.blocks:
             words, tokens = block(words, tokens, told, offsets, wide, injection)
-        return self.out(tokens.transpose(1, 2).reshape(rows, -1, high, wide))
+        # Not -1: TensorRT wants to know how many channels a convolution reads.
+        return self.out(tokens.transpose(1, 2).reshape(rows, tokens.shape[2], high, wide))
 
 
 def waves(numbers: Tensor) -> Tensor:
