@@ -53,6 +53,8 @@ _WHOLE: Final = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL)
 _STANDS_FOR_INFINITY: Final = 1e30
 # What is computed with weights may be rounded again; what comes before only shapes a number.
 _WEIGHT_OPS: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_NOT_FOLLOWED: Final = _WEIGHT_OPS | {"Shape", "Size"}
+"""Whose results do not get better by more exact inputs: a shape is the same in any type."""
 _ENLARGES_ERRORS: Final = frozenset(
     {"Ceil", "Cos", "Equal", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round"}
     | {"Sin"}
@@ -163,7 +165,7 @@ class _Conversion:
         """Indices of the nodes that sines and the like are computed by, and of those."""
         exact, values = set[int](), set[str]()
         for index, node in reversed([*enumerate(self._graph.node)]):
-            needed = not values.isdisjoint(node.output) and node.op_type not in _WEIGHT_OPS
+            needed = not values.isdisjoint(node.output) and node.op_type not in _NOT_FOLLOWED
             if needed or node.op_type in _ENLARGES_ERRORS or self._becomes_whole(node):
                 values.update(name for name in node.input if name)
                 exact.add(index)

@@ -137,6 +137,15 @@ def test_what_is_rounded_or_compared_is_exact(body: str, precision: Any) -> None
     assert operators(half)[:2] == operators(model)[:2]
 
 
+def test_a_shape_is_asked_of_what_is_there() -> None:
+    body = (
+        "g (float[n, 2] x) => (float[n, 2] y) { h = MatMul (x, w)  s = Shape <end = 1> (h) "
+        "f = Cast <to = 1> (s)  c = Cos (f)  y = Mul (h, c) }"
+    )
+    half = to_half(parsed(body, w=np.eye(2, dtype=np.float32)), exact_inputs=())
+    assert operators(half) == ["Cast", "MatMul", "Shape", "Cast", "Cos", "Cast", "Mul", "Cast"]
+
+
 def test_what_follows_weights_is_half_even_before_a_sine() -> None:
     body = "g (float[n, 2] x) => (float[n, 2] y) { h = MatMul (x, w)  y = Sin (h) }"
     half = to_half(parsed(body, w=np.eye(2, dtype=np.float32)), exact_inputs=())
