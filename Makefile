@@ -80,7 +80,7 @@ $(REPOSITORY): $(READY) tiny_model/weights/model_index.json $(FAST) $(DRAWING_CO
 	$(BIN)/lafi export tiny_model/weights --out $(OUT)/repository $(FAST:%=--variant fast=%)
 
 engine: $(REPOSITORY) ## build the bundled denoiser for a GPU that is not here (TensorRT-RTX, SM89)
-	$(BIN)/python benchmarks/tensorrt_rtx.py --repository $(OUT)/repository --only denoiser.onnx --out $(OUT)/engine.json
+	$(BIN)/python benchmarks/tensorrt_rtx.py --repository $(OUT)/repository --models bundled --only denoiser.onnx --out $(OUT)/engine.json
 
 evaluate: $(REPOSITORY) ## identity against leakage, all methods (about an hour, goes on where it stopped)
 	$(BIN)/python -m benchmarks.evaluate --repository $(OUT)/repository --out $(OUT)/evaluate

@@ -4,6 +4,7 @@ With `--target tensorrt-rtx` it builds them for GPUs that are elsewhere, and nee
 """
 
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -23,9 +24,10 @@ from lafi_export.tensorrt_precision import PrecisionError
 from lafi_export.tensorrt_profiles import Limits, ProfileError, Range
 from lafi_export.tensorrt_repository import build_repository
 from lafi_export.upscaler.tensorrt import check_network
-from lafi_kernels.tensorrt_module import Builder, TensorRTMissing, import_tensorrt_rtx
+from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt_rtx
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
 
+WITHOUT_BF16: Final = "SM75"
 _EXPECTED_ERRORS = (
     ArtifactsError,
     BuildError,
@@ -63,7 +65,7 @@ def build_command(
     limits = Limits() if sides is None else Limits(side=Range(*sides))
     try:
         machine = machine_for(options)
-        check_family(checkpoint, options.builder)
+        check_family(checkpoint, options)
         with ended_like_an_error():
             made = _build(checkpoint, out, machine, options, limits, recogniser, console)
     except _EXPECTED_ERRORS as error:
@@ -76,12 +78,19 @@ def build_command(
     return 0
 
 
-def check_family(checkpoint: Path, builder: Builder) -> None:
-    """Raises BuildError for a checkpoint of a family that is not known to become plans.
+def check_family(checkpoint: Path, options: BuildOptions) -> None:
+    """Raises BuildError for a checkpoint of a family that is not known to become such plans.
 
     Reads configs alone. Raises CheckpointError for a folder that is none.
     """
     family, _ = check_checkpoint(checkpoint)
+    builder = options.builder
+    if family.plan_precision == "bf16" and WITHOUT_BF16 in options.capabilities:
+        allowed = ", ".join(name for name in RTX_CAPABILITIES if name != WITHOUT_BF16)
+        raise BuildError(
+            f"capability: got {WITHOUT_BF16}, allowed {allowed} with a model of the family "
+            f"{family.name}, whose plans are in bf16"
+        )
     if why := family.refused_runtimes.get(builder):
         raise BuildError(
             f"CHECKPOINT: got a model of the family {family.name}, allowed another one with "

@@ -26,7 +26,7 @@ from lafi_export.tensorrt_plan import BuildError
 
 Feed = Mapping[str, npt.NDArray[Any]]
 
-TOLERANCES: Mapping[str, float] = {"f16": 2e-2, "f32": 1e-2}
+TOLERANCES: Mapping[str, float] = {"f16": 2e-2, "bf16": 1e-1, "f32": 1e-2}
 """By precision, how far a value may be off: absolute, or relative to itself, whichever is more.
 
 fp32 products are TF32 on the GPU, which keeps as few digits of its factors as fp16 does.

@@ -17,7 +17,7 @@ from lafi_export.tensorrt_precision import to_half
 from lafi_export.tensorrt_simplify import simplified
 from lafi_kernels import onnx_function
 
-GpuPrecision = Literal["f16", "f32"]
+GpuPrecision = Literal["f16", "bf16", "f32"]
 
 INLINE_BYTES: Final = 2**30
 """Weights beyond this lie in a file beside the graph; a protobuf message ends at 2 GiB."""
@@ -60,8 +60,8 @@ def write_graph(source: Path, target: Path, change: GraphChange) -> int:
     def read(tensor: TensorProto) -> npt.NDArray[Any]:
         return numpy_helper.to_array(tensor, folder)
 
-    if change.precision == "f16":
-        to_half(model, exact_inputs=change.exact_inputs, read=read)
+    if change.precision != "f32":
+        to_half(model, exact_inputs=change.exact_inputs, read=read, precision=change.precision)
     _take_in(model, folder)
     rename(model, change.names)
     if change.plugin:

@@ -31,12 +31,12 @@ class BuildOptions:
     optimization: 0 (fast build) to 5 (fast engine). workspace: bytes that a kernel may use,
     0 for all there are. builder, capabilities: `tensorrt` builds for the GPU at hand, and takes
     none; `tensorrt-rtx` for these, without a GPU, and has neither the plugin nor what needs a
-    driver to be built: refit and strip.
+    driver to be built: refit and strip. precision: of all but the VAEs; None for the family's own.
     """
 
     builder: Builder = "tensorrt"
     capabilities: tuple[str, ...] = ()
-    precision: GpuPrecision = "f16"
+    precision: GpuPrecision | None = None
     attention: Attention = "plugin"
     refit: bool = False
     strip: bool = False

@@ -1,4 +1,4 @@
-"""An exported fp32 graph in fp16, typed throughout: TensorRT 11 chooses no precision by itself.
+"""An exported fp32 graph in fp16 or bf16, typed throughout: TensorRT 11 chooses none by itself.
 
 Inputs and outputs stay fp32, with a Cast behind and before each. Knows ONNX, not TensorRT and
 not what a graph is for.
@@ -19,7 +19,8 @@ It also wants all weights in memory at once, where `read` gives one at a time.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +31,36 @@ Array = npt.NDArray[Any]
 ReadTensor = Callable[[TensorProto], Array]
 """The values of an initializer, wherever they are kept."""
 
-_FLOAT, _HALF = TensorProto.FLOAT, TensorProto.FLOAT16
-_LARGEST: Final = float(np.finfo(np.float16).max)
-_SMALLEST: Final = float(np.finfo(np.float16).smallest_subnormal)
+_FLOAT: Final = TensorProto.FLOAT
+HalfPrecision = Literal["f16", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A type of 16 bits. onnx: its number there; smallest: the least number that is not 0."""
+
+    onnx: int
+    name: str
+    largest: float
+    smallest: float
+
+
+_KINDS: Final[dict[HalfPrecision, _Kind]] = {
+    "f16": _Kind(TensorProto.FLOAT16, "float16", 65504.0, 2.0**-24),
+    "bf16": _Kind(TensorProto.BFLOAT16, "bfloat16", (2.0 - 2.0**-7) * 2.0**127, 2.0**-133),
+}
+_WHOLE: Final = (TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL)
 _STANDS_FOR_INFINITY: Final = 1e30
 # What is computed with weights may be rounded again; what comes before only shapes a number.
 _WEIGHT_OPS: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_NOT_FOLLOWED: Final = _WEIGHT_OPS | {"Shape", "Size"}
+"""Whose results do not get better by more exact inputs: a shape is the same in any type."""
+_ENLARGES_ERRORS: Final = frozenset(
+    {"Ceil", "Cos", "Equal", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round"}
+    | {"Sin"}
+)
+"""What these are given is an angle or a number of things: fp16 would round 500 radians by 0.2, and
+bf16 takes 287 for 288. So is what becomes a whole number."""
 
 
 class PrecisionError(ValueError):
@@ -47,41 +72,54 @@ def to_half(
     *,
     exact_inputs: Collection[str],
     read: ReadTensor = numpy_helper.to_array,
+    precision: HalfPrecision = "f16",
 ) -> ModelProto:
-    """The model with fp16 weights and values, changed in place.
+    """The model with fp16 or bf16 weights and values, changed in place.
 
     exact_inputs: graph inputs from which on everything stays fp32 up to the first product with
     weights, such as timesteps, whose sines are taken (fp16 would round them by up to 0.5); names
-    that the graph does not have are passed over. Values that an operator takes in fp32 alone stay
-    so too. read: how the values of a weight are had. Masks of about -1e38 become
-    the largest fp16 number. Raises PrecisionError for a weight that fp16 cannot hold, and for
-    branches and loops in the graph itself (those in functions are left to the functions).
+    that the graph does not have are passed over. So does what sines, cosines, roundings and
+    comparisons are computed from, back to the last product with weights: rotary positions, and
+    places in a table. Values that an operator takes in fp32 alone stay so too. read: how the
+    values of a weight are had. Masks of about -1e38 become the largest number of the type. Raises
+    PrecisionError for a weight that it cannot hold, and for branches and loops in the graph itself
+    (those in functions are left to the functions).
     """
-    _Conversion(model, exact_inputs, read).run()
+    _Conversion(model, exact_inputs, read, precision).run()
     return model
 
 
-def half_weights(name: str, values: Array) -> npt.NDArray[np.float16]:
-    """fp32 values of any shape in fp16. Raises PrecisionError if a finite one does not fit."""
+def half_weights(name: str, values: Array, precision: HalfPrecision = "f16") -> Array:
+    """fp32 values of any shape in 16 bits. Raises PrecisionError if a finite one does not fit."""
+    kind = _KINDS[precision]
     finite = np.isfinite(values)
     magnitudes = np.abs(values, where=finite, out=np.zeros_like(values))
-    too_large = (magnitudes > _LARGEST) & (magnitudes < _STANDS_FOR_INFINITY)
+    too_large = (magnitudes > kind.largest) & (magnitudes < _STANDS_FOR_INFINITY)
     if too_large.any():
         worst = float(magnitudes[too_large].max())
-        raise PrecisionError(f"{name}: got a weight of {worst:g}, allowed {_LARGEST:g} in fp16")
-    clipped = np.where(finite, np.clip(values, -_LARGEST, _LARGEST), values)
-    if clipped.size == 1 and 0 < magnitudes.max() < _SMALLEST:
+        allowed = f"allowed {kind.largest:g} in {kind.name}"
+        raise PrecisionError(f"{name}: got a weight of {worst:g}, {allowed}")
+    clipped = np.where(finite, np.clip(values, -kind.largest, kind.largest), values)
+    if clipped.size == 1 and 0 < magnitudes.max() < kind.smallest:
         # A single tiny number guards a division or a logarithm and must not become 0.
-        clipped = np.sign(clipped) * _SMALLEST
+        clipped = np.sign(clipped) * kind.smallest
     # The cast may underflow, as it should, but says so as a warning.
     with np.errstate(under="ignore"):
-        return clipped.astype(np.float16)
+        return clipped.astype(helper.tensor_dtype_to_np_dtype(kind.onnx))
 
 
 class _Conversion:
     """One pass over the graph's nodes in their order."""
 
-    def __init__(self, model: ModelProto, exact_inputs: Collection[str], read: ReadTensor) -> None:
+    def __init__(
+        self,
+        model: ModelProto,
+        exact_inputs: Collection[str],
+        read: ReadTensor,
+        precision: HalfPrecision,
+    ) -> None:
+        self._precision = precision
+        self._kind = _KINDS[precision]
         self._graph = model.graph
         self._read = read
         self._versions = {opset.domain: opset.version for opset in model.opset_import}
@@ -96,9 +134,9 @@ class _Conversion:
         types = dict(self._types)
         for tensor in self._graph.initializer:
             if tensor.data_type == _FLOAT and tensor.name not in kept:
-                values = half_weights(tensor.name, self._read(tensor))
+                values = half_weights(tensor.name, self._read(tensor), self._precision)
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-                types[tensor.name] = _HALF
+                types[tensor.name] = self._kind.onnx
         for index, node in enumerate(self._graph.node):
             self._convert(index, node, types)
         self._restore_outputs(types)
@@ -121,7 +159,23 @@ class _Conversion:
                 exact.add(index)
             elif not self._may_be_half(node):
                 exact.add(index)
+        return exact | self._before_roundings()
+
+    def _before_roundings(self) -> set[int]:
+        """Indices of the nodes that sines and the like are computed by, and of those."""
+        exact, values = set[int](), set[str]()
+        for index, node in reversed([*enumerate(self._graph.node)]):
+            needed = not values.isdisjoint(node.output) and node.op_type not in _NOT_FOLLOWED
+            if needed or node.op_type in _ENLARGES_ERRORS or self._becomes_whole(node):
+                values.update(name for name in node.input if name)
+                exact.add(index)
         return exact
+
+    def _becomes_whole(self, node: NodeProto) -> bool:
+        """Whether a number loses its fraction, as where a distance becomes a place in a table."""
+        if not _is_cast(node) or self._types.get(node.input[0]) != _FLOAT:
+            return False
+        return self._types[node.output[0]] in _WHOLE
 
     def _may_be_half(self, node: NodeProto) -> bool:
         """Whether the operator takes fp16 wherever the type of its float inputs is its choice."""
@@ -139,10 +193,10 @@ class _Conversion:
         version = self._versions.get(node.domain) or self._versions[""]
         schema = onnx.defs.get_schema(node.op_type, version, "")
         formal = schema.inputs[min(index, len(schema.inputs) - 1)]
-        return "tensor(float16)" in formal.types, formal.types == {"tensor(float)"}
+        return f"tensor({self._kind.name})" in formal.types, formal.types == {"tensor(float)"}
 
     def _wanted(self, index: int, node: NodeProto, i: int) -> int:
-        return _FLOAT if index in self._exact or self._input_rule(node, i)[1] else _HALF
+        return _FLOAT if index in self._exact or self._input_rule(node, i)[1] else self._kind.onnx
 
     def _kept_initializers(self) -> set[str]:
         """Weights that some node takes in fp32."""
@@ -158,16 +212,17 @@ class _Conversion:
             node.input[i] = self._alias.get(name, name)
         exact = index in self._exact
         if not exact and _casts_to_float(node):
-            if types.get(node.input[0]) == _HALF:  # a weight that was fp16 all along
+            if types.get(node.input[0]) == self._kind.onnx:  # a weight that was fp16 all along
                 self._alias[node.output[0]] = node.input[0]
                 return
         elif not _is_cast(node):
             for i, name in enumerate(node.input):
-                if types.get(name) in (_FLOAT, _HALF):
+                if types.get(name) in (_FLOAT, self._kind.onnx):
                     node.input[i] = self._cast(name, self._wanted(index, node, i), types)
         if not exact:
-            _retype_attributes(node)
-            types.update({name: _HALF for name in node.output if types.get(name) == _FLOAT})
+            self._retype_attributes(node)
+            half = {name: self._kind.onnx for name in node.output if types.get(name) == _FLOAT}
+            types.update(half)
         self._nodes.append(node)
 
     def _cast(self, name: str, wanted: int, types: dict[str, int]) -> str:
@@ -175,7 +230,7 @@ class _Conversion:
         if types[name] == wanted:
             return name
         if (name, wanted) not in self._casts:
-            suffix = "half" if wanted == _HALF else "float"
+            suffix = "float" if wanted == _FLOAT else "half"
             made = self._casts[name, wanted] = f"{name}_{suffix}"
             types[made] = wanted
             self._nodes.append(helper.make_node("Cast", [name], [made], name=made, to=wanted))
@@ -185,13 +240,31 @@ class _Conversion:
         """Outputs of the graph keep their names and their fp32."""
         for output in self._graph.output:
             name = output.name
-            if types.get(name) != _HALF or self._types[name] != _FLOAT:
+            if types.get(name) != self._kind.onnx or self._types[name] != _FLOAT:
                 continue
             inner = self._alias.get(name, f"{name}_half")
             for node in self._nodes:
                 node.input[:] = [inner if value == name else value for value in node.input]
                 node.output[:] = [inner if value == name else value for value in node.output]
             self._nodes.append(helper.make_node("Cast", [inner], [name], name=name, to=_FLOAT))
+
+    def _retype_attributes(self, node: NodeProto) -> None:
+        """What a node says of its own output's type or holds as a constant becomes half."""
+        name = node.name or node.op_type
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == _FLOAT:
+                attribute.i = self._kind.onnx
+            elif attribute.type == AttributeProto.TENSOR and attribute.t.data_type == _FLOAT:
+                values = half_weights(name, numpy_helper.to_array(attribute.t), self._precision)
+                attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
+            elif node.op_type == "Constant" and attribute.type in (
+                AttributeProto.FLOAT,
+                AttributeProto.FLOATS,
+            ):
+                single = attribute.type == AttributeProto.FLOAT
+                numbers = np.array(attribute.f if single else list(attribute.floats), np.float32)
+                tensor = numpy_helper.from_array(half_weights(name, numbers, self._precision))
+                attribute.CopyFrom(helper.make_attribute("value", tensor))
 
 
 def _element_types(model: ModelProto) -> dict[str, int]:
@@ -222,21 +295,3 @@ def _is_cast(node: NodeProto) -> bool:
 
 def _casts_to_float(node: NodeProto) -> bool:
     return _is_cast(node) and any(a.name == "to" and a.i == _FLOAT for a in node.attribute)
-
-
-def _retype_attributes(node: NodeProto) -> None:
-    """What a node says of its own output's type or holds as a constant becomes fp16."""
-    for attribute in node.attribute:
-        if attribute.name in ("to", "dtype") and attribute.i == _FLOAT:
-            attribute.i = _HALF
-        elif attribute.type == AttributeProto.TENSOR and attribute.t.data_type == _FLOAT:
-            values = half_weights(node.name or node.op_type, numpy_helper.to_array(attribute.t))
-            attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
-        elif node.op_type == "Constant" and attribute.type in (
-            AttributeProto.FLOAT,
-            AttributeProto.FLOATS,
-        ):
-            single = attribute.type == AttributeProto.FLOAT
-            numbers = np.array(attribute.f if single else list(attribute.floats), np.float32)
-            tensor = numpy_helper.from_array(half_weights(node.name or "Constant", numbers))
-            attribute.CopyFrom(helper.make_attribute("value", tensor))

@@ -29,7 +29,7 @@ from lafi.model.artifacts import (
     file_sha256,
 )
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, ShapeRange
-from lafi.model.families.registry import input_ports
+from lafi.model.families.registry import family_of, input_ports
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
 from lafi.wire.model_spec import ModelSpec
 from lafi_export.tensorrt_compare import CheckEngine
@@ -90,6 +90,8 @@ def build_repository(
     """
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
+    if options.precision is None:
+        options = replace(options, precision=family_of(info).plan_precision)
     if variants := load_variant_infos(artifacts):
         named = ", ".join(other.variant for other in variants)
         raise BuildError(f"variants: got {named}, allowed none: plans are for the model alone")
@@ -158,6 +160,7 @@ def _prepare(
         profile = _served_profile(source, info, limits, serving)
     exact = tuple(port.name for port in input_ports(info) if port.exact)
     plugin = options.attention == "plugin"
+    assert options.precision is not None
     change = GraphChange(options.precision, names, plugin=plugin, exact_inputs=exact)
     return plan_build(profile, write_graph(source, graph, change), options)
 
@@ -195,6 +198,7 @@ def _describe(
 ) -> EngineMetadata:
     """The metadata of a plan that was just built, written beside it."""
     file = artifacts / PLANS[name]
+    assert options.precision is not None
     metadata = EngineMetadata(
         plan=file.name,
         plan_sha256=file_sha256(file),

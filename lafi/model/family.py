@@ -15,10 +15,11 @@ Config = Mapping[str, Any]
 GuidanceKind = Literal["rows", "embedded", "none"]
 """How the denoiser gets guidance: a second row, a number (port `guidance`), or not at all."""
 
-NO_PLANS: Final[Mapping[str, str]] = dict.fromkeys(
-    ("tensorrt", "tensorrt-rtx"), "no builder has built its denoiser"
-)
-"""`Family.refused_runtimes` of a family whose engines nobody has built."""
+PlanPrecision = Literal["f16", "bf16"]
+ONLY_RTX: Final[Mapping[str, str]] = {
+    "tensorrt": "TensorRT-RTX alone has built its denoiser (--target tensorrt-rtx)"
+}
+"""`Family.refused_runtimes` of a family whose engines TensorRT was not seen to build."""
 
 
 class Family(Protocol):
@@ -40,6 +41,11 @@ class Family(Protocol):
     def refused_runtimes(self) -> Mapping[str, str]:
         """Name of a runtime that draws this family wrong, or is not known to draw it -> why, as a
         message says it. `lafi export` refuses it before any work."""
+
+    @property
+    def plan_precision(self) -> PlanPrecision:
+        """In which TensorRT computes denoiser and text encoder. bf16: values beyond 65504 come up,
+        as in T5, which float16 does not hold."""
 
     @property
     def text(self) -> TextStack:

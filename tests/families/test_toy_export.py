@@ -20,6 +20,10 @@ from lafi.ports.bank_entry import stack_bank
 from lafi_export.modules import DenoiserModule, ReferenceModule
 from lafi_export.onnx_export import denoiser_graph, export_graph, reference_graph
 from lafi_export.parity_cases import bank_cases, denoiser_cases
+from lafi_export.tensorrt_build import build_engine
+from lafi_export.tensorrt_graph import GraphChange, write_graph
+from lafi_export.tensorrt_plan import BuildOptions, plan_build
+from lafi_export.tensorrt_profiles import Limits, Range, denoiser_profile
 from lafi_kernels import onnx_function
 
 SIZES = ((1, 2, 2), (3, 2, 3), (5, 4, 1))
@@ -95,3 +99,33 @@ def test_a_bank_that_onnx_runtime_reads_is_torchs(
         drawn = denoiser(replace(case.panels, bank=stack_bank(entries)))
         rows = torch_denoiser(case.rows)[: len(drawn)]
         torch.testing.assert_close(drawn, rows, atol=1e-4, rtol=0, msg=name)
+
+
+def given(source: Path, target: Path, info: ModelInfo, precision: Any) -> Path:
+    """The graph that TensorRT gets."""
+    exact = tuple(port.name for port in input_ports(info) if port.exact)
+    write_graph(source, target, GraphChange(precision, plugin=False, exact_inputs=exact))
+    return target
+
+
+def test_the_graph_for_tensorrt_is_near_in_half_precision(
+    info: ModelInfo, prepared: Any, exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """In float16, since ONNX Runtime computes nothing in bfloat16; rotary positions included."""
+    graph = given(exported[0], tmp_path / "half.onnx", info, "f16")
+    denoiser = OnnxDenoiser(open_graph(graph, "onnxruntime", threads=1), info)
+    wanted = TorchDenoiser(prepared, info)
+    for name, batch in denoiser_cases(info, ((3, 2, 3), (1, 20, 30))):
+        torch.testing.assert_close(denoiser(batch), wanted(batch), atol=2e-2, rtol=2e-2, msg=name)
+
+
+def test_tensorrt_rtx_builds_it(
+    info: ModelInfo, exported: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Joint text, rotary positions and a number for guidance, by the real builder."""
+    pytest.importorskip("tensorrt_rtx_bindings", reason="the extra `rtx` is not installed")
+    graph = given(exported[0], tmp_path / "given.onnx", info, "bf16")
+    limits = Limits(rows=Range(1, 2, 2), side=Range(16, 16, 32))
+    plan = plan_build(denoiser_profile(info, limits), 0, BuildOptions.for_rtx(("SM89",)))
+    assert build_engine(graph, tmp_path / "toy.plan", plan) == 0
+    assert (tmp_path / "toy.plan").stat().st_size > 10_000

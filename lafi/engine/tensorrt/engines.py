@@ -64,8 +64,8 @@ PLANS: Final = {
 
 BANK: Final = "bank_"
 """How the names of the bank's inputs begin; those with keys and values have their layers first."""
-HALF: Final = "f16"
-"""The precision of a plan that computes in float16."""
+HALVES: Final = {"f16": torch.float16, "bf16": torch.bfloat16}
+"""Precisions of plans that compute in 16 bits."""
 READER_SHAPES: Final = 2
 """Shapes whose buffers are kept to read references in: as a rule there is one size of picture."""
 
@@ -137,7 +137,7 @@ class TensorRTReferenceReader:
         """
         self._advice = advice
         self._open_runner = open_runner
-        self._dtype = torch.float16 if precision == HALF else torch.float32
+        self._dtype = HALVES.get(precision, torch.float32)
         self._ports = reference_ports(input_ports(info))
         self._names = tuple(bank_tensor_names(bank_groups(info.layers)))
         self._runner: GraphRunner | None = None
@@ -146,7 +146,7 @@ class TensorRTReferenceReader:
     def __call__(self, batch: ReferenceBatch) -> tuple[BankEntry, ...]:
         """One entry for each row: keys and values on the GPU, the mask where the batch has it.
 
-        Keys and values are float16 of a plan in half precision, else float32.
+        Keys and values are float16 or bfloat16 of a plan in half precision, else float32.
         Raises EngineMetadataError for a plan without the outputs that the model's layers need, and
         ValueError for more rows or another size than it was built for.
         """

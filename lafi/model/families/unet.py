@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
 from lafi.model.families.unet_checks import pixel_problems
-from lafi.model.family import GuidanceKind
+from lafi.model.family import GuidanceKind, PlanPrecision
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import (
     ROWS,
@@ -44,6 +44,7 @@ class UNetFamily:
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "decoder"
     refused_runtimes: Final[Mapping[str, str]] = {}
+    plan_precision: Final[PlanPrecision] = "f16"
     text: Final = CLIP
     parts: Final = _PIPELINES
 

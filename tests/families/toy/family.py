@@ -10,7 +10,7 @@ from typing import Any, Final
 from lafi_toy.texts import TEXT_MASK, TOY_TEXTS
 
 from lafi.model.config_problems import Config, differs
-from lafi.model.family import GuidanceKind
+from lafi.model.family import GuidanceKind, PlanPrecision
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import ROWS, TOKENS, InputPort, core_ports
 
@@ -28,6 +28,7 @@ class ToyFamily:
     guidance: Final[GuidanceKind] = "embedded"
     default_preset: Final = "texture"
     refused_runtimes: Final[Mapping[str, str]] = {}
+    plan_precision: Final[PlanPrecision] = "bf16"
     text: Final = TOY_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {
         "ToyPipeline": {

@@ -145,7 +145,7 @@ class ToyTransformer(ModelMixin, ConfigMixin):
         self.guidance = nn.Linear(2 * WAVES, width)
         self.mood = nn.Linear(3, width)
         self.blocks = nn.ModuleList(JointBlock(width, heads) for _ in range(depth))
-        self.out = nn.ConvTranspose2d(width, channels, PATCH, PATCH)
+        self.out = nn.Linear(width, channels * PATCH * PATCH)
 
     def forward(
         self,
@@ -174,7 +174,8 @@ class ToyTransformer(ModelMixin, ConfigMixin):
         offsets = F.pad(offsets, (0, tokens.shape[1]))
         for block in self.blocks:
             words, tokens = block(words, tokens, told, offsets, wide, injection)
-        return self.out(tokens.transpose(1, 2).reshape(rows, -1, high, wide))
+        cells = self.out(tokens).reshape(rows, high, wide, latents.shape[1], PATCH, PATCH)
+        return cells.permute(0, 3, 1, 4, 2, 5).reshape(rows, -1, high * PATCH, wide * PATCH)
 
 
 def waves(numbers: Tensor) -> Tensor:
