@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from lafi.engine.onnx.compiled import compiled_folder
 from lafi.engine.onnx.describer import DESCRIBER_FILES, load_describer
 from lafi.engine.onnx.recogniser import load_recogniser
 from lafi.model.artifacts import file_sha256
@@ -89,6 +90,10 @@ def write_adapter(
 
 
 def keep_state(before: Path, after: Path) -> None:
-    """Copy the data of the served models from an earlier export, in its current state."""
+    """Copy the data of the served models from an earlier export, in its current state.
+
+    Without compiled networks, which are those of the earlier one.
+    """
     if (before / STATE).is_dir():
-        shutil.copytree(before / STATE, after / STATE)
+        compiled = shutil.ignore_patterns(compiled_folder(before / STATE).name)
+        shutil.copytree(before / STATE, after / STATE, ignore=compiled)

@@ -11,6 +11,8 @@ from lafi.board.limits import Description, Region
 MAX_OBJECTS: Final = 4
 MAX_SLOTS: Final = 8
 """Regions of one panel: of its characters, its further references and its objects."""
+_LETTER: Final = r"[^\W\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+"""Of a word with blanks around it: no letter of Chinese, Japanese or Korean."""
 
 
 class PlacedObject(CheckedModel):
@@ -33,8 +35,8 @@ class PlacedObject(CheckedModel):
 
 def occurrences(words: str, prompt: str) -> list[int]:
     """Where the words begin in a prompt, as whole words and outside of braces."""
-    before = r"(?<![0-9A-Za-z_])" if _is_latin(words[:1]) else ""
-    after = r"(?![0-9A-Za-z_])" if _is_latin(words[-1:]) else ""
+    before = f"(?<!{_LETTER})" if re.match(_LETTER, words) else ""
+    after = f"(?!{_LETTER})" if re.fullmatch(_LETTER, words[-1]) else ""
     hidden = re.sub(r"\{[^{}]*\}", lambda name: "\0" * len(name[0]), prompt)
     # With a look ahead, so that places that overlap count too.
     found = re.finditer(f"(?={before}{re.escape(words)}{after})", hidden)
@@ -64,7 +66,3 @@ def words_problems(
         if shared:
             yield problem(where, each.words, f"words that {field}[{shared[0]}] does not place")
         taken.append((start, stop, number))
-
-
-def _is_latin(letter: str) -> bool:
-    return re.fullmatch("[0-9A-Za-z_]", letter) is not None

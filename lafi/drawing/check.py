@@ -14,7 +14,7 @@ from lafi.drawing.content_address import stage_address
 from lafi.drawing.crossing import crossing_problems
 from lafi.drawing.enlarge import upscale_problems
 from lafi.drawing.kept_latents import unpacked
-from lafi.drawing.limited_texts import object_problems
+from lafi.drawing.limited_texts import placing_problems
 from lafi.drawing.long_texts import long_text_problems
 from lafi.drawing.panel_controls import control_problems
 from lafi.drawing.panel_scores import retry_problems
@@ -111,7 +111,7 @@ def _panel_problems(
         cells = (size[1] // info.vae_scale, size[0] // info.vae_scale)
         yield from _condition_problems(f"panels[{index}].conditions", panel, info, cells)
         yield from control_problems(f"panels[{index}].control", panel, engines[variant])
-        yield from object_problems(f"panels[{index}].objects", panel, info)
+        yield from placing_problems(f"panels[{index}].objects", panel, info)
         pictures = f"panels[{index}].picture_prompts"
         yield from picture_prompt_problems(pictures, panel, engines[variant])
         injection = storyboard.effective_injection(panel, stage)

@@ -20,7 +20,7 @@ def limits_words(info: ModelInfo) -> bool:
     return any(port.name == WORDS for port in input_ports(info))
 
 
-def object_problems(field: str, panel: Panel, info: ModelInfo) -> Iterator[str]:
+def placing_problems(field: str, panel: Panel, info: ModelInfo) -> Iterator[str]:
     """A line for a panel with objects on a model that cannot place words."""
     if panel.objects and not limits_words(info):
         allowed = f"none with {info.name}, which reads text and picture together"
@@ -44,7 +44,7 @@ def word_notes(
                 continue
             for span in limited_words(storyboard, panel, stage.injection):
                 if span.slot >= len(panel.characters):
-                    continue  # an object, which `object_problems` refuses
+                    continue  # an object, which `placing_problems` refuses
                 name = panel.characters[span.slot]
                 lines[
                     f"panels[{index}].regions.{name}: the words of {name} act everywhere with "

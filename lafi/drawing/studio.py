@@ -96,7 +96,9 @@ class Studio:
             archive=self._archive,
             said=said,
         )
-        return self.outcomes.watch(self._pictures.watch(events), storyboard.deadline_seconds)
+        return self.outcomes.watch(
+            self._pictures.watch(filled, events), storyboard.deadline_seconds
+        )
 
     def cost(self, storyboard: Storyboard) -> Cost:
         """What it takes to draw, with the default recipe's settings."""

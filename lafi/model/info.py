@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -25,7 +24,6 @@ inputs of a graph, or another interface between the package and the adapters, wh
 """
 
 _FORMAT: Final = "format"
-_SHA256: Final = "sha256"
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
@@ -218,8 +216,9 @@ class ModelInfo(BaseModel):
         """Write `lafi.json` into `folder` and return its path."""
         path = Path(folder) / MODEL_INFO_FILE
         document = {_FORMAT: REPOSITORY_FORMAT, **self.model_dump(mode="json")}
-        document[_SHA256] = _sha256(document)
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        content = (json.dumps(document, indent=2) + "\n").encode()
+        path.write_bytes(content)
+        _hash_of(path).write_text(_hash_line(content), encoding="utf-8")
         return path
 
 
@@ -228,7 +227,6 @@ def load_model_info(folder: Path) -> ModelInfo:
     path = Path(folder) / MODEL_INFO_FILE
     document = _read(path)
     del document[_FORMAT]
-    document.pop(_SHA256, None)
     try:
         return ModelInfo.model_validate(document)
     except ValidationError as error:
@@ -243,7 +241,8 @@ def check_format(folder: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """What a `lafi.json` of our format number holds, the number included."""
     try:
-        document = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        document = json.loads(content)
     except FileNotFoundError:
         raise ModelInfoError(
             f"{path}: no such file; `lafi export CHECKPOINT --out REPO` writes it"
@@ -259,18 +258,35 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: format of the repository: got {of}, allowed {REPOSITORY_FORMAT}; "
             "write it anew with: lafi export CHECKPOINT --out REPO"
         )
-    if _SHA256 in document and document[_SHA256] != _sha256(document):
-        raise ModelInfoError(
-            f"{path}: got other facts than `lafi export` wrote, by their hash; "
-            "write it anew with: lafi export CHECKPOINT --out REPO"
-        )
+    _check_hash(path, content)
     return document
 
 
-def _sha256(document: Mapping[str, Any]) -> str:
-    """Of all fields but this one, however they are spaced. Earlier versions wrote none."""
-    fields = {name: value for name, value in document.items() if name != _SHA256}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+def _check_hash(path: Path, content: bytes) -> None:
+    """Raises ModelInfoError for facts that `lafi export` did not write.
+
+    Their hash lies in a file beside them, which earlier versions neither wrote nor read.
+    """
+    try:
+        wanted = _hash_of(path).read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ModelInfoError(f"{_hash_of(path)}: {error}") from error
+    if wanted != _hash_line(content).encode():
+        raise ModelInfoError(
+            f"{path}: got other facts than `lafi export` wrote, by {_hash_of(path).name}; "
+            "write it anew with: lafi export CHECKPOINT --out REPO"
+        )
+
+
+def _hash_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _hash_line(content: bytes) -> str:
+    """As `sha256sum` writes it, and checks it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {MODEL_INFO_FILE}\n"
 
 
 def variant_folder(artifacts: Path, name: str) -> Path:

@@ -126,8 +126,11 @@ class DamagedRepository:
             with _life(hurt, folder) as served, client_of(served.url, retries=0) as client:
                 again = draw(client, wanted)
         except RuntimeError as error:
-            named = Path(name).name in str(error) or Path(name).parent.name in str(error)
-            return "" if named else f"{name}: it did not start and names no file: {error}"
+            return (
+                ""
+                if _is_named(name, str(error))
+                else f"{name}: it did not start and names no file: {error}"
+            )
         if again.wrong() and Path(name).name in again.error:
             return ""
         other = [n for n, digest in good.panels.items() if again.panels.get(n) != digest]
@@ -179,6 +182,12 @@ class TwoServers:
 def _life(repository: Path, folder: Path) -> AbstractContextManager[Served]:
     """A server of this repository, which keeps its panels beside its journal."""
     return serving.serve(repository, Path(tempfile.mkdtemp(dir=folder)))
+
+
+def _is_named(name: str, said: str) -> bool:
+    """By itself; a config, which Triton Server reads, also by the model that it is of."""
+    path = Path(name)
+    return path.name in said or (path.name == "config.pbtxt" and f"'{path.parent.name}'" in said)
 
 
 def _hurt(folder: Path, name: str, number: int, but: Container[str] = ()) -> str:

@@ -44,6 +44,9 @@ def test_words_are_found_where_they_stand(prompt: str, words: str) -> None:
         ("{kite} flies", "kite", []),
         ("一只红风筝和猫", "红风筝", [2]),
         ("kite_2", "kite", []),
+        ("a café, a caf", "caf", [10]),
+        ("который день кот", "кот", [13]),
+        ("一只kite和kites", "kite", [2]),
         ("(a red kite:1.3)", "a red kite", [1]),
     ],
 )

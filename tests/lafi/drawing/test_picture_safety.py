@@ -22,7 +22,7 @@ from lafi.ports.engines import Engines
 from lafi.store.index import Index
 from lafi.store.panels import PanelStore
 from lafi.store.place import Folder
-from lafi.wire.events import Event, Failed, Finished, PanelImage, Portrait
+from lafi.wire.events import Event, Failed, Finished, PanelImage
 
 SIZES = {0: (32, 32), 1: (48, 32), 2: (32, 48)}
 """Width and height of each panel, by which the classifier below knows them."""
@@ -108,13 +108,27 @@ def test_refused_panels_are_not_sent_also_where_they_are_kept(
 def test_a_portrait_that_is_refused_ends_the_storyboard(engines: Engines) -> None:
     cast = [{"name": "mia", "prompt": "a child"}]
     story = board(characters=cast, width=64, height=32, panels=[{"prompt": "{mia} waves"}])
-    events = sent(engines, "refuse", [(32, 64)], story)
-    (failed,) = failures(events)
-    assert failed.panel is None
-    assert failed.error.startswith("the picture of mia: safety: sizes gives the picture 0.75")
-    assert not panels(events)
-    assert not any(isinstance(event, Portrait | Finished) for event in events)
+    said = "the picture of mia: safety: sizes gives the picture 0.75, allowed: less than 0.5"
+    with pytest.raises(StoryboardError, match=said):
+        sent(engines, "refuse", [(32, 64)], story)
     assert len(panels(sent(engines, "flag", [(32, 64)], story))) == 1
+
+
+def test_a_panel_that_begins_with_a_refused_one_is_refused_too(engines: Engines) -> None:
+    def begins_with(number: int) -> dict[str, Any]:
+        stages = [{"steps": 1, "denoise": 0.5, "from": {"panel": number}}]
+        return {"prompt": "a child", "width": 32, "height": 32, "sampling": {"stages": stages}}
+
+    first = {"prompt": "a child", "width": 64, "height": 32}
+    story = board(panels=[first, begins_with(0), begins_with(1), {**first, "width": 32}])
+    events = sent(engines, "refuse", [(32, 64)], story)
+    assert [*panels(events)] == [3]
+    assert {failed.panel: failed.error for failed in failures(events)[1:]} == {
+        1: "safety: panel 0, with which it begins, was refused",
+        2: "safety: panel 1, with which it begins, was refused",
+    }
+    assert isinstance(events[-1], Finished)
+    assert events[-1].panels == 1
 
 
 def test_a_given_picture_is_looked_at_too(engines: Engines) -> None:
@@ -122,8 +136,8 @@ def test_a_given_picture_is_looked_at_too(engines: Engines) -> None:
     Image.new("RGB", (64, 32), "red").save(file, format="PNG")
     cast = [{"name": "mia", "prompt": "a child", "reference": file.getvalue()}]
     story = board(characters=cast, width=64, height=32, panels=[{"prompt": "{mia} waves"}])
-    (failed,) = failures(sent(engines, "refuse", [(32, 64)], story))
-    assert failed.error.startswith("the picture of mia: safety")
+    with pytest.raises(StoryboardError, match="the picture of mia: safety"):
+        sent(engines, "refuse", [(32, 64)], story)
 
 
 @pytest.mark.parametrize("field", ["stage_previews", "keep_stages"])

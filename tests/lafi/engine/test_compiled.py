@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from lafi.engine.onnx import compiled, graph
 from lafi.engine.onnx.engines import OnnxDenoiser, load_denoiser, load_text_encoder
 from lafi.engine.onnx.graph import load_graph
+from lafi.engine.onnx.packages import openvino_package
 from lafi.model.artifacts import DENOISER, TEXT_ENCODER
 from lafi.model.info import load_model_info
 
@@ -106,7 +108,7 @@ def test_what_another_openvino_made_under_this_name_is_compiled_anew(
 ) -> None:
     wanted = text_of(artifacts, tmp_path)
     (kept,) = tmp_path.iterdir()
-    compiled._write(kept, compiled.hashlib.sha256(b"other").digest() + b"other")
+    compiled._write(kept, memoryview(b"other"))
     assert torch.equal(text_of(artifacts, tmp_path), wanted)
     assert "it cannot be loaded" in caplog.text
 
@@ -120,12 +122,41 @@ def test_a_folder_that_cannot_be_written_to_is_no_failure(
     assert "what was compiled is not kept" in caplog.text
 
 
+def test_a_folder_that_others_may_write_to_is_not_trusted(
+    artifacts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text_of(artifacts, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    compiled._write(kept, memoryview(b"other"))
+    tmp_path.chmod(0o777)
+    text_of(artifacts, tmp_path)
+    assert "others may write to its folder" in caplog.text
+    assert "it cannot be loaded" not in caplog.text
+
+
+def test_a_network_that_cannot_be_kept_is_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unkept:
+        def export_model(self) -> None:
+            raise RuntimeError("not implemented")
+
+    network = compiled.CompiledNetwork(tmp_path, ("ab",))
+    core = openvino_package().Core()
+    made = Unkept()
+    assert network.load(core, {}, lambda: made) is made
+    assert "what was compiled is not kept: not implemented" in caplog.text
+
+
 def test_what_was_not_used_for_longest_goes(
     artifacts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for second in range(4):
         (tmp_path / f"{second}.openvino").write_bytes(bytes(2**20))
         os.utime(tmp_path / f"{second}.openvino", (second, second))
+    for name, second in (("new", time.time()), ("old", 0)):
+        (tmp_path / f"{name}.partial").touch()
+        os.utime(tmp_path / f"{name}.partial", (second, second))
     before = text_of(artifacts, tmp_path / "size")
     (made,) = (tmp_path / "size").iterdir()
     size = made.stat().st_size
@@ -133,7 +164,7 @@ def test_what_was_not_used_for_longest_goes(
     monkeypatch.setattr(compiled, "KEPT_BYTES", size + 2 * 2**20)
     assert torch.equal(text_of(artifacts, tmp_path), before)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"2.openvino", "3.openvino", made.name}
+    assert left == {"2.openvino", "3.openvino", made.name, "new.partial"}
 
 
 def test_a_disk_that_is_nearly_full_is_spared(

@@ -238,7 +238,7 @@ def forget_the_hash(folder: Path) -> None:
     path = folder / "lafi.json"
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     del document["onnx_sha256"]["denoiser.onnx"]
-    del document["sha256"]
+    path.with_name("lafi.json.sha256").unlink()
     path.write_text(json.dumps(document), encoding="utf-8")
 
 

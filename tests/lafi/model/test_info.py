@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,8 @@ def test_a_damaged_file_is_refused_or_says_the_same(
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     written = model_info()
-    path = written.save(folder)
+    saved = written.save(folder)
+    path = data.draw(st.sampled_from([saved, saved.with_name("lafi.json.sha256")]))
     content = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= 1 << data.draw(st.integers(0, 7))
@@ -90,7 +92,7 @@ def test_a_damaged_file_is_refused_or_says_the_same(
     try:
         read = load_model_info(folder)
     except ModelInfoError as error:
-        assert str(path) in str(error)
+        assert str(saved) in str(error)
     else:
         assert read == written
 
@@ -100,17 +102,20 @@ def test_a_changed_number_is_refused(tmp_path: Path, small_model: ModelInfo) -> 
     document = json.loads(path.read_text(encoding="utf-8"))
     document["scaling_factor"] += 0.5
     path.write_text(json.dumps(document), encoding="utf-8")
-    with pytest.raises(
-        ModelInfoError, match=r"lafi\.json: got other facts than `lafi export` wrote"
-    ):
+    said = r"lafi\.json: got other facts than `lafi export` wrote, by lafi\.json\.sha256"
+    with pytest.raises(ModelInfoError, match=said):
         load_model_info(tmp_path)
+
+
+def test_the_hash_is_as_sha256sum_checks_it(tmp_path: Path, small_model: ModelInfo) -> None:
+    small_model.save(tmp_path)
+    command = ["sha256sum", "--check", "--strict", "lafi.json.sha256"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_a_file_of_an_earlier_version_has_no_hash(tmp_path: Path, small_model: ModelInfo) -> None:
     path = small_model.save(tmp_path)
-    document = json.loads(path.read_text(encoding="utf-8"))
-    del document["sha256"]
-    path.write_text(json.dumps(document), encoding="utf-8")
+    path.with_name("lafi.json.sha256").unlink()
     assert load_model_info(tmp_path) == small_model
 
 
