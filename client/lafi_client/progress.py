@@ -144,5 +144,5 @@ class DrawingProgress:
 def _finished_line(event: PanelImage) -> str:
     scores = "".join(f"  {name} {score:.2f}" for name, score in event.scores.items())
     best = f"  best of {event.attempts}, seed {event.seed}" if event.attempts > 1 else ""
-    flagged = f"  flagged: safety {event.safety:.2f}" if event.flagged else ""
+    flagged = f"  flagged: safety {event.safety_score:.2f}" if event.flagged else ""
     return f"panel {event.panel}  {event.seconds:.1f} s{scores}{best}{flagged}"

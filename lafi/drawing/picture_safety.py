@@ -72,7 +72,7 @@ class PictureSafety:
         if why and self._refuses:
             return Failed(panel=panel.panel, error=why, retryable=False)
         flagged = score >= self._classifier.info.threshold
-        return panel.model_copy(update={"safety": score, "flagged": flagged})
+        return panel.model_copy(update={"safety_score": score, "flagged": flagged})
 
     def _why_not(self, png: bytes) -> str:
         """Why a picture is not wanted; "": it is."""

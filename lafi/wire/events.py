@@ -129,7 +129,7 @@ class PanelImage(EventModel):
     """Number of drawings; the one with the best score is sent."""
     kept: bool = Field(default=False, strict=True)
     """Whether it was drawn before, for this or another storyboard, and is sent from the store."""
-    safety: Share | None = None
+    safety_score: Share | None = None
     """What the server's picture classifier gives it; None: nobody looked at it."""
     flagged: bool = Field(default=False, strict=True)
     """Whether that is as much as the classifier's threshold, or more."""

@@ -29,5 +29,5 @@ def test_a_word_of_the_list_is_said_and_the_panel_drawn_and_judged(
     for panel in panels.values():
         with Image.open(io.BytesIO(panel.png)) as image:
             wanted = float(judged([np.asarray(image.convert("RGB"))])[0])
-        assert panel.safety == pytest.approx(wanted, abs=1e-4)
+        assert panel.safety_score == pytest.approx(wanted, abs=1e-4)
         assert panel.flagged is (wanted >= judged.info.threshold)

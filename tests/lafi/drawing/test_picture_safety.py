@@ -79,9 +79,9 @@ def failures(events: Sequence[Event]) -> list[Failed]:
 
 def test_off_looks_at_nothing_and_flag_says_what_it_sees(engines: Engines) -> None:
     off = panels(sent(engines, "off", [(32, 48)], board()))
-    assert [(panel.safety, panel.flagged) for panel in off.values()] == [(None, False)] * 3
+    assert [(panel.safety_score, panel.flagged) for panel in off.values()] == [(None, False)] * 3
     flagged = panels(sent(engines, "flag", [(32, 48)], board()))
-    seen = {number: (panel.safety, panel.flagged) for number, panel in flagged.items()}
+    seen = {number: (panel.safety_score, panel.flagged) for number, panel in flagged.items()}
     assert seen == {0: (0.25, False), 1: (0.75, True), 2: (0.25, False)}
     assert {n: p.png for n, p in off.items()} == {n: p.png for n, p in flagged.items()}
 
