@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks.faults.table import TESTS
 from lafi.app.cli import app
 from lafi.board.negative_lists import negative_lists
 from lafi.board.recipe import known_recipes
@@ -167,3 +168,8 @@ def test_the_storyboard_of_the_readme_is_valid() -> None:
     made: dict[str, object] = {}
     exec(code.partition("\nwith ")[0], made)
     assert len(made["board"].panels) == 2  # type: ignore[attr-defined]
+
+
+def test_the_page_about_measurements_counts_the_fault_tests() -> None:
+    page = (ROOT / "benchmarks" / "README.md").read_text()
+    assert re.findall(r"breaks a real server in (\d+) ways", page) == [str(len(TESTS))]

@@ -20,6 +20,7 @@ from lafi_client.drawing_folder import panel_settings, sha256_of, write_whole
 
 LOG: Final = "critique.json"
 FOLDER: Final = "critique"
+CHOSEN_ALREADY: Final = "it has the chosen prompt and seed already"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +72,30 @@ class CritiqueLog:
     def __init__(self, folder: Path, *, anew: Iterable[int] | None = ()) -> None:
         """anew: panels of which nothing is taken from before; None: all."""
         self._path = folder / LOG
+        self.left_out: dict[int, str] = {}
+        """Panels that `shown` left out, and why."""
         self.panels = {} if anew is None else _read(self._path)
         for number in anew or ():
             self.panels.pop(number, None)
 
     def shown(self, board: Storyboard) -> Storyboard:
-        """The storyboard with the versions that stayed, where the panel is still as it was."""
+        """The storyboard with the versions that stayed, where the panel is still as it was.
+
+        The other panels are in `left_out` afterwards, and no longer in `panels`.
+        """
         for number, log in list(self.panels.items()):
-            if number >= len(board.panels) or log.asked != panel_settings(board, number):
-                del self.panels[number]
+            if why := _unlike(board, number, log):
+                self._leave_out(number, why)
                 continue
             try:
                 board = with_panel(board, number, log.shown.prompt, log.shown.seed)
-            except StoryboardError:  # a file that somebody changed
-                del self.panels[number]
+            except StoryboardError as error:  # a file that somebody changed
+                self._leave_out(number, f"what was chosen does not fit: {error}")
         return board
+
+    def _leave_out(self, number: int, why: str) -> None:
+        self.left_out[number] = why
+        del self.panels[number]
 
     def settled(self, number: int, picture: bytes, critic: str) -> bool:
         """Whether this critic has judged this very picture, and nothing is left to try."""
@@ -102,6 +112,18 @@ class CritiqueLog:
 def version_file(number: int, version: int) -> str:
     """`critique/panel_03_1.png` for version 1 of panel 3."""
     return f"{FOLDER}/panel_{number:02d}_{version}.png"
+
+
+def _unlike(board: Storyboard, number: int, log: PanelLog) -> str:
+    """Why a panel is not the one that was judged; "": it is."""
+    if number >= len(board.panels):
+        return "the storyboard has no such panel"
+    if log.asked == panel_settings(board, number):
+        return ""
+    panel = board.panels[number]
+    if (panel.prompt, panel.seed) == (log.shown.prompt, log.shown.seed):
+        return CHOSEN_ALREADY
+    return "the panel or its settings are not those that were judged"
 
 
 def _read(path: Path) -> dict[int, PanelLog]:

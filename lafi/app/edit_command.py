@@ -30,6 +30,7 @@ from lafi.app.story_command import (
 )
 
 if TYPE_CHECKING:
+    from lafi_client.critique_log import CritiqueLog
     from lafi_story.editing.command import Work
 
 app = typer.Typer()
@@ -159,8 +160,7 @@ def adopt(
 ) -> None:
     """Put what a critic chose, prompts and seeds, into the storyboard's file."""
     with said_why(1, "story"):
-        from lafi.board.error import StoryboardError
-        from lafi_client.critique_log import LOG, CritiqueLog
+        from lafi_client.critique_log import CritiqueLog
         from lafi_client.story_file import Overrides, load_story
         from lafi_story.editing.command import Work
         from lafi_story.editing.command import adopt as adopt_command
@@ -170,13 +170,26 @@ def adopt(
             load_story, overrides=Overrides(recipe, recipes, chosen_settings(settings, upscale))
         )
         log, board = CritiqueLog(drawn), load(story)
-        judged = len(log.panels)
         shown = log.shown(board)
-        if not log.panels:
-            got = f"{judged} panels in {drawn / LOG}, none as the file has them"
-            allowed = "a drawing that was judged (--critic), with the same --recipe and --set"
-            raise StoryboardError([f"--out: got {got}, allowed: {allowed}"])
+        for number, why in log.left_out.items():
+            typer.echo(f"note: panel {number}: left out: {why}", err=True)
+        _check_judged(log, drawn)
         adopt_command(story, board, shown, Work(load, dry_run=dry_run))
+
+
+def _check_judged(log: CritiqueLog, drawn: Path) -> None:
+    """Raises StoryboardError where a drawing has nothing for the file."""
+    from lafi.board.error import StoryboardError
+    from lafi_client.critique_log import CHOSEN_ALREADY, LOG
+
+    reasons = log.left_out.values()
+    if log.panels or (reasons and set(reasons) == {CHOSEN_ALREADY}):
+        return
+    got = f"{drawn / LOG}, which has no judged panel"
+    if reasons:
+        got = f"{drawn / LOG}, whose judged panels are all left out"
+    allowed = "a drawing of this file that was judged (--critic), with the same --recipe and --set"
+    raise StoryboardError([f"--out: got {got}, allowed: {allowed}"])
 
 
 def _work(

@@ -55,6 +55,19 @@ class ChineseReader:
         return re.compile(rf"(?:{'|'.join(self._words['thought'])})[了起着到]?.{{0,3}}$")
 
     @cached_property
+    def _no_denial(self) -> re.Pattern[str]:
+        """Words with the sign of a negation that deny nothing, the longest first."""
+        words = sorted(self._words["no_denial"], key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, words)))
+
+    def _denied(self, before: str) -> bool:
+        """Whether the clause denies the word that it goes on with.
+
+        A word that denies nothing counts as one sign, so that `不特别高兴` stays a negation.
+        """
+        return bool(_NOT.search(self._no_denial.sub(" ", before)))
+
+    @cached_property
     def _speech(self) -> tuple[str, ...]:
         return tuple(self._words["speech"])
 
@@ -189,7 +202,7 @@ class ChineseReader:
             for kind in _KINDS:
                 for name, term in getattr(self._vocabulary, kind).items():
                     at = max((clause.rfind(word) for word in term.zh), default=-1)
-                    if at >= 0 and not (kind in _DENIED and _NOT.search(clause[:at])):
+                    if at >= 0 and not (kind in _DENIED and self._denied(clause[:at])):
                         yield Found(kind, name, start + at, subjects.get(start))
 
     def _looks(

@@ -7,6 +7,7 @@ from typing import Final
 
 from lafi.board.error import StoryboardError
 from lafi.board.limits import MAX_CHARACTERS, MAX_CHARACTERS_PER_PANEL
+from lafi.board.placed_object import occurrences
 from lafi.board.storyboard import Panel, Storyboard
 from lafi_story.naming import free_name
 from lafi_story.prompts import TokenCount
@@ -73,8 +74,9 @@ def _unread(prop: Prop, panel: Panel, script: PanelScript, vocabulary: Vocabular
     if len(panel.characters) >= MAX_CHARACTERS_PER_PANEL:
         return "no room beside its characters"
     # A prompt that somebody wrote, and a thing with a word of its own, are taken at their word.
-    said = script.prompt or not prop.prop or vocabulary.drawn("props", prop.prop) in panel.prompt
-    return "" if said else "its prompt does not have it"
+    said = script.prompt or not prop.prop
+    drawn = vocabulary.drawn("props", prop.prop)
+    return "" if said or occurrences(drawn, panel.prompt) else "its prompt does not have it"
 
 
 def _reading(panel: Panel, script: PanelScript, prop: Prop) -> Panel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from lafi.board.checked_model import CheckedModel
 from lafi.board.error import StoryboardError, problem
@@ -88,42 +88,52 @@ def tell(
         )
     board, left_out = fuse(outline, cast, script, vocabulary, count)
     source = digest(source, script.model_dump_json())
-    board, same = _kept_same(
-        board, cast, script, vocabulary, count, folder, source, (places, props)
-    )
-    left_out = (*left_out, *same)
+    written = _Written(board, cast, script, vocabulary, count)
+    board, recurring = _with_recurring(written, _Wanted(places, props), folder, source)
+    left_out = (*left_out, *recurring)
     protected.check_board(board)
     kept = folder.notes if folder is not None else []
     notes = (*outline.notes, *renamed, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
     return Told(board, outline, scenes, cast, script, notes)
 
 
-def _kept_same(
-    board: Storyboard,
-    cast: Cast,
-    script: Script,
-    vocabulary: Vocabulary,
-    count: TokenCount,
-    folder: StepFolder | None,
-    source: str,
-    wanted: tuple[bool | None, bool | None],
+class _Written(NamedTuple):
+    """A storyboard without places and props, and what it was made of."""
+
+    board: Storyboard
+    cast: Cast
+    script: Script
+    vocabulary: Vocabulary
+    count: TokenCount
+
+
+class _Wanted(NamedTuple):
+    """What is drawn once for several panels, as of `tell`; None: as the vocabulary has it."""
+
+    places: bool | None
+    props: bool | None
+
+
+def _with_recurring(
+    written: _Written, wanted: _Wanted, folder: StepFolder | None, source: str
 ) -> tuple[Storyboard, tuple[str, ...]]:
-    """The storyboard with places and props as characters, and notes. wanted: as of `tell`."""
+    """The storyboard with places and props as characters, and notes."""
+    board, cast, script, vocabulary, count = written
+    usual = vocabulary.empty_scenes
     notes: list[str] = []
-    want_places, want_props = (vocabulary.empty_scenes if one is None else one for one in wanted)
     places = Places()
-    if want_places:
+    if usual if wanted.places is None else wanted.places:
         places = _step(folder, "places.yaml", Places, source, lambda: find_places(cast, script))
         board, unread = with_places(board, script, places, vocabulary, count)
         notes += [*places.notes, *unread]
-    elif wanted[0] is None:
+    elif wanted.places is None:
         notes += not_drawn("place", find_places(cast, script).places)
-    if want_props:
+    if usual if wanted.props is None else wanted.props:
         source = digest(source, places.model_dump_json())
         props = _step(folder, "props.yaml", Props, source, lambda: find_props(cast, script, places))
         board, unread = with_props(board, script, props, vocabulary, count)
         notes += [*props.notes, *unread]
-    elif wanted[1] is None:
+    elif wanted.props is None:
         notes += not_drawn("prop", find_props(cast, script, places).props)
     return board, tuple(notes)
 

@@ -47,6 +47,34 @@ def test_denied_deeds_are_not_done(chinese: ChineseReader):
 
 
 @pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("小美特别高兴。", "happy"),
+        ("小美忍不住笑了。", "happy"),
+        ("小美不但高兴。", "happy"),
+        ("小美不禁笑了。", "happy"),
+        ("小美不知不觉笑了。", "happy"),
+        ("小美拿着别的皮球。", "ball"),
+        ("小美有不少气球。", "balloon"),
+        ("小美一动不动坐着。", "sitting"),
+        ("小美不得不跑。", "running"),
+        ("小美不特别高兴。", ""),
+        ("小美没有特别高兴。", ""),
+        ("小美没有别的皮球。", ""),
+        ("小美不再高兴。", ""),
+        ("小美别跑。", ""),
+        ("小美恨不得跑。", ""),
+        ("小美特别不高兴。", ""),
+    ],
+)
+def test_words_with_the_sign_of_a_negation_that_deny_nothing(
+    chinese: ChineseReader, text: str, word: str
+):
+    found = [f.word for f in chinese.read(text).found if f.kind in ("actions", "moods", "props")]
+    assert found == ([word] if word else [])
+
+
+@pytest.mark.parametrize(
     ("text", "place"),
     [
         ("屋里暖洋洋的。三个孩子坐在桌边。", "room"),

@@ -157,6 +157,21 @@ def test_props_are_a_file_to_edit(
         assert "props.yaml" in str(refused.value)
 
 
+def test_a_ball_is_not_in_a_prompt_with_a_balloon(vocabulary: Vocabulary) -> None:
+    count = token_counter(vocabulary)
+    figures = [(Figure(name="mia", prop=word),) for word in ("ball", "ball", "balloon")]
+    script = Script(
+        panels=tuple(
+            PanelScript(first=0, last=0, scene=0, sentence="", figures=one) for one in figures
+        )
+    )
+    plain, _ = fuse(Outline(language="en"), CAST, script, vocabulary, count)
+    props = Props.model_validate({"props": [{"name": "ball", "prop": "ball", "panels": [0, 1, 2]}]})
+    board, notes = with_props(plain, script, props, vocabulary, count)
+    assert ["ball" in panel.characters for panel in board.panels] == [True, True, False]
+    assert notes == ("panel 2: ball is not read: its prompt does not have it",)
+
+
 def board_of(*names: str, regions: dict[str, object]) -> Storyboard:
     cast = [{"name": name, "prompt": f"a child called {name}"} for name in ("mia", "tom")]
     cast += [
@@ -195,6 +210,60 @@ def test_a_changed_panel_reads_a_thing_as_long_as_somebody_has_it(vocabulary: Vo
     # The thing is nobody whom a wish could name.
     with pytest.raises(StoryboardError, match=r"only: mia, tom\)"):
         editor.edit(both, 0, "add amulet")
+
+
+LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
+
+
+def test_a_thing_that_the_prompt_names_stays(vocabulary: Vocabulary) -> None:
+    cast = [
+        {"name": "mia", "prompt": "a child called mia"},
+        {"name": "lamp", "prompt": "a red umbrella", "kind": "prop"},
+    ]
+    panel = {"prompt": "{mia} standing with {lamp} by day", "regions": {"lamp": LEFT}}
+    board = Storyboard.model_validate({"characters": cast, "panels": [panel]})
+    night = with_recurring(
+        board, RulePanelEditor(vocabulary).edit(board, 0, "make it night"), vocabulary
+    )
+    assert "{lamp}" in night.prompt
+    assert set(night.characters or ()) == {"mia", "lamp"}
+    assert night.notes == ()
+    assert night.regions is None  # its own box stays
+    gone = with_recurring(board, PanelChange(0, "{mia} standing at night"), vocabulary)
+    assert (gone.characters, gone.regions) == (("mia",), {})
+    assert gone.notes == ("panel 0: lamp is not read any more: nobody has it",)
+
+
+def test_the_region_of_a_thing_is_that_of_whoever_has_it(vocabulary: Vocabulary) -> None:
+    people = {"mia": LEFT, "tom": RIGHT}
+    both = board_of("mia", "tom", "ball", regions={**people, "ball": LEFT})
+
+    def after(board: Storyboard, prompt: str, regions: object = None) -> PanelChange:
+        change = PanelChange(0, prompt, regions)  # type: ignore[arg-type]
+        return with_recurring(board, change, vocabulary)
+
+    mias = "{mia} standing with a ball on the left and {tom} standing on the right"
+    toms = "{mia} standing on the left and {tom} standing with a ball on the right"
+    moved = after(both, toms)
+    assert moved.regions == {**people, "ball": RIGHT}
+    assert moved.notes == ("panel 0: ball is now in the region of tom",)
+    # New regions of the people: the thing has one still.
+    swapped = {"mia": RIGHT, "tom": LEFT}
+    assert after(both, mias, swapped).regions == {**swapped, "ball": RIGHT}
+    assert after(both, mias, dict(people)).regions is None
+    # Both have one: nobody's region, as in `lafi story`.
+    two = after(both, mias.replace("{tom} standing", "{tom} standing with a ball"))
+    assert two.regions == people
+    assert two.notes == ("panel 0: ball is now without a region",)
+    # A box that somebody gave the thing stays while the same one has it, in the same place.
+    low = (0.0, 0.5, 0.3, 1.0)
+    own = board_of("mia", "tom", "ball", regions={**people, "ball": low})
+    assert after(own, mias + " at night").regions is None
+    assert after(own, toms).regions == {**people, "ball": RIGHT}
+    # So does that of a thing of which the vocabulary has no word.
+    jade = board_of("mia", "tom", "amulet", regions={**people, "amulet": low})
+    assert after(jade, toms).regions is None
+    assert after(jade, toms, swapped).regions == {**swapped, "amulet": low}
 
 
 def test_people_and_places_come_first(vocabulary: Vocabulary) -> None:
