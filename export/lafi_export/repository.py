@@ -30,7 +30,7 @@ from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.engine.onnx.runtime_choice import runtimes_of
 from lafi.engine.torch.control_fit import with_torch_controls
 from lafi.engine.torch.picture_prompts import with_torch_pictures
-from lafi.model.artifacts import DENOISER, file_folder
+from lafi.model.artifacts import ARTIFACTS, DENOISER, MODELS, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
@@ -76,11 +76,9 @@ from lafi_export.upscaler.repository import (
     write_upscaler_model,
 )
 
-ARTIFACTS: Final = "artifacts"
 LARGE: Final = 2**30
 """Bytes of a denoiser's float32 weights; larger ones get fewer comparisons."""
 LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
-MODELS: Final = "models"
 
 EngineLoader = Callable[[Path, RuntimeName, Precision, int], Engines]
 """(artifacts, runtime, precision, threads) -> engines, as `load_onnx_engines`."""

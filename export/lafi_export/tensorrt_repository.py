@@ -22,6 +22,7 @@ import onnx
 
 from lafi.engine.tensorrt.engines import PLANS, refit_graph
 from lafi.model.artifacts import (
+    ARTIFACTS,
     DENOISER,
     REFERENCE,
     VAE_DECODER,
@@ -35,7 +36,6 @@ from lafi.wire.model_spec import ModelSpec
 from lafi_export.tensorrt_compare import CheckEngine
 from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
 from lafi_export.tensorrt_models import (
-    ARTIFACTS,
     OwnBackend,
     ServersBackend,
     Serving,

@@ -14,6 +14,8 @@ CLASSIFIER: Final = "classifier"
 """The folder of the classifier in an exported model."""
 NETWORK: Final = "network.onnx"
 INFO: Final = "classifier.json"
+THRESHOLD: Final = 0.5
+"""Where nothing else is said; the default of the package that open_nsfw comes from."""
 PUT_IN: Final = "lafi export-safety --out REPO"
 """The command that gives a repository a classifier."""
 
