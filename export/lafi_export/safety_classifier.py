@@ -23,6 +23,7 @@ from lafi.model.classifier_files import (
     NETWORK,
     THRESHOLD,
     ClassifierInfo,
+    checked_classifier,
     read_classifier_info,
 )
 from lafi.model.info import MODEL_INFO_FILE, ModelInfoError, check_format
@@ -126,9 +127,13 @@ def _write_files(network: Path, folder: Path, name: str, threshold: float) -> Cl
 
 
 def keep_classifier(before: Path, artifacts: Path) -> None:
-    """Copy the classifier of an earlier export into a new one, if it has one."""
+    """Copy the classifier of an earlier export into a new one, if it has one.
+
+    Raises ArtifactsError for a copy that is not what its facts say.
+    """
     if read_classifier_info(before) is not None:
         shutil.copytree(before / CLASSIFIER, artifacts / CLASSIFIER)
+        checked_classifier(artifacts)
 
 
 def write_safety_model(models: Path, artifacts: Path) -> None:

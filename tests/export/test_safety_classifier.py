@@ -10,7 +10,8 @@ from tritonclient.grpc import model_config_pb2
 import lafi_export.safety_classifier
 from lafi.engine.onnx.classifier import load_classifier
 from lafi.model.artifacts import ArtifactsError
-from lafi.model.classifier_files import CLASSIFIER, NETWORK, read_classifier_info
+from lafi.model.classifier_files import CLASSIFIER, INFO, NETWORK, read_classifier_info
+from lafi_export.repository import export_checkpoint
 from lafi_export.safety_classifier import (
     export_classifier,
     keep_classifier,
@@ -51,6 +52,22 @@ def test_the_shipped_network_is_put_in_and_kept(repository: Path, tmp_path: Path
     assert (later / "artifacts" / CLASSIFIER / NETWORK).read_bytes() == (
         shipped_network().read_bytes()
     )
+
+
+@pytest.mark.parametrize("damaged", [INFO, NETWORK])
+def test_a_damaged_classifier_is_refused_before_an_export(
+    damaged: str, repository: Path, tmp_path: Path
+) -> None:
+    export_classifier(None, repository)
+    (repository / "artifacts" / CLASSIFIER / damaged).write_bytes(b"damaged")
+    steps: list[str] = []
+    with pytest.raises(
+        ArtifactsError, match=rf"(?s){damaged}: .*; run `lafi export-safety --out REPO`"
+    ):
+        export_checkpoint(tmp_path / "checkpoint", repository, tell=steps.append)
+    assert not steps
+    with pytest.raises(ArtifactsError, match=damaged):
+        keep_classifier(repository / "artifacts", tmp_path)
 
 
 def test_what_is_refused_changes_nothing(repository: Path, tmp_path: Path) -> None:
