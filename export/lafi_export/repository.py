@@ -122,7 +122,7 @@ def export_checkpoint(
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
     a precision that this machine lacks or a damaged `out`, LoraError and TextualInversionError;
-    ParityError where a tolerance is exceeded. After any error, also in `finish`, `out` is as before.
+    ParityError where a tolerance is exceeded. After an error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
     _check_options(text_precision, variants, denoiser, controls or {}, picture_prompts)
