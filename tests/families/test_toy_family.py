@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import lafi_export.tensorrt_command
 from lafi.conditioning.conditioner import FixedPorts
 from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
@@ -27,7 +25,6 @@ from lafi.engine.torch.graphs import ForwardEngine
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
 from lafi.model.engine_metadata import EngineMetadata, Shape
 from lafi.model.families.registry import families, family_of, input_ports
-from lafi.model.family import plan_precision_of
 from lafi.model.info import ModelInfo, ModelInfoError
 from lafi.model.layers import injected_layers
 from lafi.ports.bank_entry import stack_bank
@@ -37,9 +34,7 @@ from lafi.sampling.guidance import Embedded
 from lafi.serving.batched_engine import InputError, check_denoiser_inputs
 from lafi.wire.model_spec import TensorSpec, config_pbtxt, denoiser_spec, text_encoder_spec
 from lafi_export.parity_cases import bank_cases, denoiser_cases
-from lafi_export.tensorrt_command import check_family
 from lafi_export.tensorrt_compare import sample_feeds
-from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_profiles import Limits, Range, batched_profile, denoiser_profile
 
 SIZE = (4, 6)
@@ -64,27 +59,6 @@ def test_its_facts_are_kept_beside_the_model(info: ModelInfo) -> None:
     again = ModelInfo.model_validate_json(info.model_dump_json())
     assert again == info
     assert input_ports(again) == input_ports(info)
-
-
-def test_a_family_that_says_no_precision_of_plans_gets_float16(
-    info: ModelInfo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    family = family_of(info)
-    assert plan_precision_of(family) == "bf16"
-    monkeypatch.setattr(
-        lafi_export.tensorrt_command, "check_checkpoint", lambda folder: (family, {})
-    )
-    everywhere = BuildOptions.for_rtx(("SM75", "SM89"))
-    with pytest.raises(BuildError, match=r"got SM75, allowed SM80, .* toy, whose plans are in bf"):
-        check_family(tmp_path, everywhere)
-    # Whoever asks for another precision gets plans that such GPUs can run.
-    check_family(tmp_path, replace(everywhere, precision="f16"))
-    monkeypatch.setattr(type(family), "plan_precision", "f8")
-    with pytest.raises(ModelInfoError, match="toy: plan_precision: got 'f8', allowed f16, bf16"):
-        plan_precision_of(family)
-    monkeypatch.delattr(type(family), "plan_precision")
-    assert plan_precision_of(family) == "f16"
-    check_family(tmp_path, everywhere)
 
 
 def test_its_presets_are_its_own(info: ModelInfo) -> None:
