@@ -29,12 +29,13 @@ from lafi.board.storyboard import Panel, Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.onnx.graph import Precision, RuntimeName
+from lafi.model.artifacts import ARTIFACTS
 from lafi.model.checkpoint import read_model_info
 from lafi.model.info import load_model_info
 from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
 from lafi.wire.events import PanelImage
-from lafi_export.repository import ARTIFACTS, export_checkpoint
+from lafi_export.repository import export_checkpoint
 
 RESULTS = Path("benchmarks/results")
 PACKAGES = ("diffusers", "onnxruntime", "openvino", "torch")

@@ -18,7 +18,7 @@ from lafi.board.image_file import ImageFileError
 from lafi.board.reference_image import CheckedFile
 from lafi.board.storyboard import load_storyboard
 from lafi.drawing.crossing import crossing_problems
-from lafi.model.artifacts import CONFIGS, tokenizer_folders
+from lafi.model.artifacts import ARTIFACTS, CONFIGS, tokenizer_folders
 from lafi.model.check import check_against
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
 from lafi.model.info import ModelInfoError, check_format, load_model_info, load_variant_infos
@@ -35,7 +35,6 @@ from lafi_export.learnt_words import (
 )
 from lafi_export.lora_adapters import load_loras
 from lafi_export.lora_file import LoraError, is_lora_key, read_lora
-from lafi_export.repository import ARTIFACTS
 from lafi_export.sentencepiece_tokenizers import with_whole_tokenizers
 from lafi_export.tensor_file_kind import (
     gguf_line,

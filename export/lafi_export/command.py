@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lafi.engine.onnx.graph import Precision, RuntimeName
-from lafi.model.artifacts import ArtifactsError
+from lafi.model.artifacts import ARTIFACTS, ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import TextPrecision, variant_folder
 from lafi.model.tensor_file import TensorFileError
@@ -29,7 +29,7 @@ from lafi_export.picture_prompts.option import (
 )
 from lafi_export.picture_prompts.repository import picture_report
 from lafi_export.prepared_checkpoint import prepared
-from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.single_file import SingleFile
 from lafi_export.variant_option import VariantOptionError, parse_variants
 

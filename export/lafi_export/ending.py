@@ -5,8 +5,8 @@ Knows signals and folders, not what is exported.
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +75,24 @@ def put_in_place(new: Path, target: Path, aside: Path) -> None:
             if aside.exists():
                 aside.rename(target)
             raise
+
+
+def put_all_in_place(moves: Sequence[tuple[Path, Path, Path]]) -> None:
+    """`put_in_place` of several (new, target, aside); after an error every target is what it was.
+
+    The three of each are on one disk.
+    """
+    with uninterrupted(), ExitStack() as undo:
+        for new, target, aside in moves:
+            put_in_place(new, target, aside)
+            undo.callback(_put_back, new, target, aside)
+        undo.pop_all()
+
+
+def _put_back(new: Path, target: Path, aside: Path) -> None:
+    target.rename(new)
+    if aside.exists():
+        aside.rename(target)
 
 
 @contextmanager

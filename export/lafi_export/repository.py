@@ -30,8 +30,9 @@ from lafi.engine.onnx.graph import Precision, RuntimeName
 from lafi.engine.onnx.runtime_choice import runtimes_of
 from lafi.engine.torch.control_fit import with_torch_controls
 from lafi.engine.torch.picture_prompts import with_torch_pictures
-from lafi.model.artifacts import DENOISER, file_folder
+from lafi.model.artifacts import ARTIFACTS, DENOISER, MODELS, file_folder
 from lafi.model.checkpoint import read_model_info
+from lafi.model.classifier_files import checked_classifier
 from lafi.model.families.registry import text_stack_of
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.model.picture_prompt_info import AdapterFiles
@@ -76,11 +77,9 @@ from lafi_export.upscaler.repository import (
     write_upscaler_model,
 )
 
-ARTIFACTS: Final = "artifacts"
 LARGE: Final = 2**30
 """Bytes of a denoiser's float32 weights; larger ones get fewer comparisons."""
 LARGE_SIZES: Final[Sizes] = ((2, 2, 2),)
-MODELS: Final = "models"
 
 EngineLoader = Callable[[Path, RuntimeName, Precision, int], Engines]
 """(artifacts, runtime, precision, threads) -> engines, as `load_onnx_engines`."""
@@ -122,8 +121,8 @@ def export_checkpoint(
     complete folder before it replaces `out`. tell: before each step.
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
-    a precision that this machine lacks, LoraError and TextualInversionError; ParityError where a
-    tolerance is exceeded. After any error, also of `finish`, `out` is unchanged.
+    a precision that this machine lacks or a damaged `out`, LoraError and TextualInversionError;
+    ParityError where a tolerance is exceeded. After an error, also of `finish`, `out` is unchanged.
     """
     _check_out(out)
     _check_options(text_precision, variants, denoiser, controls or {}, picture_prompts)
@@ -357,6 +356,8 @@ def _write_model(folder: Path, spec: ModelSpec, info: ModelInfo) -> None:
 
 
 def _check_out(out: Path) -> None:
+    """Raises ExportError for other folders, ArtifactsError for a damaged classifier to be kept."""
+    checked_classifier(out / ARTIFACTS)
     if out.is_dir() and (not any(out.iterdir()) or (out / ARTIFACTS / MODEL_INFO_FILE).is_file()):
         return
     if out.exists() or out.is_symlink():

@@ -13,6 +13,8 @@ from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
 from lafi.model.engine_metadata import RTX_CAPABILITIES, EngineMetadata, GpuMachine
+from lafi.model.family import plan_precision_of
+from lafi.model.info import ModelInfoError
 from lafi_export.ending import ended_like_an_error
 from lafi_export.parity_report import ParityError
 from lafi_export.repository import ExportError, export_checkpoint
@@ -27,7 +29,8 @@ from lafi_export.upscaler.tensorrt import check_network
 from lafi_kernels.tensorrt_module import TensorRTMissing, import_tensorrt_rtx
 from lafi_kernels.tensorrt_plugin import PluginError, register_attention_plugin
 
-WITHOUT_BF16: Final = "SM75"
+FIRST_WITH_BF16: Final = (8, 0)
+"""The lowest compute capability whose GPUs compute in bfloat16."""
 _EXPECTED_ERRORS = (
     ArtifactsError,
     BuildError,
@@ -35,6 +38,7 @@ _EXPECTED_ERRORS = (
     ExportError,
     GpuMissing,
     GraphError,
+    ModelInfoError,
     ParityError,
     PluginError,
     PrecisionError,
@@ -85,10 +89,11 @@ def check_family(checkpoint: Path, options: BuildOptions) -> None:
     """
     family, _ = check_checkpoint(checkpoint)
     builder = options.builder
-    if family.plan_precision == "bf16" and WITHOUT_BF16 in options.capabilities:
-        allowed = ", ".join(name for name in RTX_CAPABILITIES if name != WITHOUT_BF16)
+    wrong = [name for name in options.capabilities if not _has_bf16(name)]
+    if wrong and (options.precision or plan_precision_of(family)) == "bf16":
+        allowed = ", ".join(filter(_has_bf16, RTX_CAPABILITIES))
         raise BuildError(
-            f"capability: got {WITHOUT_BF16}, allowed {allowed} with a model of the family "
+            f"capability: got {', '.join(wrong)}, allowed {allowed} with a model of the family "
             f"{family.name}, whose plans are in bf16"
         )
     if why := family.refused_runtimes.get(builder):
@@ -96,6 +101,11 @@ def check_family(checkpoint: Path, options: BuildOptions) -> None:
             f"CHECKPOINT: got a model of the family {family.name}, allowed another one with "
             f"--target {builder}: {why}; leave out --target to draw it on the CPU"
         )
+
+
+def _has_bf16(capability: str) -> bool:
+    """capability: of RTX_CAPABILITIES."""
+    return tuple(int(part) for part in RTX_CAPABILITIES[capability].split(".")) >= FIRST_WITH_BF16
 
 
 def machine_for(options: BuildOptions) -> GpuMachine:

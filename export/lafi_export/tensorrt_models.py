@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from lafi.engine.tensorrt.engines import ENGINE, RTX_ENGINE
-from lafi.model.artifacts import DENOISER, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
+from lafi.model.artifacts import ARTIFACTS, DENOISER, MODELS, TEXT_ENCODER, VAE_DECODER, VAE_ENCODER
 from lafi.model.engine_metadata import EngineMetadata
 from lafi.model.info import ModelInfo
 from lafi.wire.model_spec import (
@@ -30,8 +30,6 @@ from lafi_export.safety_classifier import write_safety_model
 from lafi_export.tensorrt_profiles import Limits
 from lafi_export.upscaler.repository import write_upscaler_model
 
-ARTIFACTS: Final = "artifacts"
-MODELS: Final = "models"
 SERVED_PLAN: Final = "model.plan"
 
 

@@ -22,6 +22,7 @@ import onnx
 
 from lafi.engine.tensorrt.engines import PLANS, refit_graph
 from lafi.model.artifacts import (
+    ARTIFACTS,
     DENOISER,
     REFERENCE,
     VAE_DECODER,
@@ -30,12 +31,12 @@ from lafi.model.artifacts import (
 )
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, ShapeRange
 from lafi.model.families.registry import family_of, input_ports
+from lafi.model.family import plan_precision_of
 from lafi.model.info import ModelInfo, load_model_info, load_variant_infos
 from lafi.wire.model_spec import ModelSpec
 from lafi_export.tensorrt_compare import CheckEngine
-from lafi_export.tensorrt_graph import GraphChange, GraphError, write_graph
+from lafi_export.tensorrt_graph import GpuPrecision, GraphChange, GraphError, write_graph
 from lafi_export.tensorrt_models import (
-    ARTIFACTS,
     OwnBackend,
     ServersBackend,
     Serving,
@@ -90,8 +91,6 @@ def build_repository(
     """
     artifacts = repository / ARTIFACTS
     info = load_model_info(artifacts)
-    if options.precision is None:
-        options = replace(options, precision=family_of(info).plan_precision)
     if variants := load_variant_infos(artifacts):
         named = ", ".join(other.variant for other in variants)
         raise BuildError(f"variants: got {named}, allowed none: plans are for the model alone")
@@ -101,14 +100,14 @@ def build_repository(
     with tempfile.TemporaryDirectory(prefix=".tensorrt.", dir=repository) as work:
         for name in PLANS:
             tell(f"building {PLANS[name]}")
-            own = _options_of(name, options)
+            own, precision = _options_of(name, options, info)
             graph = Path(work) / name
             names = _plan_names(artifacts / name, info, limits, serving)
-            plan = _prepare(artifacts / name, graph, names, info, own, limits, serving)
+            plan = _prepare(artifacts / name, graph, names, info, own, precision, limits, serving)
             plugins = build(graph, artifacts / PLANS[name], plan, timing_cache=timings)
             if own.refit or own.strip:
                 _keep(graph, refit_graph(artifacts / PLANS[name]))
-            made[name] = _describe(artifacts, name, info, machine, own, plan, plugins)
+            made[name] = _describe(artifacts, name, info, machine, own, precision, plan, plugins)
             if check is not None:
                 tell(f"comparing {PLANS[name]} with {name}")
                 check(artifacts / name, names, made[name])
@@ -148,6 +147,7 @@ def _prepare(
     names: Mapping[str, str],
     info: ModelInfo,
     options: BuildOptions,
+    precision: GpuPrecision,
     limits: Limits,
     serving: Serving,
 ) -> BuildPlan:
@@ -160,8 +160,7 @@ def _prepare(
         profile = _served_profile(source, info, limits, serving)
     exact = tuple(port.name for port in input_ports(info) if port.exact)
     plugin = options.attention == "plugin"
-    assert options.precision is not None
-    change = GraphChange(options.precision, names, plugin=plugin, exact_inputs=exact)
+    change = GraphChange(precision, names, plugin=plugin, exact_inputs=exact)
     return plan_build(profile, write_graph(source, graph, change), options)
 
 
@@ -193,12 +192,12 @@ def _describe(
     info: ModelInfo,
     machine: GpuMachine,
     options: BuildOptions,
+    precision: GpuPrecision,
     plan: BuildPlan,
     plugins: int,
 ) -> EngineMetadata:
     """The metadata of a plan that was just built, written beside it."""
     file = artifacts / PLANS[name]
-    assert options.precision is not None
     metadata = EngineMetadata(
         plan=file.name,
         plan_sha256=file_sha256(file),
@@ -208,7 +207,7 @@ def _describe(
         gpu=machine.gpu,
         capability=machine.capability,
         tensorrt=machine.tensorrt,
-        precision=options.precision,
+        precision=precision,
         profile=dict(plan.profile),
         attention_plugins=plugins,
         refittable=options.refit,
@@ -218,14 +217,20 @@ def _describe(
     return metadata
 
 
-def _options_of(name: str, options: BuildOptions) -> BuildOptions:
-    """What holds for one engine: Triton Server's own backend cannot refit, so only OURS are
-    refittable or stripped; VAEs stay fp32, since SDXL's overflows in fp16."""
+def _options_of(
+    name: str, options: BuildOptions, info: ModelInfo
+) -> tuple[BuildOptions, GpuPrecision]:
+    """What holds for one engine, and its precision: the family's where none is asked for.
+
+    Triton Server's own backend cannot refit, so only OURS are refittable or stripped; VAEs stay
+    fp32, since SDXL's overflows in fp16.
+    """
+    precision: GpuPrecision = options.precision or plan_precision_of(family_of(info))
     if name not in OURS:
         options = replace(options, refit=False, strip=False)
     if name in (VAE_ENCODER, VAE_DECODER):
-        options = replace(options, precision="f32")
-    return options
+        precision = "f32"
+    return replace(options, precision=precision), precision
 
 
 def _keep(graph: Path, target: Path) -> None:

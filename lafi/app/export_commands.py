@@ -36,6 +36,7 @@ from lafi.app.export_options import (
     chosen_capabilities,
 )
 from lafi.app.missing import needs
+from lafi.model.classifier_files import THRESHOLD
 
 if TYPE_CHECKING:
     from lafi_export.tensorrt_plan import BuildOptions
@@ -191,7 +192,7 @@ def export_safety(
     ] = Path("out/repository"),
     threshold: Annotated[
         float, typer.Option(help="From which score on a picture is flagged or refused, 0 to 1.")
-    ] = 0.5,
+    ] = THRESHOLD,
 ) -> None:
     """Give a model repository a classifier that looks at pictures before they are sent."""
     with needs("export"):

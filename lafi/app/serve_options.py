@@ -10,7 +10,9 @@ from lafi.board.error import StoryboardError
 from lafi.board.safety_words import SAFETY, SAFETY_WORDS, load_safety
 from lafi.front.control import PeerSettings, TlsFiles
 from lafi.front.peers import check_template
+from lafi.model.artifacts import ARTIFACTS, ArtifactsError
 from lafi.model.classifier_files import PUT_IN, read_classifier_info
+from lafi.model.info import MODEL_INFO_FILE
 from lafi.server.exposure import Exposure
 from lafi.server.triton_server import DEFAULT_RECIPE
 from lafi.store.settings import BESIDE_STATE, RETENTION_DAYS, STORE, STORE_MEGABYTES
@@ -27,14 +29,21 @@ def models_environment(
     """All that the models are told. store: place, MiB, days. Raises typer.BadParameter.
 
     Says so where words in prompts are looked at and the repository has nothing to look at pictures.
+    A folder that is no repository is refused later, by `serve_command`.
     """
     found = {
         **recipe_environment(default_recipe),
         **store_environment(*store),
         **safety_environment(safety, safety_words),
     }
-    if found.get(SAFETY, "off") != "off" and read_classifier_info(repository / "artifacts") is None:
-        typer.echo(f"note: --safety looks at prompts, not at pictures: {PUT_IN}", err=True)
+    artifacts = repository / ARTIFACTS
+    if found.get(SAFETY, "off") != "off" and (artifacts / MODEL_INFO_FILE).is_file():
+        try:
+            classifier = read_classifier_info(artifacts)
+        except ArtifactsError as error:
+            raise typer.BadParameter(str(error), param_hint="--safety") from None
+        if classifier is None:
+            typer.echo(f"note: --safety looks at prompts, not at pictures: {PUT_IN}", err=True)
     return found
 
 

@@ -13,6 +13,11 @@ from lafi.model.families.registry import text_stack_of
 from lafi.model.info import ModelInfo, load_model_info
 from lafi.model.text_stack import PromptReader
 
+ARTIFACTS: Final = "artifacts"
+"""The folder of a repository with the exported files."""
+MODELS: Final = "models"
+"""The folder of a repository with what Triton Server loads."""
+
 TEXT_ENCODER: Final = "text_encoder.onnx"
 VAE_ENCODER: Final = "vae_encoder.onnx"
 VAE_DECODER: Final = "vae_decoder.onnx"

@@ -8,12 +8,14 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lafi.model.artifacts import ArtifactsError
+from lafi.model.artifacts import ArtifactsError, file_sha256
 
 CLASSIFIER: Final = "classifier"
 """The folder of the classifier in an exported model."""
 NETWORK: Final = "network.onnx"
 INFO: Final = "classifier.json"
+THRESHOLD: Final = 0.5
+"""Where nothing else is said; the default of the package that open_nsfw comes from."""
 PUT_IN: Final = "lafi export-safety --out REPO"
 """The command that gives a repository a classifier."""
 
@@ -42,3 +44,23 @@ def read_classifier_info(artifacts: Path) -> ClassifierInfo | None:
         return ClassifierInfo.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ArtifactsError(f"{path}: {error}; run `{PUT_IN}` again") from error
+
+
+def checked_classifier(artifacts: Path) -> ClassifierInfo | None:
+    """As `read_classifier_info`, the network's file compared with its hash. It is not loaded.
+
+    Raises ArtifactsError for a file that is missing, damaged or changed.
+    """
+    info = read_classifier_info(artifacts)
+    if info is None:
+        return None
+    path = Path(artifacts) / CLASSIFIER / NETWORK
+    if not path.is_file():
+        raise ArtifactsError(f"{path}: no such file; run `{PUT_IN}` again")
+    found = file_sha256(path)
+    if found != info.sha256:
+        raise ArtifactsError(
+            f"{path}: got SHA-256 {found[:12]}, {INFO} says {info.sha256[:12]}; "
+            f"run `{PUT_IN}` again"
+        )
+    return info

@@ -5,9 +5,9 @@ Loading it and running it in torch is `lafi.engine.torch.family.TorchFamily`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, cast, get_args
 
-from lafi.model.info import AttentionSite, ModelInfo
+from lafi.model.info import AttentionSite, ModelInfo, ModelInfoError
 from lafi.model.input_port import InputPort
 from lafi.model.text_stack import TextStack
 
@@ -16,14 +16,17 @@ GuidanceKind = Literal["rows", "embedded", "none"]
 """How the denoiser gets guidance: a second row, a number (port `guidance`), or not at all."""
 
 PlanPrecision = Literal["f16", "bf16"]
-ONLY_RTX: Final[Mapping[str, str]] = {
+NOT_BUILT_BY_TENSORRT: Final[Mapping[str, str]] = {
     "tensorrt": "TensorRT-RTX alone has built its denoiser (--target tensorrt-rtx)"
 }
 """`Family.refused_runtimes` of a family whose engines TensorRT was not seen to build."""
 
 
 class Family(Protocol):
-    """One kind of denoiser. A new one is a file and a line in the registry."""
+    """One kind of denoiser. A new one is a file and a line in the registry.
+
+    It may have `plan_precision`, of type PlanPrecision, for `plan_precision_of`.
+    """
 
     @property
     def name(self) -> str:
@@ -41,11 +44,6 @@ class Family(Protocol):
     def refused_runtimes(self) -> Mapping[str, str]:
         """Name of a runtime that draws this family wrong, or is not known to draw it -> why, as a
         message says it. `lafi export` refuses it before any work."""
-
-    @property
-    def plan_precision(self) -> PlanPrecision:
-        """In which TensorRT computes denoiser and text encoder. bf16: values beyond 65504 come up,
-        as in T5, which float16 does not hold."""
 
     @property
     def text(self) -> TextStack:
@@ -79,3 +77,18 @@ class Family(Protocol):
 
         Presets that do not exist for these layers are left out.
         """
+
+
+def plan_precision_of(family: Family) -> PlanPrecision:
+    """In which TensorRT computes denoiser and text encoder: `plan_precision`, f16 without one.
+
+    bf16 where values beyond 65504 come up, as in T5, which float16 does not hold. Families of
+    outside packages may be older than the attribute. Raises ModelInfoError for another value.
+    """
+    found = getattr(family, "plan_precision", "f16")
+    if found not in get_args(PlanPrecision):
+        allowed = ", ".join(get_args(PlanPrecision))
+        raise ModelInfoError(
+            f"family {family.name}: plan_precision: got {found!r}, allowed {allowed}"
+        )
+    return cast(PlanPrecision, found)

@@ -12,7 +12,7 @@ from lafi.board.letterbox import Pixels
 from lafi.model.classifier_files import ClassifierInfo
 
 Scores = npt.NDArray[np.float32]
-"""(n,) in [0, 1]: how sure it is that a picture is not for everybody."""
+"""(n,) in [0, 1]: how likely a picture is not safe for work."""
 SIDE: Final = 224
 """Pixels of the square that the network sees."""
 _WHOLE: Final = 256

@@ -142,7 +142,7 @@ def upscaler_spec(max_batch_size: int = 8) -> ModelSpec:
 
 
 def safety_spec(max_batch_size: int = 16) -> ModelSpec:
-    """IMAGE UINT8 (224, 224, 3), RGB -> SCORE FP32 (1), 0 to 1: how little it is for everybody."""
+    """IMAGE UINT8 (224, 224, 3), RGB -> SCORE FP32 (1), 0 to 1: how likely not safe for work."""
     return ModelSpec(
         name="safety",
         inputs=(TensorSpec(IMAGE, "UINT8", (224, 224, 3)),),

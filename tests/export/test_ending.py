@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lafi_export.ending import ended_like_an_error, made_folder, put_in_place, uninterrupted
+from lafi_export.ending import (
+    ended_like_an_error,
+    made_folder,
+    put_all_in_place,
+    put_in_place,
+    uninterrupted,
+)
 
 QUICK = """
 import shutil, sys
@@ -133,6 +139,27 @@ def test_a_folder_is_replaced_or_stays(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         put_in_place(new, target, tmp_path / "second")
     assert {*content(tmp_path)} == {"target", "target/new", "aside", "aside/target"}
+
+
+def test_of_several_folders_all_or_none_are_put_in_place(tmp_path: Path) -> None:
+    for name in ("a", "b", "old a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    before = content(tmp_path)
+    moves = [
+        (tmp_path / "a", tmp_path / "old a", tmp_path / "aside a"),
+        (tmp_path / "b", tmp_path / "new b", tmp_path / "aside b"),
+    ]
+    missing = (tmp_path / "c", tmp_path / "b", tmp_path / "aside c")
+    for wrong in ([*moves, missing], [*moves[:1], missing]):
+        with pytest.raises(FileNotFoundError):
+            put_all_in_place(wrong)
+        assert content(tmp_path) == before
+    put_all_in_place(moves)
+    assert {*content(tmp_path)} == {
+        *("old a", "old a/a", "aside a", "aside a/old a"),
+        *("new b", "new b/b"),
+    }
 
 
 def exit_status(code: str, *arguments: str) -> int:

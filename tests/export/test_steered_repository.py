@@ -20,7 +20,7 @@ from exported_conditions import (
 from drawn_twice import distance
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.artifacts import ArtifactsError
+from lafi.model.artifacts import ARTIFACTS, ArtifactsError
 from lafi.model.control_info import (
     ADAPTER,
     NETWORK,
@@ -32,7 +32,6 @@ from lafi.model.info import load_model_info
 from lafi.model.picture_prompt_info import ENCODER, AdapterFiles, picture_prompt_folder
 from lafi.ports.engines import Engines
 from lafi_export.control.repository import control_report
-from lafi_export.repository import ARTIFACTS
 
 INK: dict[str, Any] = {"kind": "ink", "pose": POSE, "region": [0, 0, 0.5, 1], "end": 0.7}
 NET: dict[str, Any] = {"kind": "pose", "pose": POSE}

@@ -112,7 +112,7 @@ class Caller:
 @pytest.fixture(scope="session")
 def served_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The exported repository with the bundled upscaler and a picture classifier, a low limit of
-    storyboards, so that tests can reach it, and what is not for everybody said."""
+    storyboards, so that tests can reach it, and a score and a flag in each panel's answer."""
     folder = tmp_path_factory.mktemp("served") / "repository"
     shutil.copytree(repository, folder)
     shutil.copytree(UPSCALER, folder / "artifacts" / "upscaler")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lafi.engine.cuda.machine import GpuMissing
-from lafi.model.artifacts import ArtifactsError
+from lafi.model.artifacts import ARTIFACTS, MODELS, ArtifactsError
 from lafi.model.info import ModelInfoError
 from lafi_export.command import parity_table
 from lafi_export.ending import ended_like_an_error
@@ -15,7 +15,6 @@ from lafi_export.parity_report import ParityError
 from lafi_export.tensorrt_build import build_engine
 from lafi_export.tensorrt_command import machine_for
 from lafi_export.tensorrt_graph import GraphError
-from lafi_export.tensorrt_models import ARTIFACTS, MODELS
 from lafi_export.tensorrt_plan import BuildError, BuildOptions
 from lafi_export.tensorrt_repository import TIMING_CACHE
 from lafi_export.upscaler.repository import (

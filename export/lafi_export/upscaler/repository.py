@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from lafi.model.artifacts import check_file, file_sha256
+from lafi.model.artifacts import ARTIFACTS, MODELS, check_file, file_sha256
 from lafi.model.info import MODEL_INFO_FILE, check_format, load_model_info
 from lafi.model.upscaler_files import (
     INFO,
@@ -29,8 +28,6 @@ from lafi_export.upscaler.onnx_file import write_network
 from lafi_export.upscaler.parity import compare_network
 from lafi_export.upscaler.source import read_source
 
-ARTIFACTS: Final = "artifacts"
-MODELS: Final = "models"
 Tell = Callable[[str], None]
 
 

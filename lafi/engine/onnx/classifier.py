@@ -8,13 +8,13 @@ import numpy as np
 
 from lafi.board.letterbox import Pixels
 from lafi.engine.onnx.graph import RunGraph, open_graph
-from lafi.model.artifacts import ArtifactsError, check_file
+from lafi.model.artifacts import ArtifactsError
 from lafi.model.classifier_files import (
     CLASSIFIER,
     NETWORK,
     PUT_IN,
     ClassifierInfo,
-    read_classifier_info,
+    checked_classifier,
 )
 from lafi.ports.classifier import SIDE, Scores, classifier_row
 
@@ -56,12 +56,10 @@ def load_classifier(artifacts: Path, threads: int = 0) -> OnnxClassifier:
     Raises ArtifactsError for a folder without one, a changed file, and a network with another
     interface.
     """
-    info = read_classifier_info(artifacts)
+    info = checked_classifier(artifacts)
     if info is None:
         raise ArtifactsError(f"{artifacts}: got no {CLASSIFIER}, allowed one; {PUT_IN}")
-    path = Path(artifacts) / CLASSIFIER / NETWORK
-    check_file(path, info.sha256)
-    return tried(path, info, threads)
+    return tried(Path(artifacts) / CLASSIFIER / NETWORK, info, threads)
 
 
 def tried(path: Path, info: ClassifierInfo, threads: int = 0) -> OnnxClassifier:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
 from lafi.model.families.vae_checks import vae_problems
-from lafi.model.family import ONLY_RTX, GuidanceKind, PlanPrecision
+from lafi.model.family import NOT_BUILT_BY_TENSORRT, GuidanceKind, PlanPrecision
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import GUIDANCE_PORT, ROWS, InputPort, core_ports
 from lafi.model.scheduler_classes import EVEN_LEVELS, FLOW_SCHEDULERS
@@ -46,7 +46,7 @@ class FluxFamily:
     # Where the attention op's branches are an `If`, OpenVINO 2026.4 reads memory that it has given
     # away, in its first call at a larger shape; without the branches it does not.
     refused_runtimes: Final[Mapping[str, str]] = {
-        **ONLY_RTX,
+        **NOT_BUILT_BY_TENSORRT,
         "openvino": "its first call at a larger picture gives other numbers",
     }
     plan_precision: Final[PlanPrecision] = "bf16"

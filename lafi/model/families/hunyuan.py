@@ -10,7 +10,7 @@ from typing import Any, Final
 from lafi.model.config_problems import Config, differs
 from lafi.model.families.scheduler_checks import diffusion_problems
 from lafi.model.families.vae_checks import vae_problems
-from lafi.model.family import ONLY_RTX, GuidanceKind, PlanPrecision
+from lafi.model.family import NOT_BUILT_BY_TENSORRT, GuidanceKind, PlanPrecision
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import ROWS, InputPort, core_ports, text_mask_port, words_port
 from lafi.model.text_stacks.hunyuan import HUNYUAN_PARTS, HUNYUAN_TEXTS, text_tokens
@@ -37,7 +37,7 @@ class HunyuanFamily:
     name: Final = "hunyuan"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "decoder"
-    refused_runtimes: Final = ONLY_RTX
+    refused_runtimes: Final = NOT_BUILT_BY_TENSORRT
     plan_precision: Final[PlanPrecision] = "bf16"
     text: Final = HUNYUAN_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str, ...] | None]]] = {

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lafi.model.config_problems import Config, differs
 from lafi.model.families.vae_checks import vae_problems
-from lafi.model.family import ONLY_RTX, GuidanceKind, PlanPrecision
+from lafi.model.family import NOT_BUILT_BY_TENSORRT, GuidanceKind, PlanPrecision
 from lafi.model.info import AttentionSite, ModelInfo
 from lafi.model.input_port import ROWS, InputPort, core_ports
 from lafi.model.scheduler_classes import FLOW_SCHEDULERS
@@ -24,7 +24,7 @@ class Sd3Family:
     name: Final = "sd3"
     guidance: Final[GuidanceKind] = "rows"
     default_preset: Final = "all"
-    refused_runtimes: Final = ONLY_RTX
+    refused_runtimes: Final = NOT_BUILT_BY_TENSORRT
     plan_precision: Final[PlanPrecision] = "bf16"
     text: Final = SD3_TEXTS
     parts: Final[Mapping[str, Mapping[str, tuple[str | None, ...] | None]]] = {

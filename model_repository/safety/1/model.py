@@ -1,4 +1,4 @@
-"""The served model `safety`: pictures in, how little they are for everybody out."""
+"""The served model `safety`: pictures in, how likely each is not safe for work out."""
 
 from __future__ import annotations
 

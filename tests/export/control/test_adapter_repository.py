@@ -12,10 +12,11 @@ from control_networks import random_adapter
 
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.artifacts import ARTIFACTS
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.control_info import is_residual
 from lafi_export.parity_cases import random_batch
-from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+from lafi_export.repository import ExportError, export_checkpoint
 
 
 @pytest.mark.slow

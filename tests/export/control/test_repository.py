@@ -16,12 +16,13 @@ from exported_conditions import POSE, check_a_single_cell, drawn
 from drawn_twice import distance
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
+from lafi.model.artifacts import ARTIFACTS
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.control_info import is_residual
 from lafi.model.info import load_model_info
 from lafi.ports.engines import Engines
 from lafi_export.control.repository import control_report
-from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+from lafi_export.repository import ExportError, export_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from drawn_twice import distance
 from lafi.engine.onnx.engines import load_onnx_engines
 from lafi.engine.torch.engines import load_torch_engines
-from lafi.model.artifacts import ArtifactsError
+from lafi.model.artifacts import ARTIFACTS, ArtifactsError
 from lafi.model.checkpoint import CheckpointError
 from lafi.model.info import load_model_info, variant_folder
 from lafi.model.picture_prompt_info import ENCODER, AdapterFiles, picture_prompt_folder
 from lafi.ports.engines import Engines
-from lafi_export.repository import ARTIFACTS, ExportError, export_checkpoint
+from lafi_export.repository import ExportError, export_checkpoint
 from lafi_export.variant_option import parse_variants
 
 

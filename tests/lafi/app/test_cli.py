@@ -91,7 +91,9 @@ def test_serve_passes_what_is_done_about_words(monkeypatch: pytest.MonkeyPatch, 
     calls = stand_in(monkeypatch, "lafi.server.command", "serve_command")
     file = tmp_path / "words.yaml"
     file.write_text("en: [dragon]\n")
-    arguments = ["serve", "repo", "--store", "none", "--safety"]
+    (tmp_path / "repo/artifacts/classifier").mkdir(parents=True)
+    (tmp_path / "repo/artifacts/lafi.json").touch()
+    arguments = ["serve", str(tmp_path / "repo"), "--store", "none", "--safety"]
     flags = runner.invoke(app, [*arguments, "flag"])
     assert flags.exit_code == 7
     assert "looks at prompts, not at pictures: lafi export-safety --out REPO" in flags.output
@@ -109,6 +111,15 @@ def test_serve_passes_what_is_done_about_words(monkeypatch: pytest.MonkeyPatch, 
         assert line in refused.output
     assert "not at pictures" not in runner.invoke(app, [*arguments, "off"]).output
     calls.pop()
+    # Where there is no repository, that is what is said, and by who serves it.
+    nowhere = ["serve", str(tmp_path / "nowhere"), "--safety", "flag"]
+    assert "not at pictures" not in runner.invoke(app, nowhere).output
+    calls.pop()
+    (tmp_path / "repo/artifacts/classifier/classifier.json").write_text("damaged")
+    damaged = runner.invoke(app, [*arguments, "flag"])
+    assert damaged.exit_code == 2
+    assert "Invalid value for --safety" in damaged.output
+    assert "classifier.json" in damaged.output
     alone = runner.invoke(app, ["serve", "repo", "--safety-words", str(file)])
     assert (alone.exit_code, len(calls)) == (2, 2)
 
