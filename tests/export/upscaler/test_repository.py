@@ -106,7 +106,7 @@ def test_a_second_network_of_a_factor_takes_the_place_of_the_first(
     assert info is not None
     assert [(n.factor, n.name) for n in info.networks] == [(2, "net2"), (4, "net1")]
     left = [path.name for path in (repository / "artifacts").iterdir()]
-    assert sorted(left) == ["lafi.json", "upscaler"]
+    assert sorted(left) == ["lafi.json", "lafi.json.sha256", "upscaler"]
 
 
 def test_after_an_error_the_repository_is_as_it_was(
