@@ -243,13 +243,8 @@ def _with_sources(storyboard: Storyboard, numbers: Iterable[int]) -> tuple[int, 
         number = ahead.pop()
         if number not in found:
             found.add(number)
-            ahead.extend(_sources(storyboard, storyboard.panels[number]))
+            ahead.extend(storyboard.sources(storyboard.panels[number]))
     return tuple(sorted(found))
-
-
-def _sources(storyboard: Storyboard, panel: Panel) -> list[int]:
-    sources = [stage.source for stage in storyboard.effective_sampling(panel).stages]
-    return [source.panel for source in sources if source and source.panel is not None]
 
 
 def _part(storyboard: Storyboard, numbers: tuple[int, ...]) -> Storyboard:
@@ -266,7 +261,7 @@ def _part(storyboard: Storyboard, numbers: tuple[int, ...]) -> Storyboard:
 
 def _moved(storyboard: Storyboard, panel: Panel, places: Mapping[int, int]) -> Panel:
     """The panel, with the numbers of the panels that its stages begin with changed to new ones."""
-    if not _sources(storyboard, panel):
+    if not storyboard.sources(panel):
         return panel
     stages = storyboard.effective_sampling(panel).stages
     moved = Sampling(stages=tuple(_moved_stage(stage, places) for stage in stages))

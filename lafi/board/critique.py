@@ -88,14 +88,7 @@ def prompt_problems(panel: Panel, prompt: str) -> list[str]:
 
 def followers(board: Storyboard, number: int) -> list[int]:
     """The panels that begin with a panel as it was drawn."""
-    return [
-        other
-        for other, panel in enumerate(board.panels)
-        if any(
-            stage.source is not None and stage.source.panel == number
-            for stage in board.effective_sampling(panel).stages
-        )
-    ]
+    return [other for other, panel in enumerate(board.panels) if number in board.sources(panel)]
 
 
 def seeded(board: Storyboard, number: int) -> bool:

@@ -271,6 +271,11 @@ class Storyboard(CheckedModel):
         """The panel's characters of this kind, in the panel's order."""
         return tuple(name for name in panel.characters if self.character(name).kind == kind)
 
+    def sources(self, panel: Panel) -> tuple[int, ...]:
+        """Earlier panels that stages of this one begin with, as those were drawn."""
+        found = (stage.source for stage in self.effective_sampling(panel).stages)
+        return tuple(each.panel for each in found if each and each.panel is not None)
+
     def effective_sampling(self, panel: Panel) -> Sampling:
         """The panel's own sampling, or the storyboard's."""
         return panel.sampling or self.sampling

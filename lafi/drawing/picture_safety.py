@@ -50,7 +50,8 @@ class PictureSafety:
             for event in events:
                 match event:
                     case PanelImage():
-                        seen = self._seen(event, _sources(storyboard, event.panel) & refused)
+                        begins_with = storyboard.sources(storyboard.panels[event.panel])
+                        seen = self._seen(event, refused.intersection(begins_with))
                         if isinstance(seen, Failed):
                             refused.add(event.panel)
                         yield seen
@@ -90,10 +91,3 @@ class PictureSafety:
             return ""
         allowed = f"less than {info.threshold:g} (safety: refuse)"
         return f"safety: {info.name} gives the picture {score:.2f}, allowed: {allowed}"
-
-
-def _sources(storyboard: Storyboard, number: int) -> set[int]:
-    """Panels that stages of this one begin with."""
-    stages = storyboard.effective_sampling(storyboard.panels[number]).stages
-    found = (stage.source.panel for stage in stages if stage.source is not None)
-    return {panel for panel in found if panel is not None}

@@ -82,16 +82,21 @@ def verified(artifacts: Path, name: str, *, weights: bool = True) -> Path:
     return folder / name
 
 
-def check_file(path: Path, expected: str | None) -> None:
-    """Raise ArtifactsError unless the file exists and has its hash in `lafi.json`."""
+def check_file(
+    path: Path, expected: str | None, *, facts: str = "lafi.json", again: str = AGAIN
+) -> None:
+    """Raise ArtifactsError unless the file exists and has its hash.
+
+    facts: the file that holds the hash. again: what writes both anew, in words.
+    """
     if expected is None:
-        raise ArtifactsError(f"{path}: lafi.json has no hash of this file; {AGAIN}")
+        raise ArtifactsError(f"{path}: {facts} has no hash of this file; {again}")
     if not path.is_file():
-        raise ArtifactsError(f"{path}: no such file; {AGAIN}")
+        raise ArtifactsError(f"{path}: no such file; {again}")
     found = file_sha256(path)
     if found != expected:
         raise ArtifactsError(
-            f"{path}: got SHA-256 {found[:12]}, lafi.json says {expected[:12]}; {AGAIN}"
+            f"{path}: got SHA-256 {found[:12]}, {facts} says {expected[:12]}; {again}"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lafi.model.artifacts import ArtifactsError, file_sha256
+from lafi.model.artifacts import ArtifactsError, check_file
 
 CLASSIFIER: Final = "classifier"
 """The folder of the classifier in an exported model."""
@@ -18,6 +18,7 @@ THRESHOLD: Final = 0.5
 """Where nothing else is said; the default of the package that open_nsfw comes from."""
 PUT_IN: Final = "lafi export-safety --out REPO"
 """The command that gives a repository a classifier."""
+_AGAIN: Final = f"run `{PUT_IN}` again"
 
 
 class ClassifierInfo(BaseModel):
@@ -43,7 +44,7 @@ def read_classifier_info(artifacts: Path) -> ClassifierInfo | None:
     try:
         return ClassifierInfo.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ArtifactsError(f"{path}: {error}; run `{PUT_IN}` again") from error
+        raise ArtifactsError(f"{path}: {error}; {_AGAIN}") from error
 
 
 def checked_classifier(artifacts: Path) -> ClassifierInfo | None:
@@ -54,13 +55,6 @@ def checked_classifier(artifacts: Path) -> ClassifierInfo | None:
     info = read_classifier_info(artifacts)
     if info is None:
         return None
-    path = Path(artifacts) / CLASSIFIER / NETWORK
-    if not path.is_file():
-        raise ArtifactsError(f"{path}: no such file; run `{PUT_IN}` again")
-    found = file_sha256(path)
-    if found != info.sha256:
-        raise ArtifactsError(
-            f"{path}: got SHA-256 {found[:12]}, {INFO} says {info.sha256[:12]}; "
-            f"run `{PUT_IN}` again"
-        )
+    network = Path(artifacts) / CLASSIFIER / NETWORK
+    check_file(network, info.sha256, facts=INFO, again=_AGAIN)
     return info

@@ -34,6 +34,12 @@ def model_info(**fields: Any) -> ModelInfo:
     return ModelInfo(**(small | fields))
 
 
+def bare_repository(folder: Path) -> Path:
+    """A repository in a new folder with no more than the facts of a model for ONNX Runtime."""
+    (folder / "models").mkdir(parents=True)
+    return save_facts(folder, engine="onnxruntime")
+
+
 def save_facts(repository: Path, **fields: Any) -> Path:
     """Writes `artifacts/lafi.json` of a repository, which may be there; returns the repository."""
     artifacts = Path(repository) / "artifacts"

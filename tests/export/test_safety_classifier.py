@@ -19,7 +19,7 @@ from lafi_export.safety_classifier import (
     shipped_network,
     write_safety_model,
 )
-from model_infos import model_info
+from model_infos import bare_repository
 
 FACTS = ["lafi.json", "lafi.json.sha256"]
 """The files of an exported folder without networks."""
@@ -28,10 +28,7 @@ FACTS = ["lafi.json", "lafi.json.sha256"]
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """What matters here of what `lafi export` writes."""
-    (tmp_path / "repository/artifacts").mkdir(parents=True)
-    (tmp_path / "repository/models").mkdir()
-    model_info(engine="onnxruntime").save(tmp_path / "repository/artifacts")
-    return tmp_path / "repository"
+    return bare_repository(tmp_path / "repository")
 
 
 def test_the_shipped_network_is_put_in_and_kept(repository: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from told_stories import told
 
 from lafi.board.error import StoryboardError
 from lafi.board.limits import MAX_CHARACTERS
@@ -17,7 +18,7 @@ from lafi_story.prompts import fuse, token_counter
 from lafi_story.rules import RulePlanner
 from lafi_story.step_folder import StepFolder
 from lafi_story.steps import Cast, Figure, Outline, PanelScript, Person, Places, Script
-from lafi_story.telling import Told, tell
+from lafi_story.telling import Told
 from lafi_story.vocabulary import Vocabulary
 
 ENGLISH = (
@@ -45,10 +46,6 @@ SCRIPTS = st.lists(
     ),
     min_size=1, max_size=20,
 ).map(lambda panels: Script(panels=tuple(panels)))  # fmt: skip
-
-
-def told(text: str, planner: RulePlanner, vocabulary: Vocabulary, **options: object) -> Told:
-    return tell(text.encode(), planner, vocabulary, title="t", **options)  # type: ignore[arg-type]
 
 
 @settings(

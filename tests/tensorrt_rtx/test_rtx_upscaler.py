@@ -12,17 +12,14 @@ from lafi.app.cli import app
 from lafi.model.engine_metadata import load_engine_metadata
 from lafi_export.upscaler.network import CompactNetwork
 from lafi_kernels.tensorrt_module import TensorRTMissing
-from model_infos import model_info
+from model_infos import bare_repository
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="the extra `rtx` is not installed")
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "repository/artifacts").mkdir(parents=True)
-    (tmp_path / "repository/models").mkdir()
-    model_info(engine="onnxruntime").save(tmp_path / "repository/artifacts")
-    return tmp_path / "repository"
+    return bare_repository(tmp_path / "repository")
 
 
 def told(source: Path, repository: Path, *more: str) -> tuple[int, str]:

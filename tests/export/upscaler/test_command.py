@@ -13,15 +13,12 @@ from safetensors.torch import save_file
 from lafi_export.tensorrt_plan import BuildOptions
 from lafi_export.upscaler.command import upscaler_command
 from lafi_export.upscaler.network import CompactNetwork
-from model_infos import model_info
+from model_infos import bare_repository
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "repository/artifacts").mkdir(parents=True)
-    (tmp_path / "repository/models").mkdir()
-    model_info(engine="onnxruntime").save(tmp_path / "repository/artifacts")
-    return tmp_path / "repository"
+    return bare_repository(tmp_path / "repository")
 
 
 def run(source: Path, repository: Path, **settings: Any) -> tuple[int, str]:

@@ -29,7 +29,7 @@ from lafi_export.upscaler.repository import (
     write_upscaler_model,
 )
 from lafi_export.upscaler.source import SourceError
-from model_infos import model_info
+from model_infos import bare_repository
 
 BUNDLED = Path(__file__).parents[3] / "tiny_model"
 
@@ -37,10 +37,7 @@ BUNDLED = Path(__file__).parents[3] / "tiny_model"
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """What matters here of what `lafi export` writes."""
-    (tmp_path / "repository/artifacts").mkdir(parents=True)
-    (tmp_path / "repository/models").mkdir()
-    model_info(engine="onnxruntime").save(tmp_path / "repository/artifacts")
-    return tmp_path / "repository"
+    return bare_repository(tmp_path / "repository")
 
 
 def network(factor: int, seed: int = 0) -> CompactNetwork:
