@@ -12,7 +12,9 @@ from lafi.app.signing_options import SignCertificate, SignKey, signing_of
 
 app = typer.Typer()
 
-Layout = Annotated[str, typer.Option(help="grid, or webtoon: one long strip.")]
+Layout = Annotated[
+    str, typer.Option(help="grid; free: large panels beside small ones; webtoon: one long strip.")
+]
 Order = Annotated[str, typer.Option(help="ltr, or rtl: read from right to left.")]
 Size = Annotated[
     str, typer.Option(help="a4, a5, b5 or letter, for a grid; default: a4.", show_default=False)

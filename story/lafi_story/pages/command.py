@@ -16,11 +16,13 @@ from lafi_story.notes import show_notes
 from lafi_story.pages.balloons import Order
 from lafi_story.pages.composing import compose
 from lafi_story.pages.files import ComicFiles, Seal, kinds_of, unsealed
-from lafi_story.pages.layout import SHEETS, STRIP, Grid, Layout, Webtoon
+from lafi_story.pages.grid import Grid
+from lafi_story.pages.layout import SHEETS, STRIP, Layout
 from lafi_story.pages.lettering import Captions, letters_of
 from lafi_story.pages.report import report
 from lafi_story.pages.source import DrawnPanel, read_source
 from lafi_story.pages.typeface import Typeface, own_typeface, shipped_typefaces
+from lafi_story.pages.webtoon import Webtoon
 from lafi_story.step_folder import StepFolder
 
 Choice = TypeVar("Choice")
@@ -140,6 +142,10 @@ def _grid(order: Order, size: str) -> Layout:
     return Grid(_chosen("--size", size or "a4", SHEETS), order)
 
 
+def _free(order: Order, size: str) -> Layout:
+    return Grid(_chosen("--size", size or "a4", SHEETS), order, stacked=3)
+
+
 def _webtoon(order: Order, size: str) -> Layout:
     if size:
         allowed = f"none with --layout webtoon: it is {STRIP.width} px wide"
@@ -147,7 +153,11 @@ def _webtoon(order: Order, size: str) -> Layout:
     return Webtoon(STRIP, order)
 
 
-LAYOUTS: Final[dict[str, Callable[[Order, str], Layout]]] = {"grid": _grid, "webtoon": _webtoon}
+LAYOUTS: Final[dict[str, Callable[[Order, str], Layout]]] = {
+    "grid": _grid,
+    "free": _free,
+    "webtoon": _webtoon,
+}
 _ORDERS: Final[dict[str, Order]] = {"ltr": "ltr", "rtl": "rtl"}
 _CAPTIONS: Final[dict[str, Captions]] = {"sentence": "sentence", "none": "none"}
 

@@ -192,7 +192,7 @@ def test_a_sign_that_no_font_has_is_refused(tmp_path: Path, capsys: pytest.Captu
     ("options", "said"),
     [
         ({"formats": "png,pfd"}, "--format: got 'pfd', allowed: png, pdf, cbz, svg"),
-        ({"layout": "spiral"}, "--layout: got 'spiral', allowed: grid, webtoon"),
+        ({"layout": "spiral"}, "--layout: got 'spiral', allowed: grid, free, webtoon"),
         ({"order": "up"}, "--order: got 'up', allowed: ltr, rtl"),
         ({"size": "a44"}, "--size: got 'a44', allowed: a4, a5, b5, letter (did you mean a4?)"),
         ({"layout": "webtoon", "size": "a4"}, "--size: got 'a4', allowed: none with"),

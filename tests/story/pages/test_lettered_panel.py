@@ -4,7 +4,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lafi_story.pages.box import Box
-from lafi_story.pages.layout import SHEETS, Cell, Grid
+from lafi_story.pages.grid import Grid
+from lafi_story.pages.layout import SHEETS, Cell
 from lafi_story.pages.lettered_panel import LetteredPanel
 from lafi_story.pages.lettering import letters_of
 from lafi_story.pages.source import DrawnPanel, Source

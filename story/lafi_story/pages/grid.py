@@ -1,0 +1,185 @@
+"""Pages of rows: a grid, or free pages, in whose rows panels also stand above one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lafi_story.pages.balloons import Order
+from lafi_story.pages.box import Box
+from lafi_story.pages.layout import MOST_STRETCH, Cell, LaidOut, Sheet, Wanted, below_picture
+from lafi_story.pages.rows import Row, RowRules
+
+_MOST_ON_PAGE: Final = 9
+_USUAL_ON_PAGE: Final = 6
+_COLUMNS: Final = 3
+_EMPTY, _EMPTY_FREE, _CUT = 6.0, 30.0, 8.0
+_KEPT: Final = 2
+"""Of the rows of the same panels, those with the best areas; they differ in height."""
+_CONTRAST: Final = 1.6
+"""The power of weights on free pages."""
+_ROUNDING: Final = 1e-6
+_LEAST, _MOST = 1 / MOST_STRETCH - _ROUNDING, MOST_STRETCH + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """stretch: of the pictures' heights, so that the page is full."""
+
+    rows: tuple[Row, ...]
+    stretch: float
+    cost: float
+
+    @property
+    def panels(self) -> range:
+        """Those on the page."""
+        return range(self.rows[0].columns[0].panels[0], self.rows[-1].columns[-1].panels[-1] + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Rows of one to three columns, each row as wide as the page; the best by dynamic programming.
+
+    Wanted are full pages, few cuts, and for each panel the area that its weight gives it.
+    stacked: the most panels above one another in a column, 1 for a plain grid. They are read from
+    top to bottom, and then the next column is. A row has one such column at most. A page of such
+    rows has its area shared out by weight, differences of weights count for more, and a page that
+    is not full for much more.
+    """
+
+    sheet: Sheet
+    order: Order
+    stacked: int = 1
+
+    def pages(self, panels: Sequence[Wanted]) -> list[LaidOut]:
+        """As of `Layout`."""
+        if self.stacked > 1:
+            panels = [replace(panel, weight=panel.weight**_CONTRAST) for panel in panels]
+        rows = self._rows(panels)
+        costs = [0.0]
+        kept: list[_Page] = []
+        for end in range(1, len(panels) + 1):
+            choices = (
+                (costs[start] + page.cost, page)
+                for start in range(max(0, end - _MOST_ON_PAGE), end)
+                if (page := self._page(rows, start, end, last=end == len(panels))) is not None
+            )
+            cost, page = min(choices, key=lambda choice: choice[0])
+            costs.append(cost)
+            kept.append(page)
+        found, end = [], len(panels)
+        while end:
+            page = kept[end - 1]
+            found.append(self._laid_out(panels, page))
+            end = page.panels[0]
+        return found[::-1]
+
+    @property
+    def _inner(self) -> tuple[float, float]:
+        sheet = self.sheet
+        return sheet.width - 2 * sheet.margin, sheet.height - 2 * sheet.margin
+
+    @property
+    def _usual(self) -> float:
+        width, height = self._inner
+        return width * height / _USUAL_ON_PAGE
+
+    def _rows(self, panels: Sequence[Wanted]) -> dict[tuple[int, int], list[Row]]:
+        """The best rows of each run of panels."""
+        most = _COLUMNS + self.stacked - 1
+        rules = RowRules(self._inner[0], self.sheet.gutter, most, _COLUMNS, self.stacked)
+        return {
+            (start, end): sorted(
+                rules.rows(panels, start, end), key=lambda row: row.areas.off(self._usual)
+            )[:_KEPT]
+            for start in range(len(panels))
+            for end in range(start + 1, min(start + rules.most, len(panels)) + 1)
+        }
+
+    def _page(
+        self, rows: dict[tuple[int, int], list[Row]], start: int, end: int, *, last: bool
+    ) -> _Page | None:
+        """The best way to lay these panels on one page; None: they do not fit."""
+        room = math.inf if end - start == 1 else self._inner[1]
+        chosen = _chosen_rows(rows, (start, end), room, self.sheet.gutter)
+        pages = (self._measured(each, last=last) for each in chosen)
+        fit = [page for page in pages if page is not None]
+        return min(fit, key=lambda page: page.cost, default=None)
+
+    def _measured(self, rows: tuple[Row, ...], *, last: bool) -> _Page | None:
+        fixed = sum(row.fixed + row.below for row in rows)
+        room = self._inner[1] - self.sheet.gutter * (len(rows) - 1) - fixed
+        stretch = room / sum(row.height - row.fixed for row in rows)
+        alone = len(rows) == 1 and len(rows[0].columns) == 1 and len(rows[0].columns[0].panels) == 1
+        if stretch < 1 / MOST_STRETCH and not (alone and room > 0):
+            return None
+        empty = 0.0
+        if stretch > MOST_STRETCH:
+            empty, stretch = (1 - 1 / stretch) * (0.3 if last else 1), 1.0
+        if not alone and not all(_keeps_pictures(row, stretch) for row in rows):
+            return None
+        cost = (
+            (_EMPTY if self.stacked == 1 else _EMPTY_FREE) * empty
+            + _CUT * abs(math.log(stretch))
+            + self._areas_cost(rows)
+        )
+        return _Page(rows, stretch, cost)
+
+    def _areas_cost(self, rows: Sequence[Row]) -> float:
+        areas = sum((row.areas for row in rows[1:]), rows[0].areas)
+        if self.stacked == 1:
+            return areas.off(self._usual)
+        width, height = self._inner
+        crowded = math.log(areas.count / _USUAL_ON_PAGE)
+        return areas.off(width * height / areas.weight) + areas.count * crowded * crowded
+
+    def _laid_out(self, panels: Sequence[Wanted], page: _Page) -> LaidOut:
+        sheet, width = self.sheet, self._inner[0]
+        # A panel that is alone and too high stays whole.
+        shrunk = page.stretch if page.stretch < 1 / MOST_STRETCH else 1.0
+        cells, y = [], float(sheet.margin)
+        for row in page.rows:
+            height = row.stretched(page.stretch)
+            x = (width - width * shrunk) / 2
+            for column in row.columns:
+                wide, top = column.width * shrunk, y
+                by = column.stretch(height)
+                left = sheet.margin + x
+                if self.order == "rtl":
+                    left = sheet.width - left - wide
+                for number in column.panels:
+                    low = top + by * column.width / panels[number].aspect
+                    picture = Box(left, top, left + wide, low)
+                    under = picture
+                    if shrunk != 1:
+                        under = picture._replace(x0=sheet.margin, x1=sheet.margin + width)
+                    below = panels[number].below(under.width)
+                    cells.append(Cell(number, picture, below_picture(under, below)))
+                    top = low + below + sheet.gutter
+                x += wide + sheet.gutter
+            y += height + row.below + sheet.gutter
+        return LaidOut(sheet.height, tuple(cells))
+
+
+def _chosen_rows(
+    rows: dict[tuple[int, int], list[Row]], run: tuple[int, int], room: float, gutter: float
+) -> Iterator[tuple[Row, ...]]:
+    """All ways to cover a run of panels with these rows that may fit into `room`."""
+    start, end = run
+    if start == end:
+        yield ()
+        return
+    for at in range(start + 1, end + 1):
+        for row in rows.get((start, at), ()):
+            left = room - row.stretched(1 / MOST_STRETCH) - row.below
+            if left >= -_ROUNDING:
+                for others in _chosen_rows(rows, (at, end), left - gutter, gutter):
+                    yield (row, *others)
+
+
+def _keeps_pictures(row: Row, stretch: float) -> bool:
+    """Whether no picture of a row loses more than it may where the page is stretched so."""
+    stretches = [column.stretch(row.stretched(stretch)) for column in row.columns]
+    return min(stretches) >= _LEAST and max(stretches) <= _MOST
