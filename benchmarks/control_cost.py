@@ -4,6 +4,10 @@
 
 The networks are made for the checkpoint's UNet at random and exported with it (once; a later run
 finds the export): what they draw means nothing, and their time is that of trained ones.
+
+`cost` is panels per second of CPU time, by those of a storyboard without conditions: it is what a
+server on its own cores does, and stays true where other programs want these cores, too.
+Panels per second that passed meanwhile are in the file as well.
 """
 
 import io
@@ -11,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -108,29 +113,39 @@ def board(fields: Fields, panels: int, steps: int, side: int) -> Storyboard:
     )
 
 
-def panels_per_second(storyboard: Storyboard, engines: Engines) -> float:
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Panels per second, as the clock has it, and of CPU time of all threads together."""
+
+    passed: float
+    cpu: float
+
+
+def panels_per_second(storyboard: Storyboard, engines: Engines) -> Speed:
     """Of one storyboard, drawn in this process from its document to its files."""
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     drawn = sum(isinstance(event, PanelImage) for event in draw(storyboard, engines))
     if drawn != len(storyboard.panels):
         raise RuntimeError(f"panels: got {drawn}, allowed {len(storyboard.panels)}")
-    return drawn / (time.perf_counter() - began)
+    return Speed(drawn / (time.perf_counter() - began), drawn / (time.process_time() - worked))
 
 
 def in_turns(
-    names: list[str], rounds: int, measure: Callable[[str], float]
-) -> dict[str, list[float]]:
+    names: list[str], rounds: int, measure: Callable[[str], Speed]
+) -> dict[str, list[Speed]]:
     """Speeds of each name in every round, back and forth, after a round that only warms up."""
     for name in names:
         measure(name)
     return turns.in_turns(names, rounds, measure)
 
 
-def costs(speeds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Panels per second of each condition by those of none: median and least of the rounds."""
+def costs(speeds: dict[str, list[Speed]]) -> dict[str, dict[str, float]]:
+    """Panels per second of CPU time by those of none: median and least of the rounds."""
     found = {}
     for name in [name for name in speeds if name != NONE]:
-        ratios = [one / other for one, other in zip(speeds[name], speeds[NONE], strict=True)]
+        ratios = [
+            one.cpu / other.cpu for one, other in zip(speeds[name], speeds[NONE], strict=True)
+        ]
         found[name] = {"median": statistics.median(ratios), "least": min(ratios)}
     return found
 
@@ -149,7 +164,8 @@ def measure(
     return {
         "median": {name: each["median"] for name, each in found.items()},
         "least": {name: each["least"] for name, each in found.items()},
-        "panels_per_second": speeds,
+        "panels_per_second": {n: [each.passed for each in of] for n, of in speeds.items()},
+        "panels_per_cpu_second": {n: [each.cpu for each in of] for n, of in speeds.items()},
         "rounds": rounds,
         "panels": panels,
         "steps": steps,
