@@ -202,7 +202,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main(
     repository: Annotated[Path, typer.Argument()] = Path("out/repository"),
-    count: Annotated[int, typer.Option(help="Storyboards of each run.")] = 200,
+    count: Annotated[int, typer.Option(help="Storyboards of each run.", min=1)] = 200,
     out: Annotated[Path, typer.Option()] = RESULTS,
 ) -> None:
     """Simulate, and write deadlines.json and its plot."""
@@ -216,7 +216,7 @@ def main(
             rows.append({"load": load, "policy": policy, **attained(wanted)})
     settings = {"call_seconds": CALL_SECONDS, "row_seconds": ROW_SECONDS, "storyboards": count}
     report = {**surroundings("python -m benchmarks.deadlines", ("torch",)), **settings}
-    (out / "deadlines.json").write_text(json.dumps({**report, "rows": rows}, indent=1) + "\\n")
+    (out / "deadlines.json").write_text(json.dumps({**report, "rows": rows}, indent=1) + "\n")
     plot(rows, out / "deadlines.png")
     for row in rows:
         shares = "  ".join(f"{name} {row[name]:.2f}" for name in ("of_all", "of_accepted"))

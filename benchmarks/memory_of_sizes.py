@@ -1,4 +1,4 @@
-"""What a server\'s memory comes to after storyboards in many sizes, beside those in one.
+"""What a server's memory comes to after storyboards in many sizes, beside those in one.
 
     python -m benchmarks.memory_of_sizes out/repository
 
@@ -19,6 +19,7 @@ from rich.console import Console
 
 from benchmarks.faults.served import Served, serve
 from benchmarks.provenance import provenance
+from lafi.board.limits import MIN_SIDE
 from lafi.board.stages import Sampling, SamplingStage
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.model.info import load_model_info
@@ -33,7 +34,7 @@ SIDES_OF_A_SIZE = 10
 
 def sizes_up_to(largest: int, multiple: int) -> list[tuple[int, int]]:
     """A hundred sizes, or as many as there are, in a random order that is always the same."""
-    sides = [*range(largest, 0, -multiple)][:SIDES_OF_A_SIZE]
+    sides = [*range(largest, MIN_SIDE - 1, -multiple)][:SIDES_OF_A_SIZE]
     found = [(width, height) for width in sides for height in sides]
     random.Random(0).shuffle(found)
     return found
@@ -48,21 +49,21 @@ def board(size: tuple[int, int], seed: int) -> Storyboard:
 
 
 def measure(
-    served: Served, one: tuple[int, int], many: list[tuple[int, int]], count: int
+    served: Served, one: tuple[int, int], many: list[tuple[int, int]], before: int, count: int
 ) -> list[dict[str, Any]]:
-    """Memory of all the server\'s processes while it draws: first one size, then all of them."""
+    """Memory of all the server's processes while it draws: first one size, then all of them."""
     rows: list[dict[str, Any]] = []
     began = time.monotonic()
     with StoryboardClient(served.url) as client:
-        for number in range(2 * count):
-            first = number < count
+        for number in range(before + count):
+            first = number < before
             size = one if first else many[number % len(many)]
             client.draw_all(board(size, number))
-            if number % max(1, count // 20) == 0 or number in (count - 1, 2 * count - 1):
+            if number % max(1, count // 20) == 0 or number in (before - 1, before + count - 1):
                 rows.append(
                     {
                         "storyboards": number + 1,
-                        "sizes": 1 if first else min(number - count + 1, len(many)),
+                        "sizes": 1 if first else 1 + min(number - before + 1, len(many)),
                         "mib": round(served.resident_bytes() / MIB, 1),
                         "seconds": round(time.monotonic() - began, 1),
                     }
@@ -83,18 +84,21 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main(
     repository: Annotated[Path, typer.Argument(help="What `lafi export` wrote.")],
-    count: Annotated[int, typer.Option(help="Storyboards of one size, and of many.")] = 1000,
-    side: Annotated[int, typer.Option(help="Of the largest size; 0: twice the model's.")] = 0,
+    count: Annotated[int, typer.Option(help="Storyboards of many sizes.")] = 1000,
+    before: Annotated[int, typer.Option(help="Storyboards of one size before them.")] = 300,
+    side: Annotated[
+        int, typer.Option(help="Of the largest size; 0: so that there are a hundred sizes.")
+    ] = 0,
     out: Annotated[Path, typer.Option()] = RESULTS,
 ) -> None:
     """Measure, write memory_of_sizes.json and its plot, and say whether it is as wanted."""
     info = load_model_info(repository / "artifacts")
-    largest = side or 2 * info.own_side
+    largest = side or SIDES_OF_A_SIZE * info.side_multiple
     many = sizes_up_to(largest, info.side_multiple)
     with tempfile.TemporaryDirectory() as folder:
         options = ("--store", "none")
         with serve(repository, Path(folder) / "tmp", options) as served:
-            rows = measure(served, (largest, largest), many, count)
+            rows = measure(served, (largest, largest), many, before, count)
     grown = rows[-1]["mib"] - max(row["mib"] for row in rows if row["sizes"] == 1)
     command = "python -m benchmarks.memory_of_sizes out/repository"
     report = {
@@ -105,7 +109,7 @@ def main(
         "wanted_mib": WANTED_MIB,
         "rows": rows,
     }
-    (out / "memory_of_sizes.json").write_text(json.dumps(report, indent=1) + "\\n")
+    (out / "memory_of_sizes.json").write_text(json.dumps(report, indent=1) + "\n")
     plot(rows, out / "memory_of_sizes.png")
     Console().print(f"{grown:+.0f} MiB after {len(many)} sizes (wanted: at most {WANTED_MIB})")
 

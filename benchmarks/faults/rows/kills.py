@@ -31,7 +31,7 @@ def find_lost(url: str, number: int, before: Drawn) -> str:
 
 
 class KillModels:
-    """A served model\'s process dies; the whole Triton Server is started again."""
+    """A served model's process dies; the whole Triton Server is started again."""
 
     name = "kill -9 of a model's process"
     demand = (
