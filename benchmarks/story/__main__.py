@@ -26,6 +26,7 @@ from lafi_story.rules import RulePlanner
 from lafi_story.vocabulary import load_vocabulary
 
 HERE = Path(__file__).parent
+FOLDERS = ("seen", "held_out", "published")
 WHAT = (
     "a check of the machinery: answers made by a script from what is true, with errors added that "
     "have to be dropped; not a measure of any language model"
@@ -37,9 +38,7 @@ LONG = 100_000
 def main() -> None:
     """Measure, print what went wrong, and write the figures."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.story", description=__doc__)
-    options.add_argument(
-        "folders", nargs="*", type=Path, default=[HERE / "seen", HERE / "held_out"]
-    )
+    options.add_argument("folders", nargs="*", type=Path, default=[HERE / name for name in FOLDERS])
     options.add_argument("--out", type=Path, default=HERE.parent / "results" / "story.json")
     options.add_argument("--wrong", action="store_true", help="print everything that is wrong")
     options.add_argument("--no-long", action="store_true", help="without the long text")
@@ -59,7 +58,7 @@ def main() -> None:
                 print(name, *result.wrong, sep="\n  ")
         if not given.no_long and folder == given.folders[0]:
             report["long"] = {lg: _long(stories, lg) for lg in ("en", "zh")}
-    _write(given.out, report | {k: v for k, v in _kept(given.out).items() if k == "llm_replayed"})
+    _write(given.out, _kept(given.out) | report)
 
 
 def _kept(path: Path) -> dict[str, Any]:

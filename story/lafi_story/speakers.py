@@ -31,6 +31,8 @@ class Dialogue:
     def __init__(self, aliases: Mapping[str, str]) -> None:
         self._aliases = aliases
         self._last: list[str] = []
+        self._announced = ""
+        """Who says what the next paragraph begins with: `He said:`, and a new line."""
 
     def restart(self) -> None:
         """A new scene: nobody has spoken yet."""
@@ -42,6 +44,9 @@ class Dialogue:
         """One for each quote. who: mention's start -> character. nearby: who may speak."""
         paragraph = _Paragraph(reading, who)
         turns = [Turn(self._own_name(quote), self.called(quote)) for quote in reading.quotes]
+        announced, self._announced = self._announced, paragraph.announced()
+        if announced and turns and not turns[0].speaker and paragraph.begins_with_speech():
+            turns[0] = replace(turns[0], speaker=announced)
         for number in range(len(turns)):
             turns[number] = replace(turns[number], speaker=paragraph.speaker(number, turns))
         self._by_turns(paragraph, turns, nearby)
@@ -109,6 +114,17 @@ class _Paragraph:
         between = self._reading.text[start : self._reading.quotes[number].start]
         return not any(c.isalnum() for c in between)
 
+    def begins_with_speech(self) -> bool:
+        """Whether no word stands before the first quote."""
+        return not self._reading.text[: self._reading.quotes[0].start].strip()
+
+    def announced(self) -> str:
+        """Who is said to speak where the paragraph ends with a colon; "": nobody."""
+        text, quotes = self._reading.text, self._reading.quotes
+        if not text.rstrip().endswith((":", "：")):
+            return ""
+        return self._leading(quotes[-1].end if quotes else 0, len(text))
+
     def speaker(self, number: int, turns: Sequence[Turn]) -> str:
         """By what stands beside the quote; "": nothing does."""
         quotes = self._reading.quotes
@@ -174,13 +190,16 @@ class _Paragraph:
     def _said_before(self, number: int) -> str:
         """`Mia said, "..."` and `小雨笑了：“...”`."""
         quotes = self._reading.quotes
-        start = quotes[number - 1].end if number else 0
-        lead = self._reading.text[start : quotes[number].start].rstrip()
+        return self._leading(quotes[number - 1].end if number else 0, quotes[number].start)
+
+    def _leading(self, start: int, end: int) -> str:
+        """Who says what begins at `end`, by the words from `start` on that lead to it."""
+        lead = self._reading.text[start:end].rstrip()
         if not lead.endswith((":", "：", ",", "，")):
             return ""
         colon = lead[-1] in ":："
-        for deed in reversed(self._deeds(start, quotes[number].start)):
-            if _END.search(self._reading.text[deed.start : quotes[number].start]):
+        for deed in reversed(self._deeds(start, end)):
+            if _END.search(self._reading.text[deed.start : end]):
                 return ""
             if (deed.speech or colon) and deed.subject is not None:
                 return self._who.get(deed.subject, "")

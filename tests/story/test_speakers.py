@@ -34,6 +34,8 @@ def speakers(text: str, known: Known, reader: LanguageReader) -> list[tuple[str,
         ('"Come," said Mia to Tim.\n\n"No."\n\n"Why not?"', [("mia",), ("tim",), ("mia",)]),
         ('"Why?" asked Tim. "It is late," said Mia.', [("tim", "mia")]),
         ('"It is late." "I know," said Mia. Tim smiled.', [("tim", "mia")]),
+        ('Mia saw Tim. At last she said:\n\n"Come."', [(), ("mia",)]),
+        ('Tim saw Mia. Then Tim said:\n\nNobody spoke.\n\n"Well?" said Mia.', [(), (), ("mia",)]),
     ],
 )
 def test_english(english: EnglishReader, text: str, said: list[tuple[str, ...]]):
@@ -48,6 +50,8 @@ def test_english(english: EnglishReader, text: str, said: list[tuple[str, ...]])
         ("“来吧。”小雨说。“好。”大明点点头。", [("小雨", "大明")]),
         ("小雨看着大明。“来吧。”她说。\n\n“好。”", [("小雨",), ("大明",)]),
         ("“胖子，快来！”小雨跑了过来。“来了，来了。”", [("小雨", "大明")]),
+        ("大明来了。小雨又对大明说：\n\n“来吧。”", [(), ("小雨",)]),
+        ("“来吧。”小雨说。大明低声答道：\n\n“好。”她笑了。", [("小雨",), ("大明",)]),
     ],
 )
 def test_chinese(chinese: ChineseReader, text: str, said: list[tuple[str, ...]]):
