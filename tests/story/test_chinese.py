@@ -92,7 +92,17 @@ def test_a_paragraph_that_begins_with_a_place_is_there(
 
 @pytest.mark.parametrize(
     ("text", "later"),
-    [("第二天早上，他走了。", True), ("“第二天我走了。”", False), ("他等着。", False)],
+    [
+        ("第二天早上，他走了。", True),
+        ("第二日清早晨我到了门口。", True),
+        ("又过了九日，我们启程。", True),
+        ("有一天，他走了。", True),
+        ("一日是很冷的午后，有人来了。", True),
+        ("“第二天我走了。”", False),
+        ("又过了一会儿，他走了。", False),
+        ("一天到晚，他等着。", False),
+        ("他等着。", False),
+    ],
 )
 def test_another_time(chinese: ChineseReader, text: str, later: bool):
     assert chinese.read(text).later is later

@@ -80,6 +80,7 @@ def test_each_colour_belongs_to_what_stands_behind_it(
     ("text", "later"),
     [
         ("The next morning they left.", True),
+        ("One fine day he was gone.", True),
         ("Twenty years earlier the two men had stood there.", True),
         ('"The next morning I left," he said.', False),
         ("They waited.", False),
