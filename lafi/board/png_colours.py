@@ -27,6 +27,8 @@ _CURVES: Final[Mapping[int, float | None]] = {4: 2.2, 5: 2.8, 8: 1.0, 13: None}
 _SRGB_GAMMA: Final = 1 / 2.2
 _ALIKE: Final = 0.002
 """Of gAMA and cHRM: what is as near to sRGB's values means sRGB."""
+_LEAST, _MOST = 0.00016, 6250.0
+"""Of gAMA: libpng's bounds; 0 is meaningless, says the specification."""
 _STRIP: Final = 256
 """Rows that are converted at once."""
 _BRADFORD: Final = np.array(
@@ -47,33 +49,49 @@ class PngColours(NamedTuple):
     exponent: float | None
 
 
-def png_colours(info: Mapping[Any, Any], data: bytes) -> PngColours | None:
-    """What the chunks of a PNG file say; None for sRGB, for a profile, and where nothing is said.
+_PLAIN: Final = PngColours(_SRGB, None)
 
-    info: Pillow's, of the opened file. Raises ColourError for HDR curves and unknown numbers.
+
+def png_colours(info: Mapping[Any, Any], data: bytes) -> PngColours | None:
+    """What the chunks of a PNG file say; None for a profile, and where nothing is said.
+
+    info: Pillow's, of the opened file. gAMA and cHRM that no picture can have are ignored, as
+    viewers do. Raises ColourError for HDR curves and unknown numbers.
     """
     coded = _cicp(data)
     if coded is not None:
         return _of_code(*coded)
     if info.get("icc_profile") or "srgb" in info:
         return None
-    gamma, given = info.get("gamma"), info.get("chromaticity")
-    primaries = _SRGB if given is None else tuple(float(part) for part in given)
-    if max(abs(one - other) for one, other in zip(primaries, _SRGB, strict=True)) <= _ALIKE:
-        primaries = _SRGB
-    plain = gamma is None or abs(float(gamma) - _SRGB_GAMMA) <= _ALIKE
-    if not plain and not float(gamma or 0) > 0:
-        raise ColourError("gAMA 0")
-    found = PngColours(primaries, None if plain else 1 / float(gamma or 1))
-    return None if found == PngColours(_SRGB, None) else found
+    found = PngColours(_primaries(info.get("chromaticity")), _exponent(info.get("gamma")))
+    return None if found == _PLAIN else found
 
 
-def _of_code(primaries: int, curve: int, matrix: int, full: int) -> PngColours | None:
+def _primaries(given: Any) -> tuple[float, ...]:
+    """Of cHRM; sRGB's where it says no more, or names no colours."""
+    found = _SRGB if given is None else tuple(float(part) for part in given)
+    if max(abs(one - other) for one, other in zip(found, _SRGB, strict=True)) <= _ALIKE:
+        return _SRGB
+    points = np.reshape(found, (4, 2))
+    white, *others = (np.array([x, y, 1 - x - y]) for x, y in points)
+    columns = np.stack(others, axis=1)
+    apart = abs(np.linalg.det(columns)) > _ALIKE
+    # White is a sum of red, green and blue, and has brightness.
+    named = apart and (points[:, 1] > 0).all() and (np.linalg.solve(columns, white) > 0).all()
+    return found if named else _SRGB
+
+
+def _exponent(gamma: float | None) -> float | None:
+    if gamma is None or abs(gamma - _SRGB_GAMMA) <= _ALIKE or not _LEAST <= gamma <= _MOST:
+        return None
+    return 1 / gamma
+
+
+def _of_code(primaries: int, curve: int, matrix: int, full: int) -> PngColours:
     if primaries not in _PRIMARIES or curve not in _CURVES or (matrix, full) != (0, 1):
         names = {16: " (PQ, of HDR)", 18: " (HLG, of HDR)"}
         raise ColourError(f"cICP {primaries}-{curve}-{matrix}-{full}{names.get(curve, '')}")
-    found = PngColours(_PRIMARIES[primaries], _CURVES[curve])
-    return None if found == PngColours(_SRGB, None) else found
+    return PngColours(_PRIMARIES[primaries], _CURVES[curve])
 
 
 def _cicp(data: bytes) -> tuple[int, int, int, int] | None:
@@ -93,6 +111,8 @@ def _cicp(data: bytes) -> tuple[int, int, int, int] | None:
 
 def in_srgb(pixels: Image.Image, colours: PngColours) -> Image.Image:
     """RGBA pixels of these colours as RGBA in sRGB; what sRGB has not is cut off."""
+    if colours == _PLAIN:
+        return pixels
     values = np.arange(256) / 255
     light = _light(values) if colours.exponent is None else values**colours.exponent
     matrix = np.linalg.inv(_to_xyz(_SRGB)) @ _to_xyz(colours.primaries)

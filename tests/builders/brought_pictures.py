@@ -171,6 +171,12 @@ def coloured(*chunks: tuple[bytes, bytes]) -> bytes:
     return png(8, 2, COLOURS.tobytes(), *(chunk(*each) for each in chunks))
 
 
+def _coded_and_profiled(profile: bytes) -> bytes:
+    """COLOURS whose code is sRGB's, beside a profile, which counts less."""
+    named = b"icc\0\0" + zlib.compress(profile)
+    return coloured((b"cICP", bytes([1, 13, 0, 1])), (b"iCCP", named))
+
+
 def _png_colours() -> list[Picture]:
     p3, wide = (profiles.with_primaries(p) for p in (profiles.DISPLAY_P3, profiles.BT2020))
     same, gamma = opaque(COLOURS), (b"gAMA", struct.pack(">I", 45455))
@@ -188,6 +194,15 @@ def _png_colours() -> list[Picture]:
         ),
         Picture("gAMA of linear light", coloured(linear), shown(profiles.rgb(1.0)), off=1),
         Picture("sRGB before gAMA", coloured((b"sRGB", b"\0"), linear), same),
+        Picture("cICP of sRGB before a profile", _coded_and_profiled(p3), same),
+        Picture("gAMA 0", coloured((b"gAMA", bytes(4))), same),
+        Picture("gAMA of no screen", coloured((b"gAMA", struct.pack(">I", 1))), same),
+        Picture("cHRM of zeros", coloured((b"cHRM", bytes(32))), same),
+        Picture(
+            "cHRM of one line",
+            coloured((b"cHRM", struct.pack(">8I", *points[:2], *(10000, 10000) * 3))),
+            same,
+        ),
         Picture(
             "cICP of HDR",
             coloured((b"cICP", bytes([9, 16, 0, 1]))),
