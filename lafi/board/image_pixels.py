@@ -117,11 +117,19 @@ def _in_space(image: Image.Image, pixels: Image.Image, space: str) -> Image.Imag
     """The image as the profile of that colour space reads it. Raises ProfileError."""
     if space == "CMYK" and image.mode == "CMYK":
         return image
-    if space == "GRAY" and image.mode in _GREY:
+    if space == "GRAY" and (image.mode in _GREY or _is_wide_grey(image, pixels)):
         return pixels.convert("L")
     if space == "RGB" and image.mode != "CMYK":
         return pixels.convert("RGB")
     raise ProfileError(f"is for {space} colours, the pixels are {image.mode}")
+
+
+def _is_wide_grey(image: Image.Image, pixels: Image.Image) -> bool:
+    """Pillow opens PNG's grey of 16 bits with alpha as RGBA whose colours are alike."""
+    if image.mode != "RGBA":
+        return False
+    red, green, blue, _ = np.moveaxis(np.asarray(pixels), -1, 0)
+    return bool((red == green).all() and (red == blue).all())
 
 
 def _changes_nothing(transform: Any, mode: str) -> bool:

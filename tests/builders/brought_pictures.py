@@ -125,6 +125,7 @@ def _profiles() -> list[Picture]:
         *made,
         Picture("Display P3 with alpha", saved(half, "PNG", icc_profile=p3), clear),
         Picture("grey of linear light", *profiled("PNG", grey, Image.fromarray(GREYS))),
+        Picture("16-bit grey with alpha, of linear light", *_wide_grey(grey)),
         *(
             Picture(f"CMYK with its profile in {kind}", *profiled(kind, inks, printed))
             for kind in ("JPEG", "TIFF")
@@ -156,6 +157,15 @@ def _profiles() -> list[Picture]:
             error="colour profile cannot be read",
         ),
     ]
+
+
+def _wide_grey(profile: bytes) -> tuple[bytes, Pixels]:
+    """PNG's grey of 16 bits with alpha, which Pillow opens as colours, with a grey profile."""
+    alpha = left_clear(COLOURS)[..., 3]
+    values = (np.dstack([GREYS, alpha]).astype(">u2") * 257).astype(">u2")
+    _, pixels = profiled("PNG", profile, Image.fromarray(GREYS))
+    named = chunk(b"iCCP", b"icc\0\0" + zlib.compress(profile))
+    return png(16, 4, values.tobytes(), named), np.dstack([pixels[..., :3], alpha])
 
 
 def shown(profile: bytes) -> Pixels:
