@@ -32,6 +32,7 @@ _TOLERANCE: Final = 1e-4
 _ROUNDINGS: Final = 4
 """Of a factor's own dtype: converters multiply in it."""
 _UNET: Final = "unet"
+_BLOCKS: Final = ("down_blocks.", "mid_block.", "up_blocks.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def _load(pipeline: Any, file: LoraFile, adapter: str) -> None:
         text = some([line[:200] for line in lines]) or type(error).__name__
         raise LoraError(f"{file.path}: diffusers and peft cannot load it: {text}") from error
     _check_layers(pipeline, file, own)
+    _check_biases(pipeline, file, adapter)
     traced = _check_whole(pipeline, file, converted, adapter)
     if file.kind == "lora" and file.settings is None:
         _check_scales(pipeline, file, traced, adapter)
@@ -186,17 +188,36 @@ def _check_layers(pipeline: Any, file: LoraFile, own: Sequence[Tensor]) -> None:
         raise LoraError(f"{file.path}: is for other shapes of {some(other)}; allowed: its own")
 
 
+def _check_biases(pipeline: Any, file: LoraFile, adapter: str) -> None:
+    """peft cannot merge an adapter's bias into a layer without one, and says so only then."""
+    bare = [
+        f"{part}.{name}"
+        for part, network in networks(pipeline).items()
+        for name, layer in _layers(network)
+        if getattr(layer.layer, "lora_bias", {}).get(adapter)
+        and layer.layer.get_base_layer().bias is None
+    ]
+    if bare:
+        raise LoraError(
+            f"{file.path}: has biases (lora_B.bias) for {some(bare)}, layers without a bias; "
+            "allowed: biases of layers that have one"
+        )
+
+
 def _check_whole(
     pipeline: Any, file: LoraFile, converted: ConvertedLora, adapter: str
 ) -> dict[str, TracedTensor]:
     """Every tensor of the file is in the adapter, and nothing else is. Gives where each is."""
     empty = []
     arrived: Counter[str] = Counter()
+    names: dict[str, list[str]] = defaultdict(list)
     for part, name, _, value in _adapter_weights(pipeline, adapter):
         if value.is_meta:
             empty.append(f"{part}.{name}")
         else:
-            arrived[fingerprint(value)] += 1
+            mark = fingerprint(value)
+            arrived[mark] += 1
+            names[mark].append(f"{part}.{name}")
     traced = converted.traced(arrived)
     unused = [key for key, tensor in traced.items() if not tensor.whole]
     if unused:
@@ -205,7 +226,9 @@ def _check_whole(
             f"{file.path}: diffusers and peft find no place in this checkpoint for {some(unused)}; "
             f"allowed: keys of its {parts}, each module in one spelling"
         )
-    if empty or any(count > 0 for count in arrived.values()):
+    # transformers fills what a file lacks with numbers of its own.
+    empty += [name for mark, count in arrived.items() if count > 0 for name in names[mark]]
+    if empty:
         named = [name.replace(f".{adapter}", "") for name in empty]
         raise LoraError(f"{file.path}: is not whole: it has nothing for {some(named)}")
     return traced
@@ -248,17 +271,23 @@ def _has_factor(file: LoraFile, name: str) -> bool:
 def _set_strengths(
     pipeline: Any, names: Sequence[str], loras: Sequence[tuple[Path, Strength]]
 ) -> None:
-    strengths = [_by_part(pipeline, path, one) for path, one in loras]
+    strengths = [
+        _by_part(pipeline, path, name, one) for name, (path, one) in zip(names, loras, strict=True)
+    ]
     try:
         with quiet_libraries():
             pipeline.set_adapters(list(names), adapter_weights=strengths)
     except Exception as error:
-        # Layers outside the blocks have no name that diffusers' block weights can tell.
         paths = ", ".join(str(path) for path, _ in loras)
-        raise LoraError(f"{paths}: diffusers cannot set these strengths: {error}") from error
+        outside = [name for name, _ in _layers(pipeline.unet) if not name.startswith(_BLOCKS)]
+        why = f"{some(outside)} are in no block" if outside else str(error)
+        raise LoraError(
+            f"{paths}: strength: diffusers cannot set it for single blocks: {why}; allowed: one "
+            "number for each file"
+        ) from error
 
 
-def _by_part(pipeline: Any, path: Path, strength: Strength) -> Strength:
+def _by_part(pipeline: Any, path: Path, adapter: str, strength: Strength) -> Strength:
     """The strength as this pipeline's `set_adapters` takes it, which ignores what it lacks."""
     if isinstance(strength, int | float):
         return strength
@@ -268,6 +297,13 @@ def _by_part(pipeline: Any, path: Path, strength: Strength) -> Strength:
     foreign = [part for part in found if part not in allowed]
     if foreign:
         raise LoraError(f"{path}: strength: got {some(foreign)}, allowed {', '.join(allowed)}")
+    own = [*dict.fromkeys(part for part, *_ in _adapter_weights(pipeline, adapter))]
+    unchanged = [part for part, value in found.items() if value != 1.0 and part not in own]
+    if unchanged:
+        raise LoraError(
+            f"{path}: strength: got one for {some(unchanged)}, of which the file changes nothing; "
+            f"allowed: strengths for its {some(own)}"
+        )
     blocks = found.get(denoiser)
     if denoiser != _UNET and isinstance(blocks, Mapping):
         raise LoraError(

@@ -10,6 +10,7 @@ from brought_loras import (
     SGM,
     SGM_XL,
     attention_processors,
+    biases,
     both_texts,
     changed,
     convolutions,
@@ -23,6 +24,7 @@ from brought_loras import (
     mixed_alphas,
     noted,
     of,
+    one_text_layer,
     peft,
     pickled,
     plus,
@@ -59,6 +61,7 @@ RIGHT = (
     Brought("block weights", of(kohya, ":down=0.5:up.block_1=-1:text_encoder=0.25")),
     Brought("pickled", pickled),
     Brought("SD2.1", of(peft), model="sd21"),
+    Brought("biases of layers that have one", of(lambda shapes: biases(shapes, "to_out.0"))),
 )
 """Drawn as the stock pipeline draws them with the same file loaded."""
 BY_PEFT = (
@@ -151,6 +154,24 @@ REFUSED = (
         "another width",
         changed("attn1_to_q.lora_down.weight", lambda value: value[:, :-1]),
         "cannot load it: .*size mismatch",
+    ),
+    Brought(
+        "one layer of a text encoder by peft's settings",
+        one_text_layer,
+        r"has nothing for text_encoder\..*layers\.1\..*q_proj\.lora_A",
+    ),
+    Brought(
+        "biases of layers without", of(biases), r"biases .*unet\.down_.*to_q, .* without a bias"
+    ),
+    Brought(
+        "a strength for a part that stays",
+        of(peft, ":text_encoder=0.5"),
+        "got one for text_encoder, of which the file changes nothing; allowed: .* its unet",
+    ),
+    Brought(
+        "block weights where layers are in no block",
+        of(sgm(SGM), ":up=0.5"),
+        "single blocks: .*conv_in.* are in no block; allowed: one number",
     ),
     Brought("DoRA beside another", dora_and_lora, "allowed: a DoRA alone"),
     Brought(

@@ -72,6 +72,32 @@ def peft(shapes: Shapes, prefix: str = "unet.") -> Tensors:
     return found
 
 
+def biases(shapes: Shapes, only: str = "") -> Tensors:
+    """As `peft`, of modules whose names end so, with a bias beside each second factor."""
+    found = {key: value for key, value in peft(shapes).items() if f"{only}.lora_" in key}
+    return found | {
+        key.replace("weight", "bias"): normal(len(value), seed=3)
+        for key, value in found.items()
+        if "lora_B" in key
+    }
+
+
+def one_text_layer(shapes: Shapes, folder: Path) -> str:
+    """Settings name a projection of every layer of the text encoder, the file has one."""
+    name = f"{TEXT}.q_proj"
+    down, up = factors(shapes["text_encoder"][name])
+    tensors = peft(shapes) | {
+        f"text_encoder.{name}.lora_A.weight": down,
+        f"text_encoder.{name}.lora_B.weight": up,
+    }
+    settings = {
+        f"{part}.{field}": value
+        for part, targets in (("unet", PROJECTIONS), ("text_encoder", ("q_proj",)))
+        for field, value in (("r", RANK), ("lora_alpha", 8), ("target_modules", targets))
+    }
+    return str(saved(folder / "a.safetensors", tensors, {METADATA: json.dumps(settings)}))
+
+
 def with_settings(
     targets: Sequence[str] | None = PROJECTIONS, **fields: object
 ) -> Callable[[Shapes, Path], str]:
