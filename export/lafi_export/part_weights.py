@@ -39,6 +39,7 @@ _TIED: Final = {
 }
 """Names of the one table of T5's tokens; a checkpoint may store it under either."""
 _NAMED: Final = 5
+_FEW_BITS: Final = ("I8", "U8")
 
 Shape = tuple[int, ...]
 Change = Callable[[str, Tensor, Callable[[str], Tensor]], Tensor]
@@ -84,14 +85,17 @@ class _Source(NamedTuple):
 def write_part(checkpoint: Path, part: str, shapes: Mapping[str, Shape], out: Path) -> PartWeights:
     """Write `out/<part>.safetensors`, float32.
 
-    shapes: of the module's tensors by name. CheckpointError names tensors that are missing or
-    have another shape.
+    shapes: of the module's tensors by name. CheckpointError names tensors that are missing, have
+    another shape, or hold no finite numbers.
     """
     source = _source(checkpoint, part, shapes)
     names = source.names
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{part}.safetensors"
     if source.whole:
+        with _opened(source) as read:
+            for name in names:
+                read(name)
         # Not a hard link, because onnx refuses hard-linked weights.
         shutil.copyfile(source.files[0], path)
     else:
@@ -149,7 +153,10 @@ def _source(checkpoint: Path, part: str, shapes: Mapping[str, Shape]) -> _Source
 
 @contextmanager
 def _opened(source: _Source) -> Iterator[Callable[[str], Tensor]]:
-    """A reader: name in the module -> its tensor, float32, in the shape that the file has."""
+    """A reader: name in the module -> its tensor, float32, in the shape that the file has.
+
+    It raises CheckpointError for values that are not finite, and for quantized ones.
+    """
     with ExitStack() as stack:
         opened: dict[Path, Any] = {
             file: stack.enter_context(safe_open(file, framework="pt")) for file in source.files
@@ -157,8 +164,16 @@ def _opened(source: _Source) -> Iterator[Callable[[str], Tensor]]:
 
         def read(name: str) -> Tensor:
             stored = source.names[name]
-            tensor: Tensor = opened[source.places[stored][0]].get_tensor(stored)
-            return tensor.to(torch.float32)
+            path, place = source.places[stored]
+            if place.dtype in _FEW_BITS:
+                raise CheckpointError(
+                    f"{path}: {stored}: got {place.dtype}, whole numbers without what they are "
+                    "multiplied by; allowed: weights as floating-point numbers"
+                )
+            tensor: Tensor = opened[path].get_tensor(stored).to(torch.float32)
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(f"{path}: {stored}: values that are not finite")
+            return tensor
 
         yield read
 

@@ -72,6 +72,7 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
     own = {part: in_own_file(found, part) for part, (found, _) in apart.items()}
     kind = _checked(given, tensors, own)
     check_prediction(source or Path(), kind, marks.prediction)
+    _check_parts(given, kind)
     _write_configs(given, kind, marks, folder)
     for part in ("unet", "vae", *BEGINS[kind]):
         source = given.parts.get(cast(Part, part), given.checkpoint)
@@ -80,6 +81,7 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
         found = own.get(cast(Part, part)) or of_part(tensors, kind, part)
         if not found:
             raise CheckpointError(f"{source}: has no weights of {part}")
+        _check_numbers(source, part, found)
         _check_count(source, part, found, folder)
         try:
             with quiet_libraries():
@@ -110,6 +112,18 @@ def _checked(
         if said is not None:
             raise CheckpointError(f"{given.parts[part]}: got {said}; allowed the {part}")
     return checked_kind(where, tensors or next(iter(apart.values())), unet, activation)
+
+
+def _check_parts(given: SingleFile, kind: ArchitectureName) -> None:
+    """No file is left out without a word."""
+    known = ("unet", "vae", *BEGINS[kind])
+    for part, path in given.parts.items():
+        if part not in known:
+            allowed = ", ".join(f"--{name.replace('_', '-')}" for name in known)
+            raise CheckpointError(
+                f"--{part.replace('_', '-')}: got {path} for {kind}, which has no such part; "
+                f"allowed: {allowed}"
+            )
 
 
 def _write_configs(
@@ -197,6 +211,20 @@ def _module(
 
 def _is_diffusers(tensors: Mapping[str, Tensor]) -> bool:
     return "conv_in.weight" in tensors or "encoder.conv_in.bias" in tensors
+
+
+def _check_numbers(source: Path, part: str, tensors: Mapping[str, Tensor]) -> None:
+    """diffusers' reader would take quantized weights for the weights themselves."""
+    whole = [
+        name
+        for name, value in tensors.items()
+        if not (value.is_floating_point() or name.endswith("position_ids"))
+    ]
+    if whole:
+        raise CheckpointError(
+            f"{source}: {part}: got whole numbers in {some(whole)}; allowed: weights as "
+            "floating-point numbers"
+        )
 
 
 def _check_count(source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path) -> None:

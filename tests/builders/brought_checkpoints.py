@@ -192,6 +192,22 @@ def cut_off(source: Path, folder: Path) -> SingleFile:
     return SingleFile(folder / "copy")
 
 
+def whole_numbers(source: Path, folder: Path) -> SingleFile:
+    """One file whose denoiser is quantized, without what it is multiplied by."""
+    tensors = {
+        name: value.to(torch.int8) if name.startswith("model.") else value
+        for name, value in original(source).items()
+    }
+    return SingleFile(saved(folder / "model.safetensors", tensors), config=source)
+
+
+def second_text(source: Path, folder: Path) -> SingleFile:
+    """SD1.5 in one file, and a second text encoder beside it."""
+    path = saved(folder / "model.safetensors", original(source))
+    second = saved(folder / "second.safetensors", part(source, "text_encoder"))
+    return SingleFile(path, {"text_encoder_2": second}, config=source)
+
+
 class Code:
     """A class that a pickle would have to run."""
 
@@ -332,6 +348,12 @@ REFUSED = (
     Brought("an adapter", alone("ip_adapter.1.to_k_ip.weight"), "got an IP-Adapter"),
     Brought("unCLIP", plus("embedder.model.visual.proj", 2), "unCLIP", model="sd21"),
     Brought("SD2.1 without a prediction", whole(), "do not tell what it predicts", model="sd21"),
+    Brought("whole numbers", whole_numbers, r"unet: got whole numbers in .*; allowed: weights as"),
+    Brought(
+        "a text encoder too many",
+        second_text,
+        r"--text-encoder-2: got .*second\.safetensors for sd15, which has no such part",
+    ),
     Brought("a .ckpt with code", with_code, "cannot be read without its own code.*python -c"),
     Brought(
         "no file", lambda source, folder: SingleFile(folder / "no.safetensors"), "no such file"

@@ -49,6 +49,22 @@ def test_others_are_converted(tmp_path: Path, dtype: torch.dtype) -> None:
     check_places(written, {name: value.float() for name, value in stored.items()})
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_refused(tmp_path: Path, dtype: torch.dtype, value: float) -> None:
+    stored = {"encoder.weight": torch.randn(2, 3), "encoder.bias": torch.tensor([1.0, value])}
+    source = checkpoint(tmp_path / "model", {name: one.to(dtype) for name, one in stored.items()})
+    with pytest.raises(CheckpointError, match=r"safetensors: encoder\.bias: .* not finite"):
+        write_part(source, "vae", SHAPES, tmp_path / "out")
+
+
+def test_quantized_weights_are_refused(tmp_path: Path) -> None:
+    stored = {"encoder.weight": torch.ones(2, 3, dtype=torch.int8), "encoder.bias": torch.ones(2)}
+    source = checkpoint(tmp_path / "model", stored)
+    with pytest.raises(CheckpointError, match=r"encoder\.weight: got I8, whole numbers"):
+        write_part(source, "vae", SHAPES, tmp_path / "out")
+
+
 def test_weights_may_have_other_names(tmp_path: Path) -> None:
     shapes = {
         "mid.attentions.0.to_q.weight": (4, 4),
