@@ -39,6 +39,16 @@ MARKS: Final = (
     ),
 )
 """Of AUTOMATIC1111's web interface, ComfyUI, compel, dynamic prompts and Midjourney."""
+WIDE: Final = (
+    Mark(re.compile(r"｛[^{}｛｝]*[｝}]|\{[^{}｛｝]*｝"), "names a character", "{name}"),
+    Mark(
+        re.compile(r"(?![ -~]+\))[(（][^()（）]*[:：]\s*\d*\.?\d+\s*[)）]"),
+        "is a weight",
+        "(words:1.3)",
+    ),
+    Mark(re.compile(r"＜\s*lora\s*[:：][^<>＜＞]*＞", re.IGNORECASE), "loads a file", "a variant"),
+)
+"""What Chinese and Japanese keyboards write for signs that mean something here."""
 
 
 def foreign_notes(storyboard: Storyboard, plans: Plans) -> Iterator[str]:
@@ -51,4 +61,11 @@ def foreign_notes(storyboard: Storyboard, plans: Plans) -> Iterator[str]:
                 yield (
                     f"{field}: {shown(found[0])} {mark.what} in other programs and has no such "
                     f"effect here{instead}"
+                )
+        for mark in WIDE:
+            found = mark.pattern.search(text)
+            if found is not None:
+                yield (
+                    f"{field}: {shown(found[0])} {mark.what} only with narrow signs and is read as "
+                    f"letters; allowed here: {mark.instead}"
                 )

@@ -46,6 +46,7 @@ FIVE: Final = " ".join([WORDS] * 5)
 """45 tokens; a window holds 46."""
 WEIGHED: Final = "give words a weight and are not read as letters"
 FOREIGN: Final = "in other programs and has no such effect here"
+WIDE: Final = "only with narrow signs and is read as letters; allowed here: "
 FOUR: Final = dict.fromkeys(("mia", "bo", "eva", "tom"), WORDS)
 
 PROMPTS: Final = (
@@ -169,6 +170,13 @@ PROMPTS: Final = (
         "words that change", "[child:night:0.5]", ((("child:night:0.5", 1 / 1.1),),), note=FOREIGN
     ),
     Prompt("a choice", "[child|night]", ((("child|night", 1 / 1.1),),), note=FOREIGN),
+    Prompt(
+        "wide braces", "｛小美｝ child", plain("｛小美｝ child"), cast(小美="a child"), note=WIDE
+    ),
+    Prompt("a wide colon", "(child：1.3)", ((("child：1.3", 1.1),),), note=WIDE),
+    Prompt("wide parentheses", "（child:1.3）", plain("（child:1.3）"), note=WIDE),
+    Prompt("a LoRA in wide brackets", "＜lora:ink:1＞", plain("＜lora:ink:1＞"), note=WIDE),
+    Prompt("wide signs of a sentence", "a child（night）：beach", plain("a child（night）：beach")),
     Prompt("and is a word", "a child and a night--beach", plain("a child and a night--beach")),
     Prompt(
         "sixteen full windows",
