@@ -81,6 +81,8 @@ def read_header(path: Path) -> TensorHeader:
     try:
         content = json.loads(text)
         metadata = content.pop("__metadata__", None) or {}
+        if not all(isinstance(note, str) for note in metadata.values()):
+            raise TypeError("notes are text")
         tensors = {name: _place(entry, _LENGTH_BYTES + length) for name, entry in content.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise TensorFileError(

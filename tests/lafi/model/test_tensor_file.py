@@ -1,5 +1,6 @@
 """Headers of safetensors files: read as the format's own reader does, or said what is wrong."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from hypothesis import strategies as st
 
 from brought_files import LFS_POINTER, saved
 from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+
+
+def headed(content: object) -> bytes:
+    """A file with this header and no tensors."""
+    text = json.dumps(content).encode()
+    return len(text).to_bytes(8, "little") + text
 
 
 def test_names_shapes_and_notes(tmp_path: Path) -> None:
@@ -29,6 +36,8 @@ def test_names_shapes_and_notes(tmp_path: Path) -> None:
         (b"PK\x03\x04 and more", "what torch.save writes"),
         (b"\x00" * 4, "cut off, damaged"),
         (b"\x02" + b"\x00" * 7 + b"[]", "header cannot be read"),
+        (headed({"__metadata__": ["x"]}), "header cannot be read"),
+        (headed({"__metadata__": {"modelspec.prediction_type": 5}}), "header cannot be read"),
     ],
 )
 def test_what_is_wrong_is_said(content: bytes, said: str, tmp_path: Path) -> None:
