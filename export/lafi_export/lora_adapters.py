@@ -37,9 +37,20 @@ _BLOCKS: Final = ("down_blocks.", "mid_block.", "up_blocks.")
 
 @dataclass(frozen=True, slots=True)
 class AdaptedLayer:
-    """A linear or convolutional layer with its adapters, each at its strength."""
+    """A linear or convolutional layer with its adapters, each at its strength.
+
+    layer: peft's. Adapters of another kind, such as LoKr beside LoRA, are a layer in this one.
+    """
 
     layer: Any
+
+    @property
+    def _nested(self) -> list[Any]:
+        """From the outermost, which is `layer`, to the one around the network's own."""
+        found = [self.layer]
+        while isinstance(found[-1].base_layer, BaseTunerLayer):
+            found.append(found[-1].base_layer)
+        return found
 
     def merged(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The layer's weight and bias, float32, with the adapters in them; peft's own merge.
@@ -53,12 +64,14 @@ class AdaptedLayer:
         if bias is not None:
             base.bias = nn.Parameter(bias.float().clone())
         try:
-            self.layer.merge(safe_merge=True)
+            for layer in self._nested:
+                layer.merge(safe_merge=True)
         except ValueError as error:
             raise LoraError(f"the merged weights are not finite ({error})") from error
         found = base.weight.data.reshape(weight.shape)
         found_bias = None if bias is None else base.bias.data
-        self.layer.merged_adapters.clear()
+        for layer in self._nested:
+            layer.merged_adapters.clear()
         base.weight = before
         if bias is not None:
             base.bias = bare_weight(tuple(bias.shape))
@@ -67,7 +80,7 @@ class AdaptedLayer:
     @property
     def changes_bias(self) -> bool:
         """Whether an adapter changes the layer's bias too."""
-        return any(getattr(self.layer, "lora_bias", {}).values())
+        return any(any(getattr(one, "lora_bias", {}).values()) for one in self._nested)
 
 
 def load_loras(
@@ -161,8 +174,9 @@ def _without_matrix(pipeline: Any, converted: ConvertedLora) -> Iterator[str]:
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, AdaptedLayer]]:
+    """Module -> its layer; those that are in another one are that one's."""
     for name, module in network.named_modules():
-        if isinstance(module, BaseTunerLayer):
+        if isinstance(module, BaseTunerLayer) and not name.endswith(".base_layer"):
             yield name, AdaptedLayer(module)
 
 

@@ -13,8 +13,8 @@ from diffusers import StableDiffusionXLPipeline
 from merged_weights import assert_same_weights
 from safetensors.torch import load_file
 
-from brought_files import Brought, variant_of
-from brought_loras import Shapes
+from brought_files import Brought, saved, variant_of
+from brought_loras import ATTENTION, Shapes, kohya, loha, lokr
 from drawn_twice import Pixels, distance, drawn_by_stock, drawn_by_us
 from lafi_export.bare_pipeline import networks, quiet_libraries
 from lafi_export.checkpoint_variant import Variant, plan_variant, write_variant
@@ -77,6 +77,31 @@ def test_relatives_of_lora_add_what_their_papers_say(
     ours = drawn(small_checkpoints(brought.model), variant_of(option), tmp_path)
     assert distance(ours, theirs) <= PIXELS
     assert_same_weights(pipeline, tmp_path / "variant")
+
+
+@pytest.mark.parametrize("relative", [loha, lokr])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_relatives_beside_a_lora_add_both(
+    relative: Callable[[Shapes], Any],
+    swapped: bool,
+    shapes: Callable[[str], Shapes],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    first = f"{saved(tmp_path / 'a.safetensors', relative(shapes('sd15')))}:0.5"
+    second = f"{saved(tmp_path / 'b.safetensors', kohya(shapes('sd15')))}:-2"
+    name = f"{ATTENTION}.to_q"
+
+    def change(option: str) -> torch.Tensor:
+        plan = plan_variant(small_checkpoints("sd15"), variant_of(option))
+        assert not [module for module in plan.layers["unet"] if "base_layer" in module]
+        zeros = torch.zeros(shapes("sd15")["unet"][name])
+        return plan.layers["unet"][name].merged(zeros, None)[0]
+
+    one, other = change(first), change(second)
+    assert min(one.abs().max(), other.abs().max()) > 0.1
+    both = change(f"{second},{first}" if swapped else f"{first},{second}")
+    torch.testing.assert_close(both, one + other)
 
 
 def add_by_hand(unet: Any, tensors: dict[str, torch.Tensor]) -> None:
