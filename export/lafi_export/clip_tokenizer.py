@@ -15,13 +15,13 @@ from transformers import CLIPTokenizer
 _FILE: Final = Path(__file__).parent / "clip_vocabulary" / "bpe_simple_vocab_16e6.txt.gz"
 _MERGES: Final = 49152 - 256 - 2
 """Of the many in the file, those that CLIP uses."""
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+_START, END_TOKEN = "<|startoftext|>", "<|endoftext|>"
 _TEXT_LENGTH: Final = 77
 FIRST_TOKEN: Final = "!"
 """What OpenCLIP's encoders pad texts with; OpenAI's with the end token."""
 
 
-def clip_tokenizer(pad: str = _END) -> CLIPTokenizer:
+def clip_tokenizer(pad: str = END_TOKEN) -> CLIPTokenizer:
     """The tokenizer of SD1.5's text encoder; with `FIRST_TOKEN`, of SD2.1's and SDXL's second."""
     vocabulary, merges = _tables()
     return CLIPTokenizer(
@@ -29,8 +29,8 @@ def clip_tokenizer(pad: str = _END) -> CLIPTokenizer:
         merges=merges,
         model_max_length=_TEXT_LENGTH,
         bos_token=_START,
-        eos_token=_END,
-        unk_token=_END,
+        eos_token=END_TOKEN,
+        unk_token=END_TOKEN,
         pad_token=pad,
     )
 
@@ -50,5 +50,5 @@ def _tables() -> tuple[dict[str, int], list[tuple[str, str]]]:
     alphabet = byte_tokens()
     tokens = [*alphabet, *(one + "</w>" for one in alphabet)]
     tokens += [first + second for first, second in merges]
-    tokens += [_START, _END]
+    tokens += [_START, END_TOKEN]
     return {token: index for index, token in enumerate(tokens)}, merges

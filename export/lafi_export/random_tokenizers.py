@@ -24,8 +24,9 @@ def random_tokenizer(chosen: Architecture, part: str) -> Any:
 
 
 def _clip_of(chosen: Architecture, part: str) -> CLIPTokenizer:
-    # The second tokenizer of SDXL and SD3 pads with its first token, the others with the end.
-    return _clip("!" if part == "tokenizer_2" else _END)
+    # Those of OpenCLIP's encoders (SD2.1, the second of SDXL and SD3) pad with their first token.
+    encoder = chosen.configs[part.replace("tokenizer", "text_encoder")]
+    return _clip("!" if encoder.get("hidden_act") == "gelu" else _END)
 
 
 def _clip(pad: str) -> CLIPTokenizer:

@@ -20,10 +20,11 @@ from transformers import CLIPTokenizer
 from lafi.model.architectures.registry import ArchitectureName, architecture
 from lafi.model.checkpoint import CheckpointError
 from lafi_export.bare_pipeline import quiet_libraries
-from lafi_export.clip_tokenizer import FIRST_TOKEN, clip_tokenizer
+from lafi_export.clip_tokenizer import END_TOKEN, FIRST_TOKEN, clip_tokenizer
 from lafi_export.file_markers import FileMarks, other_model, read_marks
 from lafi_export.single_file_kind import (
     UNET,
+    check_one_vae,
     check_prediction,
     checked_kind,
     in_own_file,
@@ -73,6 +74,10 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
     kind = _checked(given, tensors, own)
     check_prediction(source or Path(), kind, marks.prediction)
     _check_parts(given, kind)
+    if "vae" in given.parts:
+        check_one_vae(given.parts["vae"], apart["vae"][0])
+    elif given.checkpoint is not None:
+        check_one_vae(given.checkpoint, tensors)
     _write_configs(given, kind, marks, folder)
     for part in ("unet", "vae", *BEGINS[kind]):
         source = given.parts.get(cast(Part, part), given.checkpoint)
@@ -170,11 +175,18 @@ def _trained(marks: FileMarks, scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tokenizer(given: SingleFile, kind: ArchitectureName, part: str) -> CLIPTokenizer:
     own = None if given.config is None else given.config / part
+    pad = _PADS.get((kind, part), END_TOKEN)
     if given.tokenizer is not None:
-        return CLIPTokenizer.from_pretrained(given.tokenizer)
+        # One folder is for all text encoders, which do not all pad with the same token.
+        if pad not in CLIPTokenizer.from_pretrained(given.tokenizer).get_vocab():
+            raise CheckpointError(
+                f"--tokenizer: got {given.tokenizer} without the token {pad}, with which {part} of "
+                f"{kind} pads texts; allowed: a CLIP tokenizer with it"
+            )
+        return CLIPTokenizer.from_pretrained(given.tokenizer, pad_token=pad)
     if own is not None and own.is_dir():
         return CLIPTokenizer.from_pretrained(own)
-    return clip_tokenizer(**{"pad": _PADS[kind, part]} if (kind, part) in _PADS else {})
+    return clip_tokenizer(pad)
 
 
 def _module(

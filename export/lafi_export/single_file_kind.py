@@ -66,6 +66,16 @@ def of_part(tensors: Mapping[str, T], kind: ArchitectureName, part: str) -> dict
     }
 
 
+def check_one_vae(where: Path, tensors: Mapping[str, object]) -> None:
+    """Raises CheckpointError for a file with two VAEs, of which only one could be drawn with."""
+    begins = [begin for begin in VAES if any(name.startswith(begin) for name in tensors)]
+    if len(begins) > 1:
+        raise CheckpointError(
+            f"{where}: got two VAEs, with names that begin with {' and '.join(begins)}; allowed: "
+            "one, or another one by --vae FILE"
+        )
+
+
 def in_own_file(tensors: Mapping[str, T], part: str) -> dict[str, T]:
     """A part's tensors out of its own file, which may be a whole one.
 

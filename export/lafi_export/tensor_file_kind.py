@@ -17,6 +17,7 @@ from lafi_export.file_markers import read_marks
 from lafi_export.single_file_kind import (
     UNET,
     Shaped,
+    check_one_vae,
     checked_kind,
     in_own_file,
     missing_parts,
@@ -107,6 +108,7 @@ def _whole_lines(
 ) -> Iterator[str]:
     unet = of_part(tensors, "sd15", "unet") or in_own_file(tensors, "unet")
     kind = checked_kind(file, tensors, unet)
+    check_one_vae(file, tensors)
     marks = read_marks(file, tensors, notes, None)
     named = f"{kind} with v-prediction" if marks.prediction else kind
     missing = missing_parts(tensors, kind)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from brought_slow import one_in
 from diffusers import DiffusionPipeline
+from transformers import CLIPTokenizer
 
 from brought_checkpoints import REFUSED, RIGHT, SCHEDULER
 from brought_files import Brought, saved
@@ -63,7 +64,9 @@ def test_what_cannot_be_drawn_right_is_refused(
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(("model", "prediction"), [("sd15", None), ("sd21", "v_prediction")])
+@pytest.mark.parametrize(
+    ("model", "prediction"), [("sd15", None), ("sd21", "v_prediction"), ("sdxl", None)]
+)
 def test_the_shipped_configs_draw_what_the_stock_pipeline_draws(
     model: str,
     prediction: str | None,
@@ -116,3 +119,18 @@ def test_a_changed_tokenizer_changes_the_facts(
     assert after.weights_sha256 == before.weights_sha256
     changed = dict(after.files_sha256.items() ^ before.files_sha256.items())
     assert changed.keys() == {"tokenizer/tokenizer.json"}
+
+
+def test_a_tokenizer_without_the_token_of_padding_is_refused(
+    small_checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    source = small_checkpoints("sdxl")
+    words = {"a</w>": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}
+    CLIPTokenizer(vocab=words, merges=[], pad_token="<|endoftext|>").save_pretrained(
+        tmp_path / "tokenizer"
+    )
+    path = saved(tmp_path / "model.safetensors", original(source))
+    given = SingleFile(path, config=source, tokenizer=tmp_path / "tokenizer")
+    refused = "without the token !, with which tokenizer_2 of sdxl pads"
+    with pytest.raises(CheckpointError, match=refused), prepared(given, tmp_path):
+        pass

@@ -201,6 +201,15 @@ def whole_numbers(source: Path, folder: Path) -> SingleFile:
     return SingleFile(saved(folder / "model.safetensors", tensors), config=source)
 
 
+def two_vaes(source: Path, folder: Path) -> SingleFile:
+    """One file with its VAE, and another one by the other spelling of whole files."""
+    tensors = original(source)
+    begin, other = "first_stage_model.", "vae."
+    own = {name: value for name, value in tensors.items() if name.startswith(begin)}
+    tensors |= {other + name.removeprefix(begin): 2 * value for name, value in own.items()}
+    return SingleFile(saved(folder / "model.safetensors", tensors), config=source)
+
+
 def second_text(source: Path, folder: Path) -> SingleFile:
     """SD1.5 in one file, and a second text encoder beside it."""
     path = saved(folder / "model.safetensors", original(source))
@@ -349,6 +358,7 @@ REFUSED = (
     Brought("unCLIP", plus("embedder.model.visual.proj", 2), "unCLIP", model="sd21"),
     Brought("SD2.1 without a prediction", whole(), "do not tell what it predicts", model="sd21"),
     Brought("whole numbers", whole_numbers, r"unet: got whole numbers in .*; allowed: weights as"),
+    Brought("two VAEs", two_vaes, r"got two VAEs, .* begin with first_stage_model\. and vae\.;"),
     Brought(
         "a text encoder too many",
         second_text,
