@@ -33,6 +33,11 @@ def load_lycoris(parts: Mapping[str, nn.Module], file: LoraFile, adapter: str) -
     if other:
         raise LoraError(f"{file.path}: beside {file.kind} factors: {some(other)}; allowed: none")
     stems = list(dict.fromkeys(key.rpartition(".")[0] for key in file.tensors))
+    bare = [f"{name}.alpha" for name in file.alphas if name not in stems]
+    if bare:
+        raise LoraError(
+            f"{file.path}: {some(bare)} without factors; allowed: an alpha beside its factors"
+        )
     places = _places(stems, parts)
     unknown = [stem for stem in stems if stem not in places]
     if unknown:

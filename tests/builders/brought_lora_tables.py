@@ -102,6 +102,11 @@ REFUSED = (
     ),
     Brought("header no JSON", noted(peft, **{METADATA: "{"}), "no JSON mapping"),
     Brought("alphas that diffusers mistakes", of(mixed_alphas), "other scales than the file's"),
+    Brought(
+        "a LoHa's alpha of no module",
+        of(lambda s: loha(s) | {"lora_unet_mid_block_nowhere.alpha": torch.tensor(1.0)}),
+        r"lora_unet_mid_block_nowhere\.alpha without factors",
+    ),
     Brought("one module in two spellings", of(two_spellings), "each module in one spelling"),
     Brought(
         "an unknown module",
