@@ -16,7 +16,7 @@ from lafi_story.notes import show_notes
 from lafi_story.pages.balloons import Order
 from lafi_story.pages.composing import compose
 from lafi_story.pages.files import ComicFiles, Seal, kinds_of, unsealed
-from lafi_story.pages.grid import Grid
+from lafi_story.pages.grid import FREE, Grid
 from lafi_story.pages.layout import SHEETS, STRIP, Layout
 from lafi_story.pages.lettering import Captions, letters_of
 from lafi_story.pages.report import report
@@ -143,7 +143,7 @@ def _grid(order: Order, size: str) -> Layout:
 
 
 def _free(order: Order, size: str) -> Layout:
-    return Grid(_chosen("--size", size or "a4", SHEETS), order, stacked=3)
+    return Grid(_chosen("--size", size or "a4", SHEETS), order, FREE)
 
 
 def _webtoon(order: Order, size: str) -> Layout:

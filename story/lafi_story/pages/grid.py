@@ -15,13 +15,32 @@ from lafi_story.pages.rows import Row, RowRules
 _MOST_ON_PAGE: Final = 9
 _USUAL_ON_PAGE: Final = 6
 _COLUMNS: Final = 3
-_EMPTY, _EMPTY_FREE, _CUT = 6.0, 30.0, 8.0
+_CUT: Final = 8.0
 _KEPT: Final = 2
 """Of the rows of the same panels, those with the best areas; they differ in height."""
-_CONTRAST: Final = 1.6
-"""The power of weights on free pages."""
 _ROUNDING: Final = 1e-6
 _LEAST, _MOST = 1 / MOST_STRETCH - _ROUNDING, MOST_STRETCH + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What makes a page a good one.
+
+    stacked: the most panels above one another in a column; they are read from top to bottom, and
+    then the next column is. contrast: the power of weights. empty: the cost of a page that is left
+    empty. shared: whether a page's area is shared out by weight, else each panel has the usual one.
+    """
+
+    stacked: int
+    contrast: float
+    empty: float
+    shared: bool
+
+
+PLAIN: Final = Aims(stacked=1, contrast=1.0, empty=6.0, shared=False)
+"""Of a grid."""
+FREE: Final = Aims(stacked=3, contrast=1.6, empty=30.0, shared=True)
+"""Small panels above one another beside a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +62,15 @@ class Grid:
     """Rows of one to three columns, each row as wide as the page; the best by dynamic programming.
 
     Wanted are full pages, few cuts, and for each panel the area that its weight gives it.
-    stacked: the most panels above one another in a column, 1 for a plain grid. They are read from
-    top to bottom, and then the next column is. A row has one such column at most. A page of such
-    rows has its area shared out by weight, differences of weights count for more, and a page that
-    is not full for much more.
     """
 
     sheet: Sheet
     order: Order
-    stacked: int = 1
+    aims: Aims = PLAIN
 
     def pages(self, panels: Sequence[Wanted]) -> list[LaidOut]:
         """As of `Layout`."""
-        if self.stacked > 1:
-            panels = [replace(panel, weight=panel.weight**_CONTRAST) for panel in panels]
+        panels = [replace(panel, weight=panel.weight**self.aims.contrast) for panel in panels]
         rows = self._rows(panels)
         costs = [0.0]
         kept: list[_Page] = []
@@ -88,8 +102,8 @@ class Grid:
 
     def _rows(self, panels: Sequence[Wanted]) -> dict[tuple[int, int], list[Row]]:
         """The best rows of each run of panels."""
-        most = _COLUMNS + self.stacked - 1
-        rules = RowRules(self._inner[0], self.sheet.gutter, most, _COLUMNS, self.stacked)
+        most = _COLUMNS + self.aims.stacked - 1
+        rules = RowRules(self._inner[0], self.sheet.gutter, most, _COLUMNS, self.aims.stacked)
         return {
             (start, end): sorted(
                 rules.rows(panels, start, end), key=lambda row: row.areas.off(self._usual)
@@ -120,16 +134,12 @@ class Grid:
             empty, stretch = (1 - 1 / stretch) * (0.3 if last else 1), 1.0
         if not alone and not all(_keeps_pictures(row, stretch) for row in rows):
             return None
-        cost = (
-            (_EMPTY if self.stacked == 1 else _EMPTY_FREE) * empty
-            + _CUT * abs(math.log(stretch))
-            + self._areas_cost(rows)
-        )
+        cost = self.aims.empty * empty + _CUT * abs(math.log(stretch)) + self._areas_cost(rows)
         return _Page(rows, stretch, cost)
 
     def _areas_cost(self, rows: Sequence[Row]) -> float:
         areas = sum((row.areas for row in rows[1:]), rows[0].areas)
-        if self.stacked == 1:
+        if not self.aims.shared:
             return areas.off(self._usual)
         width, height = self._inner
         crowded = math.log(areas.count / _USUAL_ON_PAGE)

@@ -3,7 +3,7 @@
 import pytest
 
 from lafi_story.pages.balloons import Order
-from lafi_story.pages.grid import Grid
+from lafi_story.pages.grid import FREE, PLAIN, Aims, Grid
 from lafi_story.pages.layout import SHEETS, LaidOut, Wanted
 
 
@@ -15,10 +15,10 @@ def areas(pages: list[LaidOut]) -> list[float]:
     return [c.picture.width * c.picture.height for page in pages for c in page.cells]
 
 
-@pytest.mark.parametrize("stacked", [1, 3])
-def test_from_right_to_left_is_the_mirror_image(stacked: int):
+@pytest.mark.parametrize("aims", [PLAIN, FREE])
+def test_from_right_to_left_is_the_mirror_image(aims: Aims):
     panels = [wanted(1.0), wanted(0.7, 3.0), wanted(1.5), wanted(1.0)]
-    there, back = (Grid(SHEETS["a4"], order, stacked).pages(panels) for order in ("ltr", "rtl"))
+    there, back = (Grid(SHEETS["a4"], order, aims).pages(panels) for order in ("ltr", "rtl"))
     for page, mirrored in zip(there, back, strict=True):
         for cell, other in zip(page.cells, mirrored.cells, strict=True):
             assert other.picture.x0 == pytest.approx(1240 - cell.picture.x1)
@@ -45,7 +45,7 @@ def test_a_grid_puts_nothing_above_one_another_in_a_row():
 
 def test_on_free_pages_two_small_ones_stand_beside_a_large_one():
     panels = [wanted(1.0, weight) for weight in (3.0, 1.0, 1.0, 2.0, 2.0)]
-    first, *_ = Grid(SHEETS["a4"], "ltr", stacked=3).pages(panels)
+    first, *_ = Grid(SHEETS["a4"], "ltr", FREE).pages(panels)
     large, upper, lower = (cell.picture for cell in first.cells[:3])
     assert upper.x0 == lower.x0 > large.x1
     assert upper.y1 < lower.y0
@@ -56,6 +56,6 @@ def test_on_free_pages_two_small_ones_stand_beside_a_large_one():
 def test_free_pages_hold_all_panels_on_no_more_pages(count: int):
     panels = [wanted(1.0, (1.0, 2.5, 1.0, 4.0)[n % 4]) for n in range(count)]
     plain = Grid(SHEETS["a4"], "ltr").pages(panels)
-    free = Grid(SHEETS["a4"], "ltr", stacked=3).pages(panels)
+    free = Grid(SHEETS["a4"], "ltr", FREE).pages(panels)
     assert [cell.panel for page in free for cell in page.cells] == [*range(count)]
     assert len(free) <= len(plain)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lafi_story.pages.box import Box
-from lafi_story.pages.grid import Grid
+from lafi_story.pages.grid import FREE, PLAIN, Grid
 from lafi_story.pages.layout import MOST_STRETCH, SHEETS, STRIP, Cell, Layout, Wanted
 from lafi_story.pages.webtoon import Webtoon
 
@@ -16,7 +16,9 @@ WANTED = st.lists(
 ).map(lambda given: [wanted(*one) for one in given])
 ORDERS = st.sampled_from(["ltr", "rtl"])
 LAYOUTS = st.one_of(
-    st.builds(Grid, st.sampled_from([SHEETS["a4"], SHEETS["a5"]]), ORDERS, st.integers(1, 3)),
+    st.builds(
+        Grid, st.sampled_from([SHEETS["a4"], SHEETS["a5"]]), ORDERS, st.sampled_from([PLAIN, FREE])
+    ),
     st.builds(Webtoon, st.just(STRIP), ORDERS),
 )
 
