@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lafi.model.artifacts import WEIGHTS
 from lafi.model.checkpoint import CheckpointError, weight_files
-from lafi.model.tensor_file import TensorBytes
+from lafi.model.tensor_file import FEW_BITS, TensorBytes
 from lafi_export.weights_file import TensorLayout, rewrite_weights, tensor_places, write_weights
 
 _TOWER: Final = "text_model."
@@ -39,7 +39,6 @@ _TIED: Final = {
 }
 """Names of the one table of T5's tokens; a checkpoint may store it under either."""
 _NAMED: Final = 5
-_FEW_BITS: Final = ("I8", "U8")
 
 Shape = tuple[int, ...]
 Change = Callable[[str, Tensor, Callable[[str], Tensor]], Tensor]
@@ -165,7 +164,7 @@ def _opened(source: _Source) -> Iterator[Callable[[str], Tensor]]:
         def read(name: str) -> Tensor:
             stored = source.names[name]
             path, place = source.places[stored]
-            if place.dtype in _FEW_BITS:
+            if place.dtype in FEW_BITS:
                 raise CheckpointError(
                     f"{path}: {stored}: got {place.dtype}, whole numbers without what they are "
                     "multiplied by; allowed: weights as floating-point numbers"

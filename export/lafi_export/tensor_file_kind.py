@@ -10,7 +10,7 @@ from typing import Any, Final
 from gguf import GGUFReader
 from torch import Tensor
 
-from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
+from lafi.model.tensor_file import TensorFileError, check_weights, is_safetensors, read_header
 from lafi_export.control.adapter_source import is_control_adapter
 from lafi_export.control.source import is_control_network
 from lafi_export.file_markers import read_marks
@@ -100,6 +100,8 @@ def model_lines(
     elif any(name.startswith(_ADAPTER) for name in tensors):
         yield "an IP-Adapter, for --picture-prompts FILE with --image-encoder FOLDER"
     else:
+        if is_safetensors(file):
+            check_weights(file, read_header(file))
         yield from _part_lines(file, tensors) or _whole_lines(file, tensors, notes)
 
 

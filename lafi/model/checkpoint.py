@@ -16,7 +16,7 @@ from lafi.model.families.vae_checks import DEFAULT_SCALING_FACTOR
 from lafi.model.family import Family
 from lafi.model.info import ModelInfo
 from lafi.model.probe_report import PROBE_FILE, ProbeError, load_probe
-from lafi.model.tensor_file import TensorFileError, read_header
+from lafi.model.tensor_file import TensorFileError, check_weights, read_header
 from lafi.model.tokenizer_files import TokenizerError
 
 Classes = tuple[str | None, ...] | None
@@ -81,7 +81,7 @@ def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
     try:
         for part in weight_parts(folder, family):
             for file in weight_files(folder / part):
-                read_header(file)
+                check_weights(file, read_header(file))
     except TensorFileError as error:
         raise CheckpointError(str(error)) from error
     return family, parts

@@ -42,6 +42,10 @@ _OTHER_KINDS: Final = (
 """How files begin that are something else, and what to say of them."""
 
 
+FEW_BITS: Final = ("I8", "U8")
+"""Types of quantized weights, which mean nothing without what they are multiplied by."""
+
+
 class TensorFileError(ValueError):
     """A file of tensors is missing, damaged or of another kind; the text names it and why."""
 
@@ -62,6 +66,16 @@ class TensorHeader:
 
     tensors: Mapping[str, TensorBytes]
     metadata: Mapping[str, str]
+
+
+def check_weights(path: Path, header: TensorHeader) -> None:
+    """Raises TensorFileError for quantized weights in a file of a network's weights."""
+    for name, place in header.tensors.items():
+        if place.dtype in FEW_BITS:
+            raise TensorFileError(
+                f"{path}: {name}: got {place.dtype}, whole numbers without what they are "
+                "multiplied by; allowed: weights as floating-point numbers"
+            )
 
 
 def read_header(path: Path) -> TensorHeader:

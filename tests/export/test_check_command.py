@@ -1,6 +1,7 @@
 """`lafi check`: what files are, whether they fit, and what would be refused."""
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from gguf import GGUFWriter
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from brought_files import LFS_POINTER, saved
 from lafi_export.check_command import check_command
@@ -130,6 +132,22 @@ def test_what_a_file_of_tensors_is(
     code, text = said(saved(tmp_path / "file.safetensors", tensors))
     assert expected in text
     assert code == ("refused" in expected)
+
+
+def test_quantized_weights_would_be_refused(
+    said: Callable[..., tuple[int, str]],
+    small_checkpoints: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    tensors = {name: torch.ones(shape) for name, shape in _WHOLE.items()}
+    tensors[_FIRST] = tensors[_FIRST].to(torch.int8)
+    folder = Path(shutil.copytree(small_checkpoints("sd15"), tmp_path / "folder"))
+    (weights,) = (folder / "unet").glob("*.safetensors")
+    save_file({name: value.to(torch.int8) for name, value in load_file(weights).items()}, weights)
+    code, text = said(saved(tmp_path / "file.safetensors", tensors), folder)
+    assert code == 1
+    assert f"{_FIRST}: got I8, whole numbers without what they are multiplied by" in text
+    assert text.count("allowed: weights as floating-point numbers") == 2
 
 
 def test_pickled_parts_in_mappings_are_named(
