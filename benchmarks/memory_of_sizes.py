@@ -53,17 +53,19 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Memory of all the server's processes while it draws: first one size, then all of them."""
     rows: list[dict[str, Any]] = []
+    drawn: set[tuple[int, int]] = set()
     began = time.monotonic()
     with StoryboardClient(served.url) as client:
         for number in range(before + count):
             first = number < before
             size = one if first else many[number % len(many)]
             client.draw_all(board(size, number))
+            drawn.add(size)
             if number % max(1, count // 20) == 0 or number in (before - 1, before + count - 1):
                 rows.append(
                     {
                         "storyboards": number + 1,
-                        "sizes": 1 if first else 1 + min(number - before + 1, len(many)),
+                        "sizes": len(drawn),
                         "mib": round(served.resident_bytes() / MIB, 1),
                         "seconds": round(time.monotonic() - began, 1),
                     }
@@ -84,16 +86,17 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main(
     repository: Annotated[Path, typer.Argument(help="What `lafi export` wrote.")],
-    count: Annotated[int, typer.Option(help="Storyboards of many sizes.")] = 1000,
-    before: Annotated[int, typer.Option(help="Storyboards of one size before them.")] = 300,
+    count: Annotated[int, typer.Option(help="Storyboards of many sizes.", min=1)] = 1000,
+    before: Annotated[int, typer.Option(help="Storyboards of one size before them.", min=1)] = 300,
     side: Annotated[
-        int, typer.Option(help="Of the largest size; 0: so that there are a hundred sizes.")
+        int, typer.Option(help="Of the largest size; 0: so that there are a hundred sizes.", min=0)
     ] = 0,
     out: Annotated[Path, typer.Option()] = RESULTS,
 ) -> None:
     """Measure, write memory_of_sizes.json and its plot, and say whether it is as wanted."""
     info = load_model_info(repository / "artifacts")
-    largest = side or SIDES_OF_A_SIZE * info.side_multiple
+    least = -(-MIN_SIDE // info.side_multiple) * info.side_multiple
+    largest = max(side, MIN_SIDE) if side else least + (SIDES_OF_A_SIZE - 1) * info.side_multiple
     many = sizes_up_to(largest, info.side_multiple)
     with tempfile.TemporaryDirectory() as folder:
         options = ("--store", "none")

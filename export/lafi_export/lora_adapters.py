@@ -78,6 +78,11 @@ class AdaptedLayer:
         return found, found_bias
 
     @property
+    def is_dora(self) -> bool:
+        """Whether an adapter is a DoRA."""
+        return any(any(getattr(one, "use_dora", {}).values()) for one in self._nested)
+
+    @property
     def changes_bias(self) -> bool:
         """Whether an adapter changes the layer's bias too."""
         return any(any(getattr(one, "lora_bias", {}).values()) for one in self._nested)
@@ -99,7 +104,7 @@ def load_loras(
     layers = {part: dict(_layers(network)) for part, network in networks(pipeline).items()}
     for path, _ in loras if len(loras) > 1 else ():
         for inner in layers.values():
-            if any(any(getattr(one.layer, "use_dora", {}).values()) for one in inner.values()):
+            if any(one.is_dora for one in inner.values()):
                 raise LoraError(f"{path}: allowed: a DoRA alone, without other LoRA files")
     if any(strength != 1.0 for _, strength in loras) or len(loras) > 1:
         _set_strengths(pipeline, names, loras)
@@ -293,11 +298,12 @@ def _set_strengths(
             pipeline.set_adapters(list(names), adapter_weights=strengths)
     except Exception as error:
         paths = ", ".join(str(path) for path, _ in loras)
-        outside = [name for name, _ in _layers(pipeline.unet) if not name.startswith(_BLOCKS)]
-        why = f"{some(outside)} are in no block" if outside else str(error)
+        denoiser = getattr(pipeline, denoiser_part(pipeline))
+        outside = [name for name, _ in _layers(denoiser) if not name.startswith(_BLOCKS)]
+        hint = f" ({some(outside)} are in no block)" if outside else ""
         raise LoraError(
-            f"{paths}: strength: diffusers cannot set it for single blocks: {why}; allowed: one "
-            "number for each file"
+            f"{paths}: strength: diffusers cannot set it: {error}{hint}; allowed: blocks that the "
+            "denoiser has, for files of layers in blocks, or one number for each file"
         ) from error
 
 

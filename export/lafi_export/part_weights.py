@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lafi.model.artifacts import WEIGHTS
 from lafi.model.checkpoint import CheckpointError, weight_files
-from lafi.model.tensor_file import FEW_BITS, TensorBytes
+from lafi.model.tensor_file import TensorBytes, TensorFileError, check_weights
 from lafi_export.weights_file import TensorLayout, rewrite_weights, tensor_places, write_weights
 
 _TOWER: Final = "text_model."
@@ -164,11 +164,10 @@ def _opened(source: _Source) -> Iterator[Callable[[str], Tensor]]:
         def read(name: str) -> Tensor:
             stored = source.names[name]
             path, place = source.places[stored]
-            if place.dtype in FEW_BITS:
-                raise CheckpointError(
-                    f"{path}: {stored}: got {place.dtype}, whole numbers without what they are "
-                    "multiplied by; allowed: weights as floating-point numbers"
-                )
+            try:
+                check_weights(path, {stored: place})
+            except TensorFileError as error:
+                raise CheckpointError(str(error)) from error
             tensor: Tensor = opened[path].get_tensor(stored).to(torch.float32)
             if not torch.isfinite(tensor).all():
                 raise CheckpointError(f"{path}: {stored}: values that are not finite")

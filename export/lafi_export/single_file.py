@@ -24,6 +24,7 @@ from lafi_export.clip_tokenizer import END_TOKEN, FIRST_TOKEN, clip_tokenizer
 from lafi_export.file_markers import FileMarks, other_model, read_marks
 from lafi_export.single_file_kind import (
     UNET,
+    check_numbers,
     check_one_vae,
     check_prediction,
     checked_kind,
@@ -78,6 +79,9 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
         check_one_vae(given.parts["vae"], apart["vae"][0])
     elif given.checkpoint is not None:
         check_one_vae(given.checkpoint, tensors)
+    for one in SINGLE_FILE_PARTS:
+        where = given.parts.get(one, given.checkpoint) or Path()
+        check_numbers(where, one, own.get(one) or of_part(tensors, kind, one))
     _write_configs(given, kind, marks, folder)
     for part in ("unet", "vae", *BEGINS[kind]):
         source = given.parts.get(cast(Part, part), given.checkpoint)
@@ -86,7 +90,6 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
         found = own.get(cast(Part, part)) or of_part(tensors, kind, part)
         if not found:
             raise CheckpointError(f"{source}: has no weights of {part}")
-        _check_numbers(source, part, found)
         _check_count(source, part, found, folder)
         try:
             with quiet_libraries():
@@ -178,7 +181,10 @@ def _tokenizer(given: SingleFile, kind: ArchitectureName, part: str) -> CLIPToke
     pad = _PADS.get((kind, part), END_TOKEN)
     if given.tokenizer is not None:
         # One folder is for all text encoders, which do not all pad with the same token.
-        if pad not in CLIPTokenizer.from_pretrained(given.tokenizer).get_vocab():
+        found = CLIPTokenizer.from_pretrained(given.tokenizer)
+        if own is not None and own.is_dir():
+            pad = str(CLIPTokenizer.from_pretrained(own).pad_token)
+        if pad not in found.get_vocab():
             raise CheckpointError(
                 f"--tokenizer: got {given.tokenizer} without the token {pad}, with which {part} of "
                 f"{kind} pads texts; allowed: a CLIP tokenizer with it"
@@ -223,20 +229,6 @@ def _module(
 
 def _is_diffusers(tensors: Mapping[str, Tensor]) -> bool:
     return "conv_in.weight" in tensors or "encoder.conv_in.bias" in tensors
-
-
-def _check_numbers(source: Path, part: str, tensors: Mapping[str, Tensor]) -> None:
-    """diffusers' reader would take quantized weights for the weights themselves."""
-    whole = [
-        name
-        for name, value in tensors.items()
-        if not (value.is_floating_point() or name.endswith("position_ids"))
-    ]
-    if whole:
-        raise CheckpointError(
-            f"{source}: {part}: got whole numbers in {some(whole)}; allowed: weights as "
-            "floating-point numbers"
-        )
 
 
 def _check_count(source: Path, part: str, tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+import torch
+
 from lafi.model.architectures.registry import ArchitectureName
 from lafi.model.checkpoint import CheckpointError
 from lafi_export.file_markers import MARKERS, other_model
@@ -64,6 +66,26 @@ def of_part(tensors: Mapping[str, T], kind: ArchitectureName, part: str) -> dict
         for name, value in tensors.items()
         if name.startswith(begin)
     }
+
+
+def check_numbers(where: Path, part: str, tensors: Mapping[str, Shaped]) -> None:
+    """Raises CheckpointError for quantized weights, which diffusers' reader would take as they are.
+
+    tensors: of a part, or their entries in a header.
+    """
+    whole = [n for n, v in tensors.items() if not (_floats(v) or n.endswith("position_ids"))]
+    if whole:
+        raise CheckpointError(
+            f"{where}: {part}: got whole numbers in {some(whole)}; allowed: weights as "
+            "floating-point numbers"
+        )
+
+
+def _floats(value: object) -> bool:
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        return dtype.is_floating_point
+    return str(dtype).startswith(("F", "BF"))
 
 
 def check_one_vae(where: Path, tensors: Mapping[str, object]) -> None:

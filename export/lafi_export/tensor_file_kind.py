@@ -10,13 +10,14 @@ from typing import Any, Final
 from gguf import GGUFReader
 from torch import Tensor
 
-from lafi.model.tensor_file import TensorFileError, check_weights, is_safetensors, read_header
+from lafi.model.tensor_file import TensorFileError, is_safetensors, read_header
 from lafi_export.control.adapter_source import is_control_adapter
 from lafi_export.control.source import is_control_network
 from lafi_export.file_markers import read_marks
 from lafi_export.single_file_kind import (
     UNET,
     Shaped,
+    check_numbers,
     check_one_vae,
     checked_kind,
     in_own_file,
@@ -100,8 +101,6 @@ def model_lines(
     elif any(name.startswith(_ADAPTER) for name in tensors):
         yield "an IP-Adapter, for --picture-prompts FILE with --image-encoder FOLDER"
     else:
-        if is_safetensors(file):
-            check_weights(file, read_header(file))
         yield from _part_lines(file, tensors) or _whole_lines(file, tensors, notes)
 
 
@@ -111,6 +110,8 @@ def _whole_lines(
     unet = of_part(tensors, "sd15", "unet") or in_own_file(tensors, "unet")
     kind = checked_kind(file, tensors, unet)
     check_one_vae(file, tensors)
+    for part in ("unet", "vae", *BEGINS[kind]):
+        check_numbers(file, part, of_part(tensors, kind, part))
     marks = read_marks(file, tensors, notes, None)
     named = f"{kind} with v-prediction" if marks.prediction else kind
     missing = missing_parts(tensors, kind)

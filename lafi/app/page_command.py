@@ -17,7 +17,8 @@ Layout = Annotated[
 ]
 Order = Annotated[str, typer.Option(help="ltr, or rtl: read from right to left.")]
 Size = Annotated[
-    str, typer.Option(help="a4, a5, b5 or letter, for a grid; default: a4.", show_default=False)
+    str,
+    typer.Option(help="a4, a5, b5 or letter; default: a4; none for webtoon.", show_default=False),
 ]
 Formats = Annotated[
     str, typer.Option("--format", help="Of png, pdf, cbz, svg, with commas between.")

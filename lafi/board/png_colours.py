@@ -53,7 +53,8 @@ _PLAIN: Final = PngColours(_SRGB, None)
 
 
 def png_colours(info: Mapping[Any, Any], data: bytes) -> PngColours | None:
-    """What the chunks of a PNG file say; None for a profile, and where nothing is said.
+    """What the chunks of a PNG file say; None where that is nothing: for a
+    profile, for sRGB by another chunk than cICP, and without such chunks.
 
     info: Pillow's, of the opened file. gAMA and cHRM that no picture can have are ignored, as
     viewers do. Raises ColourError for HDR curves and unknown numbers.

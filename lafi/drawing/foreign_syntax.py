@@ -42,7 +42,10 @@ MARKS: Final = (
 WIDE: Final = (
     Mark(re.compile(r"｛[^{}｛｝]*[｝}]|\{[^{}｛｝]*｝"), "names a character", "{name}"),
     Mark(
-        re.compile(r"(?![ -~]+\))[(（][^()（）]*[:：]\s*\d*\.?\d+\s*[)）]"),
+        re.compile(
+            r"(?<!\\)(?:（[^()（）]*[^\d\s()（）][:：]\s*\d*\.?\d+\s*[)）]"
+            r"|\([^()（）]*[^\d\s()（）](?:：\s*\d*\.?\d+\s*[)）]|:\s*\d*\.?\d+\s*）))"
+        ),
         "is a weight",
         "(words:1.3)",
     ),
@@ -62,7 +65,7 @@ def foreign_notes(storyboard: Storyboard, plans: Plans) -> Iterator[str]:
                     f"{field}: {shown(found[0])} {mark.what} in other programs and has no such "
                     f"effect here{instead}"
                 )
-        for mark in WIDE:
+        for mark in WIDE if storyboard.prompt_weights else (WIDE[0], WIDE[-1]):
             found = mark.pattern.search(text)
             if found is not None:
                 yield (

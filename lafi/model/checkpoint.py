@@ -81,7 +81,7 @@ def check_checkpoint(checkpoint: Path) -> tuple[Family, dict[str, Config]]:
     try:
         for part in weight_parts(folder, family):
             for file in weight_files(folder / part):
-                check_weights(file, read_header(file))
+                check_weights(file, read_header(file).tensors)
     except TensorFileError as error:
         raise CheckpointError(str(error)) from error
     return family, parts

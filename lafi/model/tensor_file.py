@@ -42,8 +42,8 @@ _OTHER_KINDS: Final = (
 """How files begin that are something else, and what to say of them."""
 
 
-FEW_BITS: Final = ("I8", "U8")
-"""Types of quantized weights, which mean nothing without what they are multiplied by."""
+_COUNTS: Final = ("position_ids", "num_batches_tracked")
+"""How names of whole numbers end that are in files of weights and are none."""
 
 
 class TensorFileError(ValueError):
@@ -68,13 +68,13 @@ class TensorHeader:
     metadata: Mapping[str, str]
 
 
-def check_weights(path: Path, header: TensorHeader) -> None:
-    """Raises TensorFileError for quantized weights in a file of a network's weights."""
-    for name, place in header.tensors.items():
-        if place.dtype in FEW_BITS:
+def check_weights(path: Path, tensors: Mapping[str, TensorBytes]) -> None:
+    """Raises TensorFileError for weights of a network that are whole numbers, as quantized ones."""
+    for name, place in tensors.items():
+        if not place.dtype.startswith(("F", "BF")) and not name.endswith(_COUNTS):
             raise TensorFileError(
-                f"{path}: {name}: got {place.dtype}, whole numbers without what they are "
-                "multiplied by; allowed: weights as floating-point numbers"
+                f"{path}: {name}: got {place.dtype}, quantized or no weights; allowed: weights as "
+                "floating-point numbers"
             )
 
 

@@ -37,6 +37,7 @@ class Dialogue:
     def restart(self) -> None:
         """A new scene: nobody has spoken yet."""
         self._last.clear()
+        self._announced = ""
 
     def turns(
         self, reading: Reading, who: Mapping[int, str], nearby: Sequence[str]
@@ -45,7 +46,7 @@ class Dialogue:
         paragraph = _Paragraph(reading, who)
         turns = [Turn(self._own_name(quote), self.called(quote)) for quote in reading.quotes]
         announced, self._announced = self._announced, paragraph.announced()
-        if announced and turns and not turns[0].speaker and paragraph.begins_with_speech():
+        if announced and turns and not turns[0].speaker and paragraph.begins_unattributed():
             turns[0] = replace(turns[0], speaker=announced)
         for number in range(len(turns)):
             turns[number] = replace(turns[number], speaker=paragraph.speaker(number, turns))
@@ -114,16 +115,17 @@ class _Paragraph:
         between = self._reading.text[start : self._reading.quotes[number].start]
         return not any(c.isalnum() for c in between)
 
-    def begins_with_speech(self) -> bool:
-        """Whether no word stands before the first quote."""
-        return not self._reading.text[: self._reading.quotes[0].start].strip()
+    def begins_unattributed(self) -> bool:
+        """Whether no word stands before the first quote, and none behind it says whose it is."""
+        before = self._reading.text[: self._reading.quotes[0].start].strip()
+        return not before and not self._said_after(0)
 
     def announced(self) -> str:
         """Who is said to speak where the paragraph ends with a colon; "": nobody."""
         text, quotes = self._reading.text, self._reading.quotes
         if not text.rstrip().endswith((":", "：")):
             return ""
-        return self._leading(quotes[-1].end if quotes else 0, len(text))
+        return self._leading(quotes[-1].end if quotes else 0, len(text), spoken=True)
 
     def speaker(self, number: int, turns: Sequence[Turn]) -> str:
         """By what stands beside the quote; "": nothing does."""
@@ -192,8 +194,11 @@ class _Paragraph:
         quotes = self._reading.quotes
         return self._leading(quotes[number - 1].end if number else 0, quotes[number].start)
 
-    def _leading(self, start: int, end: int) -> str:
-        """Who says what begins at `end`, by the words from `start` on that lead to it."""
+    def _leading(self, start: int, end: int, *, spoken: bool = False) -> str:
+        """Who says what begins at `end`, by the words from `start` on that lead to it.
+
+        spoken: only by verbs of speech.
+        """
         lead = self._reading.text[start:end].rstrip()
         if not lead.endswith((":", "：", ",", "，")):
             return ""
@@ -201,7 +206,7 @@ class _Paragraph:
         for deed in reversed(self._deeds(start, end)):
             if _END.search(self._reading.text[deed.start : end]):
                 return ""
-            if (deed.speech or colon) and deed.subject is not None:
+            if (deed.speech or (colon and not spoken)) and deed.subject is not None:
                 return self._who.get(deed.subject, "")
         return ""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from brought_prompts import PROMPTS, Piece, Prompt
+from brought_prompts import PROMPTS, WIDE, Piece, Prompt
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
@@ -117,6 +117,7 @@ def test_a_prompt_is_drawn_whole_or_refused(
     assert np.abs(ours - by_stock(pipe, prompt)).max() <= PIXELS
     assert prompt.note in " ".join(notes)
     assert bool(notes) == bool(prompt.note)
+    assert (WIDE in " ".join(notes)) == (prompt.note == WIDE)
     (own,) = (entry for entry in accepted.tokens if entry.field == "panels[0].prompt")
     pieces = [text for window in prompt.windows for text, _ in window]
     counted = [len(pipe.tokenizer(text).input_ids) - 2 for text in pieces]

@@ -16,6 +16,7 @@ from brought_loras import (
     convolutions,
     cut_off,
     dora,
+    dora_and_loha,
     dora_and_lora,
     first_text_layout,
     kohya,
@@ -179,6 +180,7 @@ REFUSED = (
         "single blocks: .*conv_in.* are in no block; allowed: one number",
     ),
     Brought("DoRA beside another", dora_and_lora, "allowed: a DoRA alone"),
+    Brought("DoRA inside a LoHa", dora_and_loha, "allowed: a DoRA alone"),
     Brought(
         "no LoRA", of(lambda _: {"a.weight": normal(2, 2), "b.weight": normal(2)}), "allowed: a"
     ),

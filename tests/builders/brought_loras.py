@@ -287,6 +287,12 @@ def dora_and_lora(shapes: Shapes, folder: Path) -> str:
     return f"{first},{saved(folder / 'b.safetensors', dora(shapes))}"
 
 
+def dora_and_loha(shapes: Shapes, folder: Path) -> str:
+    """Of which the LoHa is the outer one."""
+    first = saved(folder / "a.safetensors", dora(shapes))
+    return f"{first},{saved(folder / 'b.safetensors', loha(shapes))}"
+
+
 def pickled(shapes: Shapes, folder: Path) -> str:
     """As torch.save writes it."""
     torch.save(peft(shapes), folder / "a.bin")

@@ -176,6 +176,8 @@ PROMPTS: Final = (
     Prompt("a wide colon", "(child：1.3)", ((("child：1.3", 1.1),),), note=WIDE),
     Prompt("wide parentheses", "（child:1.3）", plain("（child:1.3）"), note=WIDE),
     Prompt("a LoRA in wide brackets", "＜lora:ink:1＞", plain("＜lora:ink:1＞"), note=WIDE),
+    Prompt("a weight of Chinese words", "(红:1.3)", ((("红", 1.3),),), note=WEIGHED),
+    Prompt("a score in wide signs", "a child（3：2）", plain("a child（3：2）")),
     Prompt("wide signs of a sentence", "a child（night）：beach", plain("a child（night）：beach")),
     Prompt("and is a word", "a child and a night--beach", plain("a child and a night--beach")),
     Prompt(

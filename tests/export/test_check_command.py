@@ -146,8 +146,8 @@ def test_quantized_weights_would_be_refused(
     save_file({name: value.to(torch.int8) for name, value in load_file(weights).items()}, weights)
     code, text = said(saved(tmp_path / "file.safetensors", tensors), folder)
     assert code == 1
-    assert f"{_FIRST}: got I8, whole numbers without what they are multiplied by" in text
-    assert text.count("allowed: weights as floating-point numbers") == 2
+    assert "refused: unet: got whole numbers in input_blocks.0.0.weight; allowed: weights" in text
+    assert "got I8, quantized or no weights; allowed: weights as floating-point numbers" in text
 
 
 def test_pickled_parts_in_mappings_are_named(

@@ -81,6 +81,11 @@ def test_each_colour_belongs_to_what_stands_behind_it(
     [
         ("The next morning they left.", True),
         ("One fine day he was gone.", True),
+        ("One day, he was gone.", True),
+        ("One day is enough.", False),
+        ("One day's march lay ahead.", False),
+        ("One day-old chick sat there.", False),
+        ("Some day he would tell her.", False),
         ("Twenty years earlier the two men had stood there.", True),
         ('"The next morning I left," he said.', False),
         ("They waited.", False),

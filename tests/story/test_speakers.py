@@ -35,6 +35,8 @@ def speakers(text: str, known: Known, reader: LanguageReader) -> list[tuple[str,
         ('"Why?" asked Tim. "It is late," said Mia.', [("tim", "mia")]),
         ('"It is late." "I know," said Mia. Tim smiled.', [("tim", "mia")]),
         ('Mia saw Tim. At last she said:\n\n"Come."', [(), ("mia",)]),
+        ('Tim saw Mia. Then Tim said:\n\n"Well?" said Mia.', [(), ("mia",)]),
+        ('Tim saw Mia. Mia opened the letter:\n\n"Come."\n\n"Oh."', [(), ("",), ("",)]),
         ('Tim saw Mia. Then Tim said:\n\nNobody spoke.\n\n"Well?" said Mia.', [(), (), ("mia",)]),
     ],
 )

@@ -16,8 +16,8 @@ _MOST_ON_PAGE: Final = 9
 _USUAL_ON_PAGE: Final = 6
 _COLUMNS: Final = 3
 _CUT: Final = 8.0
-_KEPT: Final = 2
-"""Of the rows of the same panels, those with the best areas; they differ in height."""
+_KEPT: Final = 3
+"""Of the rows of the same panels, those with the best areas, no two of one height."""
 _ROUNDING: Final = 1e-6
 _LEAST, _MOST = 1 / MOST_STRETCH - _ROUNDING, MOST_STRETCH + _ROUNDING
 
@@ -105,12 +105,16 @@ class Grid:
         most = _COLUMNS + self.aims.stacked - 1
         rules = RowRules(self._inner[0], self.sheet.gutter, most, _COLUMNS, self.aims.stacked)
         return {
-            (start, end): sorted(
-                rules.rows(panels, start, end), key=lambda row: row.areas.off(self._usual)
-            )[:_KEPT]
+            (start, end): self._best(rules.rows(panels, start, end))
             for start in range(len(panels))
             for end in range(start + 1, min(start + rules.most, len(panels)) + 1)
         }
+
+    def _best(self, rows: list[Row]) -> list[Row]:
+        found: dict[float, Row] = {}
+        for row in sorted(rows, key=lambda row: row.areas.off(self._usual)):
+            found.setdefault(round(row.height, 3), row)
+        return [*found.values()][:_KEPT]
 
     def _page(
         self, rows: dict[tuple[int, int], list[Row]], start: int, end: int, *, last: bool

@@ -145,11 +145,13 @@ def _divided(start: int, end: int, most: int, stacked: int) -> Iterator[tuple[ra
     """All ways to cut panels into at most so many columns of at most so many panels.
 
     At most one column has several: two such beside each other would look like two rows, and be
-    read as these.
+    read as these. One that is alone would be rows of its own.
     """
     for cuts in itertools.product((True, False), repeat=end - start - 1):
         borders = [start, *(start + at + 1 for at, cut in enumerate(cuts) if cut), end]
         columns = tuple(itertools.starmap(range, itertools.pairwise(borders)))
         tall = [column for column in columns if len(column) > 1]
-        if len(columns) <= most and len(tall) <= 1 and max(map(len, columns)) <= stacked:
+        if len(columns) > most or len(tall) > 1 or (tall and len(columns) == 1):
+            continue
+        if max(map(len, columns)) <= stacked:
             yield columns
