@@ -13,8 +13,10 @@ from typing import Final
 
 from lafi_story.pages.layout import Wanted
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = 16
 """The text below a panel depends on its width, and the width on the text of those above it."""
+_SETTLED: Final = 0.01
+"""How far from whole pictures may be after these rounds; what does not settle is no row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class RowRules:
         return [row for columns in divided if (row := self._row(panels, columns)) is not None]
 
     def _row(self, panels: Sequence[Wanted], columns: Sequence[range]) -> Row | None:
-        """None: a column would have no width."""
+        """None: a column would have no width, or no width for its texts."""
         slopes = [sum(1 / panels[n].aspect for n in column) for column in columns]
         between = [self.gutter * (len(column) - 1) for column in columns]
         inner = self.width - self.gutter * (len(columns) - 1)
@@ -129,6 +131,8 @@ class RowRules:
             Column(column, width, width * slope, fixed, panels[column[-1]].below(width))
             for column, width, slope, fixed in zip(columns, widths, slopes, between, strict=True)
         )
+        if any(abs(column.stretch(height) - 1) > _SETTLED for column in made):
+            return None
         return Row(made, height, max(column.below for column in made), _areas(panels, made))
 
 

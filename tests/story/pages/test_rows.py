@@ -45,6 +45,17 @@ def test_no_column_is_stretched_further_than_its_row(panels: list[Wanted], by: f
             assert min(1, by) - 1e-6 <= stretch <= max(1, by) + 1e-6
 
 
+@given(PANELS)
+def test_text_between_pictures_has_its_room(panels: list[Wanted]):
+    for row in RULES.rows(panels, 0, len(panels)):
+        for column in row.columns:
+            texts = sum(panels[n].below(column.width) for n in column.panels[:-1])
+            assert column.between == pytest.approx(texts + GUTTER * (len(column.panels) - 1))
+            assert column.below == panels[column.panels[-1]].below(column.width)
+            # Widths and texts depend on each other; rounds bring them near.
+            assert column.stretch(row.height) == pytest.approx(1, abs=0.011)
+
+
 def test_four_panels_stand_beside_and_above_one_another():
     rows = RULES.rows([Wanted(1.0)] * 4, 0, 4)
     shapes = sorted(tuple(len(column.panels) for column in row.columns) for row in rows)
