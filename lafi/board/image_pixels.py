@@ -125,7 +125,10 @@ def _in_space(image: Image.Image, pixels: Image.Image, space: str) -> Image.Imag
 
 
 def _is_wide_grey(image: Image.Image, pixels: Image.Image) -> bool:
-    """Pillow opens PNG's grey of 16 bits with alpha as RGBA whose colours are alike."""
+    """Pillow opens PNG's grey of 16 bits with alpha as RGBA whose colours are alike.
+
+    So are those of a grey picture that was saved as RGBA with the grey profile that it had.
+    """
     if image.mode != "RGBA":
         return False
     red, green, blue, _ = np.moveaxis(np.asarray(pixels), -1, 0)
