@@ -300,10 +300,12 @@ def _set_strengths(
         paths = ", ".join(str(path) for path, _ in loras)
         denoiser = getattr(pipeline, denoiser_part(pipeline))
         outside = [name for name, _ in _layers(denoiser) if not name.startswith(_BLOCKS)]
-        hint = f" ({some(outside)} are in no block)" if outside else ""
+        why = str(error)
+        if outside:
+            why = f"{some(outside)} are in no block, or a named block is not there ({why})"
         raise LoraError(
-            f"{paths}: strength: diffusers cannot set it: {error}{hint}; allowed: blocks that the "
-            "denoiser has, for files of layers in blocks, or one number for each file"
+            f"{paths}: strength: diffusers cannot set it for single blocks: {why}; allowed: one "
+            "number for each file, or blocks that the denoiser has"
         ) from error
 
 

@@ -177,7 +177,7 @@ REFUSED = (
     Brought(
         "block weights where layers are in no block",
         of(sgm(SGM), ":up=0.5"),
-        "single blocks: .*conv_in.* are in no block; allowed: one number",
+        "single blocks: .*conv_in.* are in no block, .*; allowed: one number",
     ),
     Brought("DoRA beside another", dora_and_lora, "allowed: a DoRA alone"),
     Brought("DoRA inside a LoHa", dora_and_loha, "allowed: a DoRA alone"),
