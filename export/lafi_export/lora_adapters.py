@@ -80,12 +80,15 @@ class AdaptedLayer:
     @property
     def is_dora(self) -> bool:
         """Whether an adapter is a DoRA."""
-        return any(any(getattr(one, "use_dora", {}).values()) for one in self._nested)
+        return self._is_any("use_dora")
 
     @property
     def changes_bias(self) -> bool:
         """Whether an adapter changes the layer's bias too."""
-        return any(any(getattr(one, "lora_bias", {}).values()) for one in self._nested)
+        return self._is_any("lora_bias")
+
+    def _is_any(self, setting: str) -> bool:
+        return any(any(getattr(one, setting, {}).values()) for one in self._nested)
 
 
 def load_loras(

@@ -30,6 +30,7 @@ from lafi_export.single_file_kind import (
     checked_kind,
     in_own_file,
     of_part,
+    parts_of,
 )
 from lafi_export.tensor_reading import read_tensors, some
 from lafi_export.text_encoder_names import BEGINS, as_in_a_file, left_over
@@ -79,15 +80,15 @@ def write_folder(given: SingleFile, folder: Path) -> ArchitectureName:
         check_one_vae(given.parts["vae"], apart["vae"][0])
     elif given.checkpoint is not None:
         check_one_vae(given.checkpoint, tensors)
-    for one in SINGLE_FILE_PARTS:
-        where = given.parts.get(one, given.checkpoint) or Path()
-        check_numbers(where, one, own.get(one) or of_part(tensors, kind, one))
+    parts = cast(tuple[Part, ...], parts_of(kind))
+    weights = {part: own.get(part) or of_part(tensors, kind, part) for part in parts}
+    for part, found in weights.items():
+        check_numbers(given.parts.get(part) or given.checkpoint or Path(), part, found)
     _write_configs(given, kind, marks, folder)
-    for part in ("unet", "vae", *BEGINS[kind]):
-        source = given.parts.get(cast(Part, part), given.checkpoint)
+    for part, found in weights.items():
+        source = given.parts.get(part, given.checkpoint)
         if source is None:
             raise CheckpointError(f"{part}: got no file; allowed: --{part.replace('_', '-')} FILE")
-        found = own.get(cast(Part, part)) or of_part(tensors, kind, part)
         if not found:
             raise CheckpointError(f"{source}: has no weights of {part}")
         _check_count(source, part, found, folder)
@@ -124,7 +125,7 @@ def _checked(
 
 def _check_parts(given: SingleFile, kind: ArchitectureName) -> None:
     """No file is left out without a word."""
-    known = ("unet", "vae", *BEGINS[kind])
+    known = parts_of(kind)
     for part, path in given.parts.items():
         if part not in known:
             allowed = ", ".join(f"--{name.replace('_', '-')}" for name in known)

@@ -11,6 +11,7 @@ import torch
 
 from lafi.model.architectures.registry import ArchitectureName
 from lafi.model.checkpoint import CheckpointError
+from lafi.model.tensor_file import is_float
 from lafi_export.file_markers import MARKERS, other_model
 from lafi_export.tensor_reading import some
 from lafi_export.text_encoder_names import BEGINS
@@ -57,6 +58,11 @@ def kind_of_unet(
     return _WIDTHS.get(max(widths, default=0))
 
 
+def parts_of(kind: ArchitectureName) -> tuple[str, ...]:
+    """Those that have weights."""
+    return "unet", "vae", *BEGINS[kind]
+
+
 def of_part(tensors: Mapping[str, T], kind: ArchitectureName, part: str) -> dict[str, T]:
     """A part's tensors out of a whole file, without what their names begin with."""
     begins = {"unet": (UNET,), "vae": VAES}.get(part) or (BEGINS[kind].get(part, "?"),)
@@ -85,7 +91,7 @@ def _floats(value: object) -> bool:
     dtype = getattr(value, "dtype", None)
     if isinstance(dtype, torch.dtype):
         return dtype.is_floating_point
-    return str(dtype).startswith(("F", "BF"))
+    return is_float(str(dtype))
 
 
 def check_one_vae(where: Path, tensors: Mapping[str, object]) -> None:
@@ -149,4 +155,4 @@ def check_prediction(where: Path, kind: ArchitectureName, prediction: str | None
 
 def missing_parts(tensors: Mapping[str, Shaped], kind: ArchitectureName) -> list[str]:
     """Parts of the model that a whole file does not have."""
-    return [part for part in ("unet", "vae", *BEGINS[kind]) if not of_part(tensors, kind, part)]
+    return [part for part in parts_of(kind) if not of_part(tensors, kind, part)]

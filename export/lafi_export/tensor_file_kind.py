@@ -23,6 +23,7 @@ from lafi_export.single_file_kind import (
     in_own_file,
     missing_parts,
     of_part,
+    parts_of,
 )
 from lafi_export.tensor_reading import load_pickled, some
 from lafi_export.text_encoder_names import BEGINS
@@ -110,7 +111,7 @@ def _whole_lines(
     unet = of_part(tensors, "sd15", "unet") or in_own_file(tensors, "unet")
     kind = checked_kind(file, tensors, unet)
     check_one_vae(file, tensors)
-    for part in ("unet", "vae", *BEGINS[kind]):
+    for part in parts_of(kind):
         check_numbers(file, part, of_part(tensors, kind, part))
     marks = read_marks(file, tensors, notes, None)
     named = f"{kind} with v-prediction" if marks.prediction else kind

@@ -21,14 +21,15 @@ class Mark(NamedTuple):
     instead: str = ""
 
 
+_WEIGHT: Final = "is a weight"
 _END: Final = r"(?=[\s,.;)\]]|$)"
 MARKS: Final = (
     Mark(re.compile(r"(?<!\S)AND(?!\S)"), "joins prompts", "regions of characters, or BREAK"),
     Mark(re.compile(r"\bembedding:[^\s,]+"), "names a learnt word", "the word itself"),
     Mark(re.compile(r"<(?:lyco|hypernet|embedding):[^<>]*>"), "loads a file", "a variant"),
     Mark(re.compile(r"(?<![^\s,(])__[\w/-]+__"), "is a wildcard"),
-    Mark(re.compile(rf"[\w)](?:\+{{2,}}|-{{2,}}|(?<=\))[+-]){_END}"), "is a weight", "(words:1.3)"),
-    Mark(re.compile(rf"(?<!\\)\)\d+(?:\.\d+)?{_END}"), "is a weight", "(words:1.3)"),
+    Mark(re.compile(rf"[\w)](?:\+{{2,}}|-{{2,}}|(?<=\))[+-]){_END}"), _WEIGHT, "(words:1.3)"),
+    Mark(re.compile(rf"(?<!\\)\)\d+(?:\.\d+)?{_END}"), _WEIGHT, "(words:1.3)"),
     Mark(re.compile(r":\s*\d+,\d+\s*\)"), "is a weight with a comma", "(words:1.3)"),
     Mark(re.compile(r"(?<!\\)\[[^\[\]]*:\s*\d*\.?\d+\s*\]"), "changes words midway", "stages"),
     Mark(re.compile(r"(?<!\\)\[[^\[\]]*\|[^\[\]]*\]"), "changes words at every step"),
@@ -46,7 +47,7 @@ WIDE: Final = (
             r"(?<!\\)(?:（[^()（）]*[^\d\s()（）][:：]\s*\d*\.?\d+\s*[)）]"
             r"|\([^()（）]*[^\d\s()（）](?:：\s*\d*\.?\d+\s*[)）]|:\s*\d*\.?\d+\s*）))"
         ),
-        "is a weight",
+        _WEIGHT,
         "(words:1.3)",
     ),
     Mark(re.compile(r"＜\s*lora\s*[:：][^<>＜＞]*＞", re.IGNORECASE), "loads a file", "a variant"),
@@ -65,7 +66,9 @@ def foreign_notes(storyboard: Storyboard, plans: Plans) -> Iterator[str]:
                     f"{field}: {shown(found[0])} {mark.what} in other programs and has no such "
                     f"effect here{instead}"
                 )
-        for mark in WIDE if storyboard.prompt_weights else (WIDE[0], WIDE[-1]):
+        for mark in WIDE:
+            if mark.what == _WEIGHT and not storyboard.prompt_weights:
+                continue
             found = mark.pattern.search(text)
             if found is not None:
                 yield (

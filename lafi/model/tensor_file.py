@@ -68,10 +68,15 @@ class TensorHeader:
     metadata: Mapping[str, str]
 
 
+def is_float(dtype: str) -> bool:
+    """Whether a header's name of a type is one of floating-point numbers."""
+    return dtype.startswith(("F", "BF"))
+
+
 def check_weights(path: Path, tensors: Mapping[str, TensorBytes]) -> None:
     """Raises TensorFileError for weights of a network that are whole numbers, as quantized ones."""
     for name, place in tensors.items():
-        if not place.dtype.startswith(("F", "BF")) and not name.endswith(_COUNTS):
+        if not is_float(place.dtype) and not name.endswith(_COUNTS):
             raise TensorFileError(
                 f"{path}: {name}: got {place.dtype}, quantized or no weights; allowed: weights as "
                 "floating-point numbers"

@@ -281,16 +281,16 @@ def two_files(shapes: Shapes, folder: Path) -> str:
     return f"{first}:0.8,{second}:-0.5"
 
 
-def dora_and_lora(shapes: Shapes, folder: Path) -> str:
-    """What a DoRA does depends on what is beside it."""
-    first = saved(folder / "a.safetensors", kohya(shapes))
-    return f"{first},{saved(folder / 'b.safetensors', dora(shapes))}"
+def both(
+    first: Callable[[Shapes], Tensors], second: Callable[[Shapes], Tensors]
+) -> Callable[[Shapes, Path], str]:
+    """Two files of one variant; of other kinds, the second one's layers are the outer ones."""
 
+    def build(shapes: Shapes, folder: Path) -> str:
+        one = saved(folder / "a.safetensors", first(shapes))
+        return f"{one},{saved(folder / 'b.safetensors', second(shapes))}"
 
-def dora_and_loha(shapes: Shapes, folder: Path) -> str:
-    """Of which the LoHa is the outer one."""
-    first = saved(folder / "a.safetensors", dora(shapes))
-    return f"{first},{saved(folder / 'b.safetensors', loha(shapes))}"
+    return build
 
 
 def pickled(shapes: Shapes, folder: Path) -> str:

@@ -52,9 +52,9 @@ class _Page:
     cost: float
 
     @property
-    def panels(self) -> range:
-        """Those on the page."""
-        return range(self.rows[0].columns[0].panels[0], self.rows[-1].columns[-1].panels[-1] + 1)
+    def start(self) -> int:
+        """Its first panel."""
+        return self.rows[0].columns[0].panels[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Grid:
         while end:
             page = kept[end - 1]
             found.append(self._laid_out(panels, page))
-            end = page.panels[0]
+            end = page.start
         return found[::-1]
 
     @property
@@ -130,7 +130,7 @@ class Grid:
         fixed = sum(row.fixed + row.below for row in rows)
         room = self._inner[1] - self.sheet.gutter * (len(rows) - 1) - fixed
         stretch = room / sum(row.height - row.fixed for row in rows)
-        alone = len(rows) == 1 and len(rows[0].columns) == 1 and len(rows[0].columns[0].panels) == 1
+        alone = sum(row.areas.count for row in rows) == 1
         if stretch < 1 / MOST_STRETCH and not (alone and room > 0):
             return None
         empty = 0.0

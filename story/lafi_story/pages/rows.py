@@ -109,23 +109,23 @@ class RowRules:
     def _row(self, panels: Sequence[Wanted], columns: Sequence[range]) -> Row | None:
         """None: a column would have no width, or no width for its texts."""
         slopes = [sum(1 / panels[n].aspect for n in column) for column in columns]
-        between = [self.gutter * (len(column) - 1) for column in columns]
+        gutters = [self.gutter * (len(column) - 1) for column in columns]
+        between = gutters
         inner = self.width - self.gutter * (len(columns) - 1)
         height, widths = 0.0, [0.0 for _ in columns]
         for _ in range(_ROUNDS):
             # Each column is `between` and `slope` times its width high; the widths fill the row.
-            given = zip(between, slopes, strict=True)
+            given = [*zip(between, slopes, strict=True)]
             spare = sum(fixed / slope for fixed, slope in given)
             height = (inner + spare) / sum(1 / slope for slope in slopes)
-            given = zip(between, slopes, strict=True)
             widths = [(height - fixed) / slope for fixed, slope in given]
             if min(widths) <= 0:
                 return None
             if max(map(len, columns)) == 1:
                 break
             between = [
-                self.gutter * (len(column) - 1) + sum(panels[n].below(width) for n in column[:-1])
-                for column, width in zip(columns, widths, strict=True)
+                fixed + sum(panels[n].below(width) for n in column[:-1])
+                for fixed, column, width in zip(gutters, columns, widths, strict=True)
             ]
         made = tuple(
             Column(column, width, width * slope, fixed, panels[column[-1]].below(width))
