@@ -8,7 +8,8 @@ import sys
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -150,26 +151,37 @@ def varied_repository(
 
     The model's own graphs are those of `repository`; what the variants need is traced.
     """
-    import lafi_export.artifacts
     from lafi_export import export_checkpoint
     from lafi_export.variant_option import parse_variants
 
-    trace = lafi_export.artifacts.export_graph
-
-    def traced_once(graph: Any, path: Path, weights: Any) -> tuple[str, ...]:
-        if path.parent.name != "artifacts":
-            return trace(graph, path, weights)
-        before = load_model_info(repository / "artifacts")
-        shutil.copy(repository / "artifacts" / graph.file, path)
-        return before.onnx_weights[graph.file]
-
     def export(folder: Path) -> None:
         variants = parse_variants(variant_options)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lafi_export.artifacts, "export_graph", traced_once)
+        with _graphs_of(repository, lambda path: path.parent.name == "artifacts"):
             export_checkpoint(checkpoint, folder, runtime="onnxruntime", variants=variants)
 
     return _made_once(tmp_path_factory, "varied_repository", export)
+
+
+@contextmanager
+def _graphs_of(repository: Path, shared: Callable[[Path], bool]) -> Iterator[None]:
+    """An export within takes the graphs at those paths from `repository` instead of tracing them.
+
+    Its report of parity holds them against torch like any other.
+    """
+    import lafi_export.artifacts
+
+    trace = lafi_export.artifacts.export_graph
+    before = load_model_info(repository / "artifacts")
+
+    def traced_once(graph: Any, path: Path, weights: Any) -> tuple[str, ...]:
+        if not shared(path):
+            return trace(graph, path, weights)
+        shutil.copy(repository / "artifacts" / graph.file, path)
+        return before.onnx_weights[graph.file]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lafi_export.artifacts, "export_graph", traced_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -199,6 +211,7 @@ def adapter(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapt
 @pytest.fixture(scope="session")
 def steered_repository(
     checkpoint: Path,
+    repository: Path,
     pose: Path,
     ink: Path,
     adapter: AdapterFiles,
@@ -207,15 +220,21 @@ def steered_repository(
     """What `lafi export` makes of `checkpoint` with all that steers panels beside words: the
     control network `pose`, the T2I-Adapter `ink` and picture prompts; read only.
 
-    It takes minutes, so parallel test processes share one, and tests that use it have more time.
+    Its denoiser and what steers are traced; the rest is as in `repository`. It takes a minute,
+    so parallel test processes share one, and tests that use it have more time.
     """
     from lafi_export import export_checkpoint
 
     def export(folder: Path) -> None:
         controls = {"ink": ink, "pose": pose}
-        export_checkpoint(
-            checkpoint, folder, runtime="onnxruntime", controls=controls, picture_prompts=adapter
-        )
+        with _graphs_of(repository, lambda path: path.name != "denoiser.onnx"):
+            export_checkpoint(
+                checkpoint,
+                folder,
+                runtime="onnxruntime",
+                controls=controls,
+                picture_prompts=adapter,
+            )
 
     return _made_once(tmp_path_factory, "steered_repository", export)
 

@@ -4,8 +4,9 @@ Compares any two `Engines`; knows neither files nor runtimes.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from torch import Tensor
 from lafi.board.storyboard import Storyboard
 from lafi.drawing.pipeline import draw
 from lafi.model.bank_groups import bank_groups
-from lafi.ports.bank_entry import stack_bank
-from lafi.ports.engines import Engines
+from lafi.ports.bank_entry import BankInputs, stack_bank
+from lafi.ports.engines import DenoiserBatch, Engines
 from lafi.wire.events import Failed, PanelImage, Portrait
 from lafi_export.parity_cases import (
     SIZES,
+    BankCase,
     Sizes,
     bank_cases,
     denoiser_cases,
@@ -34,74 +36,118 @@ from lafi_export.parity_report import TOLERANCES, EngineParity, ParityError, Pix
 Pixels = np.ndarray[Any, Any]
 
 
+class Expected:
+    """What torch in fp32 gives for every case, computed when it is first asked for and kept, so
+    that all candidates are held against the same numbers.
+
+    vocabulary: number of token ids. sizes: of the random inputs.
+    """
+
+    def __init__(self, reference: Engines, vocabulary: int, sizes: Sizes = SIZES) -> None:
+        self.reference = reference
+        self._vocabulary = vocabulary
+        self._sizes = sizes
+
+    @cached_property
+    def texts(self) -> list[tuple[str, tuple[Tensor, int], Mapping[str, Tensor]]]:
+        """Of each case: its name, token ids with a clip_skip, and the text tensors."""
+        cases = token_cases(self.reference.info, self._vocabulary)
+        encode = self.reference.text_encoder
+        return [(case, (tokens, skip), encode(tokens, skip)) for case, tokens, skip in cases]
+
+    @cached_property
+    def latents(self) -> list[tuple[str, Tensor, Tensor]]:
+        """Of each case: its name, images, and what the VAE's encoder makes of them."""
+        cases = image_cases(self.reference.info, self._sizes)
+        return [(case, images, self.reference.vae_encoder(images)) for case, images in cases]
+
+    @cached_property
+    def images(self) -> list[tuple[str, Tensor, Tensor]]:
+        """Of each case: its name, latents, and what the VAE's decoder makes of them."""
+        cases = latent_cases(self.reference.info, self._sizes)
+        return [(case, latents, self.reference.vae_decoder(latents)) for case, latents in cases]
+
+    @cached_property
+    def predictions(self) -> list[tuple[str, DenoiserBatch, Tensor]]:
+        """Of each case: its name, rows, and the denoiser's prediction."""
+        cases = denoiser_cases(self.reference.info, self._sizes)
+        return [(case, batch, self.reference.denoiser(batch)) for case, batch in cases]
+
+    @cached_property
+    def banks(self) -> list[tuple[str, BankCase, BankInputs, Tensor]]:
+        """Of each case: its name, panels with references, the bank of these, and the prediction of
+        all as rows of one batch. Empty without a reference reader."""
+        reader = self.reference.reference_reader
+        if reader is None:
+            return []
+        return [
+            (case, given, stack_bank(reader(given.references)), self.reference.denoiser(given.rows))
+            for case, given in bank_cases(self.reference.info, self._sizes)
+        ]
+
+    @cached_property
+    def pictures(self) -> dict[str, Pixels]:
+        """A portrait and two panels that read it, by name, RGB uint8 (H, W, 3)."""
+        return _drawn(parity_storyboard(self.reference.info), self.reference)
+
+
 def compare_engines(
-    reference: Engines,
-    candidate: Engines,
-    *,
-    vocabulary: int,
-    precision: str,
-    sizes: Sizes = SIZES,
-    bank: bool = True,
+    expected: Expected, candidate: Engines, *, precision: str, bank: bool = True
 ) -> tuple[EngineParity, ...]:
     """Every engine on random inputs of several shapes and batches.
 
-    reference: torch in fp32. candidate: its denoiser and its reference reader have the tolerance
-    of `precision`, its text encoder that of `ModelInfo.text_precision`, its others that of f32.
-    vocabulary: number of token ids. sizes: of the random inputs. bank: whether to compare the
-    bank, for which a candidate opens a second graph; without a reference reader it is never
-    compared.
+    candidate: its denoiser and its reference reader have the tolerance of `precision`, its text
+    encoder that of `ModelInfo.text_precision`, its others that of f32.
+    bank: whether to compare the bank, for which a candidate opens a second graph; without a
+    reference reader it is never compared.
     """
     rows = []
-    for case, tokens, skip in token_cases(reference.info, vocabulary):
-        want, got = (each.text_encoder(tokens, skip) for each in (reference, candidate))
-        for name, value in want.items():
+    for case, ids, wanted in expected.texts:
+        got = candidate.text_encoder(*ids)
+        for name, value in wanted.items():
             where = case if name == "text" else f"{case}, {name}"
             kind = candidate.info.text_precision
             row = _judge("text_encoder", where, candidate, kind, value, got[name])
             rows.append(row if kind == "f32" else with_cosine(row, value, got[name]))
-    for case, images in image_cases(reference.info, sizes):
-        pair = reference.vae_encoder(images), candidate.vae_encoder(images)
-        rows.append(_judge("vae_encoder", case, candidate, "f32", *pair))
-    for case, latents in latent_cases(reference.info, sizes):
-        pair = reference.vae_decoder(latents), candidate.vae_decoder(latents)
-        rows.append(_judge("vae_decoder", case, candidate, "f32", *pair))
-    for case, batch in denoiser_cases(reference.info, sizes):
-        pair = reference.denoiser(batch), candidate.denoiser(batch)
-        rows.append(_judge("denoiser", case, candidate, precision, *pair))
+    for case, images, want in expected.latents:
+        got_latent = candidate.vae_encoder(images)
+        rows.append(_judge("vae_encoder", case, candidate, "f32", want, got_latent))
+    for case, latents, want in expected.images:
+        got_image = candidate.vae_decoder(latents)
+        rows.append(_judge("vae_decoder", case, candidate, "f32", want, got_image))
+    for case, batch, want in expected.predictions:
+        noise = candidate.denoiser(batch)
+        rows.append(_judge("denoiser", case, candidate, precision, want, noise))
     if bank:
-        rows.extend(_compare_bank(reference, candidate, precision, sizes))
+        rows.extend(_compare_bank(expected, candidate, precision))
     return tuple(rows)
 
 
-def _compare_bank(
-    reference: Engines, candidate: Engines, precision: str, sizes: Sizes
-) -> Iterator[EngineParity]:
+def _compare_bank(expected: Expected, candidate: Engines, precision: str) -> Iterator[EngineParity]:
     """Compares the bank's keys and values with torch's, and predictions that read them from the
     bank with torch's predictions that read rows of the batch."""
-    readers = reference.reference_reader, candidate.reference_reader
-    if readers[0] is None or readers[1] is None:
+    reader = candidate.reference_reader
+    if reader is None:
         return
-    groups = bank_groups(reference.info.layers)
-    for case, given in bank_cases(reference.info, sizes):
-        want, got = (stack_bank(reader(given.references)) for reader in readers if reader)
+    groups = bank_groups(expected.reference.info.layers)
+    for case, given, want, noise in expected.banks:
+        got = stack_bank(reader(given.references))
         for i, group in enumerate(groups):
             for name, part in ((group.keys, 0), (group.values, 1)):
                 pair = want[part][i], got[part][i]
                 yield _judge("reference", f"{case}, {name}", candidate, precision, *pair)
         drawn = candidate.denoiser(replace(given.panels, bank=got))
-        expected = reference.denoiser(given.rows)[: len(drawn)]
-        yield _judge("denoiser", case, candidate, precision, expected, drawn)
+        yield _judge("denoiser", case, candidate, precision, noise[: len(drawn)], drawn)
 
 
 def compare_pictures(
-    reference: Engines, candidate: Engines, *, precision: str
+    expected: Expected, candidate: Engines, *, precision: str
 ) -> tuple[PixelParity, ...]:
     """Compares a small storyboard drawn by both: a portrait and two panels that read it."""
-    storyboard = parity_storyboard(reference.info)
-    expected = _drawn(storyboard, reference)
+    drawn = _drawn(parity_storyboard(expected.reference.info), candidate)
     return tuple(
-        picture_row(name, candidate.info.engine, precision, expected[name], pixels)
-        for name, pixels in _drawn(storyboard, candidate).items()
+        picture_row(name, candidate.info.engine, precision, expected.pictures[name], pixels)
+        for name, pixels in drawn.items()
     )
 
 

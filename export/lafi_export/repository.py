@@ -51,7 +51,7 @@ from lafi_export.beside import export_beside, read_beside, with_runtime
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.control.repository import TorchControl, compare_controls, write_controls
 from lafi_export.ending import put_in_place, uninterrupted
-from lafi_export.parity import compare_engines, compare_pictures
+from lafi_export.parity import Expected, compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
 from lafi_export.parity_report import (
     TOLERANCES,
@@ -251,28 +251,21 @@ def _compare(
     chosen = cast(tuple[RuntimeName, Precision], (info.engine, info.precision))
     kinds, sizes = _compared(artifacts, info, chosen)
     large = sizes == LARGE_SIZES
+    expected = Expected(reference, min(text_stack_of(info).vocabularies(artifacts, info)), sizes)
     engines: list[EngineParity] = []
     pictures: list[PixelParity] = []
     for kind in kinds:
         candidate = load_engines(artifacts, *kind, threads)
-        vocabulary = min(text_stack_of(info).vocabularies(artifacts, info))
-        engines += compare_engines(
-            reference,
-            candidate,
-            vocabulary=vocabulary,
-            precision=kind[1],
-            sizes=sizes,
-            bank=not large,
-        )
+        engines += compare_engines(expected, candidate, precision=kind[1], bank=not large)
         if kind == chosen and not large:
             # Text in 8 bits is judged by itself; all else must give torch's pixels.
             same_text = replace(candidate, text_encoder=reference.text_encoder)
             rounded = info.text_precision != "f32"
             pictures += compare_pictures(
-                reference, same_text if rounded else candidate, precision=kind[1]
+                expected, same_text if rounded else candidate, precision=kind[1]
             )
             if rounded:
-                pictures += compare_pictures(reference, candidate, precision=info.text_precision)
+                pictures += compare_pictures(expected, candidate, precision=info.text_precision)
     report = ParityReport(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
         absent_parts=info.absent_parts,

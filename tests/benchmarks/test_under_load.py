@@ -48,6 +48,7 @@ def silent(line: str) -> None:
     """For who wants no progress."""
 
 
+@pytest.mark.slow
 def test_loadgen_counts_every_query_and_every_refusal(server: Supervisor, tmp_path: Path) -> None:
     what = replace(arrivals.QUICK, queries={1: 8}, shares=(0.5, 50.0))
     rows = arrivals.measure_arrivals(server, what, tmp_path, silent)

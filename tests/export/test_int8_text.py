@@ -57,7 +57,7 @@ def _rounded(matrix: Tensor) -> Tensor:
     return torch.fake_quantize_per_channel_affine(matrix, scales, none, 0, -127, 127)
 
 
-@pytest.mark.parametrize("name", ["zimage", "hunyuan"])
+@pytest.mark.parametrize("name", ["zimage", pytest.param("hunyuan", marks=pytest.mark.slow)])
 def test_both_runtimes_compute_with_the_rounded_weights(name: Any, tmp_path: Path) -> None:
     source, folder = tmp_path / name, tmp_path / "artifacts"
     random_checkpoint(name, source, size="small")

@@ -12,7 +12,7 @@ from lafi.engine.torch.engines import load_torch_engines
 from lafi.model.bank_groups import bank_groups
 from lafi.ports.bank_entry import BankEntry, stack_bank
 from lafi.ports.engines import DenoiserBatch, Engines, ReferenceBatch
-from lafi_export.parity import compare_engines, compare_pictures
+from lafi_export.parity import Expected, compare_engines, compare_pictures
 from lafi_export.parity_cases import bank_cases, denoiser_cases
 from lafi_export.parity_report import (
     TOLERANCES,
@@ -28,6 +28,11 @@ def engines(checkpoint: Path) -> Engines:
     return load_torch_engines(checkpoint)
 
 
+@pytest.fixture(scope="module")
+def expected(engines: Engines) -> Expected:
+    return Expected(engines, vocabulary=100)
+
+
 def report(engines: Engines, rows: tuple[EngineParity, ...]) -> ParityReport:
     info = engines.info
     return ParityReport(
@@ -39,8 +44,8 @@ def report(engines: Engines, rows: tuple[EngineParity, ...]) -> ParityReport:
     )
 
 
-def test_an_engine_equals_itself(engines: Engines) -> None:
-    rows = compare_engines(engines, engines, vocabulary=100, precision="f32")
+def test_an_engine_equals_itself(engines: Engines, expected: Expected) -> None:
+    rows = compare_engines(expected, engines, precision="f32")
     assert {row.engine for row in rows} == {
         "text_encoder",
         "vae_encoder",
@@ -107,29 +112,27 @@ def test_the_cases_cover_batches_shapes_and_routing(engines: Engines) -> None:
     ],
 )
 def test_a_broken_denoiser_fails_and_is_named(
-    engines: Engines, change: Callable[[Tensor], Tensor]
+    engines: Engines, expected: Expected, change: Callable[[Tensor], Tensor]
 ) -> None:
     broken = replace(engines, denoiser=lambda batch: change(engines.denoiser(batch)))
-    rows = compare_engines(engines, broken, vocabulary=100, precision="f32")
+    rows = compare_engines(expected, broken, precision="f32")
     assert {row.engine for row in rows if not row.passed} == {"denoiser"}
     with pytest.raises(ParityError, match=r"denoiser \(torch, f32\) on batch 1, 2 x 2 steps"):
         report(engines, rows).check()
 
 
-def test_an_error_in_injection_alone_is_found(engines: Engines) -> None:
+def test_an_error_in_injection_alone_is_found(engines: Engines, expected: Expected) -> None:
     def deaf(batch: DenoiserBatch) -> Tensor:
         return engines.denoiser(batch.changed(routes=torch.full_like(batch["routes"], -1)))
 
-    rows = compare_engines(
-        engines, replace(engines, denoiser=deaf), vocabulary=100, precision="f32"
-    )
+    rows = compare_engines(expected, replace(engines, denoiser=deaf), precision="f32")
     failed = [row.case for row in rows if not row.passed]
     assert failed
     assert all("not routed" not in case for case in failed)
     assert any("in the bank" in case for case in failed)
 
 
-def test_a_bank_that_is_not_the_references_is_found(engines: Engines) -> None:
+def test_a_bank_that_is_not_the_references_is_found(engines: Engines, expected: Expected) -> None:
     def wrong(batch: ReferenceBatch) -> tuple[BankEntry, ...]:
         assert engines.reference_reader is not None
         entries = engines.reference_reader(batch)
@@ -138,20 +141,20 @@ def test_a_bank_that_is_not_the_references_is_found(engines: Engines) -> None:
             for entry in entries
         )
 
-    rows = compare_engines(
-        engines, replace(engines, reference_reader=wrong), vocabulary=100, precision="f32"
-    )
+    rows = compare_engines(expected, replace(engines, reference_reader=wrong), precision="f32")
     failed = [row for row in rows if not row.passed]
     assert {row.engine for row in failed} == {"reference", "denoiser"}
     assert all("in the bank" in row.case for row in failed)
     assert all("bank_k" not in row.case for row in failed)
 
 
-def test_the_bank_is_compared_where_there_is_one_and_it_is_asked_for(engines: Engines) -> None:
-    rows = compare_engines(engines, engines, vocabulary=100, precision="f32", bank=False)
+def test_the_bank_is_compared_where_there_is_one_and_it_is_asked_for(
+    engines: Engines, expected: Expected
+) -> None:
+    rows = compare_engines(expected, engines, precision="f32", bank=False)
     assert "reference" not in {row.engine for row in rows}
     without = replace(engines, reference_reader=None)
-    assert rows == compare_engines(engines, without, vocabulary=100, precision="f32")
+    assert rows == compare_engines(expected, without, precision="f32")
 
 
 @pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl"])
@@ -171,21 +174,21 @@ def test_references_of_published_architectures_may_be_in_a_bank(
     assert (engines.denoiser(deaf) - got).abs().max() > 1e-4
 
 
-def test_a_wrong_shape_is_an_error_of_its_own(engines: Engines) -> None:
+def test_a_wrong_shape_is_an_error_of_its_own(engines: Engines, expected: Expected) -> None:
     broken = replace(engines, vae_decoder=lambda x: engines.vae_decoder(x)[:, :, :-1])
     with pytest.raises(ParityError, match=r"vae_decoder on batch 1.*got shape"):
-        compare_engines(engines, broken, vocabulary=100, precision="f32")
+        compare_engines(expected, broken, precision="f32")
 
 
-def test_pictures_that_differ_fail(engines: Engines) -> None:
+def test_pictures_that_differ_fail(engines: Engines, expected: Expected) -> None:
     broken = replace(engines, vae_decoder=lambda x: engines.vae_decoder(x) + 0.05)
-    pictures = compare_pictures(engines, broken, precision="f32")
+    pictures = compare_pictures(expected, broken, precision="f32")
     assert [row.picture for row in pictures] == ["portrait of mia", "panel 0", "panel 1"]
     assert all(4 <= row.max_error <= 8 and not row.passed for row in pictures)
 
 
-def test_equal_pictures_pass(engines: Engines) -> None:
-    pictures = compare_pictures(engines, engines, precision="f32")
+def test_equal_pictures_pass(engines: Engines, expected: Expected) -> None:
+    pictures = compare_pictures(expected, engines, precision="f32")
     assert all(row.passed and row.max_error == 0 and row.psnr == 100 for row in pictures)
 
 
@@ -203,3 +206,18 @@ def test_the_table_marks_failures(engines: Engines) -> None:
     text = report(engines, (row,)).markdown()
     assert "| denoiser | openvino | f32 | batch 1 | 5.0e-01 | 1.0e-01 | **no** |" in text
     assert "FAILED: denoiser (openvino, f32) on batch 1: got max error 5.00e-01" in text
+
+
+def test_torch_computes_each_case_once_for_all_candidates(engines: Engines) -> None:
+    calls: list[int] = []
+
+    def counted(batch: DenoiserBatch) -> Tensor:
+        calls.append(len(batch["latents"]))
+        return engines.denoiser(batch)
+
+    expected = Expected(replace(engines, denoiser=counted), 100, sizes=((1, 1, 2),))
+    first = compare_engines(expected, engines, precision="f32")
+    once = len(calls)
+    assert once == len(expected.predictions) + len(expected.banks)
+    assert compare_engines(expected, engines, precision="f32") == first
+    assert len(calls) == once

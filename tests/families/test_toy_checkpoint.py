@@ -24,7 +24,7 @@ from lafi.ports.engines import Engines
 from lafi.wire.events import Accepted, PanelImage
 from lafi_export.artifacts import export_model
 from lafi_export.modules import load_modules
-from lafi_export.parity import compare_engines
+from lafi_export.parity import Expected, compare_engines
 from lafi_export.parity_cases import denoiser_cases
 
 VOCABULARY = ["a", "red", "hat", "mia", "on", "beach"]
@@ -169,7 +169,7 @@ def exported(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Engines:
 @pytest.mark.slow
 def test_its_export_draws_as_torch_does(folder: Path, exported: Engines) -> None:
     reference = load_torch_engines(folder)
-    for row in compare_engines(reference, exported, vocabulary=8, precision="f32"):
+    for row in compare_engines(Expected(reference, 8), exported, precision="f32"):
         assert row.passed, row
     for text in ("a", "a red hat on a beach"):
         wanted, got = (

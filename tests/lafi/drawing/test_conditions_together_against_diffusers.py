@@ -127,7 +127,7 @@ NETWORK_SETTINGS = {"controlnet_conditioning_scale": NETWORK, "control_guidance_
 PICTURE_SETTINGS = {"ip_adapter_image": [[seen(2)]]}
 
 
-@pytest.fixture(scope="module", params=["sd", "sdxl"])
+@pytest.fixture(scope="module", params=["sd", pytest.param("sdxl", marks=pytest.mark.slow)])
 def drawn(
     request: pytest.FixtureRequest,
     checkpoint_of: Callable[[str], Path],
