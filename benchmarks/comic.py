@@ -11,8 +11,9 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from lafi.app.comic import PAGES, PageForm, Plan, comic
+from lafi.app.comic import PAGES, PageForm, comic
 from lafi.server.supervisor import Supervisor
+from lafi_story.plan import Plan
 
 STORIES = Path("story/examples")
 TITLES = {"the_lost_ball": "The lost ball", "red_balloon_zh": "雪天的红气球"}

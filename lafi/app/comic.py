@@ -22,23 +22,9 @@ if TYPE_CHECKING:
     from lafi.board.storyboard import Storyboard
     from lafi.origin.signing import Signing
     from lafi_client.access import Access
-    from lafi_story.llm.options import LlmOptions
+    from lafi_story.plan import Plan
 
 STORY, STEPS, PANELS, PAGES = "story.yaml", "story.steps", "panels", "pages"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `lafi story` takes. llm: None for the rules."""
-
-    panels: int = 0
-    title: str = ""
-    encoding: str = ""
-    vocabulary: Path | None = None
-    llm: LlmOptions | None = None
-    protected: Path | None = None
-    places: bool | None = None
-    props: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,6 @@ class PageForm:
     font: Path | None = None
 
 
-_USUAL_PLAN: Final = Plan()
 _USUAL_FORM: Final = PageForm()
 _NOBODY: Final = Judges()
 
@@ -63,7 +48,7 @@ def comic(
     out: Path,
     server: str,
     *,
-    plan: Plan = _USUAL_PLAN,
+    plan: Plan | None = None,
     form: PageForm = _USUAL_FORM,
     upscale: int | None = None,
     access: Access | None = None,
@@ -81,7 +66,9 @@ def comic(
     from lafi_client.commands import draw
     from lafi_client.story_file import Overrides
     from lafi_story.pages.command import lay_out, style_of
+    from lafi_story.plan import Plan
 
+    plan = plan or Plan()
     try:
         style = style_of(form.layout, form.order, form.size, form.formats, form.captions, form.font)
         edited = _edited(out)
@@ -128,18 +115,5 @@ def _edited(out: Path) -> bool:
 
 def _planned(novel: str, out: Path, plan: Plan) -> int:
     from lafi_story.command import story
-    from lafi_story.llm.options import LlmOptions
 
-    return story(
-        novel,
-        str(out / STORY),
-        panels=plan.panels,
-        title=plan.title,
-        encoding=plan.encoding,
-        vocabulary=plan.vocabulary,
-        steps=out / STEPS,
-        llm=plan.llm or LlmOptions(),
-        protected=plan.protected,
-        places=plan.places,
-        props=plan.props,
-    )
+    return story(novel, str(out / STORY), plan, steps=out / STEPS)

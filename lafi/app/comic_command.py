@@ -21,6 +21,7 @@ from lafi.app.story_command import (
     LlmTimeout,
     MostPanels,
     Novel,
+    Poses,
     Protected,
     Record,
     RecurringPlaces,
@@ -65,6 +66,7 @@ def comic(
     protected: Protected = None,
     places: RecurringPlaces = None,
     props: RecurringProps = None,
+    poses: Poses = None,
     sign_key: SignKey = None,
     sign_certificate: SignCertificate = None,
     api_key: ApiKey = "",
@@ -73,24 +75,23 @@ def comic(
     tls_key: TlsKey = None,
 ) -> None:
     """Plan a story, draw it with a running server and lay it out; again: what is missing."""
-    signing = signing_of(sign_key, sign_certificate)
     with said_why(1, "story"):
-        from lafi.app.comic import PageForm, Plan
+        from lafi.app.comic import PageForm
         from lafi.app.comic import comic as make
         from lafi_story.llm.options import LlmOptions
+        from lafi_story.plan import Plan
 
         given = (llm, llm_model, record, replay, llm_timeout, llm_price)
         asked = LlmOptions(*given)
-        judges = critic_options(critic, candidates, changes, given, plans=True)
         code = make(
             novel,
             out,
             server,
-            plan=Plan(panels, title, encoding, vocabulary, asked, protected, places, props),
+            plan=Plan(panels, title, encoding, vocabulary, asked, protected, places, props, poses),
             form=PageForm(layout, order, size, formats, captions, font),
             upscale=upscale,
-            signing=signing,
+            signing=signing_of(sign_key, sign_certificate),
             access=access_of(api_key, tls_ca, tls_certificate, tls_key),
-            judges=judges,
+            judges=critic_options(critic, candidates, changes, given, plans=True),
         )
     raise typer.Exit(code)

@@ -67,6 +67,16 @@ RecurringProps = Annotated[
     ),
 ]
 
+Poses = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Give each figure a pose for what it does, for the model's control network NAME, "
+        "which sees skeletons; '': none.",
+        show_default="as the vocabulary says; the bundled model has no such network",
+    ),
+]
+
 
 @app.command()
 def story(
@@ -91,24 +101,15 @@ def story(
     protected: Protected = None,
     places: RecurringPlaces = None,
     props: RecurringProps = None,
+    poses: Poses = None,
 ) -> None:
     """Plan a storyboard from a story: by rules on this machine, or by a language model."""
     with said_why(1, "story"):
         from lafi_story.command import story as story_command
         from lafi_story.llm.options import LlmOptions
+        from lafi_story.plan import Plan
 
-        code = story_command(
-            novel,
-            out,
-            panels=panels,
-            title=title,
-            encoding=encoding,
-            vocabulary=vocabulary,
-            steps=steps,
-            overwrite=overwrite,
-            llm=LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price),
-            protected=protected,
-            places=places,
-            props=props,
-        )
+        asked = LlmOptions(llm, llm_model, record, replay, llm_timeout, llm_price)
+        plan = Plan(panels, title, encoding, vocabulary, asked, protected, places, props, poses)
+        code = story_command(novel, out, plan, steps=steps, overwrite=overwrite)
     raise typer.Exit(code)

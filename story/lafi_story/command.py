@@ -14,6 +14,7 @@ from lafi_story.llm.options import LlmOptions
 from lafi_story.llm.planner import LlmPlanner
 from lafi_story.llm.question import LlmError
 from lafi_story.notes import show_notes
+from lafi_story.plan import Plan
 from lafi_story.planner import Planner
 from lafi_story.protected import ProtectedNames, load_protected
 from lafi_story.reading import MAX_TEXT
@@ -24,36 +25,28 @@ from lafi_story.vocabulary import Vocabulary, load_vocabulary
 
 STANDARD: Final = "-"
 _BYTES: Final = 4 * MAX_TEXT
-_NO_LLM: Final = LlmOptions()
+_USUAL: Final = Plan()
 
 
 def story(
     novel: str,
     out: str,
+    plan: Plan = _USUAL,
     *,
-    panels: int = 0,
-    title: str = "",
-    encoding: str = "",
-    vocabulary: Path | None = None,
     steps: Path | None = None,
     overwrite: bool = False,
-    llm: LlmOptions = _NO_LLM,
-    protected: Path | None = None,
-    places: bool | None = None,
-    props: bool | None = None,
 ) -> int:
     """Plan a storyboard of a text file and write it. "-": standard input or output.
 
-    llm: who plans instead of the rules. protected: a file of names that are refused or renamed.
-    places, props: whether those of several panels are drawn once for all; None: as the model can.
+    steps: the folder of the steps; None: beside `out`. overwrite: even what was changed by hand.
 
     0: written; 1: refused, with a line for each problem on standard error.
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     kept: Path | None = None
     try:
-        words = load_vocabulary(vocabulary)
-        names = ProtectedNames() if protected is None else load_protected(protected)
+        words = load_vocabulary(plan.vocabulary)
+        names = ProtectedNames() if plan.protected is None else load_protected(plan.protected)
         data = _read(novel)
         target = None if out == STANDARD else Path(out)
         if target is not None and not target.name:
@@ -63,20 +56,21 @@ def story(
         if target is not None and folder is not None and not overwrite and folder.edited(target):
             allowed = "a new file, or --overwrite: it is not as `lafi story` wrote it"
             raise StoryboardError([f"--out: got {target}, allowed: {allowed}"])
-        name = title or ("" if novel == STANDARD else Path(novel).stem)
-        with _planner(words, llm, kept, console) as planner, _Bar(console) as bar:
+        name = plan.title or ("" if novel == STANDARD else Path(novel).stem)
+        with _planner(words, plan.llm, kept, console) as planner, _Bar(console) as bar:
             told = tell(
                 data,
                 planner,
                 words,
                 title=name,
-                encoding=encoding,
-                panels=panels,
+                encoding=plan.encoding,
+                panels=plan.panels,
                 folder=folder,
                 report=bar.report,
                 protected=names,
-                places=places,
-                props=props,
+                places=plan.places,
+                props=plan.props,
+                poses=plan.poses,
             )
         _write(told.to_yaml(), target, folder)
     except StoryboardError as error:

@@ -9,6 +9,7 @@ from lafi.board.error import StoryboardError, problem
 from lafi.board.storyboard import Storyboard
 from lafi_story.places import find_places, with_places
 from lafi_story.planner import Planner, Report, silent
+from lafi_story.poses import check_control, with_poses
 from lafi_story.prompts import TokenCount, fuse, token_counter
 from lafi_story.props import find_props, with_props
 from lafi_story.protected import ProtectedNames
@@ -54,6 +55,7 @@ def tell(
     protected: ProtectedNames = _NONE,
     places: bool | None = None,
     props: bool | None = None,
+    poses: str | None = None,
 ) -> Told:
     """The storyboard of a novel.
 
@@ -61,40 +63,62 @@ def tell(
     steps are kept and read from; None: nowhere. protected: names that are refused, or replaced
     before anybody plans; `text.txt` keeps the text as it was. places, props: whether those that
     several panels show are drawn once, for all of them; None: where the vocabulary's model can.
+    poses: the control that gets a pose for each figure; "": none; None: the vocabulary's, if any.
 
     Raises StoryboardError for a text that cannot be read or has a refused name, for edited steps
     that are wrong, and ModuleNotFoundError without the extra `story`.
     """
+    if control := vocabulary.pose_control if poses is None else poses:
+        check_control(control)
     count = token_counter(vocabulary)
     outline, renamed = protected.applied(_outline(data, title, encoding, folder))
     source = digest(joined(outline.paragraphs), to_yaml(outline.model_dump()), planner.identity)
-    if folder is None:
-        scenes = planner.scenes(outline, report)
-        cast = planner.characters(outline, scenes, report)
-        script = planner.panels(outline, scenes, cast, panels, report)
-    else:
-        scenes = folder.step("scenes.yaml", Scenes, source, lambda: planner.scenes(outline, report))
-        _check_scenes(scenes, outline)
-        source = digest(source, scenes.model_dump_json())
-        cast = folder.step(
-            "characters.yaml", Cast, source, lambda: planner.characters(outline, scenes, report)
-        )
-        source = digest(source, cast.model_dump_json(), str(panels))
-        script = folder.step(
-            "panels.yaml",
-            Script,
-            source,
-            lambda: planner.panels(outline, scenes, cast, panels, report),
-        )
+    (scenes, cast, script), source = _planned(outline, planner, panels, folder, report, source)
     board, left_out = fuse(outline, cast, script, vocabulary, count)
-    source = digest(source, script.model_dump_json())
     written = _Written(board, cast, script, vocabulary, count)
     board, recurring = _with_recurring(written, _Wanted(places, props), folder, source)
     left_out = (*left_out, *recurring)
+    if control:
+        board, without = with_poses(board, script, vocabulary, control)
+        left_out = (*left_out, *without)
     protected.check_board(board)
     kept = folder.notes if folder is not None else []
     notes = (*outline.notes, *renamed, *kept, *scenes.notes, *cast.notes, *script.notes, *left_out)
     return Told(board, outline, scenes, cast, script, notes)
+
+
+def _planned(
+    outline: Outline,
+    planner: Planner,
+    panels: int,
+    folder: StepFolder | None,
+    report: Report,
+    source: str,
+) -> tuple[tuple[Scenes, Cast, Script], str]:
+    """Each step from the file where it is kept, or made and kept there.
+
+    source: the digest of what they come from; returned: of what comes after them. Raises
+    StoryboardError for edited scenes that are none.
+    """
+    scenes = _step(folder, "scenes.yaml", Scenes, source, lambda: planner.scenes(outline, report))
+    _check_scenes(scenes, outline)
+    source = digest(source, scenes.model_dump_json())
+    cast = _step(
+        folder,
+        "characters.yaml",
+        Cast,
+        source,
+        lambda: planner.characters(outline, scenes, report),
+    )
+    source = digest(source, cast.model_dump_json(), str(panels))
+    script = _step(
+        folder,
+        "panels.yaml",
+        Script,
+        source,
+        lambda: planner.panels(outline, scenes, cast, panels, report),
+    )
+    return (scenes, cast, script), digest(source, script.model_dump_json())
 
 
 class _Written(NamedTuple):

@@ -35,6 +35,12 @@ class Term(CheckedModel):
         return self.en if language == "en" else self.zh
 
 
+class Action(Term):
+    """pose: the name of its pose in `words/poses.yaml`; "": the one of its own name, if any."""
+
+    pose: OptionalText = ""
+
+
 class Look(Term):
     """form: a phrase for the description, with slots in braces, instead of the usual one."""
 
@@ -91,7 +97,9 @@ class Vocabulary(CheckedModel):
     """Whether the model draws a place or a thing without anybody; those that recur are drawn once
     then."""
     unknown_action: str = ""
-    actions: dict[str, Term] = Field(default={})
+    pose_control: OptionalText = ""
+    """The model's network for poses, a control that sees skeletons; "": it has none."""
+    actions: dict[str, Action] = Field(default={})
     places: dict[str, Term] = Field(default={})
     lights: dict[str, Term] = Field(default={})
     moods: dict[str, Term] = Field(default={})

@@ -7,6 +7,7 @@ import pytest
 from lafi.board.storyboard import load_storyboard, parse_storyboard
 from lafi_story import command
 from lafi_story.command import story
+from lafi_story.plan import Plan
 from lafi_story.rules import RulePlanner
 
 TEXT = 'Mia ran across the meadow. "Wait!" cried Tim. Tim sat down. Mia waved to Tim.'
@@ -55,7 +56,7 @@ def test_standard_input_and_output(
 ):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TEXT.encode())))
     monkeypatch.chdir(tmp_path)
-    assert story("-", "-", panels=1) == 0
+    assert story("-", "-", Plan(panels=1)) == 0
     assert len(parse_storyboard(capsysbinary.readouterr().out.decode()).panels) == 1
     assert list(tmp_path.iterdir()) == []
 

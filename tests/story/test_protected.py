@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
 from lafi_story.command import story
+from lafi_story.plan import Plan
 from lafi_story.protected import ProtectedNames, load_protected
 from lafi_story.reading import outline_of
 from lafi_story.rules import RulePlanner
@@ -55,12 +56,12 @@ def test_a_name_that_an_edited_step_brings_in_is_refused(vocabulary: Vocabulary,
     novel.write_text(TEXT)
     protected = tmp_path / "names.yaml"
     protected.write_text("refuse: [Zed Ozz]\n")
-    assert story(str(novel), str(out), protected=protected) == 0
+    assert story(str(novel), str(out), Plan(protected=protected)) == 0
     panels = tmp_path / "story.steps" / "panels.yaml"
     text = panels.read_text().replace("- first: 0", '- prompt: "zed ozz runs"\n  first: 0', 1)
     panels.write_text(text)
     before = out.read_text()
-    assert story(str(novel), str(out), protected=protected) == 1
+    assert story(str(novel), str(out), Plan(protected=protected)) == 1
     assert out.read_text() == before
 
 

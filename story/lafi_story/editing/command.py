@@ -109,6 +109,9 @@ def _write(path: Path, board: Storyboard, changes: Sequence[PanelChange], work: 
             _say(f"panel {change.number}: seed {old.seed} -> {change.seed}")
         if change.prompt != old.prompt:
             _say(f"panel {change.number}: {old.prompt!r} -> {change.prompt!r}")
+        if change.prompt != old.prompt and old.control:
+            kinds = ", ".join(control.kind for control in old.control)
+            _say(f"note: panel {change.number}: its control ({kinds}) stays as it was")
         for place, stage in enumerate(board.effective_sampling(old).stages):
             if stage.prompt is not None:
                 _say(f"note: panel {change.number}: stage {place} has its own prompt, unchanged")

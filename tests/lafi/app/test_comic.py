@@ -14,10 +14,11 @@ from scripted_llm import form_of, scripted_llm
 from typer.testing import CliRunner
 
 from lafi.app.cli import app
-from lafi.app.comic import PageForm, Plan, comic
+from lafi.app.comic import PageForm, comic
 from lafi.app.critic_options import critic_options
 from lafi.board.error import StoryboardError
 from lafi_story import command
+from lafi_story.plan import Plan
 from lafi_story.rules import RulePlanner
 from lafi_story.vocabulary import load_vocabulary
 

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lafi.app.cli import app
+from lafi_story.plan import Plan
 
 runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
@@ -23,10 +24,11 @@ def test_options_reach_the_planner(monkeypatch: pytest.MonkeyPatch):
     fake.story = record  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "lafi_story.command", fake)
     arguments = ["story", "novel.txt", "--out", "-", "--panels", "5", "--encoding", "gb18030"]
+    arguments += ["--poses", "net"]
     assert runner.invoke(app, arguments).exit_code == 7
     ((args, options),) = calls
-    assert args == ("novel.txt", "-")
-    assert (options["panels"], options["encoding"], options["overwrite"]) == (5, "gb18030", False)
+    assert args == ("novel.txt", "-", Plan(panels=5, encoding="gb18030", poses="net"))
+    assert options == {"steps": None, "overwrite": False}
 
 
 def test_more_panels_than_a_storyboard_holds_are_refused():

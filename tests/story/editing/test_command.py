@@ -93,3 +93,12 @@ def test_a_mark_at_the_beginning_of_the_file_stays(story: Path):
     raw = story.read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf# mine\r\n")
     assert raw.count(b"\r\n") == raw.count(b"\n")
+
+
+def test_a_control_that_stays_is_named(story: Path, capsys: pytest.CaptureFixture[str]):
+    posed = STORY.replace("# zero", "\n    control: [{kind: net, pose: {neck: [0.5, 0.5]}}]")
+    story.write_text(posed)
+    control = load_storyboard(story).panels[0].control
+    assert edit(story, 0, "make her sit", WORK)
+    assert "note: panel 0: its control (net) stays as it was" in capsys.readouterr().err
+    assert load_storyboard(story).panels[0].control == control != ()

@@ -14,6 +14,7 @@ from lafi_story.command import story
 from lafi_story.llm.endpoint import KEY_VARIABLE
 from lafi_story.llm.options import KEPT_ANSWERS, LlmOptions
 from lafi_story.llm.recording import Recording
+from lafi_story.plan import Plan
 
 SECRET = "sk-do-not-write-me"
 
@@ -27,7 +28,8 @@ def novel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(novel: Path, llm: LlmOptions, **options: Any) -> int:
-    return story(str(novel), str(novel.with_name("story.yaml")), llm=llm, **options)
+    plan = Plan(llm=llm, **options)
+    return story(str(novel), str(novel.with_name("story.yaml")), plan)
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -57,7 +59,7 @@ def test_a_story_is_planned_recorded_and_replayed_without_the_model(
 
     (tmp_path / "other").mkdir()
     again = tmp_path / "other" / "story.yaml"
-    assert story(str(novel), str(again), title="novel", llm=LlmOptions(replay=record)) == 0
+    assert story(str(novel), str(again), Plan(title="novel", llm=LlmOptions(replay=record))) == 0
     assert again.read_bytes() == first
     assert record.read_bytes() == files["kept.jsonl"]
 
@@ -134,7 +136,7 @@ def test_another_text_is_not_replayed(
     with scripted_llm(understood) as llm:
         assert run(novel, LlmOptions(llm.url, record=record)) == 0
     novel.write_text(STORY.replace("sad", "glad"))
-    assert story(str(novel), "-", llm=LlmOptions(replay=record)) == 1
+    assert story(str(novel), "-", Plan(llm=LlmOptions(replay=record))) == 1
     assert "--replay: no answer to a question about ScenesFound" in capsys.readouterr().err
 
 
@@ -173,6 +175,6 @@ def test_a_recording_of_several_models_wants_a_name(novel: Path, tmp_path: Path)
     for model in models:
         with scripted_llm(understood) as llm:
             told: ScriptedLlm = llm
-            assert story(str(novel), "-", llm=LlmOptions(told.url, model, record=record)) == 0
-    assert story(str(novel), "-", llm=LlmOptions(replay=record)) == 1
-    assert story(str(novel), "-", llm=LlmOptions(model="a", replay=record)) == 0
+            assert story(str(novel), "-", Plan(llm=LlmOptions(told.url, model, record=record))) == 0
+    assert story(str(novel), "-", Plan(llm=LlmOptions(replay=record))) == 1
+    assert story(str(novel), "-", Plan(llm=LlmOptions(model="a", replay=record))) == 0
