@@ -23,28 +23,29 @@ MADE = "words"
 """The graph's output."""
 
 
-def export_describer(
-    folder: Path, tokenizer: CLIPTokenizer, out: Path, embed: Embed
-) -> dict[str, Any]:
-    """Write `describer.onnx` and its tokenizer of the tower in `folder`; what the card says.
-
-    embed: the recogniser beside it, which decides how much words count.
-    """
+def export_describer(folder: Path, tokenizer: CLIPTokenizer, out: Path) -> dict[str, Any]:
+    """Write `describer.onnx` and its tokenizer of the tower in `folder`; facts of it."""
     network = load_describer(folder / DESCRIBER_FILE, tokenizer)
-    path = out / f"{CARD_KEY}.onnx"
     example = torch.zeros(2, tokenizer.model_max_length, dtype=torch.int64)
     # Not `embedding`: the graph has values of that name inside.
-    trace_to_onnx(network, "tokens", example, path, made=MADE)
+    trace_to_onnx(network, "tokens", example, out / f"{CARD_KEY}.onnx", made=MADE)
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     plain.no_padding()
     plain.no_truncation()
     plain.save(str(out / TOKENIZER))
     return {
-        **describe_file(path),
         "parameters": sum(p.numel() for p in network.parameters()),
         "length": tokenizer.model_max_length,
-        **calibrate_words(embed, onnx_describer(path, tokenizer)),
     }
+
+
+def describe_exported(tokenizer: CLIPTokenizer, out: Path, embed: Embed) -> dict[str, Any]:
+    """What the card says of the file in `out`, and how much words count.
+
+    embed: the recogniser beside it, which decides that.
+    """
+    path = out / f"{CARD_KEY}.onnx"
+    return {**describe_file(path), **calibrate_words(embed, onnx_describer(path, tokenizer))}
 
 
 def onnx_describer(path: Path, tokenizer: CLIPTokenizer) -> TextEmbed:

@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 from lafi.board.letterbox import fit_pixels
 from lafi_tiny.onnx_file import describe_file, open_onnx, trace_to_onnx
 from lafi_tiny.training import from_pixels
-from lafi_tiny.who.export_describer import CARD_KEY, export_describer
+from lafi_tiny.who.export_describer import CARD_KEY, describe_exported, export_describer
 from lafi_tiny.who.open_set import (
     CALIBRATION_SEED,
     Embed,
@@ -23,6 +23,7 @@ from lafi_tiny.who.recogniser import EMBEDDING_WIDTH, SIDE, Recogniser, Role, lo
 from lafi_tiny.who.train_describer import DESCRIBER_FILE
 from lafi_tiny.who.train_recogniser import STATE_FILE
 from lafi_tiny.who.verification import Array
+from lafi_tiny.who.whitening import fitted, whiten_file
 
 ROLES: tuple[Role, ...] = ("student", "teacher")
 CALIBRATED = 64
@@ -52,17 +53,33 @@ def export_recognisers(
     }
     for role in roles:
         network = load_recogniser(role, folder / f"{role}.safetensors")
-        path = out / f"{role}.onnx"
-        write_onnx(network, path)
-        card[role] = {
-            **describe_file(path),
-            "parameters": sum(p.numel() for p in network.parameters()),
-            **calibrate(onnx_embedder(path), CALIBRATED),
-        }
-    card["threshold"] = card["student"]["threshold"]
+        write_onnx(network, out / f"{role}.onnx")
+        card[role] = {"parameters": sum(p.numel() for p in network.parameters())}
     if (folder / DESCRIBER_FILE).exists():
+        card[CARD_KEY] = export_describer(folder, tokenizer, out)
+    return whiten_exported(out, tokenizer, card)
+
+
+def whiten_exported(out: Path, tokenizer: CLIPTokenizer, card: dict[str, Any]) -> dict[str, Any]:
+    """Whiten the networks in `out`, choose thresholds, and write `recogniser.json`, the whole card.
+
+    The text tower gets the student's whitening, since both embed into one space.
+    card: with a mapping for each network that is there. Raises ValueError for a whitened one.
+    """
+    if done := [role for role in ROLES if "shrinkage" in card.get(role, {})]:
+        raise ValueError(f"{out}: got {', '.join(done)} that is whitened, allowed: as exported")
+    for role in (role for role in ROLES if role in card):
+        path = out / f"{role}.onnx"
+        whitening = fitted(onnx_embedder(path))
+        whiten_file(path, whitening)
+        if role == "student" and CARD_KEY in card:
+            whiten_file(out / f"{CARD_KEY}.onnx", whitening)
+        found = {"shrinkage": whitening.shrinkage, **calibrate(onnx_embedder(path), CALIBRATED)}
+        card[role] |= describe_file(path) | found
+    card["threshold"] = card["student"]["threshold"]
+    if CARD_KEY in card:
         embed = onnx_embedder(out / "student.onnx")
-        card[CARD_KEY] = export_describer(folder, tokenizer, out, embed)
+        card[CARD_KEY] |= describe_exported(tokenizer, out, embed)
     (out / "recogniser.json").write_text(json.dumps(card, indent=2) + "\n")
     return card
 
