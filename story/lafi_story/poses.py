@@ -133,7 +133,7 @@ def placed_pose(pose: Pose, region: Box, share: float) -> Placed:
     """
     left, top, right, bottom = region
     joints = _joints(pose)
-    if left + right > 1 and (left, right) != (0.0, 1.0):
+    if left + right > 1:
         joints = _mirrored(joints)
     xs, ys = zip(*joints.values(), strict=True)
     crown = joints["nose"][1] - _CROWN

@@ -21,7 +21,6 @@ from lafi_export.tensorrt_profiles import Limits, Range, denoiser_profile
 pytest.importorskip("tensorrt_rtx_bindings", reason="the extra `rtx` is not installed")
 
 
-@pytest.mark.slow
 def test_a_shallow_sdxl_is_built(tmp_path: Path) -> None:
     """Pooled text, sizes and linear projections, which the test checkpoint does not have."""
     shallow_unet("sdxl", tmp_path / "checkpoint")
