@@ -93,7 +93,8 @@ def plot(figures: list[dict[str, Any]], path: Path) -> None:
             axes.plot([row["enrolled"] for row in rows], errors, "o-", label=name)
         axes.axhline(0.05, color="grey", linestyle=":")
         axes.set_xscale("log", base=2)
-        axes.set_ylim(0, 0.1)  # short descriptions alone are off this scale
+        with_pictures = [row[way]["equal_error"] for row in rows for way in WAYS if way != "words"]
+        axes.set_ylim(0, 1.15 * max(with_pictures))  # short descriptions alone are off this scale
         axes.set(xlabel="enrolled", title=f"{found['said']} attributes said")
         axes.legend(fontsize=8)
     np.atleast_1d(panels)[0].set_ylabel("equal error")
