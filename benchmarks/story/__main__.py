@@ -1,5 +1,8 @@
 """`python -m benchmarks.story [FOLDER ...]`: F1 of the rules on stories, and their speed.
 
+`seen`: the rules were made on them. `second`: only totals were looked at while the rules were made.
+`held_out`: only totals were looked at, and once for each version of the rules. `published`: books.
+
 With `--llm-replay`: only `llm_replayed`, a check of the language model's planner with answers that
 a script made of what is true. It says nothing about any language model.
 """
@@ -26,7 +29,7 @@ from lafi_story.rules import RulePlanner
 from lafi_story.vocabulary import load_vocabulary
 
 HERE = Path(__file__).parent
-FOLDERS = ("seen", "held_out", "published")
+FOLDERS = ("seen", "second", "held_out", "published")
 WHAT = (
     "a check of the machinery: answers made by a script from what is true, with errors added that "
     "have to be dropped; not a measure of any language model"

@@ -119,7 +119,7 @@ def _grouped(
             if any(
                 (one, form.text) in said
                 or (form.text, one) in said
-                or reader.same_name(one, form.text)
+                or (reader.same_name(one, form.text) and (form.told or not reader.vague(form.text)))
                 for one in group.forms
             )
         ]
@@ -187,18 +187,24 @@ def _use_votes(
 ) -> None:
     """Join roles and called names to characters; make characters of roles that are nobody else."""
     by_name = {group.name: group for group in groups}
+    _join_called(by_name, votes.called, reader)
     for name, genders in votes.genders.items():
         if name in by_name and by_name[name].gender == "unknown":
             by_name[name].gender = max(genders, key=lambda g: genders[g])
-    for text, called in votes.called.items():
-        _join(by_name, text, called, reader)
+    quoted_too = Counter(
+        m.text for reading in readings for m in reading.mentions if m.kind == "role" and m.definite
+    )
     roles = Counter(
         m.text
         for reading in readings
         for m in reading.mentions
         if m.kind == "role" and not m.quoted and m.definite
     )
-    for text, count in sorted(roles.items()):
+    said = [pair for reading in readings for pair in reading.same]
+    for text in sorted(roles, key=lambda text: (-roles[text], text)):
+        for one, other in said:
+            if other == text and (group := next((g for g in groups if one in g.forms), None)):
+                _join_role(groups, group, one, other)
         if any(text in group.forms for group in groups):
             continue
         titled = [g for g in groups if any(reader.same_name(f, text) for f in g.forms)]
@@ -206,9 +212,32 @@ def _use_votes(
             titled[0].forms.append(text)
             continue
         joined = _join(by_name, text, votes.roles.get(text, Counter()), reader)
-        if not joined and count >= _FEWEST_ROLE_MENTIONS:
+        if not joined and quoted_too[text] >= _FEWEST_ROLE_MENTIONS:
             groups.append(_Group([text], gender=reader.gender_of(text.split()[-1])))
     _give_names(groups)
+
+
+def _join_called(
+    by_name: Mapping[str, _Group], called: Mapping[str, Counter[str]], reader: LanguageReader
+) -> None:
+    """Names that are only called: each is another name of whom it most often calls."""
+    for text, votes in called.items():
+        likely: Counter[str] = Counter()
+        for name, count in votes.items():
+            forms = by_name[name].forms if name in by_name else ()
+            if forms and not any(reader.differ(form, text) for form in forms):
+                likely[name] = count + any(reader.same_name(form, text) for form in forms)
+        best = by_name.get(likely.most_common(1)[0][0]) if likely else None
+        others = (group for group in by_name.values() if group is not best)
+        if best and not any(_share(text, form) for group in others for form in group.forms):
+            joined = _join(by_name, text, likely, reader)
+            if joined and best.gender == "unknown":
+                best.gender = reader.gender_of(text)
+
+
+def _share(one: str, other: str) -> bool:
+    """Whether two names have a word in common: a family's, maybe."""
+    return bool({*one.casefold().split()} & {*other.casefold().split()})
 
 
 def _join(
@@ -237,7 +266,9 @@ def _with_narrator(groups: list[_Group], narrator: str, votes: Votes) -> Iterato
     yield from groups
     if narrator:
         called = [
-            text for text, who in votes.called.items() if who.most_common(1)[0][0] == narrator
+            text
+            for text, who in votes.called.items()
+            if who.most_common(1)[0][0] == narrator and not any(text in g.forms for g in groups)
         ]
         yield _Group(["I" if narrator == "narrator" else "我", *called], narrator)
 

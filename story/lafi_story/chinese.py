@@ -40,7 +40,7 @@ class ChineseReader:
 
     @cached_property
     def _later(self) -> re.Pattern[str]:
-        return re.compile(rf"(?:^|^.{{0,6}}[，。])(?:{'|'.join(self._words['later'])})")
+        return re.compile(rf"(?:^|^.{{0,12}}[，。])(?:{'|'.join(self._words['later'])})")
 
     @cached_property
     def _returning(self) -> re.Pattern[str]:
@@ -49,6 +49,24 @@ class ChineseReader:
     @cached_property
     def _arriving(self) -> re.Pattern[str]:
         return re.compile("|".join(self._words["arriving"]))
+
+    @cached_property
+    def _site(self) -> re.Pattern[str]:
+        """`地铁里`, `在城东的工地外面`, `回学校的路上` in the first clause."""
+        sites = "|".join(sorted(self._words["sites"], key=len, reverse=True))
+        side = "里|上|外面|里面|门口|外|前|后|边|旁|中|内|下"
+        first = "[^，。！？“「：]"
+        return re.compile(
+            rf"^(?:{first}{{0,8}}，)?{first}{{0,4}}?(?P<begin>{sites})(?:{side})(?![^，。]{{0,2}}[来出])"
+            rf"|^{first}{{0,8}}?(?<![放摆搁丢扔挂插藏])(?:在|到了?|进了?|回到?|去){first}{{0,5}}?"
+            rf"(?P<at>{sites})(?:{side}|[，。]|停)"
+            rf"|^(?:回|去|到){first}{{1,6}}的(?P<way>路上)"
+            rf"|^(?P<bare>{sites})(?=人|[，。])"
+        )
+
+    def _opens_at(self, text: str) -> str:
+        match = self._site.search(text[:30])
+        return next(filter(None, match.groups()), "") if match else ""
 
     @cached_property
     def _thought(self) -> re.Pattern[str]:
@@ -83,6 +101,14 @@ class ChineseReader:
         """As `LanguageReader`."""
         return self._names.same_name(one, other)
 
+    def vague(self, name: str) -> bool:
+        """As `LanguageReader`: a surname with a title."""
+        return self._names.titled(name) == [name]
+
+    def differ(self, one: str, other: str) -> bool:
+        """As `LanguageReader`."""
+        return self._names.differ(one, other)
+
     def read(self, text: str) -> Reading:
         """As `LanguageReader`."""
         quotes = quotes_of(text)
@@ -103,16 +129,23 @@ class ChineseReader:
             same=tuple(self._names.same(text, mentions)),
             beat_follows=True,
             later=self._is_later(text, quotes),
+            opens_at=self._opens_at(text),
             now_at=self._arrived(text, found),
         )
 
     def learn(self, texts: Iterable[str]) -> None:
         """As `LanguageReader`: names that are found once are found wherever they stand."""
         counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(word for word, tag, _ in self._tokens(text) if tag == "PER")
+        nouns: set[str] = set()
+        whole = list(texts)
+        for text in whole:
+            for word, tag, _ in self._tokens(text):
+                if tag == "PER":
+                    counts[word] += 1
+                elif tag == "n":
+                    nouns.add(word)
             counts.update(self._names.titled(text))
-        self._names.learn(counts)
+        self._names.learn(counts, "\n".join(whole), nouns)
 
     def _is_later(self, text: str, quotes: tuple[Quote, ...]) -> bool:
         told = not inside(0, quotes) and self._later.search(text[:60])

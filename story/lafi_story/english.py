@@ -35,6 +35,34 @@ _HERE: Final = (
 )
 
 
+_GOING: Final = [
+    "go",
+    "come",
+    "walk",
+    "run",
+    "ride",
+    "drive",
+    "sail",
+    "climb",
+    "reach",
+    "arrive",
+    "return",
+    "hurry",
+    "march",
+    "travel",
+    "get",
+    "step",
+    "fly",
+    "meet",
+    "stop",
+    "find",
+    "stand",
+    "sit",
+    "land",
+    "enter",
+]
+
+
 class EnglishReader:
     """`LanguageReader` for English. Loading takes about a second."""
 
@@ -51,12 +79,22 @@ class EnglishReader:
         self._vocabulary = vocabulary
         self._words = load_lexicon("en")
         self._names = NameFinder(self._words)
+        self._body = frozenset(self._words["body"])
+        self._sites = frozenset(self._words["sites"])
 
     @cached_property
     def _later(self) -> re.Pattern[str]:
         cues = "|".join(self._words["later"])
         return re.compile(
             rf"(?:^|[.!?]\s+|[\"”]\s*)(?:but |and |then |so |it was )?(?:{cues})\b", re.I
+        )
+
+    @cached_property
+    def _next(self) -> re.Pattern[str]:
+        """A time that no sentence has for the time of the one before."""
+        return re.compile(
+            r"\bthe (?:next|following) (?:morning|day|evening|night|afternoon|week|month|year)\b",
+            re.I,
         )
 
     @cached_property
@@ -81,8 +119,17 @@ class EnglishReader:
         """As `LanguageReader`."""
         return self._names.same_name(one, other)
 
+    def vague(self, name: str) -> bool:
+        """As `LanguageReader`: titles tell men from women."""
+        return False
+
+    def differ(self, one: str, other: str) -> bool:
+        """As `LanguageReader`."""
+        return self._names.differ(one, other)
+
     def learn(self, texts: Iterable[str]) -> None:
-        """As `LanguageReader`: the model knows names by their places in sentences."""
+        """As `LanguageReader`: who speaks; names are known by their places in sentences."""
+        self._names.learn(texts)
 
     def read(self, text: str) -> Reading:
         """As `LanguageReader`."""
@@ -101,9 +148,38 @@ class EnglishReader:
             looks=tuple(looks_in(doc, mentions, quotes, self._vocabulary, self._words)),
             found=found,
             same=tuple(self._names.same(doc, mentions)),
-            later=bool(self._later.search(_without(text[:160], quotes))),
+            later=self._is_later(doc, quotes),
+            opens_at=self._opens_at(doc, quotes),
             now_at="" if inside(0, quotes) else next(opened, ""),
         )
+
+    def _is_later(self, doc: Doc, quotes: tuple[Quote, ...]) -> bool:
+        """Whether the first sentence says so, or tells of a time long before: `It had been May`."""
+        first = next(iter(doc.sents), None)
+        if first is None:
+            return False
+        told = _without(doc.text[: max(first.end_char, 60)], quotes)
+        if self._later.search(told) or (not quotes and self._next.search(told)):
+            return True
+        had = any(c.lower_ == "had" and c.dep_ == "aux" for c in first.root.children)
+        when = any(t.ent_type_ in ("DATE", "TIME") for t in first)
+        return had and when and not inside(0, quotes) and first.root.lemma_ == "be"
+
+    def _opens_at(self, doc: Doc, quotes: tuple[Quote, ...]) -> str:
+        """`On the promenade the wind ...`, `The basin smelled`, `They came to the farm`."""
+        first = next(iter(doc.sents), None)
+        if first is None or inside(0, quotes):
+            return ""
+        for token in first:
+            if token.lemma_.lower() not in self._sites or token.pos_ not in ("NOUN", "PROPN"):
+                continue
+            head = token
+            while head.dep_ in ("compound", "nmod", "conj") and head.head is not head:
+                head = head.head
+            subject = head.dep_ in ("nsubj", "nsubjpass") and head.head.dep_ == "ROOT"
+            if subject or (head.dep_ == "pobj" and _moves(head.head)):
+                return token.lower_
+        return ""
 
     def _deeds(
         self, doc: Doc, mentions: tuple[Mention, ...], quotes: tuple[Quote, ...]
@@ -112,7 +188,10 @@ class EnglishReader:
             if token.pos_ not in ("VERB", "AUX") or inside(token.idx, quotes):
                 continue
             lemma = token.lemma_.lower()
-            who = _mention_at(_subject(token, quotes), mentions)
+            subject = _subject(token, quotes)
+            who = _mention_at(subject, mentions)
+            if who is None and subject is not None and subject.lemma_.lower() in self._body:
+                who = _mention_at(_owner(subject), mentions)
             if who is None and lemma in self._words["speech"]:
                 who = _beside(token, mentions)
             yield Deed(
@@ -174,6 +253,16 @@ def _is_place(token: Token) -> bool:
     return False
 
 
+def _moves(preposition: Token) -> bool:
+    """Whether a preposition begins the sentence or says where somebody comes to."""
+    verb = preposition.head
+    if preposition.lower_ not in (*_HERE, "under", "outside", "inside", "beyond", "past", "over"):
+        return False
+    begins = preposition.i - preposition.sent.start <= 1 and verb.dep_ in ("ROOT", "prep", "advmod")
+    goes = preposition.lower_ in ("to", "into", "through", "down", "up", "at", "by", "in", "on")
+    return begins or (goes and verb.dep_ == "ROOT" and verb.lemma_.lower() in _GOING)
+
+
 def _without_any(noun: Token) -> bool:
     """`no ball`, `without her ball`."""
     none = any(child.lower_ in ("no", "neither") for child in noun.children)
@@ -211,6 +300,11 @@ def _mention_at(token: Token | None, mentions: tuple[Mention, ...]) -> Mention |
     if token.lower_ in ("who", "whom", "that", "which") and token.head.dep_ == "relcl":
         token = token.head.head
     return next((m for m in mentions if m.start <= token.idx < m.end), None)
+
+
+def _owner(noun: Token) -> Token | None:
+    """Whose it is."""
+    return next((child for child in noun.children if child.dep_ == "poss"), None)
 
 
 def _doing(lemma: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,46 @@ _NO_PERSON: Final = (
     "EVENT",
     "WORK_OF_ART",
 )
+_SPOKE: Final = (
+    "said|says|asked|asks|replied|answered|whispered|shouted|murmured|muttered|exclaimed"
+)
+"""Of people and beasts only: the wind cried, the string snapped."""
+_CRIED: Final = (
+    f"{_SPOKE}|cried|called|added|growled|sighed|continued|began|repeated|snapped|laughed"
+)
+"""As `_SPOKE`, behind what is said."""
+_MADE: Final = (
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "maid",
+    "wife",
+    "master",
+    "mistress",
+    "keeper",
+    "tender",
+    "smith",
+    "wright",
+    "monger",
+    "herd",
+    "ist",
+    "sman",
+    "father",
+    "mother",
+    "brother",
+    "sister",
+    "uncle",
+    "aunt",
+    "ician",
+    "fighter",
+    "maker",
+    "seller",
+    "dealer",
+    "hand",
+    "mate",
+)
+"""Ends of nouns that are people, `bartender`, `milkmaid`, `dentist`."""
 _NEW: Final = ("a", "an", "another", "some", "every", "no", "any")
 
 
@@ -42,6 +83,21 @@ class NameFinder:
         self._nicknames: dict[str, str] = lexicon["nicknames"]
         self._titles = self._words["titles"] | self._words["mister"] | self._words["miss"]
         self._roles = self._words["men"] | self._words["women"] | self._words["people"]
+        noun = r"(?:the|our) (?:[\w'’-]+ ){0,2}?([a-z]{3,})"
+        self._speaking = re.compile(
+            rf"\b{noun} (?:had )?(?:{_SPOKE})\b"
+            rf"|[,.!?]['\"’”] (?:{_CRIED}) {noun}(?=[,.;:]| [a-z]+ly\b| and\b)",
+            re.IGNORECASE,
+        )
+        self._learned: frozenset[str] = frozenset()
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Nouns that speak are somebody, `the heron said`, unless they are things that do so."""
+        found: Counter[str] = Counter()
+        for text in texts:
+            for match in self._speaking.finditer(text):
+                found[(match[1] or match[2]).lower()] += 1
+        self._learned = frozenset(found) - self._words["not_people"] - self._roles
 
     def gender_of(self, name: str) -> Gender:
         """What titles, first names and roles tell."""
@@ -49,7 +105,7 @@ class NameFinder:
         for words, gender in (("miss", "female"), ("mister", "male")):
             if parts[0] in self._words[words]:
                 return "female" if gender == "female" else "male"
-        for part in parts:
+        for part in map(self._long, parts):
             if part in self._words["women"] or part in self._words["female_names"]:
                 return "female"
             if part in self._words["men"] or part in self._words["male_names"]:
@@ -73,10 +129,21 @@ class NameFinder:
         marked = [{self._marked(title) for title in found} - {""} for found in titles]
         if marked[0] and marked[1] and marked[0] != marked[1]:
             return False
+        genders = {self.gender_of(one), self.gender_of(other)} - {"unknown"}
+        if len(genders) > 1 and (titles[0] or titles[1]):
+            return False  # `Mrs Coyle` and `Danny Coyle`
         if len(a) > 1 and len(b) > 1:
             return self._long(a[0]) == self._long(b[0]) and a[-1] == b[-1]
         shared = {self._long(word) for word in a} & {self._long(word) for word in b}
         return bool(shared)
+
+    def differ(self, one: str, other: str) -> bool:
+        """Two surnames with titles, or two that are of a man and of a woman."""
+        genders = {self.gender_of(one), self.gender_of(other)} - {"unknown"}
+        titled = all(_parts(name)[:1] and _parts(name)[0] in self._titles for name in (one, other))
+        cores = self._core(one), self._core(other)
+        apart = bool(cores[0] and cores[1]) and cores[0][-1] != cores[1][-1]
+        return len(genders) > 1 or (titled and apart)
 
     def _marked(self, title: str) -> str:
         for gender in ("mister", "miss"):
@@ -88,7 +155,10 @@ class NameFinder:
         return self._nicknames.get(name, name)
 
     def _core(self, name: str) -> list[str]:
-        return [word for word in _parts(name) if word not in self._titles | self._roles]
+        """Without titles and roles; a role with a capital, `Mr Cooper`, is a name."""
+        own = [part.strip(".").lower() for part in name.split() if part[:1].isupper()]
+        roles = self._roles - set(own)
+        return [word for word in _parts(name) if word not in self._titles | roles]
 
     def mentions(self, doc: Doc, quotes: tuple[Quote, ...]) -> Iterator[Mention]:
         """All mentions in order, none inside another."""
@@ -166,9 +236,14 @@ class NameFinder:
             return self._mention(start, end, token.text, "pronoun", token, quotes, plural=True)
         if lower in _NARRATOR and token.pos_ in ("PRON", "DET"):
             return self._mention(start, end, token.text, "narrator", token, quotes)
-        if token.pos_ in ("NOUN", "PROPN") and token.lemma_.lower() in self._roles:
+        if token.pos_ in ("NOUN", "PROPN") and self._is_role(token):
             return self._role(token, quotes)
         return None
+
+    def _is_role(self, token: Token) -> bool:
+        lemma = token.lemma_.lower()
+        made = lemma.endswith(_MADE) and lemma not in self._words["not_people"]
+        return lemma in self._roles or lemma in self._learned or (made and lemma not in _MADE)
 
     def _role(self, token: Token, quotes: tuple[Quote, ...]) -> Mention | None:
         if token.tag_ in ("NNS", "NNPS") and any(c.lower_ in _THOSE for c in token.lefts):
@@ -240,6 +315,7 @@ class NameFinder:
 
     def same(self, doc: Doc, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:
         """Pairs that the paragraph says are one: appositions, `called Nell`, `my sister Bea`."""
+        yield from self._being(doc, mentions)
         named = [m for m in mentions if m.kind in ("name", "role")]
         for one, other in pairwise(named):
             between = doc.text[one.end : other.start]
@@ -247,11 +323,30 @@ class NameFinder:
                 continue
             if re.fullmatch(r"\s?", between) and one.kind == "role" and other.kind == "name":
                 yield other.text, one.text
+            elif between == ", " and one.kind == "role" and other.kind == "name" and one.definite:
+                if doc.text[other.end : other.end + 1] in (",", ".", ";", ":"):
+                    yield other.text, one.text  # `her companion, Miss Hill,`
             elif between == ", " and one.kind == "name" and other.kind == "role" and other.definite:
                 if doc.text[other.end : other.end + 1] in (",", ".", ";"):
                     yield one.text, other.text
             elif re.search(self._calling, between) and other.kind == "name" and len(between) < 60:
                 yield one.text, other.text
+
+    def _being(self, doc: Doc, mentions: tuple[Mention, ...]) -> Iterator[tuple[str, str]]:
+        """`Mr Hill, who was a magistrate`: what somebody is, as `the magistrate`."""
+        starts = {m.start: m for m in mentions if m.kind == "name" and not m.quoted}
+        for token in doc:
+            if token.dep_ != "attr" or token.head.lemma_ != "be" or token.tag_ != "NN":
+                continue
+            if token.lemma_.lower() in self._words["generic"] or not self._is_role(token):
+                continue
+            subjects = [c for c in token.head.children if c.dep_ == "nsubj"]
+            if subjects and subjects[0].lower_ == "who" and token.head.dep_ == "relcl":
+                subjects = [token.head.head]
+            if subjects and not any(c.dep_ == "neg" for c in token.head.children):
+                one = next((m for s, m in starts.items() if s <= subjects[0].idx < m.end), None)
+                if one is not None:
+                    yield one.text, f"the {token.lower_}"
 
     @property
     def _calling(self) -> re.Pattern[str]:

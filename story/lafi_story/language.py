@@ -87,6 +87,8 @@ class Reading:
     """Who acts directly after a quote said it, as is usual in Chinese."""
     later: bool = False
     """Begins at another time than the paragraph before ended."""
+    opens_at: str = ""
+    """A word for a place, of the vocabulary or not, at which the paragraph begins."""
     now_at: str = ""
     """A place of the vocabulary to which somebody comes, or that is named at once; "": none."""
 
@@ -117,6 +119,14 @@ class LanguageReader(Protocol):
 
     def same_name(self, one: str, other: str) -> bool:
         """Whether two names may be of one person by their form alone, `Eleanor` and `Nell`."""
+        ...
+
+    def vague(self, name: str) -> bool:
+        """Whether a name that is only in quotes may as well be a relative's, `孙师傅`."""
+        ...
+
+    def differ(self, one: str, other: str) -> bool:
+        """Whether two names cannot be of one person by their form, `Mrs Hill` and `Mrs Lee`."""
         ...
 
 

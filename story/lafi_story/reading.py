@@ -33,6 +33,23 @@ _HEAD_ZH: Final = re.compile(
     r"第\s*[0-9零〇一二三四五六七八九十百千两]{1,8}\s*[章回节卷幕部集](?:[\s:：、.].{0,40}|.{0,20})"
     r"|(?:序章|楔子|尾声|引子|序|后记)|[一二三四五六七八九十]{1,3}、?"
 )
+_MONTH: Final = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DAY: Final = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_NTH: Final = r"[0-9]{1,2}(?:st|nd|rd|th)?"
+_OF_MONTH: Final = rf"(?:(?:the )?{_NTH}(?: of)? {_MONTH}|{_MONTH} {_NTH})"
+_DATE_EN: Final = re.compile(
+    rf"(?:{_DAY}|(?:{_DAY},? )?(?:the )?{_OF_MONTH}(?:,? [0-9]{{4}})?|day [0-9a-z-]{{1,12}})"
+    r"(?:(?:[,.;:] ?|,? ?[–—-] ).{0,30})?[.:]?",
+    re.IGNORECASE,
+)
+_DATE_ZH: Final = re.compile(
+    r"(?:[0-9〇零一二三四五六七八九十]{2,4}年)?[0-9一二三四五六七八九十]{1,3}月[0-9一二三四五六七八九十]{1,3}[日号]"
+    r"(?:[，, 　]+[^。！？，,]{1,6}){0,3}|星期[一二三四五六日天](?:[，, 　]+[^。！？，,]{1,6}){0,2}"
+)
+"""The head of a day in a diary: a date, and maybe the weather."""
 _ENDS: Final = re.compile(r"[.!?。！？…]+[\"'”’」』)）]*\s*")
 _CJK: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _OWN_BREAK: Final = "* * *"
@@ -164,7 +181,10 @@ def _unwrapped(lines: list[str]) -> str:
 def _head(line: str) -> bool:
     if len(line) > 100:
         return False
-    return bool(_HEAD_EN.fullmatch(line) or _HEAD_ZH.fullmatch(line))
+    heads = [_HEAD_EN, _HEAD_ZH]
+    if len(line) <= _TITLE and line[-1] not in '?!？！"”':
+        heads += [_DATE_EN, _DATE_ZH]
+    return any(head.fullmatch(line) for head in heads)
 
 
 def _pieces(line: str) -> Iterator[str]:

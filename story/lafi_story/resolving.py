@@ -4,14 +4,19 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
+from types import MappingProxyType
 from typing import Final
 
+from lafi_story.conversation import best_speakers, nearness
 from lafi_story.language import Age, Gender, Mention, Reading, inside
-from lafi_story.speakers import Dialogue, Turn
+from lafi_story.speakers import Dialogue
+from lafi_story.stage import staged
 
 _FAR: Final = 6
 """Sentences after which a pronoun does not mean somebody any more."""
+_SPOKEN_OF: Final = 3.0
+"""Points that somebody who is named in a quote loses as whom a pronoun means."""
 _NEAR_PARAGRAPHS: Final = 3
 _CALLED: Final = re.compile(r"(?:名?叫做?.?|的名字叫.?| (?:is|was) called | name (?:is|was) )")
 _BESIDE: Final = re.compile(
@@ -50,6 +55,8 @@ class Understood:
     who: dict[int, str] = field(default_factory=dict)
     present: list[str] = field(default_factory=list)
     speakers: tuple[str, ...] = ()
+    together: list[str] = field(default_factory=list)
+    """Whom `they` means."""
 
     def add(self, name: str) -> None:
         """Note that somebody is there."""
@@ -71,17 +78,87 @@ class _Seen:
     name: str
     sentence: int
     subject: bool
-    weak: bool
+    weak: float
 
 
 class Resolver:
-    """Goes through a text once, paragraph by paragraph."""
+    """Goes through a text twice: who speaks is known better once everybody was named."""
 
     def __init__(self, known: Known, borders: Collection[int] = ()) -> None:
         """borders: first paragraphs of scenes."""
         self._known = known
         self._borders = frozenset(borders)
-        self._dialogue = Dialogue(known.aliases)
+        self.votes = Votes()
+
+    def run(self, readings: Sequence[Reading]) -> Sequence[Understood]:
+        """One for each reading."""
+        first = _Pass(self._known, self._borders, [("",) * len(r.quotes) for r in readings])
+        first.run(readings)
+        said = self._speakers(readings, first.understood)
+        second = _Pass(self._known, self._borders, said, first.introduced)
+        second.run(readings)
+        self.votes = second.votes
+        spoken = self._speakers(readings, second.understood)
+        for one, speakers in zip(second.understood, spoken, strict=True):
+            for name in (*filter(None, speakers),):
+                one.add(name)
+            one.speakers = speakers
+        self._stage(readings, second.understood)
+        return second.understood
+
+    def _stage(self, readings: Sequence[Reading], understood: Sequence[Understood]) -> None:
+        """Who is there, by what goes before and after."""
+        talk = [tuple(filter(None, one.speakers)) for one in understood]
+        strong = [
+            frozenset((*self._acting(reading, one.who), *one.together, *said))
+            for reading, one, said in zip(readings, understood, talk, strict=True)
+        ]
+        present = staged([one.present for one in understood], strong, talk, self._borders)
+        for one, names in zip(understood, present, strict=True):
+            one.present = names
+
+    def _speakers(
+        self, readings: Sequence[Reading], understood: Sequence[Understood]
+    ) -> Sequence[tuple[str, ...]]:
+        """Who says each quote of each reading."""
+        known = self._known
+        dialogue = Dialogue(known.aliases, known.genders, self._borders, known.narrator)
+        acting = [
+            self._acting(r, u.who) | {n for q in r.quotes for n in dialogue.called(q)}
+            for r, u in zip(readings, understood, strict=True)
+        ]
+        near = nearness([sorted(names) for names in acting], self._borders)
+        cues = dialogue.cues(readings, [u.who for u in understood], near)
+        found = iter(best_speakers([cue for paragraph in cues for cue in paragraph]))
+        return [tuple(islice(found, len(paragraph))) for paragraph in cues]
+
+    def _acting(self, reading: Reading, who: Mapping[int, str]) -> set[str]:
+        """Who is there, and not only spoken of."""
+        return {
+            who[m.start]
+            for m in reading.mentions
+            if m.start in who and not (m.quoted or m.thought or m.possessive)
+        }
+
+
+class _Pass:
+    """Goes through a text once, paragraph by paragraph."""
+
+    def __init__(
+        self,
+        known: Known,
+        borders: frozenset[int],
+        speakers: Sequence[tuple[str, ...]],
+        introduced: Mapping[tuple[int, int], str] = MappingProxyType({}),
+    ) -> None:
+        """speakers: who says each quote, as far as that is known. introduced: paragraph and start
+        of a mention of somebody new -> the name that they have later."""
+        self._known = known
+        self._borders = borders
+        self._speakers = speakers
+        self._introduced = introduced
+        self.introduced: dict[tuple[int, int], str] = {}
+        self._dialogue = Dialogue(known.aliases, known.genders, borders)
         self._recent: list[_Seen] = []
         self._sentence = 0
         self._paragraph = 0
@@ -96,8 +173,6 @@ class Resolver:
         """One for each reading."""
         for number, reading in enumerate(readings):
             self._paragraph = number
-            if number in self._borders:
-                self._dialogue.restart()
             self.understood.append(Understood())
             self._read(reading)
         return self.understood
@@ -114,14 +189,12 @@ class Resolver:
                 here.who[mention.start] = name
                 self._note(mention, name)
         self._sentence = first + len(reading.sentences)
-        turns = self._dialogue.turns(reading, here.who, self._nearby())
-        here.speakers = tuple(turn.speaker for turn in turns)
-        self._vote_called(reading, turns)
-        for name in self._present(reading, turns):
+        here.speakers = self._speakers[self._paragraph]
+        self._vote_called(reading, here.speakers)
+        for name in self._present(reading):
             here.add(name)
-        for turn in turns:
-            if turn.speaker:
-                self._recent.append(_Seen(turn.speaker, self._sentence - 1, False, True))
+        for name in filter(None, here.speakers):
+            self._recent.append(_Seen(name, self._sentence - 1, False, 1.0))
 
     def _own_name(self, place: int, reading: Reading) -> str:
         """`他叫李小龙`, `His name was Tim`: who a pronoun is said to be."""
@@ -168,7 +241,7 @@ class Resolver:
         if not mention.definite:
             if not mention.quoted:
                 self._waiting.append((self._paragraph, mention))
-            return ""
+            return self._introduced.get((self._paragraph, mention.start), "")
         return name or self._role(mention)
 
     def _role(self, mention: Mention) -> str:
@@ -186,6 +259,7 @@ class Resolver:
         for place, (paragraph, mention) in enumerate(self._waiting):
             near = self._paragraph - paragraph <= _NEAR_PARAGRAPHS
             if near and self._known.fits(name, mention.gender):
+                self.introduced[paragraph, mention.start] = name
                 self.understood[paragraph].who[mention.start] = name
                 self.understood[paragraph].add(name)
                 self._described[name] = mention.age
@@ -204,7 +278,7 @@ class Resolver:
             if away > _FAR or not fits or seen.name in others:
                 continue
             certain = gender == mention.gender
-            points = -2.0 * away + 1.5 * seen.subject - 1.0 * seen.weak + 1.0 * certain
+            points = -2.0 * away + 1.5 * seen.subject - seen.weak + 1.0 * certain
             points += 6.0 * (mention.age != "" and mention.age == self._age(seen.name))
             if points >= score:
                 best, score = seen.name, points
@@ -222,7 +296,7 @@ class Resolver:
         return self._known.ages.get(name, "") or self._described.get(name, "")
 
     def _note(self, mention: Mention, name: str) -> None:
-        weak = mention.quoted or mention.possessive or mention.thought
+        weak = _SPOKEN_OF if mention.quoted else 1.0 * (mention.possessive or mention.thought)
         if name != self._known.narrator:
             self._recent.append(_Seen(name, self._sentence, mention.subject, weak))
             del self._recent[:-24]
@@ -236,20 +310,21 @@ class Resolver:
                 found.update(dict.fromkeys((*one.who.values(), *one.present)))
         return tuple(found)
 
-    def _present(self, reading: Reading, turns: Sequence[Turn]) -> Iterator[str]:
+    def _present(self, reading: Reading) -> Iterator[str]:
         here = self.understood[-1]
         for mention in reading.mentions:
             if mention.quoted:
                 continue
             if mention.plural:
-                yield from self._group(_number(mention, reading))
+                here.together.extend(self._group(_number(mention, reading)))
+                yield from here.together
                 if mention.text.casefold() in _WE:
                     yield self._known.narrator
             elif not mention.thought:
                 yield here.who.get(mention.start, "")
-        for turn in turns:
-            yield turn.speaker
-            yield from turn.called
+        yield from here.speakers
+        for quote in reading.quotes:
+            yield from self._dialogue.called(quote)
 
     def _group(self, number: int) -> Iterator[str]:
         """Whom `they` means: those of this paragraph, and those of the one before.
@@ -264,16 +339,34 @@ class Resolver:
             found.update(dict.fromkeys(islice(before, left)))
         yield from found
 
-    def _vote_called(self, reading: Reading, turns: Sequence[Turn]) -> None:
-        for quote, turn in zip(reading.quotes, turns, strict=True):
-            others = [name for name in self._nearby() if name != turn.speaker]
-            if not turn.speaker or len(others) != 1:
+    def _vote_called(self, reading: Reading, speakers: Sequence[str]) -> None:
+        for number, (quote, speaker) in enumerate(zip(reading.quotes, speakers, strict=True)):
+            called = self._partner(number, speaker)
+            if self._known.narrator and self._known.narrator != speaker:
+                called = self._known.narrator  # others have names where they are told of
+            if not speaker or not called:
                 continue
             for mention in reading.mentions:
                 text = mention.text.casefold()
                 spoken = inside(mention.start, (quote,)) and mention.kind == "name"
+                spoken = spoken and mention.person
                 if spoken and text not in self._known.aliases and calls(quote.text, mention.text):
-                    self.votes.called.setdefault(mention.text, Counter())[others[0]] += 1
+                    self.votes.called.setdefault(mention.text, Counter())[called] += 1
+
+    def _partner(self, number: int, speaker: str) -> str:
+        """To whom a quote is said: who speaks before and after it, else who alone is near."""
+        at = self._paragraph
+        first = at if at in self._borders else max(0, at - 1)
+        last = next((b for b in (at + 1, at + 2) if b in self._borders), at + 2)
+        ways = (
+            [*self._speakers[at][number + 1 :], *chain(*self._speakers[at + 1 : last])],
+            [*chain(*self._speakers[first:at]), *self._speakers[at][:number]][::-1],
+        )
+        near = (next((n for n in way if n not in ("", speaker)), "") for way in ways)
+        others = {name for name in near if name}
+        if len(others) != 1:
+            others = {name for name in self._nearby() if name != speaker}
+        return others.pop() if len(others) == 1 else ""
 
 
 def calls(said: str, name: str) -> bool:

@@ -16,7 +16,7 @@ from lafi_story.vocabulary import Vocabulary
 class RulePlanner:
     """Reads a text once; the steps go by what it read."""
 
-    version = 4
+    version = 5
     """Another one makes kept steps anew."""
 
     def __init__(self, vocabulary: Vocabulary, reader: LanguageReader | None = None) -> None:

@@ -57,8 +57,17 @@ def _borders(outline: Outline, readings: Sequence[Reading]) -> Iterator[tuple[in
             elif reading.now_at not in ("", place) and since >= _SHORTEST:
                 yield number, f"{_PLACE}: {reading.now_at}"
                 since, place = 0, reading.now_at
+            elif since >= _SHORTEST and _new_place(reading, readings[number - since : number]):
+                yield number, quoted(f"{_PLACE}: {reading.opens_at}")
+                since, place = 0, here
         waiting, since = "", since + 1
         place = place or here
+
+
+def _new_place(reading: Reading, before: Sequence[Reading]) -> bool:
+    """Whether a paragraph begins at a place that the scene so far does not name."""
+    at = reading.opens_at
+    return bool(at) and not any(at in one.text.casefold() for one in before)
 
 
 def _place(reading: Reading) -> str:

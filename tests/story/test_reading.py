@@ -107,3 +107,18 @@ def test_a_short_line_without_a_story_below_is_the_story() -> None:
     assert [p.kind for p in outline.paragraphs] == ["text", "break"]
     below = outline_of("A dog runs on the beach\n\nIt was night.")
     assert [p.kind for p in below.paragraphs] == ["head", "text"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Monday 6 November", "March 3rd, 1911", "12 June. Rain.", "Day three", "3月5日 晴", "星期一"],
+)
+def test_a_date_of_a_diary_is_a_head(line: str) -> None:
+    outline = outline_of(f"Ada woke up.\n\n{line}\n\nIt rained.")
+    assert [paragraph.kind for paragraph in outline.paragraphs] == ["text", "head", "text"]
+
+
+@pytest.mark.parametrize("line", ["Monday morning was wet", "Sunday came.", "三月五日他走了。"])
+def test_a_sentence_with_a_date_is_none(line: str) -> None:
+    outline = outline_of(f"Ada woke up.\n\n{line}\n\nIt rained.")
+    assert {paragraph.kind for paragraph in outline.paragraphs} == {"text"}

@@ -71,3 +71,44 @@ def test_a_pronoun_is_who_fits(english: EnglishReader):
     readings = [english.read("Mia met Tim. He waved. She ran.")]
     who = Resolver(ENGLISH).run(readings)[0].who
     assert list(who.values()) == ["mia", "tim", "tim", "mia"]
+
+
+def test_whose_hand_moves_acts(english: EnglishReader):
+    text = 'Tim sat by Mia. "Where?" "There." Mia\'s hand was on the box. "Look."'
+    assert speakers(text, ENGLISH, english)[0][2] == "mia"
+
+
+@pytest.mark.parametrize(
+    ("letter", "said"),
+    [
+        ("Dear Mia, the boats are all in and the sea is quiet and grey again. Your Tim", "tim"),
+        ("Dear Mia, the boats are all in and the sea is quiet and grey again today.", ""),
+    ],
+)
+def test_who_reads_a_letter_does_not_say_it(english: EnglishReader, letter: str, said: str):
+    assert speakers(f"Mia opened it. “{letter}”", ENGLISH, english) == [(said,)]
+
+
+def test_whoever_asks_does_not_answer(english: EnglishReader):
+    text = 'Mia saw Tim. "Is it far?" asked Mia. "Two miles."'
+    assert speakers(text, ENGLISH, english)[0][1] != "mia"
+
+
+def test_i_am_not_he(english: EnglishReader):
+    text = 'I looked at Tim. "Hungry?" I asked. "Always," he said.'
+    known = Known(ENGLISH.aliases, ENGLISH.genders, "narrator")
+    assert speakers(text, known, english) == [("narrator", "tim")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("小雨看着大明。“走吗？”大明摇摇头。“不走。”", ("小雨", "大明")),
+        ("大明看着小雨。“走。”小雨站住了：“不走。”", ("大明", "小雨")),
+    ],
+)
+def test_who_acts_between_two_chinese_lines_says_one(
+    chinese: ChineseReader, text: str, said: tuple[str, ...]
+):
+    chinese.learn(["小雨来了。小雨走了。大明来了。大明走了。"])
+    assert Resolver(CHINESE).run([chinese.read(text)])[0].speakers == said
