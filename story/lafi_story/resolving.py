@@ -10,8 +10,8 @@ from typing import Final
 
 from lafi_story.conversation import best_speakers, nearness
 from lafi_story.language import Age, Gender, Mention, Reading, inside
+from lafi_story.presence import who_is_there
 from lafi_story.speakers import Dialogue
-from lafi_story.stage import staged
 
 _FAR: Final = 6
 """Sentences after which a pronoun does not mean somebody any more."""
@@ -113,7 +113,7 @@ class Resolver:
             frozenset((*self._acting(reading, one.who), *one.together, *said))
             for reading, one, said in zip(readings, understood, talk, strict=True)
         ]
-        present = staged([one.present for one in understood], strong, talk, self._borders)
+        present = who_is_there([one.present for one in understood], strong, talk, self._borders)
         for one, names in zip(understood, present, strict=True):
             one.present = names
 

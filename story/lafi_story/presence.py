@@ -8,7 +8,7 @@ _GAP: Final = 4
 """Paragraphs between two deeds of somebody in one scene, in which they have not left."""
 
 
-def staged(
+def who_is_there(
     present: Sequence[Sequence[str]],
     strong: Sequence[frozenset[str]],
     talk: Sequence[Sequence[str]],
