@@ -14,7 +14,7 @@ from lafi_tiny.hand.looks import describe
 from lafi_tiny.who import fusion
 from lafi_tiny.who import train_describer as stage
 from lafi_tiny.who.describer import describe_all
-from lafi_tiny.who.export_describer import export_describer, onnx_describer
+from lafi_tiny.who.export_describer import describe_exported, export_describer, onnx_describer
 from lafi_tiny.who.open_set import Pixels
 from lafi_tiny.who.recogniser import EMBEDDING_WIDTH, HIDDEN, AttributePrototypes
 from lafi_tiny.who.train_describer import (
@@ -128,7 +128,9 @@ def test_the_exported_tower_agrees_with_torch(
     out = tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(fusion, "CALIBRATED", 6)
-    card = export_describer(folder, tokenizer, out, by_colours)
+    facts = export_describer(folder, tokenizer, out)
+    assert facts["length"] == tokenizer.model_max_length
+    card = describe_exported(tokenizer, out, by_colours)
     texts = ["a child with red hair", "一个瘦的孩子(红色短发)", ""]
     expected = describe_all(network, tokenizer, texts)
     found = onnx_describer(out / "describer.onnx", tokenizer)(texts)
