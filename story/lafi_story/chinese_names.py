@@ -22,44 +22,11 @@ _KIN: Final = (
     r"|(?<![爸大阿老小])爸(?![爸妈])|(?<![妈大阿老小姑姨舅爸干奶])妈(?![妈祖的呀])"
     r"|(?<![爹老干])爹(?![爹娘])|阿爸|阿妈|阿娘|阿公|阿婆|老爸|老妈|娘亲|姥姥|姥爷|公公|外公|外祖[父母]"
 )
+"""Words for relatives, with their order by age, `二叔`, `大伯`."""
 _BEGINS: Final = re.compile(
     r"(?<![\u4e00-\u9fff])([\u4e00-\u9fff]{1,3}?[人客匠婆翁汉僧童卫])(?=[\u4e00-\u9fff])"
 )
 """A clause begins so, `独臂人坐下`: a noun of this form that does things is somebody."""
-_FEMALE: Final = (
-    "姑",
-    "姨",
-    "婶",
-    "嫂",
-    "姐",
-    "妹",
-    "妈",
-    "婆",
-    "母",
-    "姥姥",
-    "娘",
-    "妇",
-    "女生",
-    "丫头",
-)
-_MALE: Final = (
-    "叔",
-    "伯",
-    "舅",
-    "哥",
-    "弟",
-    "爷",
-    "爹",
-    "爸",
-    "父",
-    "公",
-    "夫",
-    "汉",
-    "翁",
-    "僧",
-    "男生",
-)
-"""Words for relatives, with their order by age, `二叔`, `大伯`."""
 _PERSON: Final = re.compile(
     r"[\u4e00-\u9fff]{1,2}(?:人|客|匠|婆|翁|妇|汉|夫|僧|童|贩|员|师|士|卫|警|兵)|瘸子|瞎子|聋子|哑巴|胖子|瘦子"
     r"|驼背|结巴|矮子|秃子|疯子|骗子|呆子|傻子|小子|妻子|[男女学新老]生|丫头|[\u4e00-\u9fff]?老头|[\u4e00-\u9fff]?[同徒][学事弟]"
@@ -99,9 +66,13 @@ class ChineseNames:
 
     def gender_of(self, name: str) -> Gender:
         """What titles and roles tell."""
-        if name.endswith((*self._words["titles_female"], *self._words["women"], *_FEMALE)):
+        if name.endswith(
+            (*self._words["titles_female"], *self._words["women"], *self._words["women_ends"])
+        ):
             return "female"
-        if name.endswith((*self._words["titles_male"], *self._words["men"], *_MALE)):
+        if name.endswith(
+            (*self._words["titles_male"], *self._words["men"], *self._words["men_ends"])
+        ):
             return "male"
         return "unknown"
 

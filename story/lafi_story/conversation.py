@@ -30,11 +30,8 @@ _AWAY: Final = 0.35
 """Points that somebody loses for each paragraph since they were there."""
 _ANSWERS: Final = 1.5
 """For whom the quote before calls."""
-
-
-_ASKS_ON: Final = -0.5
+_ASKS_ON, _ANSWERS_ONESELF = -0.5, -2.0
 """For whoever asks twice, and for whoever answers the own question."""
-_ANSWERS_ONESELF: Final = -2.0
 
 
 @dataclass(slots=True)

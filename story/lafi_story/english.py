@@ -35,32 +35,12 @@ _HERE: Final = (
 )
 
 
-_GOING: Final = [
-    "go",
-    "come",
-    "walk",
-    "run",
-    "ride",
-    "drive",
-    "sail",
-    "climb",
-    "reach",
-    "arrive",
-    "return",
-    "hurry",
-    "march",
-    "travel",
-    "get",
-    "step",
-    "fly",
-    "meet",
-    "stop",
-    "find",
-    "stand",
-    "sit",
-    "land",
-    "enter",
-]
+_AROUND: Final = (*_HERE, "under", "outside", "inside", "beyond", "past", "over")
+_TOWARDS: Final = ("to", "into", "through", "down", "up", "at", "by", "in", "on")
+_NEXT: Final = re.compile(
+    r"\bthe (?:next|following) (?:morning|day|evening|night|afternoon|week|month|year)\b", re.I
+)
+"""A time that no sentence has for the time of the one before."""
 
 
 class EnglishReader:
@@ -81,20 +61,13 @@ class EnglishReader:
         self._names = NameFinder(self._words)
         self._body = frozenset(self._words["body"])
         self._sites = frozenset(self._words["sites"])
+        self._going = frozenset(self._words["going"])
 
     @cached_property
     def _later(self) -> re.Pattern[str]:
         cues = "|".join(self._words["later"])
         return re.compile(
             rf"(?:^|[.!?]\s+|[\"”]\s*)(?:but |and |then |so |it was )?(?:{cues})\b", re.I
-        )
-
-    @cached_property
-    def _next(self) -> re.Pattern[str]:
-        """A time that no sentence has for the time of the one before."""
-        return re.compile(
-            r"\bthe (?:next|following) (?:morning|day|evening|night|afternoon|week|month|year)\b",
-            re.I,
         )
 
     @cached_property
@@ -159,7 +132,7 @@ class EnglishReader:
         if first is None:
             return False
         told = _without(doc.text[: max(first.end_char, 60)], quotes)
-        if self._later.search(told) or (not quotes and self._next.search(told)):
+        if self._later.search(told) or (not quotes and _NEXT.search(told)):
             return True
         had = any(c.lower_ == "had" and c.dep_ == "aux" for c in first.root.children)
         when = any(t.ent_type_ in ("DATE", "TIME") for t in first)
@@ -177,9 +150,19 @@ class EnglishReader:
             while head.dep_ in ("compound", "nmod", "conj") and head.head is not head:
                 head = head.head
             subject = head.dep_ in ("nsubj", "nsubjpass") and head.head.dep_ == "ROOT"
-            if subject or (head.dep_ == "pobj" and _moves(head.head)):
+            if subject or (head.dep_ == "pobj" and self._moves(head.head)):
                 return token.lower_
         return ""
+
+    def _moves(self, preposition: Token) -> bool:
+        """Whether a preposition begins the sentence or says where somebody comes to."""
+        verb = preposition.head
+        if preposition.lower_ not in _AROUND:
+            return False
+        first = preposition.i - preposition.sent.start <= 1
+        begins = first and verb.dep_ in ("ROOT", "prep", "advmod")
+        goes = preposition.lower_ in _TOWARDS
+        return begins or (goes and verb.dep_ == "ROOT" and verb.lemma_.lower() in self._going)
 
     def _deeds(
         self, doc: Doc, mentions: tuple[Mention, ...], quotes: tuple[Quote, ...]
@@ -251,16 +234,6 @@ def _is_place(token: Token) -> bool:
             return False
         here = here.head
     return False
-
-
-def _moves(preposition: Token) -> bool:
-    """Whether a preposition begins the sentence or says where somebody comes to."""
-    verb = preposition.head
-    if preposition.lower_ not in (*_HERE, "under", "outside", "inside", "beyond", "past", "over"):
-        return False
-    begins = preposition.i - preposition.sent.start <= 1 and verb.dep_ in ("ROOT", "prep", "advmod")
-    goes = preposition.lower_ in ("to", "into", "through", "down", "up", "at", "by", "in", "on")
-    return begins or (goes and verb.dep_ == "ROOT" and verb.lemma_.lower() in _GOING)
 
 
 def _without_any(noun: Token) -> bool:

@@ -40,38 +40,6 @@ _CRIED: Final = (
     f"{_SPOKE}|cried|called|added|growled|sighed|continued|began|repeated|snapped|laughed"
 )
 """As `_SPOKE`, behind what is said."""
-_MADE: Final = (
-    "man",
-    "woman",
-    "boy",
-    "girl",
-    "maid",
-    "wife",
-    "master",
-    "mistress",
-    "keeper",
-    "tender",
-    "smith",
-    "wright",
-    "monger",
-    "herd",
-    "ist",
-    "sman",
-    "father",
-    "mother",
-    "brother",
-    "sister",
-    "uncle",
-    "aunt",
-    "ician",
-    "fighter",
-    "maker",
-    "seller",
-    "dealer",
-    "hand",
-    "mate",
-)
-"""Ends of nouns that are people, `bartender`, `milkmaid`, `dentist`."""
 _NEW: Final = ("a", "an", "another", "some", "every", "no", "any")
 
 
@@ -89,6 +57,7 @@ class NameFinder:
             rf"|[,.!?]['\"’”] (?:{_CRIED}) {noun}(?=[,.;:]| [a-z]+ly\b| and\b)",
             re.IGNORECASE,
         )
+        self._made: tuple[str, ...] = tuple(lexicon["people_ends"])
         self._learned: frozenset[str] = frozenset()
 
     def learn(self, texts: Iterable[str]) -> None:
@@ -242,8 +211,8 @@ class NameFinder:
 
     def _is_role(self, token: Token) -> bool:
         lemma = token.lemma_.lower()
-        made = lemma.endswith(_MADE) and lemma not in self._words["not_people"]
-        return lemma in self._roles or lemma in self._learned or (made and lemma not in _MADE)
+        made = lemma.endswith(self._made) and lemma not in self._words["not_people"]
+        return lemma in self._roles or lemma in self._learned or (made and lemma not in self._made)
 
     def _role(self, token: Token, quotes: tuple[Quote, ...]) -> Mention | None:
         if token.tag_ in ("NNS", "NNPS") and any(c.lower_ in _THOSE for c in token.lefts):

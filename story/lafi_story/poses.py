@@ -16,7 +16,7 @@ from lafi.board.control import Control
 from lafi.board.error import StoryboardError, problem
 from lafi.board.limits import Allowed
 from lafi.board.pose import JOINTS, Joint, Point
-from lafi.board.storyboard import Panel, Storyboard
+from lafi.board.storyboard import Storyboard
 from lafi_story.steps import Figure, PanelScript, Script
 from lafi_story.vocabulary import Vocabulary, load_words
 
@@ -94,8 +94,7 @@ def with_poses(
             for figure in figures
         )
         control = Control(kind=kind, pose=skeletons)
-        given = {name: getattr(panel, name) for name in panel.model_fields_set}
-        panels.append(Panel.model_validate({**given, "control": (control,)}))
+        panels.append(panel.model_copy(update={"control": (control,)}))
     return board.model_copy(update={"panels": tuple(panels)}), tuple(notes)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from lafi_story.conversation import best_speakers, nearness
 from lafi_story.language import Age, Gender, Mention, Reading, inside
 from lafi_story.presence import who_is_there
-from lafi_story.speakers import Dialogue
+from lafi_story.speakers import Dialogue, called
 
 _FAR: Final = 6
 """Sentences after which a pronoun does not mean somebody any more."""
@@ -100,13 +100,15 @@ class Resolver:
         self.votes = second.votes
         spoken = self._speakers(readings, second.understood)
         for one, speakers in zip(second.understood, spoken, strict=True):
-            for name in (*filter(None, speakers),):
+            for name in filter(None, speakers):
                 one.add(name)
             one.speakers = speakers
-        self._stage(readings, second.understood)
+        self._settle_presence(readings, second.understood)
         return second.understood
 
-    def _stage(self, readings: Sequence[Reading], understood: Sequence[Understood]) -> None:
+    def _settle_presence(
+        self, readings: Sequence[Reading], understood: Sequence[Understood]
+    ) -> None:
         """Who is there, by what goes before and after."""
         talk = [tuple(filter(None, one.speakers)) for one in understood]
         strong = [
@@ -124,7 +126,7 @@ class Resolver:
         known = self._known
         dialogue = Dialogue(known.aliases, known.genders, self._borders, known.narrator)
         acting = [
-            self._acting(r, u.who) | {n for q in r.quotes for n in dialogue.called(q)}
+            self._acting(r, u.who) | {n for q in r.quotes for n in called(q, known.aliases)}
             for r, u in zip(readings, understood, strict=True)
         ]
         near = nearness([sorted(names) for names in acting], self._borders)
@@ -158,7 +160,6 @@ class _Pass:
         self._speakers = speakers
         self._introduced = introduced
         self.introduced: dict[tuple[int, int], str] = {}
-        self._dialogue = Dialogue(known.aliases, known.genders, borders)
         self._recent: list[_Seen] = []
         self._sentence = 0
         self._paragraph = 0
@@ -213,7 +214,7 @@ class _Pass:
         found: set[str] = set()
         for quote in reading.quotes:
             if quote.end <= mention.start <= quote.end + 1:
-                found.update(self._dialogue.called(quote))
+                found.update(called(quote, self._known.aliases))
         before = reading.text[: mention.start]
         free = mention.subject or mention.possessive or mention.text in _SELF
         if not (free or _BESIDE.search(before)):
@@ -324,7 +325,7 @@ class _Pass:
                 yield here.who.get(mention.start, "")
         yield from here.speakers
         for quote in reading.quotes:
-            yield from self._dialogue.called(quote)
+            yield from called(quote, self._known.aliases)
 
     def _group(self, number: int) -> Iterator[str]:
         """Whom `they` means: those of this paragraph, and those of the one before.
@@ -341,17 +342,17 @@ class _Pass:
 
     def _vote_called(self, reading: Reading, speakers: Sequence[str]) -> None:
         for number, (quote, speaker) in enumerate(zip(reading.quotes, speakers, strict=True)):
-            called = self._partner(number, speaker)
+            partner = self._partner(number, speaker)
             if self._known.narrator and self._known.narrator != speaker:
-                called = self._known.narrator  # others have names where they are told of
-            if not speaker or not called:
+                partner = self._known.narrator  # others have names where they are told of
+            if not speaker or not partner:
                 continue
             for mention in reading.mentions:
                 text = mention.text.casefold()
                 spoken = inside(mention.start, (quote,)) and mention.kind == "name"
                 spoken = spoken and mention.person
                 if spoken and text not in self._known.aliases and calls(quote.text, mention.text):
-                    self.votes.called.setdefault(mention.text, Counter())[called] += 1
+                    self.votes.called.setdefault(mention.text, Counter())[partner] += 1
 
     def _partner(self, number: int, speaker: str) -> str:
         """To whom a quote is said: who speaks before and after it, else who alone is near."""

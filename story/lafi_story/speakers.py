@@ -86,7 +86,7 @@ class Dialogue:
             if m.quoted and m.kind == "name" and (who_is := self._aliases.get(m.text.casefold()))
         }
         for number, quote in enumerate(reading.quotes):
-            cue = Cue(points=dict(near), called=self.called(quote))
+            cue = Cue(points=dict(near), called=called(quote, self._aliases))
             if number:
                 cue.follows = paragraph.follows(number)
             said = paragraph.said(number)
@@ -147,14 +147,12 @@ class Dialogue:
         last = _SIGNED.search(quote.text)
         return self._aliases.get(last[1].casefold(), "") if last else ""
 
-    def called(self, quote: Quote) -> tuple[str, ...]:
-        """Whom it calls by name."""
-        found: dict[str, None] = {}
-        for part in re.split(r"[,，.。!！?？—…:：;；]+", quote.text):
-            name = self._aliases.get(part.strip().casefold())
-            if name:
-                found[name] = None
-        return tuple(found)
+
+def called(quote: Quote, aliases: Mapping[str, str]) -> tuple[str, ...]:
+    """Whom a quote calls by name."""
+    parts = re.split(r"[,，.。!！?？—…:：;；]+", quote.text)
+    names = (aliases.get(part.strip().casefold(), "") for part in parts)
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _is_letter(quote: Quote) -> bool:
