@@ -56,6 +56,9 @@ class DenoisingModel(nn.Module, ABC):
     def placed_for_training(self, place: torch.device) -> None:
         """Move there, and take the attention whose backward pass is fast there."""
 
+    def compile_blocks(self) -> None:
+        """Compile what is called often, which takes minutes; nothing by default."""
+
     def forward(self, noisy: Tensor, timesteps: Tensor, token_ids: Tensor) -> Tensor:
         """(B, C, h, w), (B,), token ids -> the noise model's target (B, C, h, w)."""
         return self.predict(noisy, timesteps, self.read(token_ids))[0]

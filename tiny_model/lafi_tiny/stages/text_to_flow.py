@@ -107,10 +107,16 @@ class TextToFlow(DenoisingModel):
         return -torch.stack(outputs).squeeze(2), F.avg_pool2d(tokens, _POOLED)
 
     def placed_for_training(self, place: torch.device) -> None:
-        """Move there; on a CPU the text encoder multiplies its attention out."""
+        """Move there; on a CPU attention is multiplied out, as its fused backward pass is slow."""
         self.to(place)
         if place.type == "cpu":
             self.text_encoder.set_attn_implementation("eager")
+            self.transformer.set_attention_backend("_native_math")
+
+    def compile_blocks(self) -> None:
+        """Blocks that see the picture: most of a step is small operations between products."""
+        for block in (*self.transformer.noise_refiner, *self.transformer.layers):
+            block.compile(dynamic=True)
 
 
 def transformer_recipe(plan: Blueprint, small: TransformerBlueprint) -> Recipe:

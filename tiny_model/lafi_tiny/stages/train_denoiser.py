@@ -7,6 +7,7 @@ another one. Beside the loss, middle features name what each side of the picture
 """
 
 import json
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ class DenoiserTraining:
     """Settings of a stage. Shares are of the batch.
 
     The rate holds until `finish` says from which step on and over how many it falls.
+    compiled: the networks' blocks, by torch's compiler, where there is a C++ compiler.
     seeded_steps: what a step draws depends on its number alone, so that a resumed run is the one
     that was never stopped; without it, on where the run was last resumed too.
     """
@@ -59,6 +61,7 @@ class DenoiserTraining:
     save_seconds: float = 300.0
     watch_every: int = 700
     seeded_steps: bool = False
+    compiled: bool = False
 
 
 def build_optimizer(both: nn.Module, settings: DenoiserTraining, team: Team = ALONE) -> Muon:
@@ -124,6 +127,8 @@ class _Run:
         self.namer = Namer(self.model.middle).to(self.place)
         self.both = nn.ModuleDict({"model": self.model, "namer": self.namer})
         self.average = MovingAverage(self.model, settings.average)
+        if settings.compiled and shutil.which("g++"):
+            self.model.compile_blocks()
         self.optimizer = build_optimizer(self.both, settings, team)
         self.step = self._resume()
         self.gradients = flat_gradients(self.both)

@@ -12,7 +12,9 @@ from lafi_tiny.stages.train_denoiser import DenoiserTraining, train_recipe
 from lafi_tiny.stages.transformer_blueprint import TransformerBlueprint
 from lafi_tiny.team import ALONE, Team
 
-TRANSFORMER_TRAINING = DenoiserTraining(steps=15_000, decay_steps=3_500, seeded_steps=True)
+TRANSFORMER_TRAINING = DenoiserTraining(
+    steps=15_000, decay_steps=3_500, seeded_steps=True, compiled=True
+)
 
 
 def train_transformer(
