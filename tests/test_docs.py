@@ -20,7 +20,7 @@ from lafi.board.recipe import known_recipes
 from lafi_client.story_file import load_story
 
 ROOT = Path(__file__).parent.parent
-VENVS = {".venv", ".venv-chart", ".venv-sbom"}
+VENVS = {".venv", ".venv-chart", ".venv-peers", ".venv-sbom"}
 SKIPPED = VENVS | {".pytest_cache", "build", "dist", "node_modules", "out", "runs", "weights"}
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not SKIPPED & set(path.relative_to(ROOT).parts)

@@ -149,6 +149,8 @@ def _variant_info(
     facts: dict[str, object] = {"name": model.info.name, "variant": name, "shared": shared}
     facts |= {"added_inputs": model.info.added_inputs, "controls": model.info.controls}
     facts |= {"picture_prompts": model.info.picture_prompts}
+    facts |= {"graph_changes": model.info.graph_changes}
+    facts |= {"decoder_precision": model.info.decoder_precision}
     return info.model_copy(update=facts | {"learnt_tokens": plan.tokens, "trigger": plan.trigger})
 
 

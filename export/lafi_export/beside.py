@@ -16,6 +16,8 @@ from lafi.model.checkpoint import read_model_info
 from lafi.model.info import ModelInfo, TextPrecision, variant_folder
 from lafi.ports.engines import Engines
 from lafi_export.artifacts import export_model
+from lafi_export.decoder_choice import with_decoder_precision
+from lafi_export.graph_choice import GraphChoice
 from lafi_export.prepared_checkpoint import prepared
 from lafi_export.single_file import SingleFile
 
@@ -62,11 +64,21 @@ def _refused(got: str, allowed: str) -> BesideOptionError:
     return BesideOptionError(f"{OPTION}: got {got!r}, allowed {allowed}")
 
 
-def with_runtime(info: ModelInfo, asked: RuntimeName | None) -> tuple[ModelInfo, RuntimeName]:
-    """The facts with the runtime that serves the model. Raises ArtifactsError for a wrong one."""
-    runtime = choose_runtime(info, asked)
-    check_runtime(runtime, cast(Precision, info.precision))
-    return info.model_copy(update={"engine": runtime}), runtime
+ChooseGraph = Callable[[RuntimeName, Precision], GraphChoice]
+"""Which changes of a graph a runtime makes in a precision."""
+
+
+def with_runtime(
+    info: ModelInfo, asked: RuntimeName | None, choose: ChooseGraph
+) -> tuple[ModelInfo, RuntimeName]:
+    """The facts with the runtime that serves the model, and the changes that it makes.
+
+    Raises ArtifactsError for a wrong one.
+    """
+    runtime, precision = choose_runtime(info, asked), cast(Precision, info.precision)
+    check_runtime(runtime, precision)
+    changes = choose(runtime, precision).changes
+    return info.model_copy(update={"engine": runtime, "graph_changes": changes}), runtime
 
 
 def read_beside(
@@ -74,6 +86,7 @@ def read_beside(
     runtime: RuntimeName | None,
     precision: Precision,
     text_precision: TextPrecision,
+    choose: ChooseGraph,
 ) -> list[tuple[Path, ModelInfo]]:
     """Each checkpoint and its facts, under its name, before anything is exported.
 
@@ -81,7 +94,7 @@ def read_beside(
     """
     found = []
     for name, checkpoint in checkpoints.items():
-        info, _ = with_runtime(read_model_info(checkpoint, precision=precision), runtime)
+        info, _ = with_runtime(read_model_info(checkpoint, precision=precision), runtime, choose)
         own = {"variant": name, "text_precision": text_precision}
         found.append((checkpoint, info.model_copy(update=own)))
     return found
@@ -93,16 +106,16 @@ def export_beside(
     info: ModelInfo,
     compare: Callable[[Engines, Path, ModelInfo], object],
     tell: Callable[[str], None],
+    threads: int,
 ) -> ModelInfo:
     """Exports a model beside another and compares it with torch; its facts.
 
-    artifacts: of the other. info: as `read_beside` gives it.
+    artifacts: of the other. info: as `read_beside` gives it. threads: for comparing.
     """
     folder = variant_folder(artifacts, info.variant)
     folder.mkdir(parents=True)
-    made, reference = export_model(
-        checkpoint, folder, info, lambda step: tell(f"{info.variant}: {step}")
-    )
+    exported = export_model(checkpoint, folder, info, lambda step: tell(f"{info.variant}: {step}"))
     tell(f"{info.variant}: comparing with torch")
+    made, reference = with_decoder_precision(*exported, threads)
     compare(reference, folder, made.info)
     return made.info

@@ -19,6 +19,7 @@ from lafi_export.control.option import ControlOptionError, parse_controls
 from lafi_export.control.repository import control_report
 from lafi_export.control.source import prepared_controls
 from lafi_export.ending import ended_like_an_error, made_folder
+from lafi_export.graph_choice import MEASURED, GraphOptionError, parse_graph_changes
 from lafi_export.learnt_words import TextualInversionError
 from lafi_export.lora_file import LoraError
 from lafi_export.parity_report import PARITY_FILE, ParityError, ParityReport
@@ -39,6 +40,7 @@ _EXPECTED_ERRORS = (
     CheckpointError,
     ControlOptionError,
     ExportError,
+    GraphOptionError,
     LoraError,
     ParityError,
     PictureOptionError,
@@ -54,6 +56,7 @@ def export_command(
     runtime: RuntimeName | None = None,
     precision: Precision = "f32",
     text_precision: TextPrecision = "f32",
+    graph_changes: str = MEASURED,
     denoiser: bool = False,
     variants: Sequence[str] = (),
     triggers: Sequence[str] = (),
@@ -67,11 +70,9 @@ def export_command(
     """Exports a checkpoint to `out`. Returns the exit code: 0, or 1 with the reason printed.
 
     given: a folder, a file, or files of parts. Ended by a signal, it leaves nothing behind.
-    variants, triggers: in the format of `lafi_export.variant_option`; beside: in that of
-    `lafi_export.beside`; controls: in that of
-    `lafi_export.control.option`; picture_prompts, image_encoder: as in that of
-    `lafi_export.picture_prompts.option`. recogniser: its folder;
-    None: the one beside the checkpoint, if there is one.
+    graph_changes, variants and triggers, beside, controls, picture_prompts and image_encoder: in
+    the formats of `lafi_export.graph_choice`, `variant_option`, `beside`, `control.option` and
+    `picture_prompts.option`. recogniser: its folder; None: the one beside the checkpoint.
     """
     console = console or Console(highlight=False)
     try:
@@ -93,6 +94,7 @@ def export_command(
                 runtime=runtime,
                 precision=precision,
                 text_precision=text_precision,
+                graph_changes=parse_graph_changes(graph_changes),
                 denoiser=denoiser,
                 variants=wanted,
                 beside=there,
@@ -104,7 +106,7 @@ def export_command(
     except _EXPECTED_ERRORS as error:
         console.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         return 1
-    named = [*(variant.name for variant in wanted), *others]
+    named = [*(each.name for each in wanted), *others]
     _tell_reports(console, report, out, named, [*steering], adapter is not None)
     console.print(Text(f"lafi serve {out}", style="cyan"))
     return 0
@@ -128,7 +130,7 @@ def _tell_reports(
     variants: names, those of models beside too.
     """
     console.print(parity_table(report))
-    for line in report.lacking:
+    for line in (*report.lacking, *report.graph):
         console.print(Text(line))
     for variant in variants:
         file = variant_folder(out / ARTIFACTS, variant) / PARITY_FILE

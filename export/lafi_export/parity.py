@@ -97,7 +97,7 @@ def compare_engines(
     """Every engine on random inputs of several shapes and batches.
 
     candidate: its denoiser and its reference reader have the tolerance of `precision`, its text
-    encoder that of `ModelInfo.text_precision`, its others that of f32.
+    encoder and its decoder those of their precisions in `ModelInfo`, the other that of f32.
     bank: whether to compare the bank, for which a candidate opens a second graph; without a
     reference reader it is never compared.
     """
@@ -114,7 +114,8 @@ def compare_engines(
         rows.append(_judge("vae_encoder", case, candidate, "f32", want, got_latent))
     for case, latents, want in expected.images:
         got_image = candidate.vae_decoder(latents)
-        rows.append(_judge("vae_decoder", case, candidate, "f32", want, got_image))
+        of_decoder = candidate.info.decoder_precision
+        rows.append(_judge("vae_decoder", case, candidate, of_decoder, want, got_image))
     for case, batch, want in expected.predictions:
         noise = candidate.denoiser(batch)
         rows.append(_judge("denoiser", case, candidate, precision, want, noise))
@@ -156,7 +157,7 @@ def picture_row(
 ) -> PixelParity:
     """Two pictures, RGB uint8 of one shape, judged by the tolerance of `precision`."""
     error = np.abs(got.astype(np.int16) - want.astype(np.int16))
-    worst, psnr = int(error.max()), _psnr(error)
+    worst, psnr = int(error.max()), pixel_psnr(error)
     return PixelParity(
         picture=picture,
         runtime=runtime,
@@ -232,7 +233,7 @@ def _pixels(png: bytes) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def _psnr(error: Pixels) -> float:
-    """PSNR of uint8 pixels in dB, at most 100."""
+def pixel_psnr(error: Pixels) -> float:
+    """PSNR in dB of pixels whose errors, in 1/255, these are; at most 100."""
     mse = float(np.mean(error.astype(np.float64) ** 2))
     return 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255.0**2 / mse)))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lafi.model.graph_changes import GraphChange
+
 PARITY_FILE = "parity.json"
 """Where an exported folder keeps its `ParityReport`."""
 
@@ -95,6 +97,10 @@ class ParityReport(BaseModel):
     absent_parts: tuple[str, ...] = ()
     """Parts that the checkpoint was published without, on both sides."""
     weights_sha256: str
+    graph_changes: tuple[GraphChange, ...] = ()
+    """What OpenVINO is given otherwise than the denoiser's file has it."""
+    graph_ratios: dict[str, float] = Field(default_factory=dict)
+    """Time of a layer with each change to its time without; empty where nothing was measured."""
     engines: tuple[EngineParity, ...]
     pictures: tuple[PixelParity, ...]
     tolerances: dict[str, Tolerance]
@@ -107,6 +113,16 @@ class ParityReport(BaseModel):
             "in place of its text"
             for part in self.absent_parts
         )
+
+    @property
+    def graph(self) -> tuple[str, ...]:
+        """A line about the changes of the denoiser's graph, if any was made or measured."""
+        if not self.graph_changes and not self.graph_ratios:
+            return ()
+        made = ", ".join(self.graph_changes) or "none"
+        measured = ", ".join(f"{name} {ratio:.2f}" for name, ratio in self.graph_ratios.items())
+        times = f" (time of a layer with it to time without: {measured})" if measured else ""
+        return (f"changes of the denoiser's graph for OpenVINO: {made}{times}",)
 
     @property
     def passed(self) -> bool:
@@ -158,7 +174,7 @@ class ParityReport(BaseModel):
                 "",
                 "Errors of engines are relative to the largest value that torch gave, if above 1.",
                 "",
-                *(f"{line}\n" for line in self.lacking),
+                *(f"{line}\n" for line in (*self.lacking, *self.graph)),
                 "| engine | runtime | precision | input | max error | mean error | passed |",
                 "|---|---|---|---|---|---|---|",
                 *(_engine_row(row) for row in self.engines),

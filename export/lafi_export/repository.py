@@ -34,6 +34,7 @@ from lafi.model.artifacts import ARTIFACTS, DENOISER, MODELS, file_folder
 from lafi.model.checkpoint import read_model_info
 from lafi.model.classifier_files import checked_classifier
 from lafi.model.families.registry import text_stack_of
+from lafi.model.graph_changes import GraphChange
 from lafi.model.info import MODEL_INFO_FILE, VARIANTS, ModelInfo, TextPrecision
 from lafi.model.picture_prompt_info import AdapterFiles
 from lafi.ports.engines import Engines
@@ -47,10 +48,12 @@ from lafi.wire.model_spec import (
     vae_encoder_spec,
 )
 from lafi_export.artifacts import ExportedModel, export_model, export_variant
-from lafi_export.beside import export_beside, read_beside, with_runtime
+from lafi_export.beside import ChooseGraph, export_beside, read_beside, with_runtime
 from lafi_export.checkpoint_variant import Variant, plan_variant
 from lafi_export.control.repository import TorchControl, compare_controls, write_controls
+from lafi_export.decoder_choice import with_decoder_precision
 from lafi_export.ending import put_in_place, uninterrupted
+from lafi_export.graph_choice import choose_graph
 from lafi_export.parity import Expected, compare_engines, compare_pictures
 from lafi_export.parity_cases import SIZES, Sizes
 from lafi_export.parity_report import (
@@ -96,6 +99,7 @@ def export_checkpoint(
     runtime: RuntimeName | None = None,
     precision: Precision = "f32",
     text_precision: TextPrecision = "f32",
+    graph_changes: Sequence[GraphChange] | None = None,
     denoiser: bool = False,
     variants: Sequence[Variant] = (),
     beside: Mapping[str, Path] | None = None,
@@ -111,39 +115,38 @@ def export_checkpoint(
 
     checkpoint: a diffusers folder, weights in any precision; the export is fp32. out: a new folder,
     an empty one, or an earlier export, which is replaced, its enrolments and enlarging networks
-    kept. runtime, precision: what the served models run with; no runtime: the usual one of a
-    model's family. text_precision: int8 stores the text encoders' large matrices in 8 bits; not
-    with variants. denoiser: serve it as a model too. variants: merged and exported beside the
-    model; beside: checkpoints of any family by name; controls: folders of control networks and
-    adapters by name, not with `denoiser`; picture_prompts: an IP-Adapter (safetensors) and its
-    image encoder; each of these with its own parity report. recogniser: a folder; None: the one
-    beside the checkpoint, if there. threads: for comparing, 0 for all. finish: called with the
-    complete folder before it replaces `out`. tell: before each step.
+    kept. runtime, precision: what the served models run with; no runtime: the family's usual one.
+    text_precision: int8 stores the text encoders' large matrices, not with variants. graph_changes:
+    as `choose_graph` takes them. denoiser: serve it as a model too. variants: merged and exported
+    beside the model; beside: checkpoints of any family by name; controls: folders of control
+    networks and adapters by name, not with `denoiser`; picture_prompts: an IP-Adapter and its image
+    encoder; each with its own parity report. recogniser: a folder; None: the one beside the
+    checkpoint, if there. threads: for comparing. finish: called with the complete folder.
     Raises, before anything is exported, CheckpointError for a folder without a needed part, and for
     networks that do not fit; ExportError for an `out` that holds something else, ArtifactsError for
     a precision that this machine lacks or a damaged `out`, LoraError and TextualInversionError;
     ParityError where a tolerance is exceeded. After an error, also of `finish`, `out` is unchanged.
     """
-    _check_out(out)
-    _check_options(text_precision, variants, denoiser, controls or {}, picture_prompts)
-    compare = partial(_compare, threads=threads, load_engines=load_engines)
-    others = read_beside(beside or {}, runtime, precision, text_precision)
-    info, runtime = with_runtime(read_model_info(checkpoint, precision=precision), runtime)
+    _check_options(out, text_precision, variants, denoiser, controls or {}, picture_prompts)
+    choose = partial(choose_graph, graph_changes, threads)
+    compare = partial(_compare, threads=threads, load_engines=load_engines, choose=choose)
+    others = read_beside(beside or {}, runtime, precision, text_precision, choose)
+    info, runtime = with_runtime(read_model_info(checkpoint, precision=precision), runtime, choose)
     info = _with_inputs(info, checkpoint, text_precision, controls or {}, picture_prompts)
-    for variant in variants:
-        plan_variant(checkpoint, variant)
-    recogniser = _checked_recogniser(checkpoint, recogniser)
+    recogniser = _planned(checkpoint, variants, recogniser)
     upscalers = choose_upscalers(checkpoint, out)
     with _replaced(out) as folder:
         (artifacts := folder / ARTIFACTS).mkdir()
         info, networks = write_controls(controls or {}, artifacts, info, tell)
         info, encoder = write_picture_encoder(picture_prompts, checkpoint, artifacts, info, tell)
-        model, reference = export_model(checkpoint, artifacts, info, tell, picture_prompts)
+        exported = export_model(checkpoint, artifacts, info, tell, picture_prompts)
         tell("comparing with torch")
+        model, reference = with_decoder_precision(*exported, threads)
         report = compare(reference, artifacts, model.info)
         _compare_beside((networks, encoder), artifacts, model.info, (runtime, precision), threads)
+        along = partial(export_beside, compare=compare, tell=tell, threads=threads)
         infos = [_with_variant(checkpoint, model, each, compare, tell) for each in variants]
-        infos += [export_beside(path, artifacts, each, compare, tell) for path, each in others]
+        infos += [along(path, artifacts, each) for path, each in others]
         company = _with_company(recogniser, upscalers, out, artifacts, model.info, tell)
         _write_models(folder, company, infos, denoiser, tell)
         finish(folder)
@@ -184,13 +187,15 @@ def _with_variant(
 
 
 def _check_options(
+    out: Path,
     text_precision: TextPrecision,
     variants: Sequence[Variant],
     denoiser: bool,
     controls: Mapping[str, Path],
     picture_prompts: AdapterFiles | None,
 ) -> None:
-    """Raises ExportError for options that do not go together."""
+    """Raises ExportError for options that do not go together, and what `_check_out` raises."""
+    _check_out(out)
     beside = [f"control networks ({', '.join(controls)})"] if controls else []
     beside += ["picture prompts"] if picture_prompts else []
     if text_precision != "f32" and variants:
@@ -227,8 +232,10 @@ def _with_company(
     return info
 
 
-def _checked_recogniser(checkpoint: Path, given: Path | None) -> Path | None:
-    """The folder of the recogniser that is exported along; None for none."""
+def _planned(checkpoint: Path, variants: Sequence[Variant], given: Path | None) -> Path | None:
+    """Checks what is exported along; the recogniser's folder, None for none."""
+    for variant in variants:
+        plan_variant(checkpoint, variant)
     found = find_recogniser(checkpoint, given)
     if found is not None:
         check_recogniser(found)
@@ -241,6 +248,7 @@ def _compare(
     info: ModelInfo,
     threads: int,
     load_engines: EngineLoader,
+    choose: ChooseGraph,
 ) -> ParityReport:
     """Every runtime of the family in f32, since any may serve the files, and the chosen precision.
 
@@ -270,6 +278,8 @@ def _compare(
         model=f"{info.name}, variant {info.variant}" if info.variant else info.name,
         absent_parts=info.absent_parts,
         weights_sha256=info.weights_sha256,
+        graph_changes=info.graph_changes,
+        graph_ratios={**choose(*chosen).ratios},
         engines=tuple(engines),
         pictures=tuple(pictures),
         tolerances={

@@ -76,6 +76,14 @@ TextPrecision = Annotated[
         "parity report states the error. Not with --variant."
     ),
 ]
+GraphChanges = Annotated[
+    str,
+    typer.Option(
+        "--graph-changes",
+        help="What OpenVINO is given otherwise than the denoiser's file has it: measured (what is "
+        "faster here), none, or of channel_convolutions, split_gates, whole_vectors, with commas.",
+    ),
+]
 ServedDenoiser = Annotated[
     bool, typer.Option("--denoiser", help="Also serve the denoiser, for standard tools.")
 ]

@@ -44,6 +44,8 @@ _NEWER_MODEL_FIELDS = {
     "text_windows",
     "trigger",
     "files_sha256",
+    "graph_changes",
+    "decoder_precision",
 }
 _EARLIER_NAMES = {"learnt_tokens": "words"}
 """Fields that count under the name they had at first, so that older addresses stay."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lafi.board.limits import MAX_SIDE
 from lafi.model.control_info import ControlInfo
+from lafi.model.graph_changes import GraphChange
 from lafi.model.input_port import InputPort
 from lafi.model.picture_prompt_info import PicturePromptInfo
 
@@ -29,6 +30,7 @@ PREDICTION_TYPES = ("epsilon", "v_prediction")
 """Allowed predictions of a denoiser."""
 
 TextPrecision = Literal["f32", "int8"]
+DecoderPrecision = Literal["f32", "bf16"]
 ReferencePositions = Literal["same", "shifted", "own"]
 
 
@@ -164,6 +166,10 @@ class ModelInfo(BaseModel):
     """ONNX file -> the files with its weights; empty if the file itself holds them."""
     engine: str = "torch"
     precision: str = "f32"
+    graph_changes: tuple[GraphChange, ...] = ()
+    """What OpenVINO is given otherwise than the file of the denoiser has it."""
+    decoder_precision: DecoderPrecision = "f32"
+    """Of the VAE's decoder; not heeded by plans."""
     text_precision: TextPrecision = "f32"
     """Of the text encoders' large matrices; they compute in float32 in either case."""
     variant: str = ""

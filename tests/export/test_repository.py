@@ -19,6 +19,7 @@ from lafi.engine.torch.engines import load_torch_engines
 from lafi.identity.service import open_identity
 from lafi.model.artifacts import FILES, ArtifactsError, file_sha256
 from lafi.model.checkpoint import CheckpointError
+from lafi.model.graph_changes import GraphChange
 from lafi.model.info import load_model_info
 from lafi.ports.engines import Engines
 from lafi.wire.model_spec import ModelSpec, served_models
@@ -279,6 +280,19 @@ def test_the_denoiser_is_a_served_model_only_if_asked_for(
 
 
 @pytest.mark.usefixtures("instant_trace")
+def test_what_is_changed_of_a_graph_is_recorded_and_used(
+    checkpoint: Path, tmp_path: Path, load_fast: EngineLoader
+) -> None:
+    changes: tuple[GraphChange, ...] = ("split_gates",)
+    asked = {"runtime": "openvino", "graph_changes": changes, "load_engines": load_fast}
+    report = export_checkpoint(checkpoint, tmp_path, **asked)  # type: ignore[arg-type]
+    assert load_model_info(tmp_path / "artifacts").graph_changes == changes
+    assert report.graph_changes == changes
+    line = "changes of the denoiser's graph for OpenVINO: split_gates"
+    assert line in (tmp_path / "artifacts" / "parity.md").read_text().splitlines()
+
+
+@pytest.mark.usefixtures("instant_trace")
 def test_a_large_model_is_compared_with_what_will_run_it_and_on_one_size(
     checkpoint: Path, tmp_path: Path, load_fast: EngineLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,4 +347,6 @@ def test_an_export_in_bf16_draws_what_torch_draws(checkpoint: Path, tmp_path: Pa
     assert {"bf16"} == {picture.precision for picture in report.pictures}
     assert all(30 <= picture.psnr < 100 for picture in report.pictures)
     assert load_model_info(out / "artifacts").precision == "bf16"
+    of_decoder = load_model_info(out / "artifacts").decoder_precision
+    assert ("vae_decoder", of_decoder) in judged
     assert 'string_value: "bf16"' in (out / "models/storyboard/config.pbtxt").read_text()

@@ -35,7 +35,8 @@ class CompiledNetwork:
     """One network in a folder of such.
 
     folder: written to by us alone, for what comes from it is run. It is made when needed.
-    content: SHA-256 of the graph's file and of its weights, as checked by the caller.
+    content: SHA-256 of the graph's file and of its weights, as checked by the caller, and the
+        changes that are made of it.
     """
 
     folder: Path

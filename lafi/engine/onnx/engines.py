@@ -61,8 +61,8 @@ def load_onnx_engines(
     """All engines of one exported model.
 
     artifacts: the folder with `lafi.json`, the ONNX files and `tokenizer/`.
-    precision: of the denoiser and of control networks, which take nearly all the time; text and VAE
-    stay in f32.
+    precision: of the denoiser and of control networks, which take nearly all the time; of the rest
+    only the VAE's decoder may be in another than f32, as the model's facts say.
     threads: CPU threads of each engine, 0 for all cores.
     Raises ArtifactsError for a missing or changed file, and for a runtime that draws the model's
     family wrong, ModelInfoError for `lafi.json` itself.
@@ -72,7 +72,7 @@ def load_onnx_engines(
     return Engines(
         text_encoder=load_text_encoder(artifacts, runtime, threads),
         vae_encoder=load_vae_encoder(artifacts, runtime, threads),
-        vae_decoder=load_vae_decoder(artifacts, runtime, threads),
+        vae_decoder=load_vae_decoder(artifacts, runtime, threads, info.decoder_precision),
         denoiser=load_denoiser(artifacts, runtime, precision, threads),
         prompts=load_prompt_reader(artifacts, info),
         info=info,
@@ -180,9 +180,11 @@ def load_vae_encoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) ->
     return ImageEngine(graph, "images")
 
 
-def load_vae_decoder(artifacts: Path, runtime: RuntimeName, threads: int = 0) -> VaeDecoder:
+def load_vae_decoder(
+    artifacts: Path, runtime: RuntimeName, threads: int = 0, precision: Precision = "f32"
+) -> VaeDecoder:
     """Scaled latents (B, C, h, w) -> images (B, 3, H, W) in [-1, 1]."""
-    graph = load_graph(artifacts, VAE_DECODER, runtime, "f32", threads)
+    graph = load_graph(artifacts, VAE_DECODER, runtime, precision, threads)
     return ImageEngine(graph, "latents")
 
 

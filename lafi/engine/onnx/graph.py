@@ -5,7 +5,7 @@ Knows files and runtimes. Imports no torch, so that served models without torch 
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -13,11 +13,13 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from lafi.engine.onnx.compiled import CompiledNetwork
+from lafi.engine.onnx.openvino_changes import change_graph, padded_texts, with_whole_vectors
 from lafi.engine.onnx.packages import onnxruntime_package, openvino_package
 from lafi.engine.onnx.signal_stack import kept_signal_stack
 from lafi.model.artifacts import AGAIN, DENOISER, REFERENCE, ArtifactsError, verified
 from lafi.model.bank_groups import bank_groups, placeholder_shapes
 from lafi.model.families.registry import input_ports
+from lafi.model.graph_changes import GraphChange
 from lafi.model.info import ModelInfo, load_model_info
 
 RuntimeName = Literal["onnxruntime", "openvino"]
@@ -44,6 +46,9 @@ network with diffusers' own attention gave wrong residuals at its deepest level;
 is not known, only that without snippets they are right.
 """
 
+_CHANGED: Final = (DENOISER, REFERENCE)
+"""The files to which a model's `graph_changes` apply."""
+
 RunGraph = Callable[[Mapping[str, np.ndarray[Any, Any]]], tuple[np.ndarray[Any, Any], ...]]
 """Inputs by name -> the outputs in the file's order, arrays of their own."""
 
@@ -67,8 +72,11 @@ def load_graph(
     info = load_model_info(artifacts)
     if name == DENOISER:
         _check_inputs(path, info)
-    kept = None if compiled is None else _kept_network(compiled, path, info)
-    graph = open_graph(path, runtime, precision, threads, kept=kept)
+    changes = info.graph_changes if runtime == "openvino" and name in _CHANGED else ()
+    kept = None if compiled is None else _kept_network(compiled, path, info, changes)
+    graph = open_graph(path, runtime, precision, threads, kept=kept, changes=changes)
+    if "whole_vectors" in changes:
+        graph = _in_whole_vectors(graph, padded_texts(input_ports(info)))
     if name in (DENOISER, REFERENCE) and precision == "bf16":
         graph = _at_least_two_tokens_wide(graph, info.side_multiple // info.vae_scale)
     return _bank_optional(graph, artifacts, info) if name == DENOISER else graph
@@ -79,7 +87,11 @@ def model_info(artifacts: Path, runtime: RuntimeName, precision: Precision) -> M
     info = load_model_info(artifacts)
     # `_at_least_two_tokens_wide` refuses anything narrower.
     least = 2 * info.side_multiple if precision == "bf16" else 0
-    update = {"engine": runtime, "precision": precision, "least_width": least}
+    update: dict[str, object] = {"engine": runtime, "precision": precision, "least_width": least}
+    if runtime != "openvino":
+        update["graph_changes"] = ()
+    if precision != "bf16":
+        update["decoder_precision"] = "f32"
     return info.model_copy(update=update)
 
 
@@ -91,16 +103,18 @@ def open_graph(
     *,
     snippets: bool = True,
     kept: CompiledNetwork | None = None,
+    changes: Sequence[GraphChange] = (),
 ) -> RunGraph:
     """An ONNX file, ready to run. Raises ArtifactsError for a runtime that cannot run it so.
 
     snippets: whether OpenVINO may compile a softmax and the products around it into one loop in
-    f32; in bf16 it never does. kept: where OpenVINO finds and leaves the file compiled.
+    f32; in bf16 it never does. kept: where OpenVINO finds and leaves the file compiled. changes:
+    those of the graph that OpenVINO makes first.
     """
     check_runtime(runtime, precision)
     if threads < 0:
         raise ArtifactsError(f"threads: got {threads}, allowed 0 (all cores) or more")
-    return _OFFERS[runtime].open_file(path, precision, threads, snippets, kept)
+    return _OFFERS[runtime].open_file(path, precision, threads, snippets, kept, changes)
 
 
 def check_runtime(runtime: RuntimeName, precision: Precision) -> None:
@@ -126,9 +140,15 @@ def cpu_has_bf16() -> bool:
 
 
 def _onnxruntime_session(
-    path: Path, precision: Precision, threads: int, snippets: bool, kept: CompiledNetwork | None
+    path: Path,
+    precision: Precision,
+    threads: int,
+    snippets: bool,
+    kept: CompiledNetwork | None,
+    changes: Sequence[GraphChange],
 ) -> RunGraph:
-    """precision: f32, the one that it offers. It has no snippets, and opens a file in no time."""
+    """precision: f32, the one that it offers. It has no snippets, opens a file in no time, and
+    takes it as it is."""
     onnxruntime = onnxruntime_package()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -147,7 +167,12 @@ def _onnxruntime_session(
 
 
 def _openvino_session(
-    path: Path, precision: Precision, threads: int, snippets: bool, kept: CompiledNetwork | None
+    path: Path,
+    precision: Precision,
+    threads: int,
+    snippets: bool,
+    kept: CompiledNetwork | None,
+    changes: Sequence[GraphChange],
 ) -> RunGraph:
     core = openvino_package().Core()
     settings: dict[str, Any] = {
@@ -161,7 +186,9 @@ def _openvino_session(
         settings["INFERENCE_NUM_THREADS"] = threads
 
     def compile_network() -> Any:
-        return core.compile_model(_read_inlined(core, path), "CPU", settings)
+        model = _read_inlined(core, path)
+        change_graph(model, changes)
+        return core.compile_model(model, "CPU", settings)
 
     with kept_signal_stack():
         compiled = kept.load(core, settings, compile_network) if kept else compile_network()
@@ -181,11 +208,13 @@ def _openvino_session(
 class _Offer:
     """What one runtime can do: precisions, and how it opens a file.
 
-    open_file: (path, precision, threads, snippets, kept), as `open_graph` takes them.
+    open_file: (path, precision, threads, snippets, kept, changes), as `open_graph` takes them.
     """
 
     precisions: tuple[Precision, ...]
-    open_file: Callable[[Path, Precision, int, bool, CompiledNetwork | None], RunGraph]
+    open_file: Callable[
+        [Path, Precision, int, bool, CompiledNetwork | None, Sequence[GraphChange]], RunGraph
+    ]
 
 
 _OFFERS: Final[Mapping[RuntimeName, _Offer]] = {
@@ -220,12 +249,14 @@ def _read_inlined(core: Any, path: Path) -> Any:
         ) from error
 
 
-def _kept_network(folder: Path, path: Path, info: ModelInfo) -> CompiledNetwork | None:
+def _kept_network(
+    folder: Path, path: Path, info: ModelInfo, changes: Sequence[GraphChange]
+) -> CompiledNetwork | None:
     """For a checked file of the model; None for one so large that it is not kept a second time."""
     files = [path.name, *info.onnx_weights.get(path.name, ())]
     if sum((path.parent / file).stat().st_size for file in files) > INLINE_BYTES:
         return None
-    return CompiledNetwork(folder, tuple(info.onnx_sha256[file] for file in files))
+    return CompiledNetwork(folder, (*(info.onnx_sha256[file] for file in files), *changes))
 
 
 def _outside_bytes(model: Any) -> int:
@@ -247,6 +278,15 @@ def _at_least_two_tokens_wide(graph: RunGraph, step: int) -> RunGraph:
         if width <= step:
             raise ValueError(f"latents: got width {width}, allowed {2 * step} or more in bf16")
         return graph(feed)
+
+    return run
+
+
+def _in_whole_vectors(graph: RunGraph, padded: Mapping[str, tuple[int, float]]) -> RunGraph:
+    """padded: as `padded_texts` gives it."""
+
+    def run(feed: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], ...]:
+        return graph(with_whole_vectors(feed, padded))
 
     return run
 

@@ -18,7 +18,7 @@ class TritonPythonModel:
         """Loads the engine."""
         settings = ModelSettings(args)
         info = settings.info()
-        run = settings.graph(VAE_DECODER)
+        run = settings.graph(VAE_DECODER, info.decoder_precision)
         multiple = info.side_multiple // info.vae_scale
         check = check_latents(multiple, MAX_SIDE // info.vae_scale)
         self._engine = BatchedEngine(

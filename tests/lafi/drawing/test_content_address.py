@@ -254,6 +254,8 @@ def test_a_portrait_has_an_address_of_its_own(small_model: ModelInfo) -> None:
         {"onnx_sha256": {"denoiser.onnx": "00"}},
         {"engine": "openvino"},
         {"precision": "bf16"},
+        {"graph_changes": ("split_gates",)},
+        {"decoder_precision": "bf16"},
         {"scheduler_config": {"beta_end": 0.02}},
         {"prediction_type": "v_prediction"},
         {"pooled_width": 8},
