@@ -212,7 +212,7 @@ def merged(document: Mapping[str, Any], sd15: bool) -> None:
     if sd15:
         kept["sd15"] = document
     else:
-        kept |= {key: value for key, value in document.items() if isinstance(value, float)}
+        kept |= {key: value for key, value in document.items() if "_vs_" in key}
         kept["openvino_peers"] = document
     RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
 
@@ -254,7 +254,7 @@ def main(
         **provenance(f32, command, PACKAGES),
     }
     merged(document, sd15)
-    console.print_json(json.dumps({k: v for k, v in document.items() if isinstance(v, float)}))
+    console.print_json(json.dumps({k: v for k, v in document.items() if "_vs_" in k}))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Tolerance(BaseModel):
 
 TOLERANCES: dict[str, Tolerance] = {
     "f32": Tolerance(max_error=1e-4, mean_error=1e-5, max_pixel_error=2, min_psnr=60.0),
-    "bf16": Tolerance(max_error=0.5, mean_error=0.02, min_psnr=30.0),
+    "bf16": Tolerance(max_error=0.5, mean_error=0.03, min_psnr=30.0),
     "int8": Tolerance(max_error=0.1, mean_error=0.02, min_psnr=20.0, min_cosine=0.99),
 }
 """By the precision of the denoiser; int8 is that of a text encoder, and of pictures drawn with it.
@@ -51,7 +51,8 @@ pixel may differ by any amount in a correct picture.
 bf16 was measured on the bundled model with OpenVINO 2026.4 on an Intel Xeon with AMX: errors of an
 engine up to 0.255, 0.0062 in the mean. In the same case torch in bf16 has 0.045 and 0.0014 (keys of
 the deepest layers; we do not know why OpenVINO's are larger). 27 pictures: 34.8 dB or more, median
-48. A wrong engine returns NaN or an error of 1.
+48. SD1.5 at full size with random weights: 0.143 and 0.0205. A wrong engine returns NaN or an error
+of 1.
 """
 
 
