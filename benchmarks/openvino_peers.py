@@ -8,9 +8,9 @@
 
 All draw the same storyboards, with DDIM or the scheduler that the checkpoint names, on the same
 threads; LAFI through its server over gRPC, without injection, as published, and with characters
-that it knows already. Each contestant is started, warmed up, timed and ended in its turn, there
-and back, so that none holds memory that another needs. What is found goes into `peers.json`, for
-SD1.5 under `sd15`.
+that it knows already. They take turns, there and back; at SD1.5's size each is started for its turn
+and ended after it, since their memory together is more than a machine has. What is found goes into
+`peers.json`, for SD1.5 under `sd15`.
 """
 
 import json
@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -110,20 +110,57 @@ def peer(
         yield Running({name: (PLAIN, draw)}, lambda: peak)
 
 
+def warm_up(running: Running, load: Workload, known: Sequence[Storyboard]) -> None:
+    """Every way to draw has drawn once, and the known characters are known."""
+    for injection, draw in running.ways.values():
+        draw(storyboards(replace(WARM, side=load.side), injection))
+        if injection == KEPT:
+            draw(known)
+
+
 def take_turn(
-    contestant: Contestant, load: Workload, number: int, tell: Callable[[str], None]
-) -> tuple[dict[str, float], int]:
-    """Panels per second of each of its ways, and its peak memory; started and ended here."""
+    running: Running, load: Workload, number: int, known: Sequence[Storyboard]
+) -> dict[str, float]:
+    """Panels per second of each of its ways, with new characters but where they are known."""
     speeds = {}
-    with contestant.start() as running:
-        for name, (injection, draw) in running.ways.items():
-            draw(storyboards(replace(WARM, side=load.side), injection))
-            boards = storyboards(load, injection, number * load.storyboards)
-            if injection == KEPT:
-                draw(boards)  # from here on their characters are known
-            speeds[name] = load.total / draw(boards)
-            tell(f"round {number}: {name} {speeds[name]:.3f} panels a second")
-        return speeds, running.peak_bytes()
+    for name, (injection, draw) in running.ways.items():
+        fresh = storyboards(load, injection, number * load.storyboards)
+        speeds[name] = load.total / draw(known if injection == KEPT else fresh)
+    return speeds
+
+
+def measure(
+    field: Sequence[Contestant],
+    load: Workload,
+    rounds: int,
+    together: bool,
+    tell: Callable[[str], None],
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Panels per second of each way in each round, there and back, and peak bytes.
+
+    together: all run all the time, so that turns lie close to each other; else each is started for
+    its turn, so that none holds memory that another needs.
+    """
+    speeds: dict[str, list[float]] = {}
+    peaks: dict[str, int] = {}
+    known = storyboards(load, KEPT)
+    with ExitStack() as running:
+        kept: dict[str, Running] = {}
+        for number in range(1, rounds + 1):
+            for contestant in field if number % 2 else reversed(field):
+                with ExitStack() as own:
+                    if contestant.name not in kept:
+                        context = running if together else own
+                        started = context.enter_context(contestant.start())
+                        warm_up(started, load, known)
+                        if together:
+                            kept[contestant.name] = started
+                    started = kept.get(contestant.name, started)
+                    for name, speed in take_turn(started, load, number, known).items():
+                        speeds.setdefault(name, []).append(speed)
+                        peaks[name] = max(peaks.get(name, 0), started.peak_bytes())
+                        tell(f"round {number}: {name} {speed:.3f} panels a second")
+    return speeds, peaks
 
 
 def ratios(speeds: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -233,18 +270,11 @@ def main(
     """Measure in turns and write."""
     console = Console(highlight=False)
     load = Workload(storyboards_in_flight, panels, storyboards_in_flight, steps, side=side)
-    speeds: dict[str, list[float]] = {}
-    peaks: dict[str, int] = {}
     with tempfile.NamedTemporaryFile("w", prefix="peers-", suffix=".log", delete=False) as log:
         field = contestants(
             checkpoint, {"f32": f32, "bf16": bf16}, openvino, python, load.in_flight, log
         )
-        for number in range(1, rounds + 1):
-            for contestant in field if number % 2 else reversed(field):
-                found, peak = take_turn(contestant, load, number, console.print)
-                for name, speed in found.items():
-                    speeds.setdefault(name, []).append(speed)
-                    peaks[name] = max(peaks.get(name, 0), peak)
+        speeds, peaks = measure(field, load, rounds, not sd15, console.print)
     command = shlex.join(["python", "-m", "benchmarks.openvino_peers", *sys.argv[1:]])
     document: dict[str, Any] = {
         **ratios(speeds),
