@@ -100,7 +100,9 @@ def test_engines_and_modules_have_its_network(folder: Path, wide: Any, tmp_path:
     wanted = TorchDenoiser(copy.deepcopy(wide), info)
     for name, batch in denoiser_cases(info, ((3, 2, 3),)):
         for denoiser in (engines.denoiser, mapped.denoiser):
-            torch.testing.assert_close(denoiser(batch), wanted(batch), atol=0, rtol=0, msg=name)
+            # Products may add up in another order where weights are mapped: they lie otherwise.
+            got, sure = denoiser(batch), wanted(batch)
+            torch.testing.assert_close(got, sure, atol=2e-6, rtol=0, msg=name)
     ids = torch.from_numpy(engines.prompts.token_ids(["a red hat", "mia"]))
     assert ids.tolist() == [[2, 3, 4], [5, 0, 0]]
     for encoder in (engines.text_encoder, mapped.text_encoder):

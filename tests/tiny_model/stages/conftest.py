@@ -7,6 +7,7 @@ import pytest
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
+from lafi_tiny import training
 from lafi_tiny.stages import latent_store
 from lafi_tiny.stages.autoencoder import AutoencoderTraining, load_average, train_autoencoder
 from lafi_tiny.stages.blueprint import Blueprint
@@ -24,6 +25,12 @@ PLAN = Blueprint(
     text_layers=1,
     text_heads=2,
 )
+
+
+@pytest.fixture
+def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn in float32 also where bfloat16 is faster: what diffusers draws is compared with it."""
+    monkeypatch.setattr(training, "_cpu_has_bf16", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from diffusers import LCMScheduler, StableDiffusionPipeline
 from transformers import CLIPTokenizer
@@ -16,6 +17,7 @@ from lafi_tiny.stages.text_to_latent import load_denoiser
 from lafi_tiny.training import save_half
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_pictures_are_those_of_diffusers_pipeline(
     plan: Blueprint, with_denoiser: Path, tokenizer: CLIPTokenizer
 ) -> None:

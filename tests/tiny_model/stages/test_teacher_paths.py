@@ -30,6 +30,7 @@ def test_its_levels_are_among_those_that_few_steps_draw_at(steps: int) -> None:
     assert len(lcm_timesteps(LEVELS)) == LEVELS
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_a_path_is_what_diffusers_ddim_draws(model: TextToLatent, tokenizer: CLIPTokenizer) -> None:
     """Stepped by hand from level to level, which its own spacing does not have."""
     noise = torch.randn(1, *model.latent_shape)
@@ -52,6 +53,7 @@ def test_a_path_is_what_diffusers_ddim_draws(model: TextToLatent, tokenizer: CLI
     torch.testing.assert_close(path[-1], latents, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("in_float32")
 def test_what_is_kept_is_what_was_computed_and_is_drawn_from(
     model: TextToLatent, tokenizer: CLIPTokenizer, tmp_path: Path
 ) -> None:
