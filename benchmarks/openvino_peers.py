@@ -6,8 +6,8 @@
     python -m benchmarks.openvino_peers tiny_model/weights out/repository out/repository_bf16 \\
         out/openvino
 
-All draw the same storyboards, with DDIM or the scheduler that the checkpoint names, on the same
-threads; LAFI through its server over gRPC, without injection, as published, and with characters
+All draw the same storyboards with DDIM, on the same threads; LAFI
+through its server over gRPC, without injection, as published, and with characters
 that it knows already. They take turns, there and back; at SD1.5's size each is started for its turn
 and ended after it, since their memory together is more than a machine has. What is found goes into
 `peers.json`, for SD1.5 under `sd15`.
@@ -33,6 +33,7 @@ from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.denoiser_limit import roof
+from benchmarks.peers.worker import peak_bytes
 from benchmarks.peers.worker_process import Kind, WorkerProcess
 from benchmarks.provenance import provenance
 from benchmarks.throughput.ours import draw_over_grpc
@@ -79,15 +80,10 @@ def ours(repository: Path, name: str, in_flight: int) -> Iterator[Running]:
 
         def peak() -> int:
             main = psutil.Process(server.pid)
-            return sum(_peak_bytes(each.pid) for each in (main, *main.children(recursive=True)))
+            return sum(peak_bytes(each.pid) for each in (main, *main.children(recursive=True)))
 
         ways = {f"{name}, {how}": (injection, draw) for how, injection in INJECTIONS.items()}
         yield Running(ways, peak)
-
-
-def _peak_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 @contextmanager

@@ -27,20 +27,7 @@ def optimum(folder: str, precision: str, threads: int) -> Draw:
     intel: Any = importlib.import_module("optimum.intel")
     config = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
     pipeline = intel.OVStableDiffusionPipeline.from_pretrained(folder, ov_config=config)
-    _with_ddim(pipeline)
-    pipeline.set_progress_bar_config(disable=True)
-
-    def draw(prompts: list[str], seeds: list[int], side: int, steps: int, guidance: float) -> None:
-        pipeline(
-            prompt=prompts,
-            height=side,
-            width=side,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            output_type="np",
-        )
-
-    return draw
+    return _prompts_at_once(pipeline)
 
 
 def genai(folder: str, precision: str, threads: int) -> Draw:
@@ -77,7 +64,13 @@ def diffusers(folder: str, precision: str, threads: int) -> Draw:
     torch.set_num_threads(threads)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
     pipeline = package.StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
-    _with_ddim(pipeline)
+    return _prompts_at_once(pipeline)
+
+
+def _prompts_at_once(pipeline: Any) -> Draw:
+    """A pipeline with diffusers' interface, which takes a list of prompts."""
+    ddim: Any = importlib.import_module("diffusers").DDIMScheduler
+    pipeline.scheduler = ddim.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
 
     def draw(prompts: list[str], seeds: list[int], side: int, steps: int, guidance: float) -> None:
@@ -93,14 +86,9 @@ def diffusers(folder: str, precision: str, threads: int) -> Draw:
     return draw
 
 
-def _with_ddim(pipeline: Any) -> None:
-    ddim: Any = importlib.import_module("diffusers").DDIMScheduler
-    pipeline.scheduler = ddim.from_config(pipeline.scheduler.config)
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held, as the kernel counts it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+def peak_bytes(process: int | str = "self") -> int:
+    """The most memory that a process, by its number, has held, as the kernel counts it."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lafi.model.artifacts import CONFIGS, TEXT_ENCODER, WEIGHTS, file_sha256
 from lafi.model.checkpoint import read_model_info
@@ -141,16 +142,23 @@ def _shared_weights(model: ExportedModel, own: frozenset[str]) -> dict[str, Part
     return {part: kept for part, kept in model.weights.items() if kept.location not in needed}
 
 
+_OF_THE_MODEL: Final = (
+    "added_inputs",
+    "controls",
+    "picture_prompts",
+    "graph_changes",
+    "decoder_precision",
+)
+"""Facts that a variant has from the model that it is exported beside."""
+
+
 def _variant_info(
     merged: Path, model: ExportedModel, name: str, plan: VariantPlan, own: frozenset[str]
 ) -> ModelInfo:
     info = read_model_info(merged, engine=model.info.engine, precision=model.info.precision)
     shared = tuple(file for file in model.info.onnx_weights if file not in own)
     facts: dict[str, object] = {"name": model.info.name, "variant": name, "shared": shared}
-    facts |= {"added_inputs": model.info.added_inputs, "controls": model.info.controls}
-    facts |= {"picture_prompts": model.info.picture_prompts}
-    facts |= {"graph_changes": model.info.graph_changes}
-    facts |= {"decoder_precision": model.info.decoder_precision}
+    facts |= {field: getattr(model.info, field) for field in _OF_THE_MODEL}
     return info.model_copy(update=facts | {"learnt_tokens": plan.tokens, "trigger": plan.trigger})
 
 

@@ -187,7 +187,8 @@ def _openvino_session(
 
     def compile_network() -> Any:
         model = _read_inlined(core, path)
-        change_graph(model, changes)
+        if changes:
+            change_graph(model, changes)
         return core.compile_model(model, "CPU", settings)
 
     with kept_signal_stack():
