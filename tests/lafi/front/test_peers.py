@@ -226,7 +226,8 @@ def test_a_deadline_goes_along(short_folder: Path) -> None:
             with pytest.raises(grpc.RpcError) as ended:
                 list(second.front.stub().ModelStreamInfer(iter([request]), timeout=1.0))
         assert ended.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert 0 < seen[0] <= 1.0
+        # gRPC writes a timeout in few digits, rounded up: 1.009 s of 1 s was seen.
+        assert 0 < seen[0] <= 1.1
         soon(lambda: first.front.gate.in_flight == 0)
 
 
