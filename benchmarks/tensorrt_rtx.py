@@ -34,6 +34,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lafi.drawing.pipeline import MAX_ROWS
 from lafi.model.architectures.architecture import Size
 from lafi.model.architectures.registry import ArchitectureName
 from lafi.model.artifacts import FILES
@@ -57,18 +58,27 @@ BUNDLED: Final = "bundled"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published architecture with random weights. side: of its pictures, in pixels."""
+    """A published architecture with random weights.
+
+    side: of its pictures, in pixels. rows: of one denoiser call, at most.
+    """
 
     architecture: ArchitectureName
     size: Size
     side: Range
+    rows: int = MAX_ROWS
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(side=self.side).with_rows(self.rows)
 
 
 _SMALL_SIDE: Final = Range(64, 128, 128)
 SMALL: Final = {name: Published(name, "small", _SMALL_SIDE) for name in get_args(ArchitectureName)}
 FULL: Final = {
     "sd15-full": Published("sd15", "full", Range(256, 512, 512)),
-    "sdxl-full": Published("sdxl", "full", Range(512, 1024, 1024)),
+    # With 20 rows the builder asks for 74 GB.
+    "sdxl-full": Published("sdxl", "full", Range(512, 1024, 1024), rows=6),
 }
 PUBLISHED: Final[Mapping[str, Published]] = SMALL | FULL
 
@@ -176,7 +186,7 @@ def build_published(name: str, capabilities: tuple[str, ...], only: list[str]) -
     ):
         repository = Path(work) / "exported"
         processes.submit(export_published, name, repository).result()
-        limits = Limits(side=PUBLISHED[name].side)
+        limits = PUBLISHED[name].limits
         built = processes.submit(build_all, repository, capabilities, only, limits).result()
     return {f"{name}/{engine}": one for engine, one in built.items()}
 

@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from lafi.drawing.pipeline import MAX_ROWS
 from lafi.engine.cuda.machine import GpuMissing, gpu_machine
 from lafi.model.artifacts import ArtifactsError
 from lafi.model.checkpoint import CheckpointError, check_checkpoint
@@ -53,6 +54,7 @@ def build_command(
     *,
     options: BuildOptions | None = None,
     sides: tuple[int, int, int] | None = None,
+    rows: int = MAX_ROWS,
     recogniser: Path | None = None,
     console: Console | None = None,
 ) -> int:
@@ -60,13 +62,14 @@ def build_command(
     capabilities of the options.
 
     sides: smallest, tuned and largest side of a picture in pixels, None for `Limits`' own.
+    rows: of one denoiser call, at most.
     recogniser: as in `export_checkpoint`; it runs on the CPU.
     Returns the exit code: 0, or 1 with the reason printed. Without the GPU or the package that the
     options need nothing is begun. If the export or a build fails, `out` is as it was.
     """
     console = console or Console(highlight=False)
     options = options or BuildOptions()
-    limits = Limits() if sides is None else Limits(side=Range(*sides))
+    limits = (Limits() if sides is None else Limits(side=Range(*sides))).with_rows(rows)
     try:
         machine = machine_for(options)
         check_family(checkpoint, options)

@@ -4,7 +4,7 @@ Knows the served models' tensors and what their axes mean; calls no TensorRT.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from lafi.board.further_reference import MAX_FURTHER_REFERENCES
@@ -51,6 +51,10 @@ class Limits:
     references: Range = Range(1, 1, MAX_CHARACTERS_PER_PANEL + MAX_FURTHER_REFERENCES)
     entries: Range = Range(1, 1, MAX_BANK)
     side: Range = Range(256, 512, 1024)
+
+    def with_rows(self, most: int) -> "Limits":
+        """The same limits, but with at most that many rows of one denoiser call."""
+        return replace(self, rows=Range(1, min(most, self.rows.tuned), most))
 
     def check(self, info: ModelInfo) -> None:
         """Raises ProfileError for ranges out of order or sides that the model does not draw."""

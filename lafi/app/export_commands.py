@@ -27,6 +27,7 @@ from lafi.app.export_options import (
     Precision,
     Prediction,
     Recogniser,
+    Rows,
     ServedDenoiser,
     Sides,
     TextPrecision,
@@ -69,6 +70,7 @@ def export(
     target: ExportTarget = "cpu",
     capability: Capabilities = None,
     sides: Sides = (256, 512, 1024),
+    rows: Rows = 20,
     variant: Variants = None,
     variant_trigger: VariantTriggers = None,
     beside: ModelsBeside = None,
@@ -80,7 +82,7 @@ def export(
     """Turn a diffusers checkpoint into a model repository, with a parity report."""
     check_allowed(context, target)
     if target != "cpu":
-        _export_plans(checkpoint, out, target, capability, sides, recogniser)
+        _export_plans(checkpoint, out, target, capability, sides, rows, recogniser)
     with needs("export"):
         from lafi_export.command import export_command
         from lafi_export.single_file import SingleFile
@@ -129,6 +131,7 @@ def _export_plans(
     target: Literal["tensorrt", "tensorrt-rtx"],
     capability: Sequence[str] | None,
     sides: tuple[int, int, int],
+    rows: int,
     recogniser: Path | None,
 ) -> NoReturn:
     with needs("export"):
@@ -136,7 +139,9 @@ def _export_plans(
     if checkpoint is None:
         raise typer.BadParameter(f"CHECKPOINT: --target {target} takes a folder alone")
     options = _build_options(target, capability)
-    code = build_command(checkpoint, out, options=options, sides=sides, recogniser=recogniser)
+    code = build_command(
+        checkpoint, out, options=options, sides=sides, rows=rows, recogniser=recogniser
+    )
     raise typer.Exit(code)
 
 

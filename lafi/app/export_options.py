@@ -173,8 +173,17 @@ Sides = Annotated[
     typer.Option(help="With tensorrt: smallest, usual and largest side, pixels.", min=1),
 ]
 
+Rows = Annotated[
+    int,
+    typer.Option(
+        help="With tensorrt: rows of one denoiser call at most; fewer take less memory.",
+        min=6,
+        max=20,
+    ),
+]
+
 _EVERYWHERE = frozenset({"checkpoint", "source", "out", "target", "recogniser"})
-_PLANS = _EVERYWHERE | {"sides"}
+_PLANS = _EVERYWHERE | {"sides", "rows"}
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "tensorrt": _PLANS,
     "tensorrt-rtx": _PLANS | {"capability"},

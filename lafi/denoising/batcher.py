@@ -6,8 +6,9 @@ schedule. Knows rows and schedules, not storyboards; runs no thread and makes no
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -32,12 +33,16 @@ One with further references that are not kept gets a larger call for itself.
 
 @dataclass(frozen=True, slots=True)
 class PanelStep:
-    """Step `step` of `steps` of a panel is done; after the last its latents are finished."""
+    """Step `step` of `steps` of a panel is done; after the last its latents are finished.
+
+    following  steps of the same caller that the same denoiser call took and that come next
+    """
 
     ticket: Ticket
     panel: PanelState
     step: int
     steps: int
+    following: int = 0
 
     @property
     def done(self) -> bool:
@@ -231,8 +236,7 @@ class Batcher:
             raise BatchError(tuple(tickets)) from error
         self.counts.step_seconds += time.perf_counter() - began
         lane.leave_places([member for member in chunk.members if member.panel.done])
-        for ticket, panel in chunk.members:
-            yield from _taken(ticket, panel)
+        yield from _counted([step for member in chunk.members for step in _taken(*member)])
 
     def _release(self) -> None:
         """Drop kept references that no panel that has begun reads."""
@@ -290,6 +294,14 @@ def _taken(ticket: Ticket, panel: PanelState) -> Iterator[PanelStep]:
     """The step that a panel has taken; none where it takes one more call."""
     if not panel.schedule.midway:
         yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
+
+
+def _counted(steps: Sequence[PanelStep]) -> Iterator[PanelStep]:
+    """The steps of one call, each with the number of those that its caller gets after it."""
+    left = Counter(step.ticket for step in steps)
+    for step in steps:
+        left[step.ticket] -= 1
+        yield replace(step, following=left[step.ticket])
 
 
 def _advance(panels: Sequence[PanelState], prediction: Tensor) -> None:

@@ -8,8 +8,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-import torch
-
 from lafi.board.letterbox import Pixels
 from lafi.board.storyboard import Panel, Storyboard
 from lafi.denoising.bank import Bank
@@ -20,6 +18,7 @@ from lafi.denoising.loop import HEARTBEAT_SECONDS, POLL_SECONDS, Denoising, OwnD
 from lafi.drawing import images
 from lafi.drawing.attempts import Attempts, Drawn
 from lafi.drawing.check import check_drawable
+from lafi.drawing.decoding import DrawingError, decoded
 from lafi.drawing.encoded_texts import encode_all_texts
 from lafi.drawing.finished_panel import finished_panel
 from lafi.drawing.further_references import further_pictures
@@ -49,10 +48,6 @@ from lafi.wire.events import (
 
 MAX_ROWS = 20
 """Rows of one denoiser call: eight guided panels and the four references that they may read."""
-
-
-class DrawingError(RuntimeError):
-    """The engines gave something that is no picture."""
 
 
 def _never() -> bool:
@@ -272,11 +267,12 @@ class _Drawing:
     ) -> Iterator[Event]:
         """Draws the portraits, all in one batch, and adds them to `pictures`."""
         staged = [StagedPicture(n, panel, self._planned(panel)) for n, panel in panels.items()]
-        for event, done in self._stage_loop().run(staged):
-            yield event
-            if done is not None:
+        for taken in self._stage_loop().run(staged):
+            yield from taken.events
+            for done, pixels in zip(taken.finished, self._decoded(taken.finished), strict=True):
+                if isinstance(pixels, DrawingError):
+                    raise pixels
                 name = str(done.picture.key)
-                pixels = self._decode(done)
                 self._scores.know(name, pixels)
                 self._materials.pictures.know(name, pixels)
                 drawn = Drawn(pixels, panels[name].seed, {}, done.picture.attempt)
@@ -323,21 +319,20 @@ class _Drawing:
     def _draw_panels(self, begin: Collection[int]) -> Iterator[Event]:
         """Draws these panels, those with low scores again, and those that begin with them."""
         loop = self._stage_loop()
-        for event, done in loop.run([self._staged(index) for index in begin]):
-            yield event
-            if done is None:
-                continue
-            index = int(done.picture.key)
-            attempts = self._tries[index]
-            if self._again(attempts, done):
-                loop.join(self._staged(index))
-                continue
-            yield from self._send(index, attempts)
-            if attempts.best is None:
-                yield from self._fail_followers(index)
-            for later in self._ready():
-                follower = self._staged(later)
-                loop.join(follower, follower.resumed)
+        for taken in loop.run([self._staged(index) for index in begin]):
+            yield from taken.events
+            for done, pixels in zip(taken.finished, self._decoded(taken.finished), strict=True):
+                index = int(done.picture.key)
+                attempts = self._tries[index]
+                if self._again(attempts, pixels):
+                    loop.join(self._staged(index))
+                    continue
+                yield from self._send(index, attempts)
+                if attempts.best is None:
+                    yield from self._fail_followers(index)
+                for later in self._ready():
+                    follower = self._staged(later)
+                    loop.join(follower, follower.resumed)
 
     def _sources(self, index: int) -> dict[int, int]:
         """Earlier panels that a panel's stages begin with, by the stage's place."""
@@ -371,27 +366,17 @@ class _Drawing:
                 yield Failed(panel=later, error=why, retryable=False)
                 yield from self._fail_followers(later)
 
-    def _again(self, attempts: Attempts, done: Done) -> bool:
-        """Decodes and scores a drawing; whether the panel is drawn once more."""
-        try:
-            pixels = self._decode(done)
-        except DrawingError as error:
-            return attempts.fail(str(error))
+    def _again(self, attempts: Attempts, pixels: Pixels | DrawingError) -> bool:
+        """Scores a drawing; whether the panel is drawn once more."""
+        if isinstance(pixels, DrawingError):
+            return attempts.fail(str(pixels))
         return attempts.take(pixels, self._scores.of(attempts.panel, pixels))
 
     def _stage_loop(self) -> StageLoop:
         return StageLoop(self._materials, self._denoising, self._cancelled, self._standing)
 
-    def _decode(self, done: Done) -> Pixels:
-        """RGB uint8 (H, W, 3). Raises DrawingError where numbers are not finite."""
-        engines = self._materials.engines[done.picture.stage.variant]
-        image = engines.vae_decoder(done.latents[None])[0]
-        if not (torch.isfinite(done.latents).all() and torch.isfinite(image).all()):
-            raise DrawingError(
-                f"{done.picture.key}: the model gave numbers that are not finite; "
-                "allowed: finite ones, as engines in f32 give them"
-            )
-        return images.to_pixels(image)
+    def _decoded(self, finished: Sequence[Done]) -> list[Pixels | DrawingError]:
+        return decoded(finished, self._materials.engines)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

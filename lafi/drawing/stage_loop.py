@@ -35,6 +35,17 @@ class Done(NamedTuple):
     latents: Tensor
 
 
+class Taken(NamedTuple):
+    """What one denoiser call, or a long wait for one, gave a storyboard.
+
+    events    of its steps and previews
+    finished  pictures of which it was the last call
+    """
+
+    events: list[Event]
+    finished: list[Done]
+
+
 class StageLoop:
     """Hands pictures to the denoising loop, and each one on to its next stage."""
 
@@ -63,8 +74,8 @@ class StageLoop:
         self._states[picture.key] = state
         self._late.append(state)
 
-    def run(self, pictures: Sequence[StagedPicture]) -> Iterator[tuple[Event, Done | None]]:
-        """An event for each step, preview and long wait; with a picture's last step the picture.
+    def run(self, pictures: Sequence[StagedPicture]) -> Iterator[Taken]:
+        """What each denoiser call gave, and each long wait.
 
         Until all are done, those too that join meanwhile, or until the storyboard is cancelled.
         """
@@ -73,34 +84,45 @@ class StageLoop:
         first = self._joining()
         if not first:
             return
+        together: list[PanelStep] = []
         for step in self._denoising.run(first, self._standing, self._cancelled, self._joining):
             if step is None:
                 waiting = sum(not state.done for state in self._states.values())
-                yield Waiting(pictures=waiting), None
-            else:
-                yield from self._taken(step)
+                yield Taken([Waiting(pictures=waiting)], [])
+                continue
+            together.append(step)
+            if not step.following:
+                yield self._taken(together)
+                together = []
 
     def _joining(self) -> list[PanelState]:
         late, self._late = self._late, []
         return late
 
-    def _taken(self, step: PanelStep) -> Iterator[tuple[Event, Done | None]]:
-        picture, latents = self._drawn[step.panel.name], step.panel.latents
-        progress = _progress(picture, step)
-        if not step.done:
-            yield progress, None
+    def _taken(self, steps: Sequence[PanelStep]) -> Taken:
+        taken = Taken([], [])
+        for step in steps:
+            picture, latents = self._drawn[step.panel.name], step.panel.latents
+            taken.events.append(_progress(picture, step))
+            if not step.done:
+                continue
+            last = picture.at + 1 == len(picture.stages)
+            if last or not bool(torch.isfinite(latents).all()):
+                taken.finished.append(Done(picture, latents))
+                continue
+            taken.events.extend(self._between(picture, latents))
+            picture.at += 1
+            self.join(picture, latents)
+        return taken
+
+    def _between(self, picture: StagedPicture, latents: Tensor) -> Iterator[Event]:
+        """What a client asked to see after each stage but the last."""
+        if not isinstance(picture.key, int):
             return
-        last = picture.at + 1 == len(picture.stages)
-        if last or not bool(torch.isfinite(latents).all()):
-            yield progress, Done(picture, latents)
-            return
-        yield progress, None
-        if self._materials.storyboard.stage_previews and isinstance(picture.key, int):
-            yield self._preview(picture, latents), None
-        if self._materials.storyboard.keep_stages and isinstance(picture.key, int):
-            yield self._latents(picture, picture.key, latents), None
-        picture.at += 1
-        self.join(picture, latents)
+        if self._materials.storyboard.stage_previews:
+            yield self._preview(picture, latents)
+        if self._materials.storyboard.keep_stages:
+            yield self._latents(picture, picture.key, latents)
 
     def _latents(self, picture: StagedPicture, panel: int, latents: Tensor) -> Latents:
         board, number = self._materials.storyboard, picture.at + 1

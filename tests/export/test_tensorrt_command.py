@@ -14,8 +14,8 @@ import lafi_export.artifacts
 import lafi_export.repository
 import lafi_export.tensorrt_command
 from lafi.app.cli import app
-from lafi.engine.tensorrt.engines import PLANS, tensorrt_model_info
-from lafi.model.engine_metadata import EngineMetadata, GpuMachine
+from lafi.engine.tensorrt.engines import PLANS, denoiser_row_counts, tensorrt_model_info
+from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
 from lafi.model.info import load_model_info
 from lafi_export.onnx_export import Graph
 from lafi_export.part_weights import PartWeights
@@ -112,12 +112,13 @@ def test_options_for_the_cpu_are_refused(more: list[str], target: str) -> None:
     assert f"{more[0]}: allowed with --target cpu, not {target}" in result.output
 
 
-def test_sides_are_for_plans() -> None:
+@pytest.mark.parametrize("more", [["--sides", "256", "512", "1024"], ["--rows", "8"]])
+def test_shapes_are_for_plans(more: list[str]) -> None:
     result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(
-        app, ["export", "weights", "--sides", "256", "512", "1024"]
+        app, ["export", "weights", *more]
     )
     assert result.exit_code == 2
-    assert "--sides: allowed with --target tensorrt or tensorrt-rtx, not cpu" in result.output
+    assert f"{more[0]}: allowed with --target tensorrt or tensorrt-rtx, not cpu" in result.output
 
 
 class PretendedBuilder:
@@ -165,12 +166,15 @@ def test_one_command_from_a_checkpoint_to_plans(
 ) -> None:
     out = tmp_path / "out"
     console = Console(record=True, width=200, file=io.StringIO())
-    code = build_command(checkpoint, out, sides=(32, 64, 128), console=console)
+    code = build_command(checkpoint, out, sides=(32, 64, 128), rows=6, console=console)
     text = console.export_text()
     assert code == 0, text
     assert "denoiser.plan: f16, NVIDIA H200" in text
     # Every engine is compared with its ONNX file.
     assert pretended_gpu.compared == list(PLANS.values())
+    # What the server takes as the most rows of one call.
+    denoiser = load_engine_metadata(out / "artifacts" / "denoiser.plan")
+    assert denoiser_row_counts(denoiser) == (1, 2, 4, 6)
     info = tensorrt_model_info(out / "artifacts")
     assert (info.engine, info.precision) == ("tensorrt", "f16")
     for name in ("text_encoder", "vae_encoder", "vae_decoder"):

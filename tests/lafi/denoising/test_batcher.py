@@ -11,7 +11,7 @@ from lafi.conditioning.reference import Reference
 from lafi.denoising.bank import Bank
 from lafi.denoising.batcher import Batcher, BatchError
 from lafi.denoising.kept_references import KeptReferences
-from lafi.denoising.lane import MAX_BANK, Standing
+from lafi.denoising.lane import MAX_BANK, Standing, Ticket
 from lafi.ports.bank_entry import BankEntry
 from lafi.ports.engines import DenoiserBatch, ReferenceBatch
 from lafi.sampling.guidance import TwoRows
@@ -66,6 +66,27 @@ def test_panels_end_at_their_own_steps_and_join_at_any() -> None:
     ended = [[s.panel.name for s in loop.step() if s.done] for _ in range(3)]
     assert ended == [[], ["late"], ["long"]]
     assert loop.active == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=4), min_size=1, max_size=4))
+def test_a_step_says_how_many_of_its_caller_follow_from_the_same_call(
+    callers: list[list[int]],
+) -> None:
+    loop, fake = batcher()
+    for steps in callers:
+        loop.add([panel("a", steps=each) for each in steps])
+    calls: dict[Ticket, list[int]] = {}
+    while loop.active:
+        for step in loop.step():
+            calls.setdefault(step.ticket, []).append(step.following)
+    assert len(calls) == len(callers)
+    for following in calls.values():
+        ends = [place for place, left in enumerate(following) if left == 0]
+        begins = [0, *(place + 1 for place in ends[:-1])]
+        for begin, end in zip(begins, ends, strict=True):
+            assert following[begin : end + 1] == [*range(end - begin, -1, -1)]
+        assert len(ends) <= len(fake.batches)
 
 
 def test_a_callers_panels_leave_together() -> None:
