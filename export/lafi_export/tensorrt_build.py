@@ -42,7 +42,10 @@ def build_engine(
         _use_timings(config, timing_cache)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise BuildError(f"{graph.name}: TensorRT built no engine; its own log says why")
+        raise BuildError(
+            f"{graph.name}: TensorRT built no engine; its own log says why (if it says OutOfMemory: "
+            "fewer --rows or smaller --sides)"
+        )
     _write(target, serialized)
     if timing_cache is not None:
         _write(timing_cache, config.get_timing_cache().serialize())
