@@ -43,8 +43,8 @@ def build_engine(
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise BuildError(
-            f"{graph.name}: TensorRT built no engine; its own log says why (if it says OutOfMemory: "
-            "fewer --rows or smaller --sides)"
+            f"{graph.name}: TensorRT built no engine; its own log says why. If it is OutOfMemory, "
+            "fewer --rows or smaller --sides need less"
         )
     _write(target, serialized)
     if timing_cache is not None:

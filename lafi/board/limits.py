@@ -38,6 +38,8 @@ MAX_CLIP_SKIP = 48
 MAX_SEED = 2**63 - 1
 MAX_PRIORITY = 9
 MAX_DEADLINE = 86_400
+MAX_PROGRESS_SECONDS = 30
+"""Half of what a client waits by itself for any event (`idle_timeout`)."""
 MAX_LAYER = 1023
 MIN_REFERENCE_SIDE, MAX_REFERENCE_SIDE = 8, 4096
 MAX_REFERENCE_BYTES = 16 * 2**20
@@ -185,6 +187,11 @@ DeadlineSeconds = Annotated[
     float,
     Field(strict=True, gt=0, le=MAX_DEADLINE, allow_inf_nan=False),
     Allowed(f"more than 0 seconds, at most {MAX_DEADLINE}"),
+]
+ProgressSeconds = Annotated[
+    float,
+    Field(strict=True, ge=0, le=MAX_PROGRESS_SECONDS, allow_inf_nan=False),
+    Allowed(f"0 to {MAX_PROGRESS_SECONDS} seconds"),
 ]
 Steps = Annotated[
     int, Field(strict=True, ge=1, le=MAX_STEPS), Allowed(f"a whole number, 1 to {MAX_STEPS}")

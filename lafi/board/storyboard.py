@@ -33,6 +33,7 @@ from lafi.board.limits import (
     OptionalText,
     PanelPrompt,
     Priority,
+    ProgressSeconds,
     Region,
     Retries,
     Score,
@@ -225,6 +226,12 @@ class Storyboard(CheckedModel):
     """On a busy server a higher one gets free places first; it changes no pixel."""
     deadline_seconds: DeadlineSeconds | None = None
     """How soon it must be done; refused at once if that cannot be. It changes no pixel."""
+    progress_seconds: ProgressSeconds = 0.0
+    """Least time between two `progress` events of a panel; 0: one for every step.
+
+    Each event is work for the server and its client: on small models up to a twentieth of all.
+    It changes no pixel.
+    """
     detach: bool = Field(default=False, strict=True)
     """Draw it even if the client leaves; it may come back with the id. It changes no pixel."""
     retry_below: Score | None = None

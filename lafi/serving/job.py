@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -11,7 +12,7 @@ from typing import Literal, Protocol
 
 from lafi.serving.admission import Admission, Charge
 from lafi.wire.control import Answer
-from lafi.wire.events import Event, PanelImage
+from lafi.wire.events import Event, PanelImage, Progress
 
 Status = Literal["INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNAVAILABLE", "INTERNAL"]
 _LOOK_SECONDS = 1.0
@@ -77,6 +78,27 @@ class SenderWithout:
         """As `Sender`."""
         if not (isinstance(event, PanelImage) and event.panel in self._panels):
             self._sender.send(event)
+
+
+class PacedSender:
+    """Leaves out the progress of a panel that comes too soon after the last one of that panel."""
+
+    def __init__(self, sender: Sender, seconds: float) -> None:
+        """seconds: the least time between two; clock of the machine."""
+        self._seconds = seconds
+        self._told: dict[int | str | None, float] = {}
+        self._sender = sender
+        self.refuse, self.finish = sender.refuse, sender.finish
+        self.is_cancelled = sender.is_cancelled
+
+    def send(self, event: Event | Answer) -> None:
+        """As `Sender`."""
+        if isinstance(event, Progress):
+            of, now = event.character if event.panel is None else event.panel, time.monotonic()
+            if now - self._told.get(of, -math.inf) < self._seconds:
+                return
+            self._told[of] = now
+        self._sender.send(event)
 
 
 class StopSignal:

@@ -21,7 +21,7 @@ from lafi.board.storyboard import Storyboard
 from lafi.drawing.studio import Studio
 from lafi.serving.admission import Admission, RefusedError
 from lafi.serving.answers import NotAllowedError, end, fail, is_retryable, refuse
-from lafi.serving.job import DetachedSender, Job, Sender, StopSignal
+from lafi.serving.job import DetachedSender, Job, PacedSender, Sender, StopSignal
 from lafi.serving.keeper import Keeper
 from lafi.store.journal import State
 from lafi.wire.caller import Caller
@@ -240,6 +240,8 @@ class StoryboardService:
         if detach:
             self._check_detach()
             sender = DetachedSender(sender)
+        if storyboard.progress_seconds:
+            sender = PacedSender(sender, storyboard.progress_seconds)
         stop = StopSignal(
             self.closing, sender, self._poll_seconds, lambda: self._forgotten(identifier)
         )
