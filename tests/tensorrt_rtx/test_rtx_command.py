@@ -156,6 +156,7 @@ GIGABYTES = {"sd15": 12, "sdxl": 24}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])
 def test_published_architectures_at_full_size(name: str) -> None:
     """Minutes of a core. `benchmarks/tensorrt_rtx.py --models sd15-full` writes the figures."""
