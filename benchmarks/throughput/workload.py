@@ -44,7 +44,10 @@ class Workload:
 
 
 def storyboards(load: Workload, injection: Injection, first: int = 0) -> list[Storyboard]:
-    """The storyboards of a load; another `first` gives new characters."""
+    """The storyboards of a load; another `first` gives new characters.
+
+    They ask for little progress: a pipeline that is measured beside a server tells none.
+    """
     wanted = held_out_wanted(first + load.storyboards, 7)[first:]
     sampling = Sampling.model_validate({"steps": load.steps, "guidance": 5.0, "sampler": "DDIM"})
     casts = _casts(load, first)
@@ -64,6 +67,7 @@ def storyboards(load: Workload, injection: Injection, first: int = 0) -> list[St
                 panels=panels,
                 sampling=sampling,
                 injection=injection,
+                progress_seconds=5.0,
             )
         )
     return boards

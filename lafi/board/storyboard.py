@@ -229,7 +229,7 @@ class Storyboard(CheckedModel):
     progress_seconds: ProgressSeconds = 0.0
     """Least time between two `progress` events of a panel; 0: one for every step.
 
-    Each event is work for the server and its client: on small models up to a twentieth of all.
+    Each event is work for the server and its client: on a small model 7% of all.
     It changes no pixel.
     """
     detach: bool = Field(default=False, strict=True)

@@ -74,15 +74,3 @@ class KeepsFiles(Protocol):
 
         The folder of an export is another one, and may be one that nothing can write to.
         """
-
-
-@runtime_checkable
-class FillsCores(Protocol):
-    """A runtime each of whose calls uses all cores, as do those of the served models beside it.
-
-    Two at once would take longer than one after the other, so none begins before another's end.
-    """
-
-    @property
-    def fills_cores(self) -> bool:
-        """Whether that is so."""

@@ -24,9 +24,8 @@ from lafi.model.classifier_files import read_classifier_info
 from lafi.model.info import ModelInfo, load_variant_infos, variant_folder
 from lafi.model.upscaler_files import read_upscaler_info, upscaler_folder
 from lafi.ports.engines import Denoiser, Engines, ReferenceReader
-from lafi.ports.runtime import FillsCores, KeepsFiles, Runtime
+from lafi.ports.runtime import KeepsFiles, Runtime
 from lafi.serving.call_model import CallModel
-from lafi.serving.one_at_a_time import OneAtATime, Turns, at_once
 from lafi.serving.remote_classifier import RemoteClassifier
 from lafi.serving.remote_engine import RemoteEngine, RemoteTextEncoder
 from lafi.serving.remote_recogniser import RemoteRecogniser
@@ -64,10 +63,7 @@ def load_storyboard_engines(
             f"{artifacts}: variants: got {names}, allowed none with {chosen.name}, which draws the "
             "model alone; export them for a runtime that does, or each as a checkpoint of its own"
         )
-    turns: Turns = (
-        OneAtATime() if isinstance(chosen, FillsCores) and chosen.fills_cores else at_once
-    )
-    loader = _Loader(chosen, precision, threads, turns(call_model), state, turns)
+    loader = _Loader(chosen, precision, threads, call_model, state)
     base = loader.model(artifacts)
     return {"": base} | {
         variant.variant: loader.beside(artifacts, variant, base)
@@ -86,7 +82,6 @@ class _Loader:
     threads: int
     call_model: CallModel
     state: Path | None
-    turns: Turns
 
     def model(self, artifacts: Path) -> Engines:
         """The model's own engines."""
@@ -142,11 +137,10 @@ class _Loader:
         return engines
 
     def _denoiser(self, folder: Path) -> Denoiser:
-        return self.turns(self.runtime.load_denoiser(folder, self.precision, self.threads))
+        return self.runtime.load_denoiser(folder, self.precision, self.threads)
 
     def _reader(self, folder: Path) -> ReferenceReader | None:
-        reader = self.runtime.load_reference_reader(folder, self.precision, self.threads)
-        return None if reader is None else self.turns(reader)
+        return self.runtime.load_reference_reader(folder, self.precision, self.threads)
 
 
 def _runtime(name: str, state: Path | None) -> Runtime:

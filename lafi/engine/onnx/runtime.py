@@ -29,11 +29,6 @@ class OnnxFiles:
     compiled: Path | None = None
     """Where compiled denoisers are kept; None: compiled at each start."""
 
-    @property
-    def fills_cores(self) -> bool:
-        """`lafi.ports.runtime.FillsCores`."""
-        return True
-
     def keeping(self, state: Path) -> "OnnxFiles":
         """`lafi.ports.runtime.KeepsFiles`."""
         return replace(self, compiled=compiled_folder(state))

@@ -1,8 +1,6 @@
 """Engines of the storyboard model: which are shared, whom they call, and the hook for a GPU."""
 
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -99,26 +97,6 @@ def test_a_model_without_variants(artifacts: Path) -> None:
     assert list(engines) == [""]
     assert (engines[""].info.engine, engines[""].info.precision) == ("onnxruntime", "f32")
     assert texts_called(engines[""], calls) == [("text_encoder", (9, 48))]
-
-
-def test_what_computes_on_all_cores_does_so_one_after_the_other(artifacts: Path) -> None:
-    calls = Calls()
-    running, most = 0, 0
-
-    def served(name: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        time.sleep(0.002)
-        answer = calls(name, inputs)
-        running -= 1
-        return answer
-
-    engines = load_storyboard_engines(artifacts, "onnxruntime", "f32", 1, served)[""]
-    ids = torch.from_numpy(engines.prompts.token_ids(["a child"]))
-    with ThreadPoolExecutor(4) as threads:
-        [*threads.map(lambda _: engines.text_encoder(ids), range(8))]
-    assert (len(calls.made), most) == (8, 1)
 
 
 def test_variants_share_what_is_the_models_own(artifacts: Path, checkpoint: Path) -> None:
