@@ -14,6 +14,8 @@ import lafi_export.artifacts
 import lafi_export.repository
 import lafi_export.tensorrt_command
 from lafi.app.cli import app
+from lafi.denoising.batcher import MIN_MAX_ROWS
+from lafi.drawing.pipeline import MAX_ROWS
 from lafi.engine.tensorrt.engines import PLANS, denoiser_row_counts, tensorrt_model_info
 from lafi.model.engine_metadata import EngineMetadata, GpuMachine, load_engine_metadata
 from lafi.model.info import load_model_info
@@ -119,6 +121,20 @@ def test_shapes_are_for_plans(more: list[str]) -> None:
     )
     assert result.exit_code == 2
     assert f"{more[0]}: allowed with --target tensorrt or tensorrt-rtx, not cpu" in result.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "allowed"),
+    [
+        (MIN_MAX_ROWS - 1, f"greater than or equal to {MIN_MAX_ROWS}"),
+        (MAX_ROWS + 1, f"less than or equal to {MAX_ROWS}"),
+    ],
+)
+def test_rows_with_which_no_server_draws_are_refused(rows: int, allowed: str) -> None:
+    arguments = ["export", "weights", "--target", "tensorrt-rtx", "--rows", str(rows)]
+    result = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
+    assert result.exit_code == 2
+    assert f"'--rows': Input should be {allowed}" in result.output
 
 
 class PretendedBuilder:
