@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -218,13 +218,13 @@ class Batcher:
             self._lanes.pop(lane.size, None)
 
     def _reuse(self, members: Sequence[Member]) -> Iterator[PanelStep]:
-        for ticket, panel in members:
-            began = time.perf_counter()
+        for member in members:
+            began, panel = time.perf_counter(), member.panel
             panel.advance_by_reuse()
             self.counts.panel_steps += not panel.schedule.midway
             self.counts.reused_steps += not panel.schedule.midway
             self.counts.step_seconds += time.perf_counter() - began
-            yield from _taken(ticket, panel)
+            yield from _taken([member])
 
     def _compute(self, lane: Lane, chunk: Chunk) -> Iterator[PanelStep]:
         began = time.perf_counter()
@@ -236,7 +236,7 @@ class Batcher:
             raise BatchError(tuple(tickets)) from error
         self.counts.step_seconds += time.perf_counter() - began
         lane.leave_places([member for member in chunk.members if member.panel.done])
-        yield from _counted([step for member in chunk.members for step in _taken(*member)])
+        yield from _taken(chunk.members)
 
     def _release(self) -> None:
         """Drop kept references that no panel that has begun reads."""
@@ -290,18 +290,14 @@ class Batcher:
         counts.engine_seconds += seconds
 
 
-def _taken(ticket: Ticket, panel: PanelState) -> Iterator[PanelStep]:
-    """The step that a panel has taken; none where it takes one more call."""
-    if not panel.schedule.midway:
-        yield PanelStep(ticket, panel, panel.schedule.index, panel.schedule.steps)
-
-
-def _counted(steps: Sequence[PanelStep]) -> Iterator[PanelStep]:
-    """The steps of one call, each with the number of those that its caller gets after it."""
-    left = Counter(step.ticket for step in steps)
-    for step in steps:
-        left[step.ticket] -= 1
-        yield replace(step, following=left[step.ticket])
+def _taken(members: Sequence[Member]) -> Iterator[PanelStep]:
+    """The steps that one call took; none of a panel whose step takes one more call."""
+    stepped = [member for member in members if not member.panel.schedule.midway]
+    left = Counter(ticket for ticket, _ in stepped)
+    for ticket, panel in stepped:
+        left[ticket] -= 1
+        schedule = panel.schedule
+        yield PanelStep(ticket, panel, schedule.index, schedule.steps, left[ticket])
 
 
 def _advance(panels: Sequence[PanelState], prediction: Tensor) -> None:

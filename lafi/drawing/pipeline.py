@@ -269,7 +269,7 @@ class _Drawing:
         staged = [StagedPicture(n, panel, self._planned(panel)) for n, panel in panels.items()]
         for taken in self._stage_loop().run(staged):
             yield from taken.events
-            for done, pixels in zip(taken.finished, self._decoded(taken.finished), strict=True):
+            for done, pixels in self._decoded(taken.finished):
                 if isinstance(pixels, DrawingError):
                     raise pixels
                 name = str(done.picture.key)
@@ -321,7 +321,7 @@ class _Drawing:
         loop = self._stage_loop()
         for taken in loop.run([self._staged(index) for index in begin]):
             yield from taken.events
-            for done, pixels in zip(taken.finished, self._decoded(taken.finished), strict=True):
+            for done, pixels in self._decoded(taken.finished):
                 index = int(done.picture.key)
                 attempts = self._tries[index]
                 if self._again(attempts, pixels):
@@ -375,8 +375,8 @@ class _Drawing:
     def _stage_loop(self) -> StageLoop:
         return StageLoop(self._materials, self._denoising, self._cancelled, self._standing)
 
-    def _decoded(self, finished: Sequence[Done]) -> list[Pixels | DrawingError]:
-        return decoded(finished, self._materials.engines)
+    def _decoded(self, finished: Sequence[Done]) -> Iterable[tuple[Done, Pixels | DrawingError]]:
+        return zip(finished, decoded(finished, self._materials.engines), strict=True)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started

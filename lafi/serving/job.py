@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,40 +66,52 @@ class DetachedSender:
         return False
 
 
-class SenderWithout:
-    """Leaves out panels that the client holds already."""
+class _ChoosySender(ABC):
+    """Leaves out events; all else it does as the sender that it is given."""
 
-    def __init__(self, sender: Sender, panels: Collection[int]) -> None:
-        self._panels = {*panels}
+    def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self.refuse, self.finish = sender.refuse, sender.finish
         self.is_cancelled = sender.is_cancelled
 
     def send(self, event: Event | Answer) -> None:
         """As `Sender`."""
-        if not (isinstance(event, PanelImage) and event.panel in self._panels):
+        if self._wants(event):
             self._sender.send(event)
 
+    @abstractmethod
+    def _wants(self, event: Event | Answer) -> bool:
+        """Whether the client gets it; asked once for each."""
 
-class PacedSender:
+
+class SenderWithout(_ChoosySender):
+    """Leaves out panels that the client holds already."""
+
+    def __init__(self, sender: Sender, panels: Collection[int]) -> None:
+        super().__init__(sender)
+        self._panels = {*panels}
+
+    def _wants(self, event: Event | Answer) -> bool:
+        return not (isinstance(event, PanelImage) and event.panel in self._panels)
+
+
+class PacedSender(_ChoosySender):
     """Leaves out the progress of a panel that comes too soon after the last one of that panel."""
 
     def __init__(self, sender: Sender, seconds: float) -> None:
         """seconds: the least time between two; clock of the machine."""
+        super().__init__(sender)
         self._seconds = seconds
         self._told: dict[int | str | None, float] = {}
-        self._sender = sender
-        self.refuse, self.finish = sender.refuse, sender.finish
-        self.is_cancelled = sender.is_cancelled
 
-    def send(self, event: Event | Answer) -> None:
-        """As `Sender`."""
-        if isinstance(event, Progress):
-            of, now = event.character if event.panel is None else event.panel, time.monotonic()
-            if now - self._told.get(of, -math.inf) < self._seconds:
-                return
-            self._told[of] = now
-        self._sender.send(event)
+    def _wants(self, event: Event | Answer) -> bool:
+        if not isinstance(event, Progress):
+            return True
+        of, now = event.character if event.panel is None else event.panel, time.monotonic()
+        if now - self._told.get(of, -math.inf) < self._seconds:
+            return False
+        self._told[of] = now
+        return True
 
 
 class StopSignal:

@@ -43,6 +43,7 @@ def test_all_networks_of_a_shallow_one_are_built(name: ArchitectureName, tmp_pat
     )
     assert list(made) == list(FILES)
     assert OWN[name] <= set(made[DENOISER].profile)
+    assert (artifacts / made[DENOISER].plan).stat().st_size > 1_000_000
     for metadata in made.values():
         assert metadata.capability == "8.9"
         assert (artifacts / metadata.plan).stat().st_size > 500_000

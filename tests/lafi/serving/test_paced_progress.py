@@ -1,44 +1,24 @@
 """Progress that a client asked to hear less often."""
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from desk_server import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lafi.board.error import StoryboardError
 from lafi.board.storyboard import Storyboard
 from lafi.serving.admission import Admission
-from lafi.serving.job import PacedSender, Status
+from lafi.serving.job import PacedSender
 from lafi.serving.service import StoryboardService
 from lafi.wire.events import Accepted, Event, Finished, Progress
 
 STEPS = 6
 ACCEPTED = Accepted(panels=2, portraits=1)
 FINISHED = Finished(panels=2, seconds=0.0)
-
-
-class Client:
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[Event] = []
-        self.done = threading.Event()
-
-    def send(self, event: Event) -> None:
-        self.sent.append(event)
-
-    def refuse(self, status: Status, message: str) -> None:
-        raise AssertionError(message)
-
-    def finish(self) -> None:
-        self.done.set()
-
-    def is_cancelled(self) -> bool:
-        return False
 
 
 def step(panel: int | None, number: int) -> Progress:
@@ -60,8 +40,7 @@ def board(**settings: float) -> Storyboard:
 def answer(**settings: float) -> list[Event]:
     client = Client()
     StoryboardService(draw, Admission(1)).accept(lambda: board(**settings), client)
-    assert client.done.wait(10)
-    return client.sent[1:-1]
+    return client.answer()[1:-1]
 
 
 def test_by_itself_every_step_is_told() -> None:
